@@ -1,0 +1,73 @@
+"""One log file for many processes: loguru and stdlib logging over a local, acknowledged socket.
+
+``install_bridge()`` in each worker, ``python -m loguru_stdbridge.receiver app.log`` beside them.
+
+Only the public names are here, and each is imported when it is asked for: a worker never loads the
+receiver.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, List
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .exceptions import (
+        AddressError,
+        ConfigurationError,
+        JournalError,
+        LedgerHeldError,
+        StdbridgeError,
+    )
+    from .receiver import EmbeddedReceiver, start_receiver
+    from .worker.channel import Stats
+    from .worker.handler import BridgeHandler, InterceptHandler
+    from .worker.install import Bridge, install_bridge, uninstall_bridge
+
+_HOMES = {
+    "AddressError": "exceptions",
+    "Bridge": "worker.install",
+    "BridgeHandler": "worker.handler",
+    "ConfigurationError": "exceptions",
+    "EmbeddedReceiver": "receiver",
+    "InterceptHandler": "worker.handler",
+    "JournalError": "exceptions",
+    "LedgerHeldError": "exceptions",
+    "Stats": "worker.channel",
+    "StdbridgeError": "exceptions",
+    "install_bridge": "worker.install",
+    "start_receiver": "receiver",
+    "uninstall_bridge": "worker.install",
+}
+
+__all__ = [
+    "AddressError",
+    "Bridge",
+    "BridgeHandler",
+    "ConfigurationError",
+    "EmbeddedReceiver",
+    "InterceptHandler",
+    "JournalError",
+    "LedgerHeldError",
+    "Stats",
+    "StdbridgeError",
+    "__version__",
+    "install_bridge",
+    "start_receiver",
+    "uninstall_bridge",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> List[str]:
+    return sorted(__all__)

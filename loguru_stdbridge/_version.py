@@ -1,0 +1,3 @@
+"""The version, for setup.cfg to read without importing loguru."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,122 @@
+"""Addresses of receivers: ``tcp://host:port``, ``unix:///path``, ``("host", port)``.
+
+Owns the reading and the writing of address texts and nothing else. No sockets here.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Tuple, Union
+
+from .exceptions import AddressError
+
+DEFAULT_PORT = 9020
+"""The port of :data:`logging.handlers.DEFAULT_TCP_LOGGING_PORT`: stock clients find us there."""
+
+DEFAULT_ADDRESS = f"tcp://127.0.0.1:{DEFAULT_PORT}"
+
+ADDRESS_VARIABLE = "LOGURU_STDBRIDGE_ADDRESS"
+"""Environment variable that names the receiver where the program does not."""
+
+_FORMS = '"tcp://host:port", "unix:///path/to/socket" or ("host", port)'
+_WILDCARDS = frozenset({"", "0.0.0.0", "::"})
+_LOOPBACK_NAMES = frozenset({"localhost", "::1", "ip6-localhost"})
+
+AddressLike = Union["Address", str, Tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a receiver listens.
+
+    ``scheme`` is ``"tcp"`` (``host`` and ``port`` are set) or ``"unix"`` (``path`` is set).
+    ``str(address)`` gives back a text that :func:`parse_address` reads as the same address.
+    """
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.scheme == "unix":
+            return f"unix://{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"tcp://{host}:{self.port}"
+
+    def serves(self, wanted: Address) -> bool:
+        """Whether a receiver on this machine bound to ``self`` is what ``wanted`` names.
+
+        Used to decide whose orphaned journals a receiver may deliver. A name of another machine
+        with the same port is never taken for ours.
+        """
+        if self.scheme != wanted.scheme:
+            return False
+        if self.scheme == "unix":
+            return os.path.realpath(self.path) == os.path.realpath(wanted.path)
+        if self.port != wanted.port:
+            return False
+        if self.host == wanted.host:
+            return True
+        ours_is_local = self.host in _WILDCARDS or _is_loopback(self.host)
+        return ours_is_local and (_is_loopback(wanted.host) or wanted.host in _WILDCARDS)
+
+
+def _is_loopback(host: str) -> bool:
+    return host in _LOOPBACK_NAMES or host.startswith("127.")
+
+
+def parse_address(value: AddressLike) -> Address:
+    """Read an address.
+
+    ``value`` is a text in one of the forms above, a ``(host, port)`` pair as the stdlib's
+    ``SocketHandler`` takes it, or an :class:`Address`. Port 0 asks a receiver for any free port.
+    Raises :class:`AddressError` that shows the value and the accepted forms.
+    """
+    if isinstance(value, Address):
+        return value
+    if isinstance(value, tuple):
+        if len(value) != 2 or not isinstance(value[0], str):
+            raise AddressError(f"cannot read the address {value!r}: use {_FORMS}")
+        return Address("tcp", host=value[0], port=_check_port(value[1], value))
+    if not isinstance(value, str):
+        raise AddressError(f"cannot read the address {value!r}: use {_FORMS}")
+    scheme, separator, rest = value.partition("://")
+    if not separator:
+        scheme, rest = "tcp", value
+    if scheme == "unix":
+        if not rest.startswith("/"):
+            raise AddressError(
+                f"the Unix socket address {value!r} needs an absolute path, as in unix:///run/log"
+            )
+        return Address("unix", path=rest)
+    if scheme == "tls":
+        raise AddressError(f"cannot use {value!r}: tls:// is not built yet; use {_FORMS}")
+    if scheme != "tcp":
+        raise AddressError(f"unknown scheme {scheme!r} in the address {value!r}: use {_FORMS}")
+    host, colon, port = rest.rpartition(":")
+    if not colon:
+        host, port = rest, str(DEFAULT_PORT)
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise AddressError(f"an IPv6 host needs brackets: tcp://[{host}]:{port}, not {value!r}")
+    if not host:
+        raise AddressError(f"the address {value!r} names no host: use {_FORMS}")
+    return Address("tcp", host=host, port=_check_port(port, value))
+
+
+def _check_port(port: object, value: object) -> int:
+    try:
+        number = int(port)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        number = -1
+    if not 0 <= number <= 65535:
+        raise AddressError(f"the port in {value!r} must be a whole number from 0 to 65535")
+    return int(number)
+
+
+def default_address() -> Address:
+    """The address in ``LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``."""
+    return parse_address(os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS)

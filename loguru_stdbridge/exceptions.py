@@ -1,0 +1,80 @@
+"""The error tree of the package.
+
+One root, ``StdbridgeError``, so that a caller can catch all of it. The peer's fault is never ours:
+what came wrong over the wire is a ``PeerError``, what is wrong on this side has a class of its own.
+None of these is ever raised out of a log call.
+"""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence
+
+
+class StdbridgeError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+
+class AddressError(StdbridgeError, ValueError):
+    """An address that cannot be read; the message shows the value and the forms that are."""
+
+
+class ConfigurationError(StdbridgeError, ValueError):
+    """An option whose value cannot be used; the message shows the value and the way out."""
+
+
+class PeerError(StdbridgeError):
+    """What came over the wire breaks a rule or a limit: the peer's fault, not ours."""
+
+
+class FrameError(PeerError):
+    """A frame whose length prefix is beyond the limit, or a stream that ends inside a frame.
+
+    ``completed`` holds the payloads that the same bytes completed before the bad frame.
+    """
+
+    def __init__(self, message: str, completed: Sequence[bytes] = ()) -> None:
+        super().__init__(message)
+        self.completed = completed
+
+
+class PayloadError(PeerError):
+    """A pickled payload that is refused.
+
+    ``reason`` is a short fixed word (``"too_deep"``, ``"opcode"``, ...), fit for counting.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+
+
+class RowError(PeerError):
+    """A dense frame or a row that is not what the dialect allows."""
+
+
+class SequenceError(PeerError):
+    """A sender's sequence number jumps over records that it has not said it gave up."""
+
+
+class JournalError(StdbridgeError):
+    """A journal that cannot be made, opened or trusted."""
+
+
+class JournalLockedError(JournalError):
+    """A journal whose owner is alive: nobody else may touch it."""
+
+
+class LedgerError(StdbridgeError):
+    """A ledger that cannot be made, opened or trusted."""
+
+
+class LedgerHeldError(LedgerError):
+    """Another receiver is the writer of this sink; ``holder`` is its process id, where known."""
+
+    def __init__(self, message: str, holder: Optional[int] = None) -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
+class SinkError(StdbridgeError):
+    """The sink could not take records; the cause is the ``OSError`` behind it."""

@@ -1,0 +1,367 @@
+"""What worker and receiver say to each other: the mark, the greeting, acknowledgements, duplicates.
+
+Sans-IO: bytes in, events out. No sockets, threads, clocks or files here.
+
+The conversation
+----------------
+1. The worker's first frame is the *hello*: its oldest undelivered record as an ordinary stock
+   payload, which carries the mark ``stdbridge`` with the protocol's version, the sender's id, the
+   record's sequence number, ``base`` (the lowest number that the sender still holds) and the exact
+   row. A stock receiver logs it as one more record.
+2. The receiver answers at once, before anything is written, with the *greeting*: a framed JSON
+   object with the last number it holds from this sender. It has said nothing before: a stock
+   client never reads its socket, and unread bytes at its close would turn into a reset that
+   destroys what it still had to send.
+3. From then on the worker sends dense frames (:mod:`rows`), and the receiver cumulative
+   *acknowledgements* (8 bytes): everything up to N is in the file.
+4. ``{"gap": [first, last, reason]}`` says that the sender has given these numbers up, and
+   ``{"bye": N}`` that it will never send again.
+
+Why nothing is lost and nothing doubled
+---------------------------------------
+A sender numbers its records 1, 2, 3, ... and gives a record up only after its acknowledgement or
+by a gap. :class:`Sequencer` admits exactly the next number; a lower one is a duplicate and is
+dropped, a higher one is refused, so a record can neither be taken twice nor skipped in silence.
+The one jump that is admitted is ``base`` at the hello: the sender holds nothing below it any more,
+so waiting for it would wait for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+
+from .exceptions import FrameError, PayloadError, PeerError, RowError, SequenceError
+from .frames import Buffer, FrameDecoder, encode_frame
+from .pickles import dump_record, load_record
+from .records import MARK, logrecord_fields
+from .rows import decode_dense, encode_control, encode_rows_frame, read_row, split_rows
+from .values import show
+
+VERSION = 1
+MAX_SEQUENCE = 1 << 55
+Gap = Tuple[int, int, str]  # first and last number given up, and why
+MAX_ANSWER = 65536
+"""Largest answer that a worker reads, in bytes: a greeting is a few hundred."""
+
+MAX_REFUSED = 100
+"""Refused payloads in a row after which a connection is closed: it has nothing for us."""
+
+_ACKNOWLEDGEMENT = struct.Struct(">Q")
+_SENDER_ID = re.compile(r"[0-9a-f]{32}")
+
+
+# -- the worker's side --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """The peer is a receiver of ours and holds everything up to ``last`` from this sender."""
+
+    version: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """Everything up to ``through`` is in the file."""
+
+    through: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The receiver could not take what was sent, and closes the connection."""
+
+    reason: str
+
+
+Answer = Union[Greeting, Acknowledged, Refusal]
+
+
+class SenderConnection:
+    """The worker's end of one connection."""
+
+    def __init__(self, sender_id: str) -> None:
+        self.sender_id = sender_id
+        self.greeting: Optional[Greeting] = None
+        self._decoder = FrameDecoder(MAX_ANSWER)
+
+    def hello(self, row: Buffer, sequence: int, base: int, gap: Optional[Gap] = None) -> bytes:
+        """The first frame of a connection: ``row`` as a stock payload with our mark.
+
+        ``gap`` is what was given up right before it.
+        """
+        text = bytes(row).decode("utf-8", "surrogatepass")
+        return self._marked(row, sequence, base=base, row=text, gap=None if gap is None else list(gap))
+
+    def stock(self, row: Buffer, sequence: int) -> bytes:
+        """The frame of one record for a peer that does not greet."""
+        return self._marked(row, sequence)
+
+    def _marked(self, row: Buffer, sequence: int, **more: Any) -> bytes:
+        mark = {"version": VERSION, "sender": self.sender_id, "sequence": sequence, **more}
+        decoded = decode_dense(bytes(row))
+        return encode_frame(dump_record(logrecord_fields(read_row(decoded), mark)))
+
+    def rows(self, first: int, rows: Sequence[Union[bytes, memoryview]]) -> bytes:
+        """A dense frame of consecutive rows, the first with sequence number ``first``."""
+        return encode_frame(encode_rows_frame(first, rows))
+
+    def gap(self, first: int, last: int, reason: str) -> bytes:
+        """The sender has given up its records ``first`` to ``last``."""
+        return encode_frame(encode_control({"gap": [first, last, reason]}))
+
+    def goodbye(self, last: int) -> bytes:
+        """The sender will never send again; its last number was ``last``."""
+        return encode_frame(encode_control({"bye": last}))
+
+    def receive(self, data: bytes) -> List[Answer]:
+        """Take bytes from the receiver. Raises :class:`PeerError` for what is no answer of ours."""
+        return [self._answer(payload) for payload in self._decoder.feed(data)]
+
+    def _answer(self, payload: bytes) -> Answer:
+        if len(payload) == _ACKNOWLEDGEMENT.size:
+            (through,) = _ACKNOWLEDGEMENT.unpack(payload)
+            if self.greeting is None or through >= MAX_SEQUENCE:
+                raise PeerError(f"an acknowledgement of {through} out of turn")
+            return Acknowledged(through)
+        try:
+            fields = json.loads(payload.decode("utf-8"))
+            if "error" in fields:
+                return Refusal(str(fields["error"])[:1000])
+            greeting = Greeting(version=int(fields[MARK]), last=int(fields["last"]))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise PeerError(f"the peer answers {payload[:60]!r}, which is no greeting") from error
+        self.greeting = greeting
+        return greeting
+
+
+# -- the receiver's side ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class HelloReceived:
+    """A sender of ours introduced itself; greet it before anything else."""
+
+    sender: str
+    base: int
+
+
+@dataclass(frozen=True)
+class RowsReceived:
+    """Consecutive rows of a sender, as decoded JSON; :func:`rows.read_row` checks each."""
+
+    sender: str
+    first: int
+    rows: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class MarkedReceived:
+    """One record of a sender that came as a stock payload (a sender that was not greeted)."""
+
+    sender: str
+    sequence: int
+    fields: Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class GapReceived:
+    """A sender has given up its records ``first`` to ``last``."""
+
+    sender: str
+    first: int
+    last: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class GoodbyeReceived:
+    """A sender will never send again."""
+
+    sender: str
+
+
+@dataclass(frozen=True)
+class StrangerReceived:
+    """A record of a stock client: inert values, not yet checked."""
+
+    fields: Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PayloadRefused:
+    """A payload that was not taken; the connection goes on unless ``fatal``."""
+
+    error: PeerError
+    size: int
+    fatal: bool = False
+
+
+Event = Union[
+    HelloReceived,
+    RowsReceived,
+    MarkedReceived,
+    GapReceived,
+    GoodbyeReceived,
+    StrangerReceived,
+    PayloadRefused,
+]
+
+
+class ReceiverConnection:
+    """The receiver's end of one connection."""
+
+    def __init__(self, max_payload: int) -> None:
+        self.sender: Optional[str] = None
+        self._decoder = FrameDecoder(max_payload)
+        self._refused = 0
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes held of a frame that is not complete."""
+        return self._decoder.pending_bytes
+
+    def receive(self, data: Buffer) -> List[Event]:
+        """Take bytes of the stream. Never raises: what is wrong comes as :class:`PayloadRefused`.
+
+        After an event with ``fatal`` the connection must be closed.
+        """
+        events: List[Event] = []
+        fatal: Optional[FrameError] = None
+        try:
+            payloads: Sequence[bytes] = self._decoder.feed(data)
+        except FrameError as error:
+            payloads, fatal = error.completed, error
+        for payload in payloads:
+            try:
+                if self.sender is not None and payload[:1] in (b"[", b"{"):
+                    events.append(self._dense(payload))
+                else:
+                    events.extend(self._stock(payload))
+                self._refused = 0
+            except RowError as error:
+                events.append(PayloadRefused(error, len(payload), fatal=True))
+                return events
+            except PayloadError as error:
+                self._refused += 1
+                too_many = self._refused >= MAX_REFUSED
+                events.append(PayloadRefused(error, len(payload), fatal=too_many))
+                if too_many:
+                    return events
+        if fatal is not None:
+            events.append(PayloadRefused(fatal, 0, fatal=True))
+        return events
+
+    def _dense(self, payload: bytes) -> Event:
+        assert self.sender is not None
+        decoded = decode_dense(payload)
+        if isinstance(decoded, list):
+            first, rows = split_rows(decoded)
+            return RowsReceived(self.sender, first, rows)
+        if "gap" in decoded:
+            return _read_gap(self.sender, decoded["gap"])
+        if "bye" in decoded:
+            return GoodbyeReceived(self.sender)
+        raise RowError(f"an unknown control frame: {payload[:60]!r}")
+
+    def _stock(self, payload: bytes) -> List[Event]:
+        fields = load_record(payload)
+        mark = fields.get(MARK)
+        if type(mark) is not dict or mark.get("version") != VERSION:
+            return [StrangerReceived(fields)]
+        sender, sequence = mark.get("sender"), mark.get("sequence")
+        if type(sender) is not str or not _SENDER_ID.fullmatch(sender):
+            return [StrangerReceived(fields)]
+        if not _is_sequence(sequence) or self.sender not in (None, sender):
+            return [StrangerReceived(fields)]
+        if self.sender is not None:
+            return [MarkedReceived(sender, sequence, fields)]
+        self.sender = sender
+        base, text = mark.get("base"), mark.get("row")
+        events: List[Event] = [HelloReceived(sender, base if _is_sequence(base) else sequence)]
+        if mark.get("gap") is not None:
+            events.append(_read_gap(sender, mark["gap"]))
+        if type(text) is str:
+            row = decode_dense(text.encode("utf-8", "surrogatepass"))
+            events.append(RowsReceived(sender, sequence, [row]))
+        else:
+            events.append(MarkedReceived(sender, sequence, fields))
+        return events
+
+    def greeting(self, last: int) -> bytes:
+        """The answer to a hello; ``last`` is the highest number held from this sender."""
+        return encode_frame(encode_control({MARK: VERSION, "last": last}))
+
+    def acknowledgement(self, through: int) -> bytes:
+        """Everything up to ``through`` is in the file."""
+        return encode_frame(_ACKNOWLEDGEMENT.pack(through))
+
+    def error(self, reason: str) -> bytes:
+        """Why the connection is about to be closed. Only ever sent to a sender of ours."""
+        return encode_frame(encode_control({"error": reason[:1000]}))
+
+
+def _read_gap(sender: str, gap: Any) -> GapReceived:
+    if type(gap) is not list or len(gap) != 3:
+        raise RowError("a gap needs a first and a last number and a reason")
+    first, last, reason = gap
+    if not _is_sequence(first) or not _is_sequence(last) or first > last:
+        raise RowError(f"a gap from {show(first, limit=40)} to {show(last, limit=40)}")
+    return GapReceived(sender, first, last, show(reason, str, 100))
+
+
+def _is_sequence(value: object) -> bool:
+    return type(value) is int and 0 < value < MAX_SEQUENCE
+
+
+class Sequencer:
+    """The highest number taken from each sender, written or still on its way to the file.
+
+    ``last_written`` looks a sender up that is not known here yet (the ledger).
+    """
+
+    def __init__(self, last_written: Callable[[str], int]) -> None:
+        self._last_written = last_written
+        self._taken: Dict[str, int] = {}
+
+    def last(self, sender: str) -> int:
+        """Highest number taken from ``sender``; 0 where it is unknown."""
+        taken = self._taken.get(sender)
+        if taken is None:
+            taken = self._taken[sender] = self._last_written(sender)
+        return taken
+
+    def greet(self, sender: str, base: int) -> int:
+        """Admit a hello: nothing below ``base`` will ever come. Returns the number to greet with."""
+        last = max(self.last(sender), base - 1)
+        self._taken[sender] = last
+        return last
+
+    def admit(self, sender: str, first: int, count: int) -> int:
+        """Take records ``first`` to ``first + count - 1``; returns how many of them are duplicates.
+
+        Raises :class:`SequenceError` where they do not follow on what is held.
+        """
+        last = self.last(sender)
+        if first > last + 1:
+            raise SequenceError(
+                f"record {first} of sender {sender[:8]} came where {last + 1} is next"
+            )
+        duplicates = min(last + 1 - first, count)
+        self._taken[sender] = max(last, first + count - 1)
+        return duplicates
+
+    def skip(self, sender: str, last: int) -> int:
+        """Admit a gap up to ``last``; returns how many records it really leaves out."""
+        held = self.last(sender)
+        self._taken[sender] = max(held, last)
+        return max(last - held, 0)
+
+    def forget(self, sender: str) -> None:
+        """Drop what is held of a sender that no connection speaks for."""
+        self._taken.pop(sender, None)

@@ -1,0 +1,270 @@
+"""The command line of the receiver: options, signals, the command it runs, exit codes.
+
+Owns what a user types. Every option has an environment variable ``LOGURU_STDBRIDGE_<OPTION>``; the
+command line wins. The values of rotation, retention, compression, format and level are loguru's
+words and go to it unchanged.
+
+Exit codes: 0 clean; 1 runtime failure; 2 usage; 78 bad configuration; with ``-- COMMAND``, its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Sequence
+
+from .. import __version__
+from ..addresses import ADDRESS_VARIABLE, parse_address
+from ..exceptions import AddressError, ConfigurationError, StdbridgeError
+from ..spool import SPOOL_VARIABLE
+from .complaints import to_stderr
+from .service import GRACE, Service
+
+EXIT_FAILURE = 1
+EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
+_PREFIX = "LOGURU_STDBRIDGE_"
+_SINK_OPTIONS = (
+    "rotation", "retention", "compression", "format", "level", "serialize", "encoding"
+)  # fmt: skip
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m loguru_stdbridge.receiver",
+        description="Receive log records from other processes and write them to one rotated file.",
+        epilog="With -- COMMAND ... it runs the command with the receiver's address in its "
+        "environment, and ends with it. Every option can be given as an environment variable, "
+        "LOGURU_STDBRIDGE_ROTATION and so on.",
+    )
+    add = parser.add_argument
+    add("sink", nargs="?", metavar="SINK", help="path of the log file; may hold loguru's {time}")
+    add(
+        "--listen",
+        action="append",
+        metavar="ADDRESS",
+        help="tcp://host:port or unix:///path; may be repeated; port 0 takes any free port "
+        "(default: $LOGURU_STDBRIDGE_ADDRESS, else tcp://127.0.0.1:9020; with a command, "
+        "a free port)",
+    )
+    add("--rotation", help='when to begin a new file: "100 MB", "00:00", "1 week", ...')
+    add("--retention", help='which old files to keep: "10 days", or a number of files')
+    add("--compression", help="how to compress old files: gz, bz2, xz, zip, tar.gz, ...")
+    add("--format", help="loguru's format of a line")
+    add("--level", help="the least level written, a name or a number")
+    add("--serialize", action="store_true", default=None, help="write JSON documents")
+    add("--encoding", help="encoding of the file (default: utf8)")
+    add("--spool-dir", metavar="DIR", help="where workers keep their journals")
+    add("--fsync", action="store_true", default=None, help="acknowledge only what is on the disk")
+    add("--standby", action="store_true", default=None,
+        help="wait while another receiver writes this sink, and take over when it ends")  # fmt: skip
+    add("--grace", type=float, metavar="SECONDS", help=f"time to drain at the end ({GRACE:g})")
+    add("--ready-file", metavar="PATH", help="written with the bound addresses, one a line")
+    add("--check", action="store_true", help="check the options and the sink, then exit")
+    add("--version", action="version", version=f"loguru_stdbridge {__version__}")
+    return parser
+
+
+def _options(argv: Sequence[str]) -> argparse.Namespace:
+    """Command line over environment. Exits with code 2 on a usage error."""
+    parser = _parser()
+    own, _, command = _partition(list(argv))
+    options = parser.parse_args(own)
+    options.command = command
+    for name, value in list(vars(options).items()):
+        text = os.environ.get(_PREFIX + name.upper())
+        if value is not None or text is None or name in ("check", "command"):
+            continue
+        if name in ("serialize", "fsync", "standby"):
+            if text.lower() not in _TRUE + _FALSE:
+                parser.error(f"{_PREFIX}{name.upper()}={text!r}: use 1 or 0")
+            setattr(options, name, text.lower() in _TRUE)
+        elif name == "listen":
+            options.listen = text.split()
+        elif name == "grace":
+            try:
+                options.grace = float(text)
+            except ValueError:
+                parser.error(f"{_PREFIX}GRACE={text!r}: a number of seconds")
+        else:
+            setattr(options, name, text)
+    if not options.sink:
+        parser.error("name the log file: SINK, or LOGURU_STDBRIDGE_SINK")
+    if options.grace is None:
+        options.grace = GRACE
+    if not 0 <= options.grace < 1e6:
+        parser.error(f"--grace {options.grace}: seconds, from 0 up")
+    if "--" in argv and not command:
+        parser.error("-- must be followed by a command")
+    return options
+
+
+def _partition(argv: List[str]) -> Any:
+    if "--" not in argv:
+        return argv, "", []
+    index = argv.index("--")
+    return argv[:index], "--", argv[index + 1 :]
+
+
+def _sink_options(options: argparse.Namespace) -> Dict[str, Any]:
+    chosen = {name: getattr(options, name) for name in _SINK_OPTIONS}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    for name in ("rotation", "retention", "level"):
+        text = chosen.get(name)
+        if isinstance(text, str) and text.isdigit():
+            chosen[name] = int(text)  # loguru reads numbers as numbers only
+    return chosen
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the receiver; returns the exit code."""
+    options = _options(sys.argv[1:] if argv is None else argv)
+    stopping = threading.Event()
+    runner = _Runner(options)
+    with _signals(runner, stopping):
+        try:
+            service = _open(options, stopping)
+        except (AddressError, ConfigurationError, ValueError, TypeError) as error:
+            to_stderr(f"bad configuration: {error}")
+            return EXIT_CONFIGURATION
+        except (StdbridgeError, OSError) as error:
+            to_stderr(str(error))
+            return EXIT_FAILURE
+        if service is None:  # told to end while it stood by
+            return 0
+        if options.check:
+            service.stop(0)
+            service.serve()
+            to_stderr("the options and the sink are fine")
+            return 0
+        return runner.run(service)
+
+
+def _open(options: argparse.Namespace, stopping: threading.Event) -> Optional[Service]:
+    addresses: List[Any] = [parse_address(text) for text in options.listen or ()]
+    if not addresses and options.command and not os.environ.get(ADDRESS_VARIABLE):
+        addresses = [parse_address("tcp://127.0.0.1:0")]
+    if options.check:
+        addresses = [parse_address("tcp://127.0.0.1:0")]  # its own may be in use, rightly
+
+    def wait() -> bool:
+        return not stopping.is_set()
+
+    try:
+        return Service(
+            options.sink,
+            addresses,
+            spool_dir=options.spool_dir,
+            fsync=bool(options.fsync),
+            wait=wait if options.standby else None,
+            **_sink_options(options),
+        )
+    except StdbridgeError:
+        if options.standby and stopping.is_set():
+            return None
+        raise
+
+
+class _Runner:
+    """A service in the foreground, and the command beside it."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._service: Optional[Service] = None
+        self._command: Optional["subprocess.Popen[bytes]"] = None
+        self._status = 0
+
+    def stop(self) -> None:
+        if self._service is not None:
+            self._service.stop(self._options.grace)
+
+    def reopen(self) -> None:
+        if self._service is not None:
+            self._service.reopen()
+
+    def forward(self, number: int) -> bool:
+        """Hand a signal to the command; whether there is one to hand it to."""
+        command = self._command
+        if command is None or command.returncode is not None:
+            return False
+        with contextlib.suppress(OSError):
+            command.send_signal(number)
+        return True
+
+    def run(self, service: Service) -> int:
+        self._service = service
+        addresses = [str(address) for address in service.addresses]
+        if self._options.ready_file:
+            _write_ready_file(Path(self._options.ready_file), addresses)
+        if self._options.command:
+            failed = self._start_command(addresses[0], service)
+            if failed:
+                service.stop(0)
+                service.serve()
+                return failed
+        else:
+            to_stderr(f"writing {self._options.sink}, listening on {', '.join(addresses)}")
+        try:
+            service.serve()
+        except Exception as error:
+            to_stderr(f"ended by {type(error).__name__}: {error}")
+            return EXIT_FAILURE
+        counts = ", ".join(f"{count} {name}" for name, count in service.counts.items())
+        to_stderr(f"ended: {counts}")
+        return self._status
+
+    def _start_command(self, address: str, service: Service) -> int:
+        environment = {**os.environ, ADDRESS_VARIABLE: address}
+        if service.spool_dir is not None:
+            environment[SPOOL_VARIABLE] = str(service.spool_dir)
+        try:
+            self._command = subprocess.Popen(self._options.command, env=environment)
+        except OSError as error:
+            to_stderr(f"cannot run {self._options.command[0]}: {error.strerror}")
+            return 127 if isinstance(error, FileNotFoundError) else 126
+        threading.Thread(target=self._await_command, daemon=True).start()
+        return 0
+
+    def _await_command(self) -> None:
+        assert self._command is not None
+        status = self._command.wait()
+        # As a shell tells it: a command that a signal ended has no status of its own.
+        self._status = 128 - status if status < 0 else status
+        self.stop()
+
+
+def _write_ready_file(path: Path, addresses: List[str]) -> None:
+    """Appears whole: whoever waits for it may read it at once."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text("".join(f"{address}\n" for address in addresses), encoding="utf-8")
+    os.replace(partial, path)
+
+
+@contextlib.contextmanager
+def _signals(runner: _Runner, stopping: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT end the command, or else the receiver; SIGHUP reopens the sink."""
+
+    def on_stop(number: int, frame: object) -> None:
+        stopping.set()
+        if not runner.forward(number):
+            runner.stop()
+
+    def on_hangup(number: int, frame: object) -> None:
+        runner.reopen()
+        runner.forward(number)
+
+    handlers: Dict[int, Any] = {signal.SIGTERM: on_stop, signal.SIGINT: on_stop}
+    if hasattr(signal, "SIGHUP"):
+        handlers[signal.SIGHUP] = on_hangup
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

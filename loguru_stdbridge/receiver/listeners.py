@@ -1,0 +1,103 @@
+"""The listening sockets, on ``socketserver``: bind, accept, hand over.
+
+Owns what is bound. The accept is ``socketserver``'s; a request is not handled in place but handed
+to the loop (:mod:`server`), which serves all clients in one thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import socketserver
+import stat
+from typing import Any, Callable
+
+from ..addresses import Address
+
+Accept = Callable[[Any, Any], None]
+
+BACKLOG = 512
+"""Connections that the kernel holds for us: 500 workers may start at once."""
+
+
+class _Listener(socketserver.TCPServer):
+    allow_reuse_address = True
+    request_queue_size = BACKLOG
+    timeout = 0  # handle_request() never waits: the loop knows when a client is there
+
+    def __init__(self, address: Address, accept: Accept) -> None:
+        self._accept = accept
+        super().__init__(self._bind_to(address), socketserver.BaseRequestHandler)
+        self.socket.setblocking(False)
+
+    def _bind_to(self, address: Address) -> Any:
+        if ":" in address.host:
+            self.address_family = socket.AF_INET6
+        return (address.host, address.port)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._accept(request, client_address)
+
+    @property
+    def bound(self) -> Address:
+        """The address as it is bound: with the port that the system chose for port 0."""
+        host, port = self.socket.getsockname()[:2]
+        return Address("tcp", host=host, port=port)
+
+
+class _UnixListener(_Listener):
+    address_family = getattr(socket, "AF_UNIX", socket.AF_INET)
+
+    def _bind_to(self, address: Address) -> Any:
+        self._path = address.path
+        return address.path
+
+    def server_bind(self) -> None:
+        _remove_dead_socket(self._path)
+        old = os.umask(0o177)  # the socket is its owner's alone from the first instant
+        try:
+            self.socket.bind(self._path)
+        finally:
+            os.umask(old)
+        self.server_address = self._path  # type: ignore[assignment]
+
+    def server_close(self) -> None:
+        super().server_close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
+
+    @property
+    def bound(self) -> Address:
+        return Address("unix", path=self._path)
+
+
+def _remove_dead_socket(path: str) -> None:
+    """Remove a socket that a killed receiver left; one that is served, or no socket, stays."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return
+    except OSError:
+        return
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except OSError:
+            return
+
+
+def listen(address: Address, accept: Accept) -> _Listener:
+    """A listener on ``address`` that hands accepted sockets to ``accept(socket, peer address)``.
+
+    Raises ``OSError`` that names the address where it cannot be bound.
+    """
+    if address.scheme == "unix" and not hasattr(socket, "AF_UNIX"):
+        raise OSError(f"cannot listen on {address}: this platform has no Unix sockets")
+    try:
+        kind = _UnixListener if address.scheme == "unix" else _Listener
+        return kind(address, accept)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror or error}") from error

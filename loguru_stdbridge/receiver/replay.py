@@ -1,0 +1,286 @@
+"""A row becomes the very text that loguru would have written in the worker.
+
+Owns the render stage of the receiver: a private loguru handler whose sink is a callable. Level,
+filter, format, colours and ``serialize`` are loguru's; nothing is written here (:mod:`sink` does).
+
+How a record is replayed
+------------------------
+The record's dict is built from the row and handed to the handler. The direct way calls the
+handler's ``emit`` (about half the cost); it leans on an internal, so it is checked at start, on a
+probe that must render the same both ways. The public way is ``logger.patch(...).log(...)``, with no
+arguments (they would format the braces of a stranger's message), never with ``colors``, and by one
+constant level number: the level that counts is the record's, set by the patcher, and a peer's level
+numbers make no entry in loguru's tables.
+
+The exception comes as text. loguru takes ``record["exception"]`` apart into type, value and
+traceback to render it, and reads its attributes for ``serialize``. :class:`_Exception` answers the
+first with a value whose rendering is that text, letter for letter, and the second with the type's
+name and the value's own text.
+
+A format that fails on a record (``{extra[user]}`` where it has none, a key that JSON lacks) must
+not lose it: it is rendered again with what fails left out, in the end in a format that cannot fail.
+"""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+import time
+from functools import lru_cache
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type
+
+from ..exceptions import ConfigurationError
+from ..rows import FLAG_RAW, Row
+from ..values import make_timezone, show
+from .internals import private_logger
+
+MAX_LEVELS = 64
+"""Levels that peers can make known for a coloured sink; each stays in a loguru table for good."""
+
+_LEVEL = 2**31 - 1  # above any sink's own level, so that the record's decides
+_WORKER_SIDE = ("backtrace", "diagnose")
+_OURS = ("enqueue", "catch", "context", "loop")
+_EMIT_PARAMETERS = ("record", "level_id", "from_decorator", "is_raw", "colored_message")
+RENDER_OPTIONS = ("level", "format", "filter", "colorize", "serialize")
+
+
+class Rendered(NamedTuple):
+    """``text`` is empty where the sink's level or filter leaves the record out."""
+
+    text: str
+    record: Dict[str, Any]
+
+
+class Replay:
+    """Renders rows for one sink. Not thread-safe: one thread renders."""
+
+    def __init__(self, *, direct: Optional[bool] = None, **options: Any) -> None:
+        """``options`` are loguru's own words: level, format, filter, colorize, serialize.
+
+        ``direct`` forces (or forbids) the direct way, for the tests. Raises
+        :class:`ConfigurationError` for words that mean nothing here, and what loguru raises for
+        values that it cannot use.
+        """
+        for name in _WORKER_SIDE + _OURS:
+            if name in options:
+                side = "is decided in the worker" if name in _WORKER_SIDE else "is the receiver's"
+                raise ConfigurationError(f"{name}={options[name]!r} {side}: leave it out")
+        self._logger = private_logger()
+        self._texts: List[str] = []
+        self._colorize = bool(options.get("colorize"))
+        self._levels: Dict[str, Optional[str]] = {}
+        self._icons: Dict[str, str] = {}
+        types = _learn_types(self._logger)
+        self._file, self._level, self._process, self._thread, self._time = types[:5]
+        self._exception: Type[Any] = _exception_class(types[5])
+        handler_id = self._logger.add(
+            self._collect, backtrace=False, diagnose=False, catch=False, enqueue=False, **options
+        )
+        self._emit = self._find_emit(handler_id) if direct is not False else None
+        if direct and self._emit is None:
+            raise ConfigurationError("this loguru does not have the handler that the direct way needs")
+        self._fallback: Optional[Replay] = None
+
+    @property
+    def direct(self) -> bool:
+        """Whether records go the direct way."""
+        return self._emit is not None
+
+    def _collect(self, message: Any) -> None:
+        self._texts.append(str(message))
+
+    def _find_emit(self, handler_id: int) -> Optional[Callable[..., None]]:
+        """The handler's ``emit``, if it is the one we know and does what the public way does."""
+        try:
+            emit: Callable[..., None] = self._logger._core.handlers[handler_id].emit
+            if tuple(inspect.signature(emit).parameters) != _EMIT_PARAMETERS:
+                return None
+            probe = self._record(_PROBE)
+            outcomes = []
+            for way in (self._publicly, emit):
+                self._texts.clear()
+                try:
+                    way(dict(probe), None, False, False, None)
+                    outcomes.append("".join(self._texts))
+                except (KeyError, AttributeError, ValueError, TypeError, IndexError) as error:
+                    outcomes.append(type(error).__name__)  # a format that a bare record fails
+            return emit if outcomes[0] == outcomes[1] else None
+        except Exception:
+            return None
+        finally:
+            self._texts.clear()
+
+    def _publicly(
+        self, record: Dict[str, Any], level_id: Any, decorated: bool, raw: bool, colored: None
+    ) -> None:
+        logger = self._logger.patch(lambda fresh: fresh.update(record)).opt(raw=raw)
+        logger.log(_LEVEL if level_id is None else level_id, "")
+
+    def render(self, row: Row) -> Rendered:
+        """The text of one record. Never raises."""
+        record = self._record(row)
+        raw = bool(row.flags & FLAG_RAW)
+        level_id = self._level_id(row) if self._colorize else None
+        emit = self._emit or self._publicly
+        self._texts.clear()
+        try:
+            emit(record, level_id, False, raw, None)
+        except Exception:
+            self._render_leniently(record, level_id, raw)
+        return Rendered("".join(self._texts), record)
+
+    def _render_leniently(self, record: Dict[str, Any], level_id: Any, raw: bool) -> None:
+        emit = self._emit or self._publicly
+        for extra in (
+            _Lenient({str(key): value for key, value in record["extra"].items()}),
+            _Lenient({"unprintable": show(record["extra"])}),
+        ):
+            self._texts.clear()
+            try:
+                emit({**record, "extra": extra}, level_id, False, raw, None)
+                return
+            except Exception:
+                continue
+        self._texts[:] = [
+            f"{record['time'].isoformat(' ')} | {show(record['level'].name, str)} | "
+            f"{record['name']}:{record['function']}:{record['line']} - {record['message']}\n"
+        ]
+        if record["exception"]:
+            self._texts.append(record["exception"].text)
+
+    def _record(self, row: Row) -> Dict[str, Any]:
+        try:
+            when = self._time.fromtimestamp(row.time, _timezone(row.offset, row.zone))
+            elapsed = datetime.timedelta(seconds=row.elapsed)
+        except (ValueError, OverflowError, OSError):
+            when = self._time.fromtimestamp(time.time(), datetime.timezone.utc)
+            elapsed = datetime.timedelta(0)
+        record = {
+            "elapsed": elapsed,
+            "exception": None if row.exception is None else self._exception_of(row.exception),
+            "extra": row.extra,
+            "file": self._file(row.file_name, row.file_path),
+            "function": row.function,
+            "level": self._level(row.level_name, row.level_no, row.level_icon or self._icon(row)),
+            "line": row.line,
+            "message": row.message,
+            "module": row.module,
+            "name": row.name,
+            "process": self._process(row.process_id, row.process_name),
+            "thread": self._thread(row.thread_id, row.thread_name),
+            "time": when,
+        }
+        if row.more:
+            record = {**row.more, **record}
+        return record
+
+    def _icon(self, row: Row) -> str:
+        try:
+            return str(self._logger.level(row.level_name).icon)
+        except (ValueError, TypeError):
+            return " "
+
+    def _level_id(self, row: Row) -> Optional[str]:
+        """The level as loguru knows it, for its colour; made known where there is room."""
+        name = row.level_name
+        if name not in self._levels:
+            if len(self._levels) >= MAX_LEVELS:
+                return None
+            self._levels[name] = name
+            try:
+                self._logger.level(name)
+            except ValueError:
+                try:
+                    self._logger.level(name, no=row.level_no, color=row.level_color or "")
+                except Exception:  # a colour that is none
+                    self._levels[name] = None
+        return self._levels[name]
+
+    def _exception_of(self, fields: List[Any]) -> Any:
+        kind, value, text, has_traceback = (list(fields) + [None] * 4)[:4]
+        text = text if isinstance(text, str) else ""
+        shown = _rendering_class(text[:-1] if text.endswith("\n") else text)
+        exception = self._exception(shown, shown(), None)
+        exception.text = text
+        exception.parts = (
+            kind if isinstance(kind, str) else None,
+            value if isinstance(value, str) else None,
+            bool(has_traceback),
+        )
+        return exception
+
+
+class _Lenient(Dict[str, Any]):
+    """An ``extra`` in which what a format asks for and the record lacks is empty."""
+
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+@lru_cache(maxsize=256)
+def _timezone(offset: float, zone: Optional[str]) -> datetime.timezone:
+    return make_timezone(offset, zone)
+
+
+def _empty(self: object) -> str:
+    return ""
+
+
+def _rendering_class(text: str) -> Type[Exception]:
+    """An exception class whose instance ``traceback`` renders as ``text``.
+
+    For a class of ``builtins`` it prints the qualified name, and the value only if it has a text.
+    """
+    attributes = {"__module__": "builtins", "__qualname__": text, "__str__": _empty}
+    return type("RemoteError", (Exception,), attributes)
+
+
+@lru_cache(maxsize=256)
+def _named_class(name: str) -> Type[Exception]:
+    return type(name.replace("\0", ""), (Exception,), {"__module__": "builtins"})
+
+
+def _exception_class(base: Type[Any]) -> Type[Any]:
+    """loguru's own exception tuple, whose attributes tell of the remote one."""
+
+    class _Exception(base):  # type: ignore[misc]
+        text: str
+        parts: Tuple[Optional[str], Optional[str], bool]
+
+        def __bool__(self) -> bool:
+            return bool(self.text)
+
+        @property
+        def type(self) -> Any:
+            return None if self.parts[0] is None else _named_class(self.parts[0][:200])
+
+        @property
+        def value(self) -> Any:
+            if self.parts[1] is None:
+                return None
+            return (self.type or Exception)(self.parts[1])
+
+        @property
+        def traceback(self) -> Optional[str]:
+            return self.text if self.parts[2] else None
+
+    return _Exception
+
+
+def _learn_types(logger: Any) -> Tuple[Type[Any], ...]:
+    """The types of a loguru record's values, from a record that is logged to nowhere."""
+    seen: Dict[str, Any] = {}
+    handler = logger.add(lambda message: seen.update(message.record), format="{message}")
+    try:
+        logger.opt(exception=ValueError()).error("")
+    finally:
+        logger.remove(handler)
+    names = ("file", "level", "process", "thread", "time", "exception")
+    return tuple(type(seen[name]) for name in names)
+
+
+_PROBE = Row(
+    0, 1e9, 0.0, "UTC", 1.0, 30, "WARNING", "!", None, "{probe} <red> %s", "name", "function", 1,
+    "file.py", "/file.py", "file", 1, "process", 2, "thread", ["E", "v", "Traceback:\nE: v\n", True],
+    {"key": "value"},
+)  # fmt: skip

@@ -1,0 +1,189 @@
+"""One receiver put together: ledger, replay, sink, server; embedded in a program or run by the CLI.
+
+Owns the order of opening and closing, and :func:`start_receiver`. The ledger comes first: its lock
+makes this process the only writer before any file is touched.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, Optional, Union
+
+from ..addresses import Address, AddressLike, default_address, parse_address
+from ..exceptions import ConfigurationError, JournalError
+from ..spool import default_spool_dir, make_spool_dir, mark_peer
+from .complaints import to_stderr
+from .ledger import Ledger
+from .replay import RENDER_OPTIONS, Replay
+from .server import MAX_CONNECTIONS, Receiver
+from .sink import RotatingSink
+
+GRACE = 5.0
+"""Seconds that a receiver that is told to end takes in what clients have sent."""
+
+
+class Service:
+    """A receiver of one sink. :meth:`serve` runs it in the calling thread until :meth:`stop`."""
+
+    def __init__(
+        self,
+        path: Union[str, Path],
+        addresses: Iterable[AddressLike] = (),
+        *,
+        spool_dir: Union[str, Path, bool, None] = None,
+        fsync: bool = False,
+        max_connections: int = MAX_CONNECTIONS,
+        wait: Optional[Callable[[], bool]] = None,
+        report: Callable[[str], None] = to_stderr,
+        **options: Any,
+    ) -> None:
+        """See :func:`start_receiver`. ``wait`` makes it a standby (:meth:`Ledger.open`)."""
+        targets = [parse_address(address) for address in addresses] or [default_address()]
+        render = {name: options.pop(name) for name in RENDER_OPTIONS if name in options}
+        replay = Replay(**render)
+        self._ledger = Ledger.open(path, wait=wait, report=report)
+        self._sink: Optional[RotatingSink] = None
+        try:
+            self._sink = RotatingSink(path, self._ledger, fsync=fsync, report=report, **options)
+            self._receiver = Receiver(
+                targets,
+                replay=replay,
+                sink=self._sink,
+                ledger=self._ledger,
+                report=report,
+                max_connections=max_connections,
+            )
+        except BaseException:
+            if self._sink is not None:
+                self._sink.close()
+            self._ledger.close()
+            raise
+        self.spool_dir = self._mark_addresses(spool_dir, report)
+
+    def _mark_addresses(
+        self, spool_dir: Union[str, Path, bool, None], report: Callable[[str], None]
+    ) -> Optional[Path]:
+        if spool_dir is False:
+            return None
+        named = default_spool_dir() if spool_dir in (None, True) else Path(str(spool_dir))
+        try:
+            directory = make_spool_dir(named)
+        except JournalError as error:
+            report(f"{error}. Journals that workers leave behind are not delivered.")
+            return None
+        for address in self.addresses:
+            mark_peer(directory, address)
+        return directory
+
+    @property
+    def addresses(self) -> List[Address]:
+        """The addresses it is bound to, ports given by the system included."""
+        return self._receiver.addresses
+
+    @property
+    def counts(self) -> Dict[str, int]:
+        """Records written, duplicates dropped, input refused, since the start."""
+        receiver = self._receiver
+        return {
+            "records": receiver.records,
+            "duplicates": receiver.duplicates,
+            "refused": receiver.refused,
+        }
+
+    def serve(self) -> None:
+        """Serve until :meth:`stop`, then close the sink and the ledger."""
+        try:
+            self._receiver.serve()
+        finally:
+            assert self._sink is not None
+            self._sink.close()
+            self._ledger.close()
+
+    def stop(self, grace: float = GRACE) -> None:
+        """Have :meth:`serve` end; ``grace`` in seconds. Safe in signal handlers and threads."""
+        self._receiver.stop(grace)
+
+    def reopen(self) -> None:
+        """Open the sink's file anew. Safe in signal handlers and threads."""
+        self._receiver.reopen()
+
+
+class EmbeddedReceiver:
+    """A receiver in a thread of this process; what :func:`start_receiver` returns."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._addresses = service.addresses
+        self._thread = threading.Thread(
+            target=service.serve, name="loguru_stdbridge-receiver", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        """The (first) address it is bound to, as ``install_bridge`` takes it."""
+        return str(self._addresses[0])
+
+    @property
+    def addresses(self) -> List[str]:
+        return [str(address) for address in self._addresses]
+
+    @property
+    def counts(self) -> Dict[str, int]:
+        """Records written, duplicates dropped, input refused, since the start."""
+        return self._service.counts
+
+    def reopen(self) -> None:
+        """Open the sink's file anew, as after an outside rotation."""
+        self._service.reopen()
+
+    def stop(self, grace: float = GRACE) -> None:
+        """Take in what clients have sent, close the sink, end the thread; ``grace`` in seconds."""
+        self._service.stop(grace)
+        self._thread.join(grace + 30.0)
+
+    def __enter__(self) -> EmbeddedReceiver:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+
+def start_receiver(
+    sink: Union[str, Path],
+    *,
+    address: Union[AddressLike, List[AddressLike], None] = None,
+    spool_dir: Union[str, Path, bool, None] = None,
+    fsync: bool = False,
+    **options: Any,
+) -> EmbeddedReceiver:
+    """Start a receiver in a thread of this process, which may log as it likes.
+
+    Parameters
+    ----------
+    sink
+        Path of the log file; ``{time}`` in it is loguru's.
+    address
+        Where to listen, one address or a list; port 0 takes any free port (see ``.address`` of
+        what is returned). ``None``: ``$LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``.
+    spool_dir
+        Where workers of this machine keep their journals; as for ``install_bridge``. ``False``:
+        do not look after journals that they leave behind.
+    fsync
+        Acknowledge only what is on the disk itself: survives a power cut, and costs speed.
+    options
+        loguru's own words for a file sink, handed on unchanged: ``rotation``, ``retention``,
+        ``compression``, ``format``, ``level``, ``filter``, ``serialize``, ``colorize``,
+        ``encoding``, ``errors``, ``delay``, ``watch``, ...
+
+    Returns an :class:`EmbeddedReceiver`, a context manager. Raises :class:`LedgerHeldError` where
+    another receiver writes this sink, ``OSError`` where an address cannot be bound, and
+    :class:`ConfigurationError`, ``ValueError`` or ``TypeError`` for options that cannot be used.
+    """
+    addresses = address if isinstance(address, list) else [] if address is None else [address]
+    if not isinstance(sink, (str, Path)):
+        raise ConfigurationError(f"the sink must be the path of a file, not {sink!r}")
+    return EmbeddedReceiver(
+        Service(sink, addresses, spool_dir=spool_dir, fsync=fsync, **options)
+    )

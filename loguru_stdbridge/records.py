@@ -1,0 +1,403 @@
+"""A record in its three shapes: loguru's dict, the stdlib's ``LogRecord``, the row between them.
+
+Owns which field of the one is which of the other. No sockets, files or threads; the clock is read
+nowhere: a record brings its own time.
+
+In the worker a field of an unexpected type (a patcher may put anything anywhere) costs that field
+its type, never the record. At the far end nothing of a stock client's record is trusted: ``args``
+is ignored, each field is checked and bounded, and what is no attribute of a ``LogRecord`` is
+``extra``.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import time
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+
+from .rows import FLAG_RAW, FLAG_TAGGED, Row, decode_dense, encode_row
+from .values import MAX_TEXT, bounded_text, flatten_extra, plain, show
+
+MAX_ROW = 8 * 1024 * 1024
+"""Largest row in bytes. A hello holds it twice, and fits a frame (``frames.MAX_PAYLOAD``)."""
+
+MAX_NAME = 4096
+"""Characters of a name, path or level that a stock client may claim."""
+
+MARK = "stdbridge"
+"""The one key that a record of ours carries beside those of a ``LogRecord``."""
+
+RECORD_KEYS = 13
+"""Keys of a loguru record. More of them were put there by a patcher."""
+
+LevelStyle = Tuple[str, Optional[str]]  # icon, colour
+
+_LOGURU_KEYS = frozenset(
+    "elapsed exception extra file function level line message module name process thread "
+    "time".split()
+)
+_LOGRECORD_KEYS = frozenset(vars(logging.makeLogRecord({}))) | {
+    "asctime",
+    "exc_text",
+    "message",
+    "stack_info",
+    "taskName",
+    MARK,
+}
+_formatter = logging.Formatter()
+
+
+# -- worker: a record becomes a row -------------------------------------------------------------
+
+
+def encode_loguru_record(
+    record: Mapping[str, Any], *, raw: bool, traceback_text: str, color: Optional[str]
+) -> bytes:
+    """The row of a loguru record.
+
+    ``traceback_text`` is the exception as loguru rendered it here, ``color`` the level's markup
+    where it is not loguru's default. Never raises.
+    """
+    try:
+        when = record["time"]
+        level = record["level"]
+        file = record["file"]
+        process = record["process"]
+        thread = record["thread"]
+        offset = when.utcoffset()
+        extra, tagged = flatten_extra(record["extra"]) if record["extra"] else ({}, False)
+        exception = record["exception"]
+        fields: List[Any] = [
+            (FLAG_RAW if raw else 0) | (FLAG_TAGGED if tagged else 0),
+            when.timestamp(),
+            0.0 if offset is None else offset.total_seconds(),
+            when.tzname(),
+            record["elapsed"].total_seconds(),
+            level.no,
+            level.name,
+            level.icon,
+            color,
+            record["message"],
+            record["name"],
+            record["function"],
+            record["line"],
+            file.name,
+            file.path,
+            record["module"],
+            process.id,
+            process.name,
+            thread.id,
+            thread.name,
+            None if exception is None else _exception_fields(exception, traceback_text),
+            extra,
+        ]
+        if len(record) != RECORD_KEYS:
+            others = {key: value for key, value in record.items() if key not in _LOGURU_KEYS}
+            fields.append(flatten_extra(others)[0])
+        row = encode_row(fields)
+    except Exception:
+        row = _encode_odd(_fields_of_odd_record(record, raw, traceback_text, color))
+    return row if len(row) <= MAX_ROW else _encode_cut(row)
+
+
+def encode_logrecord(record: logging.LogRecord, style: Callable[[str], LevelStyle]) -> bytes:
+    """The row of a stdlib record; ``style`` gives the icon and colour of a level name.
+
+    Never raises: a message that cannot be formatted arrives as its parts.
+    """
+    attributes = record.__dict__
+    others = {
+        key: value for key, value in attributes.items() if key not in _LOGRECORD_KEYS
+    }
+    if attributes.get("taskName") is not None:
+        others["taskName"] = attributes["taskName"]
+    if attributes.get("stack_info"):
+        others["stack_info"] = bounded_text(str(attributes["stack_info"]), MAX_TEXT)
+    extra, tagged = flatten_extra(others) if others else ({}, False)
+    local = time.localtime(record.created)
+    icon, color = style(record.levelname)
+    fields: List[Any] = [
+        FLAG_TAGGED if tagged else 0,
+        record.created,
+        float(local.tm_gmtoff),
+        local.tm_zone,
+        record.relativeCreated / 1000.0,
+        record.levelno,
+        record.levelname,
+        icon,
+        color,
+        _message_of(record),
+        record.name,
+        record.funcName or "",
+        record.lineno,
+        record.filename,
+        record.pathname,
+        record.module,
+        record.process or 0,
+        record.processName or "",
+        record.thread or 0,
+        record.threadName or "",
+        _exception_of(record),
+        extra,
+    ]
+    try:
+        row = encode_row(fields)
+    except Exception:
+        row = _encode_odd(fields)
+    return row if len(row) <= MAX_ROW else _encode_cut(row)
+
+
+def _message_of(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:
+        return f"{show(record.msg, str)} % {show(record.args)}"
+
+
+def _exception_fields(exception: Any, text: str) -> List[Any]:
+    kind, value, traceback = exception
+    return [
+        None if kind is None else kind.__name__,
+        None if value is None else show(value, str, MAX_TEXT),
+        bounded_text(text, MAX_TEXT),
+        bool(traceback),
+    ]
+
+
+def _exception_of(record: logging.LogRecord) -> Optional[List[Any]]:
+    try:
+        if record.exc_info:
+            text = record.exc_text or _formatter.formatException(record.exc_info)
+            return _exception_fields(record.exc_info, f"{text}\n")
+        if record.exc_text:
+            return exception_of_text(record.exc_text)
+    except Exception:
+        return [None, None, f"{show(record.exc_info)}\n", True]
+    return None
+
+
+def _encode_odd(fields: List[Any]) -> bytes:
+    """Encode fields of which at least one is of a type that JSON lacks."""
+    odd: List[Any] = []
+    for value in fields:
+        if isinstance(value, (str, int, float, list, type(None))):
+            odd.append(value)
+        elif isinstance(value, dict):
+            odd.append(flatten_extra(value)[0])
+            odd[0] |= FLAG_TAGGED
+        else:
+            odd.append(show(value, str))
+    return encode_row(odd)
+
+
+def _fields_of_odd_record(
+    record: Mapping[str, Any], raw: bool, traceback_text: str, color: Optional[str]
+) -> List[Any]:
+    """The fields of a loguru record that some patcher has bent out of shape."""
+
+    def text(path: str, default: str = "") -> Any:
+        value: Any = record
+        try:
+            for step in path.split("."):
+                value = value[step] if value is record else getattr(value, step)
+        except Exception:
+            return default
+        return value if isinstance(value, (int, float)) else show(value, str, MAX_TEXT)
+
+    def number(path: str, default: float = 0) -> Any:
+        value = text(path)
+        return value if isinstance(value, (int, float)) else default
+
+    def from_time(method: str, default: Any) -> Any:
+        try:
+            value = getattr(record["time"], method)()
+            return value.total_seconds() if hasattr(value, "total_seconds") else value
+        except Exception:
+            return default
+
+    extra = record.get("extra")
+    flat, tagged = flatten_extra(extra if isinstance(extra, dict) else {"extra": extra})
+    exception: Optional[List[Any]] = None
+    if record.get("exception") is not None:
+        try:
+            exception = _exception_fields(record["exception"], traceback_text)
+        except Exception:
+            exception = [None, None, f"{show(record['exception'])}\n", True]
+    return [
+        (FLAG_RAW if raw else 0) | (FLAG_TAGGED if tagged else 0),
+        from_time("timestamp", time.time()),
+        from_time("utcoffset", 0.0) or 0.0,
+        from_time("tzname", None),
+        0.0,
+        number("level.no", 20),
+        str(text("level.name", "INFO")),
+        str(text("level.icon", " ")),
+        color,
+        str(text("message")),
+        str(text("name")),
+        str(text("function")),
+        number("line"),
+        str(text("file.name")),
+        str(text("file.path")),
+        str(text("module")),
+        number("process.id"),
+        str(text("process.name")),
+        number("thread.id"),
+        str(text("thread.name")),
+        exception,
+        flat,
+    ]
+
+
+def _encode_cut(row: bytes) -> bytes:
+    """A row beyond ``MAX_ROW`` with its texts cut: 1 Mi + 0.25 Mi characters, 6 bytes at most."""
+    fields = decode_dense(row)  # a row is a JSON list, too
+    assert isinstance(fields, list)
+    size = len(row)
+    fields[9] = bounded_text(fields[9], MAX_TEXT)
+    if fields[20] is not None:
+        fields[20] = [
+            bounded_text(part, MAX_TEXT // 12) if isinstance(part, str) else part
+            for part in fields[20]
+        ]
+    cut = encode_row(fields[:22])
+    if len(cut) <= MAX_ROW:
+        return cut
+    fields[0] &= ~FLAG_TAGGED
+    fields[21] = {"...": f"<extra left out: the record had {size} bytes, {MAX_ROW} at most>"}
+    for index, part in enumerate(fields[:22]):
+        if index != 9 and isinstance(part, str):
+            fields[index] = bounded_text(part, MAX_NAME)
+    return encode_row(fields[:22])
+
+
+# -- worker: a row becomes a stock payload ------------------------------------------------------
+
+
+def logrecord_fields(row: Row, mark: Dict[str, Any]) -> Dict[str, Any]:
+    """The attributes of a ``LogRecord``, as ``SocketHandler.makePickle`` would send them.
+
+    Only primitives and types that every interpreter has; ``extra`` becomes attributes, as with
+    ``logging``'s ``extra=``. ``mark`` goes under the key ``stdbridge``.
+    """
+    fields: Dict[str, Any] = {
+        key: plain(value)
+        for key, value in row.extra.items()
+        if type(key) is str and key not in _LOGRECORD_KEYS
+    }
+    exc_text = None
+    if row.exception is not None and isinstance(row.exception[2], str):
+        exc_text = row.exception[2].rstrip("\n")
+    fields.update(
+        name=row.name or "",
+        msg=row.message,
+        args=None,
+        levelname=row.level_name,
+        levelno=row.level_no,
+        pathname=row.file_path,
+        filename=row.file_name,
+        module=row.module,
+        exc_info=None,
+        exc_text=exc_text,
+        stack_info=None,
+        lineno=row.line,
+        funcName=row.function,
+        created=row.time,
+        msecs=math.floor(row.time * 1000.0) % 1000 + 0.0,
+        relativeCreated=row.elapsed * 1000.0,
+        thread=row.thread_id,
+        threadName=row.thread_name,
+        processName=row.process_name,
+        process=row.process_id,
+    )
+    fields[MARK] = mark
+    return fields
+
+
+# -- receiver: a stock client's record becomes a row --------------------------------------------
+
+
+def row_of_stock_fields(fields: Mapping[str, Any], now: float) -> Row:
+    """A stock client's record, every field checked.
+
+    ``fields`` hold inert values only (``pickles.load_record``). ``now`` (seconds since the epoch)
+    is taken where the client's time is no time that a calendar has. Never raises.
+    """
+    created = _number(fields.get("created"), now)
+    try:
+        local = time.localtime(created)
+        if not 1 < local.tm_year < 9999:
+            raise ValueError(local.tm_year)
+    except (ValueError, OverflowError, OSError):
+        created = now
+        local = time.localtime(now)
+    path = _text(fields.get("pathname"))
+    exc_text = fields.get("exc_text")
+    stack = fields.get("stack_info")
+    extra = {key: value for key, value in fields.items() if key not in _LOGRECORD_KEYS}
+    if fields.get("taskName") is not None:
+        extra["taskName"] = fields["taskName"]
+    if isinstance(stack, str) and stack:
+        extra["stack_info"] = stack
+    level_no = int(_number(fields.get("levelno"), 20))
+    return Row(
+        flags=0,
+        time=created,
+        offset=float(local.tm_gmtoff),
+        zone=local.tm_zone,
+        elapsed=_number(fields.get("relativeCreated"), 0.0) / 1000.0,
+        level_no=min(max(level_no, 0), 1_000_000),
+        level_name=_text(fields.get("levelname")) or f"Level {level_no}",
+        level_icon="",
+        level_color=None,
+        message=_message(fields.get("msg")),
+        name=_text(fields.get("name")),
+        function=_text(fields.get("funcName")),
+        line=int(_number(fields.get("lineno"), 0)),
+        file_name=_text(fields.get("filename")),
+        file_path=path,
+        module=_text(fields.get("module")),
+        process_id=int(_number(fields.get("process"), 0)),
+        process_name=_text(fields.get("processName")),
+        thread_id=int(_number(fields.get("thread"), 0)),
+        thread_name=_text(fields.get("threadName")),
+        exception=exception_of_text(exc_text) if isinstance(exc_text, str) and exc_text else None,
+        extra=extra,
+    )
+
+
+_LAST_LINE = re.compile(r"(?:[\w.]{0,200}\.)?(\w{1,200})(?:: (.*))?", re.DOTALL)
+
+
+def exception_of_text(text: str) -> List[Any]:
+    """The exception field of a row, read off a traceback's text.
+
+    The type and the value are those of the last line that is not indented.
+    """
+    lines = text.rstrip("\n").split("\n")
+    index = next((i for i in range(len(lines) - 1, -1, -1) if lines[i][:1] not in (" ", "")), 0)
+    match = _LAST_LINE.fullmatch("\n".join(lines[index:]))
+    kind, value = match.groups() if match else ("Exception", lines[index])
+    has_traceback = text.startswith("Traceback ") or "\nTraceback " in text
+    return [kind, value or "", text.rstrip("\n") + "\n", has_traceback]
+
+
+def _message(value: Any) -> str:
+    return value if type(value) is str else show(value, str, MAX_TEXT)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return bounded_text(value, MAX_NAME) if type(value) is str else show(value, str, MAX_NAME)
+
+
+def _number(value: Any, default: float) -> float:
+    """A finite number of at most 64 bits, else ``default``."""
+    if type(value) is int and value.bit_length() < 64:
+        return value
+    if type(value) is float and math.isfinite(value) and abs(value) < 1e18:
+        return value
+    return default

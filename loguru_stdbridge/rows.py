@@ -1,0 +1,202 @@
+"""The dense dialect: a record as one JSON array (a row), and back.
+
+Owns the layout of a row and of a frame of rows. Sans-IO: no sockets, files, threads or clocks.
+
+JSON is safe by construction: what comes out of the decoder is text, numbers, lists and dicts, and
+nothing is called. What is left to bound is size: nesting (the decoder stops at the interpreter's
+recursion limit), digits (quadratic to read before the limit that Python 3.11 brought), and the
+number of containers: ``[[]]`` is 5 bytes on the wire and 184 in memory.
+
+Text is UTF-8 with ``surrogatepass``, so that lone surrogates, and pairs of them that are not one
+character, arrive as they were.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from .exceptions import RowError
+from .values import restore
+
+MAX_CONTAINERS = 50_000
+"""Lists and dicts in one frame. The sender's frames hold 128 KiB of rows or one row of at most
+10,000 values, so 43,700 is the most that an honest frame can have."""
+
+ROW_LENGTH = 22
+"""Fields that every row has; :class:`Row` names them. ``more`` is left out where it is empty, and
+what a later version may add after it is ignored."""
+
+FLAG_RAW = 1
+"""``logger.opt(raw=True)``: the message is written as it is, without the sink's format."""
+
+FLAG_TAGGED = 2
+"""``extra`` holds tagged values (:mod:`values`)."""
+
+
+class Row(NamedTuple):
+    """A record on its way, in the order of the wire. Times are seconds, as floats."""
+
+    flags: int
+    time: float  # since the epoch
+    offset: float  # from UTC, of the worker's zone
+    zone: Optional[str]
+    elapsed: float  # since the worker's start
+    level_no: int
+    level_name: str
+    level_icon: str
+    level_color: Optional[str]
+    message: str
+    name: Optional[str]
+    function: str
+    line: int
+    file_name: str
+    file_path: str
+    module: str
+    process_id: int
+    process_name: str
+    thread_id: int
+    thread_name: str
+    exception: Optional[List[Any]]  # [type's name, value's text, traceback's text, has a traceback]
+    extra: Dict[str, Any]
+    more: Optional[Dict[str, Any]] = None  # what a patcher added to the record beside its own keys
+
+
+_encode: Callable[[Any], str] = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, separators=(",", ":")
+).encode
+
+
+def encode_row(fields: Sequence[Any]) -> bytes:
+    """One row as bytes. ``fields`` are in the order of :class:`Row` and hold JSON's types only."""
+    return _encode(fields).encode("utf-8", "surrogatepass")
+
+
+def encode_rows_frame(first: int, rows: Sequence[Union[bytes, memoryview]]) -> bytes:
+    """The payload of a frame that carries ``rows``, the first with sequence number ``first``."""
+    return b"[%d,%s]" % (first, b",".join(rows))
+
+
+def encode_control(fields: Dict[str, Any]) -> bytes:
+    """The payload of a control frame: a JSON object."""
+    return _encode(fields).encode("utf-8", "surrogatepass")
+
+
+def _bounded_int(digits: str) -> int:
+    if len(digits) > 640:
+        raise ValueError(f"an integer of {len(digits)} digits, 640 at most")
+    return int(digits)
+
+
+def _make_decoder() -> json.JSONDecoder:
+    limit: int = getattr(sys, "get_int_max_str_digits", lambda: 0)()
+    if limit:  # the interpreter bounds the digits by itself, at C speed
+        return json.JSONDecoder()
+    return json.JSONDecoder(parse_int=_bounded_int)
+
+
+_decoder = _make_decoder()
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"' if sys.version_info >= (3, 11) else rb'"[^"\\]*"')
+
+
+def decode_dense(payload: bytes) -> Union[List[Any], Dict[str, Any]]:
+    """A dense payload as Python lists and dicts: a list ``[first, row, ...]`` or a control dict.
+
+    Raises :class:`RowError` where it is not JSON, not one of the two, or beyond a bound.
+    """
+    containers = payload.count(b"[") + payload.count(b"{")
+    if containers > MAX_CONTAINERS:  # brackets inside texts do not count
+        outside = _STRINGS.sub(b"", payload)
+        containers = outside.count(b"[") + outside.count(b"{")
+        if containers > MAX_CONTAINERS:
+            raise RowError(
+                f"a frame of {containers} lists and objects is beyond the limit of {MAX_CONTAINERS}"
+            )
+    try:
+        decoded = _decoder.decode(payload.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError) as error:
+        raise RowError(f"a dense frame is not JSON: {error}") from None
+    if type(decoded) is dict:
+        return decoded
+    if type(decoded) is not list:
+        raise RowError(f"a dense frame holds a {type(decoded).__name__}, not rows")
+    return decoded
+
+
+def split_rows(decoded: List[Any]) -> Tuple[int, List[Any]]:
+    """``(first sequence number, rows)`` of a decoded rows frame. Raises :class:`RowError`."""
+    if len(decoded) < 2 or type(decoded[0]) is not int or not 0 < decoded[0] < 1 << 55:
+        raise RowError("a rows frame needs the sequence number of its first row, and a row")
+    return decoded[0], decoded[1:]
+
+
+def read_row(fields: Any) -> Row:
+    """A :class:`Row` of what came over the wire, each field of the type it must have.
+
+    A field of a wrong type is replaced by an empty one, so that the record survives. Raises
+    :class:`RowError` where it is no row at all.
+    """
+    if type(fields) is not list or len(fields) < ROW_LENGTH:
+        raise RowError(f"a row is a list of {ROW_LENGTH} fields")
+    row = fields[:ROW_LENGTH]
+    if tuple(map(type, row)) not in _USUAL_SHAPES:
+        row = [
+            value if type(value) in kinds else default
+            for value, (kinds, default) in zip(row, _FIELD_TYPES)
+        ]
+    if row[0] & FLAG_TAGGED:
+        row[-1] = _restore_dict(row[-1])
+    if len(fields) > ROW_LENGTH and fields[ROW_LENGTH] is not None:
+        row.append(_restore_dict(fields[ROW_LENGTH]))
+    return Row(*row)
+
+
+def _restore_dict(value: Any) -> Dict[str, Any]:
+    restored = restore(value)
+    if not isinstance(restored, dict):
+        raise RowError(f"a {type(value).__name__} stands where a row has an object")
+    return restored
+
+
+_FIELD_TYPES: Tuple[Tuple[Tuple[type, ...], Any], ...] = (
+    ((int,), 0),
+    ((float, int), 0.0),
+    ((float, int), 0.0),
+    ((str, type(None)), None),
+    ((float, int), 0.0),
+    ((int,), 20),
+    ((str,), "INFO"),
+    ((str,), " "),
+    ((str, type(None)), None),
+    ((str,), ""),
+    ((str, type(None)), None),
+    ((str,), ""),
+    ((int,), 0),
+    ((str,), ""),
+    ((str,), ""),
+    ((str,), ""),
+    ((int,), 0),
+    ((str,), ""),
+    ((int,), 0),
+    ((str,), ""),
+    ((list, type(None)), None),
+    ((dict,), {}),
+)
+
+
+def _usual_shapes() -> frozenset:  # type: ignore[type-arg]
+    """The type tuples of nearly all rows, so that checking a row is one look-up."""
+    usual = [kinds[0] for kinds, _ in _FIELD_TYPES]
+    shapes = []
+    for color in (str, type(None)):
+        for exception in (list, type(None)):
+            for offset in (float, int):
+                shape = list(usual)
+                shape[2], shape[8], shape[20] = offset, color, exception
+                shapes.append(tuple(shape))
+    return frozenset(shapes)
+
+
+_USUAL_SHAPES = _usual_shapes()

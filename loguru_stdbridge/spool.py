@@ -1,0 +1,100 @@
+"""The spool directory: where journals live, and what is known there of the peers.
+
+Owns the choice of the directory, its safety, and the marks by which processes tell each other that
+an address is served by a receiver of ours. Journals themselves are :mod:`worker.journal`'s.
+
+The marks matter because silence has two meanings. A stock receiver never answers; one of ours that
+is stopped or busy answers late. Who takes the second for the first sends unacknowledged, and loses
+records when that receiver is killed. So a receiver marks the addresses that it is bound to, a
+worker marks an address whose receiver greeted it, and a marked address is never taken for stock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+import time
+from pathlib import Path
+from typing import Union
+
+from .addresses import Address
+from .exceptions import JournalError
+
+SPOOL_VARIABLE = "LOGURU_STDBRIDGE_SPOOL_DIR"
+_MARK_LIFETIME = 7 * 24 * 3600.0  # seconds; ports given by the system come and go
+_PEERS = "peers"
+
+
+def default_spool_dir() -> Path:
+    """Where journals go unless told otherwise; the same for every process of a user.
+
+    ``$LOGURU_STDBRIDGE_SPOOL_DIR``, else ``loguru_stdbridge`` in ``$XDG_STATE_HOME`` or
+    ``~/.local/state``, else, where no home can be written, a directory of this user's in the
+    temporary directory.
+    """
+    named = os.environ.get(SPOOL_VARIABLE)
+    if named:
+        return Path(named)
+    state = os.environ.get("XDG_STATE_HOME")
+    base = Path(state) if state and os.path.isabs(state) else Path("~/.local/state").expanduser()
+    candidate = base / "loguru_stdbridge"
+    existing = candidate
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if existing.is_absolute() and existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return candidate
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"loguru_stdbridge-{user}"
+
+
+def make_spool_dir(path: Union[str, Path]) -> Path:
+    """Make the directory (mode 0700) or check the one that is there.
+
+    Raises :class:`JournalError` where it cannot be made, is another user's, or is open to others:
+    a journal holds the log's text, and whoever can write one can put records into the log.
+    """
+    directory = Path(path)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = os.stat(directory)
+    except OSError as error:
+        raise JournalError(f"cannot make the spool directory {directory}: {error}") from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise JournalError(f"the spool directory {directory} is not a directory")
+    if hasattr(os, "getuid"):
+        if status.st_uid != os.getuid():
+            raise JournalError(
+                f"the spool directory {directory} belongs to user {status.st_uid}, not to user "
+                f"{os.getuid()}: name another one with spool_dir="
+            )
+        if status.st_mode & 0o077:
+            raise JournalError(
+                f"the spool directory {directory} is open to others (mode "
+                f"{stat.S_IMODE(status.st_mode):04o}): make it 0700 or name another one"
+            )
+    return directory
+
+
+def _mark_path(spool_dir: Path, address: Address) -> Path:
+    name = hashlib.sha256(str(address).encode()).hexdigest()[:24]
+    return spool_dir / _PEERS / name
+
+
+def mark_peer(spool_dir: Path, address: Address) -> None:
+    """Note that a receiver of ours serves ``address``. Failure is harmless and silent."""
+    with contextlib.suppress(OSError):
+        marks = spool_dir / _PEERS
+        marks.mkdir(mode=0o700, exist_ok=True)
+        _mark_path(spool_dir, address).write_text(f"{address}\n", encoding="utf-8")
+        expired = time.time() - _MARK_LIFETIME
+        for mark in os.scandir(marks):
+            if mark.stat().st_mtime < expired:
+                os.unlink(mark.path)
+
+
+def is_marked_peer(spool_dir: Path, address: Address) -> bool:
+    """Whether some process has noted that a receiver of ours serves ``address``."""
+    return _mark_path(spool_dir, address).exists()

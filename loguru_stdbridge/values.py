@@ -1,0 +1,473 @@
+"""Values of an application, made fit for JSON, and back.
+
+Owns what may stand in ``extra``: which types go through as themselves, how the others are shown,
+and the bounds. No sockets, files or clocks here; nothing of the wire is ever called or imported.
+
+JSON's own types go as they are. What JSON lacks goes as an object with the one key ``~``: a tag
+and its content, so that the far end gets the same type back (a tuple, a set, a datetime, a dict
+whose keys are not text). Every other object goes as its ``repr`` and ``str``, taken here, in the
+worker, where the class lives, and comes back as a :class:`Shown`, which prints as those texts: a
+text format and ``serialize=True`` show what they would have shown locally. A subclass of a builtin
+(an enum member, a named tuple, an ``OrderedDict``) goes as its plain value with those texts.
+
+What an application can hang into ``extra`` has no bound, so everything here has one: depth, number
+of values, characters. A cycle, a value beyond a bound, a ``repr`` that raises: that one value
+becomes a short text, and the record goes.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import math
+import uuid
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple, Type, Union
+
+from .exceptions import RowError
+
+TAG = "~"
+"""The one key of a tagged value. A dict of the application that has this key is tagged itself."""
+
+MAX_DEPTH = 50
+"""Nesting that goes as structure; below it a value is shown as text. A tag nests twice, so the far
+end's JSON decoder sees about 100 levels, a tenth of what the interpreter allows."""
+
+MAX_VALUES = 10_000
+"""Values in one ``extra``, keys not counted."""
+
+MAX_TEXT = 1024 * 1024
+"""Characters of one text, or bytes of one ``bytes``, in ``extra``."""
+
+MAX_TOTAL_TEXT = 4 * MAX_TEXT
+"""Characters of all texts in one ``extra``."""
+
+MAX_SHOWN = 8192
+"""Characters of a value shown by its ``repr`` or ``str``."""
+
+MAX_KEYED = 256
+"""Members of a set, pairs of a dict whose keys are not all text. Hashes of numbers are not
+randomised: 60,000 chosen integers make one set cost minutes. 256 of them cost 0.3 ms."""
+
+MAX_PLAIN_BITS = 2000
+"""Integers up to here go as JSON digits: 602 of them, under the lowest limit (640) that
+``sys.set_int_max_str_digits`` can set at the far end. Larger ones go in hexadecimal, which is
+linear to read."""
+
+MAX_INT_BITS = 14_000
+"""4,215 digits: what a JSON document may show under the default digit limit of 4,300."""
+
+MAX_DECIMAL_DIGITS = 1000
+MAX_DECIMAL_EXPONENT = 6144  # decimal128's: ``format(Decimal("1E+999999999"), "f")`` is a bomb
+
+Json = Union[None, bool, int, float, str, List[Any], Dict[str, Any]]
+_PLAIN_TYPES = frozenset({int, float, bool, type(None)})
+
+
+class Shown:
+    """A value of another process, shown by the texts it had there. Inert."""
+
+    __slots__ = ("_repr", "_str")
+
+    def __init__(self, repr_text: str, str_text: Optional[str] = None) -> None:
+        self._repr = repr_text
+        self._str = repr_text if str_text is None else str_text
+
+    def __repr__(self) -> str:
+        return self._repr
+
+    def __str__(self) -> str:
+        return self._str
+
+    def __format__(self, spec: str) -> str:
+        return _format(self._str, spec)
+
+
+def _format(text: str, spec: str) -> str:
+    try:
+        return format(text, spec)
+    except ValueError:  # a specification for numbers or times, of a value that is a text by now
+        return text
+
+
+def _shown_class(base: Type[Any]) -> Type[Any]:
+    def __repr__(self: Any) -> str:
+        return str(self.shown_repr)
+
+    def __str__(self: Any) -> str:
+        return str(self.shown_str)
+
+    def __format__(self: Any, spec: str) -> str:
+        return _format(self.shown_str, spec)
+
+    methods = {"__repr__": __repr__, "__str__": __str__, "__format__": __format__}
+    return type(f"Shown{base.__name__.title()}", (base,), {**methods, "__module__": __name__})
+
+
+_SHOWN_CLASSES: Dict[str, Type[Any]] = {
+    base.__name__: _shown_class(base)
+    for base in (str, int, float, list, tuple, dict, set, frozenset, bytes)
+}
+
+
+# -- in the worker ----------------------------------------------------------------------------
+
+
+def bounded_text(text: str, limit: int) -> str:
+    """``text``, or its first ``limit`` characters and how many are missing."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}... ({len(text) - limit} more characters)"
+
+
+def show(value: object, convert: Callable[[object], str] = repr, limit: int = MAX_SHOWN) -> str:
+    """``repr`` (or ``str``) of any object as a bounded, plain text; never raises."""
+    try:
+        text = convert(value)
+        if type(text) is not str:
+            text = str.__str__(text)
+    except Exception:
+        text = f"<unprintable {type(value).__name__} object>"
+    return bounded_text(text, limit)
+
+
+def flatten_extra(extra: Dict[Any, Any]) -> Tuple[Json, bool]:
+    """``extra`` as JSON, and whether it holds tagged values. Never raises.
+
+    The common case (text keys; texts and numbers) costs one look at each value.
+    """
+    for key, value in extra.items():
+        kind = type(value)
+        if type(key) is not str or key == TAG:
+            break
+        if kind is str:
+            if len(value) > MAX_SHOWN:
+                break
+        elif kind not in _PLAIN_TYPES or (kind is int and value.bit_length() > MAX_PLAIN_BITS):
+            break
+    else:
+        if len(extra) <= MAX_KEYED:
+            return extra, False
+    flattener = _Flattener()
+    return flattener.flatten(dict(extra), 0), flattener.tagged
+
+
+class _Flattener:
+    """One walk over one ``extra``, with its budgets."""
+
+    def __init__(self) -> None:
+        self.tagged = False
+        self._values = MAX_VALUES
+        self._text = MAX_TOTAL_TEXT
+        self._path: Set[int] = set()
+
+    def flatten(self, value: Any, depth: int) -> Json:
+        kind = type(value)
+        if kind is str:
+            return self._bounded(value)
+        if kind is int:
+            return self._flatten_int(value)
+        if kind in _PLAIN_TYPES:
+            return value  # type: ignore[no-any-return]
+        if isinstance(value, (list, tuple, dict, set, frozenset)):
+            return self._flatten_container(value, depth)
+        if kind in _SIMPLE_WRITERS:
+            try:
+                written = _SIMPLE_WRITERS[kind](value)
+            except Exception:  # a tzinfo of the application's may raise
+                written = None
+            if written is not None:
+                return self._tag(_TAG_OF[kind], written)
+        return self._flatten_object(value, depth)
+
+    def _tag(self, tag: str, content: Json) -> Json:
+        self.tagged = True
+        return {TAG: [tag, content]}
+
+    def _bounded(self, text: str, limit: int = MAX_TEXT) -> str:
+        limit = min(limit, max(self._text, 0))
+        self._text -= min(len(text), limit)
+        return bounded_text(text, limit)
+
+    def _show(self, value: object, convert: Callable[[object], str] = repr) -> str:
+        return self._bounded(show(value, convert))
+
+    def _flatten_int(self, value: int) -> Json:
+        bits = value.bit_length()
+        if bits <= MAX_PLAIN_BITS:
+            return value
+        if bits <= MAX_INT_BITS:
+            return self._tag("int", self._bounded(hex(value)))
+        return self._tag("as", ["object", None, f"<int of {bits} bits>", None])
+
+    def _flatten_object(self, value: object, depth: int) -> Json:
+        for builtin, plain_of in _PLAIN_OF:
+            if isinstance(value, builtin):
+                try:
+                    base = self.flatten(plain_of(value), depth + 1)
+                except Exception:  # a bytes subclass that is changed or released meanwhile
+                    break
+                return self._as(builtin.__name__, base, value)
+        return self._as("object", None, value)
+
+    def _as(self, kind: str, base: Json, value: object) -> Json:
+        shown = self._show(value)
+        same = type(value).__str__ is object.__str__
+        text = None if same else self._show(value, str)
+        return self._tag("as", [kind, base, shown, None if text == shown else text])
+
+    def _flatten_container(self, value: Any, depth: int) -> Json:
+        kind = type(value)
+        identity = id(value)
+        if identity in self._path:
+            return self._tag("as", ["object", None, _cycle_text(value), None])
+        self._values -= 1
+        if depth >= MAX_DEPTH or self._values < 0:
+            return self._tag("as", ["object", None, f"<{kind.__name__} of {len(value)}>", None])
+        self._path.add(identity)
+        try:
+            if isinstance(value, dict):
+                flat = self._flatten_dict(value, depth)
+            else:
+                flat = self._flatten_sequence(value, depth)
+        except Exception:  # a subclass whose iteration fails, a container changed by a thread
+            return self._tag("as", ["object", None, self._show(value), None])
+        finally:
+            self._path.discard(identity)
+        if kind in (list, dict, tuple):
+            return flat
+        base = next(b for b in (list, tuple, dict, set, frozenset) if isinstance(value, b))
+        return self._as(base.__name__, flat, value)
+
+    def _flatten_sequence(self, value: Any, depth: int) -> Json:
+        keyed = isinstance(value, (set, frozenset))
+        limit = MAX_KEYED if keyed else max(self._values, 0)
+        items: List[Json] = []
+        for item in list(value):
+            if len(items) >= limit:
+                items.append(self._more(len(value) - limit))
+                break
+            self._values -= 1
+            items.append(self.flatten(item, depth + 1))
+        return self._tag("tuple", items) if isinstance(value, tuple) else items
+
+    def _flatten_dict(self, value: Dict[Any, Any], depth: int) -> Json:
+        limit = max(self._values, 0)
+        if all(type(key) is str for key in value) and TAG not in value:
+            flat: Dict[str, Json] = {}
+            for key, item in list(value.items()):
+                if len(flat) >= limit:
+                    flat["..."] = self._more(len(value) - limit)
+                    break
+                self._values -= 1
+                flat[self._bounded(key)] = self.flatten(item, depth + 1)
+            return flat
+        pairs: List[Json] = []
+        for key, item in list(value.items()):
+            if len(pairs) >= min(limit, MAX_KEYED):
+                pairs.append(["...", self._more(len(value) - len(pairs))])
+                break
+            self._values -= 2
+            pairs.append([self.flatten(key, depth + 1), self.flatten(item, depth + 1)])
+        return self._tag("dict", pairs)
+
+    def _more(self, count: int) -> Json:
+        return self._tag("as", ["object", None, f"<{count} more>", None])
+
+
+def _cycle_text(value: object) -> str:
+    if isinstance(value, dict):
+        return "{...}"
+    return "(...)" if isinstance(value, tuple) else "[...]"
+
+
+def _zone_of(value: Union[datetime.datetime, datetime.time]) -> Json:
+    offset = value.utcoffset()
+    if offset is None:
+        return None
+    return [offset.total_seconds(), value.tzname()]
+
+
+def _write_datetime(value: datetime.datetime) -> Json:
+    return [value.replace(tzinfo=None).isoformat(), _zone_of(value), value.fold]
+
+
+def _write_time(value: datetime.time) -> Json:
+    if value.tzinfo is not None:
+        return None  # its offset may depend on a date that it does not have
+    return [value.isoformat(), value.fold]
+
+
+def _write_decimal(value: decimal.Decimal) -> Json:
+    _, digits, exponent = value.as_tuple()
+    if isinstance(exponent, int) and abs(exponent) > MAX_DECIMAL_EXPONENT:
+        return None
+    return str(value) if len(digits) <= MAX_DECIMAL_DIGITS else None
+
+
+def _write_bytes(value: Union[bytes, bytearray]) -> Json:
+    return bytes(value).decode("latin-1") if len(value) <= MAX_SHOWN else None
+
+
+_SIMPLE_WRITERS: Dict[Type[Any], Callable[[Any], Json]] = {
+    bytes: _write_bytes,
+    bytearray: _write_bytes,
+    complex: lambda value: [value.real, value.imag],
+    datetime.datetime: _write_datetime,
+    datetime.date: datetime.date.isoformat,
+    datetime.time: _write_time,
+    datetime.timedelta: lambda value: [value.days, value.seconds, value.microseconds],
+    decimal.Decimal: _write_decimal,
+    uuid.UUID: str,
+}
+_PLAIN_OF: Tuple[Tuple[Type[Any], Callable[[Any], Any]], ...] = (
+    (str, str.__str__),  # a subclass's own characters, whatever its __str__ says
+    (int, int.__int__),
+    (float, float.__float__),
+    (bytes, lambda value: bytes(memoryview(value))),
+)
+_TAG_OF = {kind: kind.__name__.lower() for kind in _SIMPLE_WRITERS}
+
+
+# -- at the far end ---------------------------------------------------------------------------
+
+
+def restore(value: Any, depth: int = 0) -> Any:
+    """The value behind its JSON form. Raises :class:`RowError` where a tag is not one of ours."""
+    if depth > 3 * MAX_DEPTH:
+        return Shown("<too deep>")
+    kind = type(value)
+    if kind is list:
+        return [restore(item, depth + 1) for item in value]
+    if kind is dict:
+        if TAG not in value:
+            return {key: restore(item, depth + 1) for key, item in value.items()}
+        tagged = value[TAG]
+        try:
+            tag, content = tagged
+            return _READERS[tag](content, depth + 1)
+        except (KeyError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
+            raise RowError(f"cannot read the tagged value {show(tagged, limit=200)}") from error
+    return value
+
+
+def _read_sequence(kind: Type[Any]) -> Callable[[Any, int], Any]:
+    def read(content: Any, depth: int) -> Any:
+        return kind(restore(_typed(content, list), depth))
+
+    return read
+
+
+def _typed(value: Any, *kinds: Type[Any]) -> Any:
+    if type(value) not in kinds:
+        raise TypeError(type(value).__name__)
+    return value
+
+
+def _read_dict(content: Any, depth: int) -> Any:
+    pairs = [
+        (restore(key, depth), restore(item, depth)) for key, item in _keyed(_typed(content, list))
+    ]
+    return dict(pairs)
+
+
+def _keyed(content: List[Any]) -> List[Any]:
+    if len(content) > MAX_KEYED + 1:
+        raise ValueError(f"{len(content)} keys, {MAX_KEYED} at most")
+    return content
+
+
+def _read_int(content: Any, depth: int) -> int:
+    if len(_typed(content, str)) > MAX_INT_BITS // 4 + 8:
+        raise ValueError("too many digits")
+    return int(content, 16)
+
+
+def _read_zone(zone: Any) -> Optional[datetime.tzinfo]:
+    if zone is None:
+        return None
+    seconds, name = zone
+    return make_timezone(_typed(seconds, int, float), name)
+
+
+def _read_datetime(content: Any, depth: int) -> datetime.datetime:
+    text, zone, fold = content
+    value = datetime.datetime.fromisoformat(_typed(text, str))
+    return value.replace(tzinfo=_read_zone(zone), fold=_typed(fold, int))
+
+
+def _read_time(content: Any, depth: int) -> datetime.time:
+    text, fold = content
+    return datetime.time.fromisoformat(_typed(text, str)).replace(fold=_typed(fold, int))
+
+
+def _read_decimal(content: Any, depth: int) -> decimal.Decimal:
+    if len(_typed(content, str)) > 2 * MAX_DECIMAL_DIGITS:
+        raise ValueError("too many digits")
+    value = decimal.Decimal(content)
+    if _write_decimal(value) is None:
+        raise ValueError("exponent out of range")
+    return value
+
+
+def _read_as(content: Any, depth: int) -> Any:
+    kind, base, repr_text, str_text = content
+    repr_text = _typed(repr_text, str)
+    str_text = repr_text if str_text is None else _typed(str_text, str)
+    if kind == "object":
+        return Shown(repr_text, str_text)
+    plain = restore(base, depth)
+    if kind in ("set", "frozenset"):
+        _keyed(_typed(plain, list))
+    shown = _SHOWN_CLASSES[kind](plain)
+    shown.shown_repr = repr_text
+    shown.shown_str = str_text
+    return shown
+
+
+_READERS: Dict[str, Callable[[Any, int], Any]] = {
+    "tuple": _read_sequence(tuple),
+    "dict": _read_dict,
+    "int": _read_int,
+    "bytes": lambda content, depth: content.encode("latin-1"),
+    "bytearray": lambda content, depth: bytearray(content.encode("latin-1")),
+    "complex": lambda content, depth: complex(*content),
+    "datetime": _read_datetime,
+    "date": lambda content, depth: datetime.date.fromisoformat(content),
+    "time": _read_time,
+    "timedelta": lambda content, depth: datetime.timedelta(*content),
+    "decimal": _read_decimal,
+    "uuid": lambda content, depth: uuid.UUID(content),
+    "as": _read_as,
+}
+
+
+def make_timezone(seconds: float, name: Optional[str]) -> datetime.timezone:
+    """A fixed offset of ``seconds``. Raises ``ValueError`` for a day or more, or not a number."""
+    if not math.isfinite(seconds):
+        raise ValueError("the offset is not finite")
+    offset = datetime.timedelta(seconds=seconds)
+    if not offset and name == "UTC":
+        return datetime.timezone.utc
+    if type(name) is str:
+        return datetime.timezone(offset, name)
+    return datetime.timezone(offset)
+
+
+def plain(value: Any) -> Any:
+    """``value`` with every :class:`Shown` as text and every subclass as its builtin.
+
+    For a pickle that any receiver may load: it then names no class of ours or the application's.
+    """
+    kind = type(value)
+    if kind in (list, tuple, set, frozenset):
+        return kind(plain(item) for item in value)
+    if kind is dict:
+        return {plain(key): plain(item) for key, item in value.items()}
+    if kind in _PLAIN_TYPES or kind is str or kind in _SIMPLE_WRITERS:
+        return value
+    for base in (dict, list, tuple, set, frozenset):
+        if isinstance(value, base):
+            return plain(base(value))
+    if isinstance(value, str):
+        return str.__str__(value)
+    return str(value)

@@ -1,0 +1,218 @@
+"""``install_bridge`` and ``uninstall_bridge``: attach to logging and loguru, and detach.
+
+Owns the one bridge of a process. Other loguru sinks and logging handlers stay as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from loguru import logger
+
+from ..addresses import Address, AddressLike, default_address, parse_address
+from ..exceptions import ConfigurationError
+from .channel import EXIT_TIMEOUT, Channel, Stats
+from .handler import BridgeHandler, BridgeSink, InterceptHandler, notice_row
+
+_POLICIES = ("drop_oldest", "drop_newest", "block")
+_PEERS = ("auto", "bridge", "stock")
+
+
+class Bridge:
+    """What :func:`install_bridge` returns. Thread-safe; a context manager that uninstalls."""
+
+    def __init__(self, channel: Channel, options: Any) -> None:
+        self._channel = channel
+        self._options = options
+        self._loguru_id: Optional[int] = None
+        self._handler: Optional[BridgeHandler] = None
+        self._root_level: Optional[int] = None
+
+    @property
+    def address(self) -> Address:
+        """Where the records go."""
+        return self._channel.address
+
+    def flush(self, timeout: Optional[float] = None) -> bool:
+        """Wait until everything logged so far is written at the far end.
+
+        ``timeout`` in seconds, ``None`` for ever. Returns whether it is.
+        """
+        return self._channel.flush(timeout)
+
+    def stats(self) -> Stats:
+        """Figures of this process since the bridge was installed or, in a child, since the fork."""
+        return self._channel.stats()
+
+    def close(self, timeout: float = EXIT_TIMEOUT) -> bool:
+        """Uninstall, then deliver what is left within ``timeout`` seconds.
+
+        Returns whether all was delivered; what was not is in the journal and is delivered later.
+        """
+        with _lock:
+            self._detach()
+            global _installed
+            if _installed is self:
+                _installed = None
+        return self._channel.close(timeout)
+
+    def __enter__(self) -> Bridge:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _attach(self, level: Union[int, str, None], loguru: bool, stdlib: bool) -> None:
+        number = _level_number(level)
+        if loguru:
+            self._loguru_id = BridgeSink(self._channel).add_to_loguru(number)
+        if stdlib:
+            root = logging.getLogger()
+            if any(isinstance(handler, InterceptHandler) for handler in root.handlers):
+                return  # loguru is the hub: its side of the bridge takes these records
+            self._handler = BridgeHandler(channel=self._channel, level=number)
+            root.addHandler(self._handler)
+            if level is not None:
+                self._root_level = root.level
+                root.setLevel(number)
+
+    def _detach(self) -> None:
+        if self._loguru_id is not None:
+            with contextlib.suppress(ValueError):  # removed by the application's logger.remove()
+                logger.remove(self._loguru_id)
+            self._loguru_id = None
+        if self._handler is not None:
+            logging.getLogger().removeHandler(self._handler)
+            self._handler = None
+        if self._root_level is not None:
+            logging.getLogger().setLevel(self._root_level)
+            self._root_level = None
+
+
+_lock = threading.RLock()
+_installed: Optional[Bridge] = None
+
+
+def _new_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
+
+
+def install_bridge(
+    address: Optional[AddressLike] = None,
+    *,
+    level: Union[int, str, None] = None,
+    loguru: bool = True,
+    stdlib: bool = True,
+    spool_dir: Union[str, Path, bool, None] = None,
+    spool_limit: Optional[int] = None,
+    when_full: str = "drop_oldest",
+    block_timeout: float = 10.0,
+    peer: str = "auto",
+) -> Bridge:
+    """Send what this process logs, through loguru and stdlib logging, to a receiver.
+
+    Parameters
+    ----------
+    address
+        ``"tcp://host:port"``, ``"unix:///path"`` or ``(host, port)``; ``None``: the environment
+        variable ``LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``.
+    level
+        The least level that is sent, a number or a name; it is also set on logging's root logger
+        until the bridge is uninstalled. ``None``: everything that loguru and logging let through,
+        and the root logger stays as it is (its default lets through WARNING and above).
+    loguru, stdlib
+        Which of the two to attach to. stdlib logging is left alone where its root logger has an
+        :class:`InterceptHandler`: its records come through loguru then.
+    spool_dir
+        Directory of the journals, made with mode 0700. ``None``: see
+        :func:`loguru_stdbridge.spool.default_spool_dir`. ``False``: keep records in memory, which
+        does not survive the process.
+    spool_limit
+        Bytes that the journal may grow to while the receiver is away. ``None``: 256 MiB.
+    when_full
+        What to give up when the limit is reached: ``"drop_oldest"``, ``"drop_newest"``, or
+        ``"block"``: wait up to ``block_timeout`` seconds, then drop the newest. All are counted.
+    peer
+        ``"auto"``: find out whether the receiver is one of ours or a stock one. ``"bridge"`` or
+        ``"stock"``: take it for that.
+
+    Returns the :class:`Bridge`. Called again in the same process with the same arguments it returns
+    the bridge that is there; with others, that one is uninstalled first. Safe before and after a
+    fork: a child that inherits the bridge uses it with a journal and a connection of its own.
+
+    Raises :class:`AddressError`, :class:`ConfigurationError`, or :class:`JournalError` for a
+    ``spool_dir`` that cannot be used. Never raises because a receiver is absent.
+    """
+    target = default_address() if address is None else parse_address(address)
+    if target.scheme == "tcp" and target.port == 0:
+        raise ConfigurationError(f"{target} names no port: a worker needs the receiver's own")
+    _check_choice("when_full", when_full, _POLICIES)
+    _check_choice("peer", peer, _PEERS)
+    if spool_limit is not None and (not isinstance(spool_limit, int) or spool_limit < 1 << 20):
+        raise ConfigurationError(
+            f"spool_limit={spool_limit!r}: a whole number of bytes, 1048576 (1 MiB) at least"
+        )
+    _level_number(level)
+    options = (
+        target, level, loguru, stdlib, str(spool_dir), spool_limit, when_full, block_timeout, peer
+    )  # fmt: skip
+    global _installed
+    with _lock:
+        if _installed is not None:
+            if _installed._options == options:
+                return _installed
+            _installed.close()
+        channel = Channel(
+            target,
+            notice=notice_row,
+            spool_dir=spool_dir,
+            spool_limit=spool_limit,
+            when_full=when_full,
+            block_timeout=block_timeout,
+            peer=peer,
+        )
+        bridge = Bridge(channel, options)
+        bridge._attach(level, loguru, stdlib)
+        _installed = bridge
+        return bridge
+
+
+def uninstall_bridge(timeout: float = EXIT_TIMEOUT) -> bool:
+    """Detach the bridge of this process, if there is one, and deliver what is left.
+
+    Returns whether all was delivered within ``timeout`` seconds.
+    """
+    bridge = _installed
+    return bridge.close(timeout) if bridge is not None else True
+
+
+def _check_choice(name: str, value: object, choices: Any) -> None:
+    if value not in choices:
+        raise ConfigurationError(f"{name}={value!r}: one of {', '.join(map(repr, choices))}")
+
+
+def _level_number(level: Union[int, str, None]) -> int:
+    """``level`` as a number, by loguru's names first and logging's (``"FATAL"``, ...) next."""
+    if level is None:
+        return 0
+    if isinstance(level, int):
+        return level
+    try:
+        return int(logger.level(level).no)
+    except ValueError:
+        number = logging.getLevelName(level)
+        if isinstance(number, int):
+            return number
+        raise ConfigurationError(
+            f"level={level!r} is known neither to loguru nor to logging"
+        ) from None

@@ -1,0 +1,438 @@
+"""The sender thread: drain the journal into the receiver, in order, until it is acknowledged.
+
+Owns the conversation with the receiver. It holds no record of its own: what is not acknowledged is
+in the journal, so whatever ends this thread, the connection or the process loses nothing.
+
+Why a record is written once
+----------------------------
+``_sent`` is where the reading of the journal stands, the journal's ``first`` what is not
+acknowledged. A new connection starts again from ``first``; the greeting says what the receiver
+holds already, and the sequence numbers make the rest harmless (:mod:`protocol`). The journal gives
+space back only for an acknowledgement, which the receiver sends after the file has the lines.
+
+Why nobody waits
+----------------
+The socket never blocks. The thread sleeps on a selector over the socket and a wake-up socket. A log
+call wakes it only when it is asleep (:mod:`worker.journal`); while records flow it sends what has
+gathered at most once a millisecond, so it takes the interpreter's lock seldom and briefly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import threading
+import time
+from typing import Any, Callable, Optional
+
+from ..addresses import Address
+from ..exceptions import PeerError
+from ..protocol import Acknowledged, Greeting, Refusal, SenderConnection
+from ..segments import Batch
+from .transport import Backoff, Transport
+
+BATCH_BYTES = 128 * 1024
+"""Bytes of rows in one frame. Bounds the lists and dicts of a frame (``rows.MAX_CONTAINERS``)."""
+
+PACE = 0.001
+"""Seconds between two frames that are not full."""
+
+GREETING_TIMEOUT = 2.0
+"""Seconds of silence after the hello that mean a stock receiver."""
+
+_STOCK_GREETING_TIMEOUT = 0.2  # once an address has shown itself to be stock
+
+
+class Sender:
+    """The thread that empties one journal. Started once, in the process that owns the journal."""
+
+    def __init__(
+        self,
+        journal: Any,
+        address: Address,
+        *,
+        report: Callable[[str], None],
+        notice: Callable[[str], bytes],
+        peer: str = "auto",
+        on_greeting: Callable[[], None] = lambda: None,
+        greeting_timeout: float = GREETING_TIMEOUT,
+    ) -> None:
+        """``report`` tells the operator (stderr), ``notice`` makes the row of a WARNING record.
+
+        ``peer`` is ``"bridge"`` (a receiver of ours for certain: wait for its greeting), ``"stock"``
+        (never wait) or ``"auto"``.
+        """
+        self._journal = journal
+        self._address = address
+        self._report = report
+        self._notice = notice
+        self._peer = peer
+        self._on_greeting = on_greeting
+        self._greeting_timeout = greeting_timeout
+
+        self.connected = False
+        self.reconnects = 0
+        self.unacknowledged = 0
+        self._connections = 0
+        self._sent = 0
+        self._stock_seen = False
+        self._unreachable = False
+        self._backoff = Backoff()
+        self._closing_until: Optional[float] = None
+        self._progress = threading.Condition(threading.Lock())
+        self._selector = selectors.DefaultSelector()
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
+        self._selector.register(self._wake_reader, selectors.EVENT_READ)
+        journal.on_append = self._wake
+        self._thread = threading.Thread(
+            target=self._run, name="loguru_stdbridge-sender", daemon=True
+        )
+
+    def start(self) -> None:
+        """Start the thread. Raises ``RuntimeError`` where the interpreter is shutting down."""
+        self._thread.start()
+
+    @property
+    def ident(self) -> Optional[int]:
+        """The thread's identifier, by which its own log calls are known."""
+        return self._thread.ident
+
+    @property
+    def peer(self) -> Optional[str]:
+        """``"bridge"``, ``"stock"``, or ``None`` while it is not known."""
+        return None if self._peer == "auto" else self._peer
+
+    # -- called by other threads
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):  # full: it is being woken already; closed: too late
+            self._wake_writer.send(b"\0")
+
+    def flush(self, through: int, timeout: Optional[float]) -> bool:
+        """Wait until ``through`` is acknowledged, ``timeout`` seconds at most (``None``: ever)."""
+        with self._progress:
+            return self._progress.wait_for(
+                lambda: self._journal.first > through or not self._thread.is_alive(), timeout
+            ) and bool(self._journal.first > through)
+
+    def close(self, timeout: float) -> bool:
+        """Deliver what is left within ``timeout`` seconds, take leave, end the thread.
+
+        Returns whether everything was delivered.
+        """
+        self._closing_until = time.monotonic() + timeout
+        self._wake()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout + 1.0)
+        if not self._thread.is_alive():
+            self._selector.close()
+            self._wake_reader.close()
+            self._wake_writer.close()
+        return bool(self._journal.pending == 0)
+
+    def after_fork_in_child(self) -> None:
+        """Close the parent's sockets in a child; the thread does not exist there."""
+        self._wake_reader.close()
+        self._wake_writer.close()
+        self._selector.close()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
+
+    # -- the thread
+
+    _transport: Optional[Transport] = None
+
+    def _run(self) -> None:
+        try:
+            while self._wait_for_rows():
+                self._attempt()
+        except Exception as error:  # a bug of ours must not look like an idle log
+            self._report(f"the sender thread ended: {type(error).__name__}: {error}")
+            raise
+        finally:
+            with self._progress:
+                self._progress.notify_all()
+
+    @property
+    def _closing(self) -> bool:
+        return self._closing_until is not None
+
+    def _out_of_time(self) -> bool:
+        return self._closing_until is not None and time.monotonic() >= self._closing_until
+
+    def _wait_for_rows(self) -> bool:
+        """Sleep until there is something to deliver; False when the thread should end."""
+        journal = self._journal
+        while True:
+            if self._out_of_time():
+                return False
+            pause = self._backoff.remaining()
+            if self._closing and self._unreachable:
+                return False  # it was not there a moment ago: the journal keeps what is left
+            if journal.pending:
+                if not pause:
+                    return True
+                self._sleep(pause)
+            else:
+                if self._closing:
+                    return False
+                journal.asleep = True
+                if journal.pending == 0 and not self._closing:
+                    self._sleep(None)
+                journal.asleep = False
+
+    def _sleep(self, timeout: Optional[float]) -> None:
+        if self._closing_until is not None:
+            left = max(self._closing_until - time.monotonic(), 0.0)
+            timeout = left if timeout is None else min(timeout, left)
+        for key, _ in self._selector.select(timeout):
+            if key.fileobj is self._wake_reader:
+                self._drain_wakes()
+
+    def _drain_wakes(self) -> None:
+        with contextlib.suppress(OSError):
+            self._wake_reader.recv(4096)
+
+    def _attempt(self) -> None:
+        """One connection, from connect to its end."""
+        try:
+            transport = self._transport = Transport(self._address)
+        except OSError as error:
+            self._lost(error)
+            return
+        self._connections += 1
+        self.reconnects = self._connections - 1
+        self._selector.register(transport, selectors.EVENT_READ)
+        self.connected = True
+        try:
+            _Conversation(self, transport).run()
+        except (OSError, PeerError) as error:
+            self._lost(error)
+        finally:
+            self.connected = False
+            self._selector.unregister(transport)
+            self._transport = None
+            transport.close()
+
+    def _lost(self, error: Exception) -> None:
+        self._backoff.failed()
+        if not self._unreachable and not self._closing:
+            self._report(
+                f"cannot deliver to {self._address}: {error}; records wait in the journal "
+                "and are sent when it is back"
+            )
+        self._unreachable = True
+
+    def _delivering(self) -> None:
+        """The peer takes records: an outage, if there was one, is over."""
+        self._backoff.succeeded()
+        self._unreachable = False
+
+    def _acknowledge(self, through: int) -> None:
+        self._journal.acknowledge(through)
+        with self._progress:
+            self._progress.notify_all()
+
+
+class _Conversation:
+    """What is said over one connection. Lives in the sender thread."""
+
+    def __init__(self, sender: Sender, transport: Transport) -> None:
+        self._sender = sender
+        self._transport = transport
+        self._journal = sender._journal
+        self._connection = SenderConnection(self._journal.sender_id)
+        self._out = memoryview(b"")
+        self._sent = 0  # highest number put into a frame on this connection
+        self._next_frame_at = 0.0
+        self._interest = selectors.EVENT_READ
+
+    def run(self) -> None:
+        if not self._hello():
+            return
+        greeted = self._await_greeting()
+        while greeted is None:  # a peer known to be ours that is stopped or busy
+            greeted = self._await_greeting()
+        if greeted:
+            self._deliver()
+        else:
+            self._deliver_to_stock()
+
+    # -- the hello
+
+    def _hello(self) -> bool:
+        first = self._journal.first
+        batch: Batch = self._journal.read(first - 1, 1)
+        gap = batch.gap
+        if gap is not None:
+            batch = self._journal.read(gap[1], 1)
+        if not batch.rows or batch.gap is not None:
+            return False  # given up meanwhile: look again
+        self._sent = batch.first
+        frame = self._connection.hello(batch.rows[0], batch.first, first, gap)
+        self._out = memoryview(frame)
+        return True
+
+    def _await_greeting(self) -> Optional[bool]:
+        """True: greeted. False: a stock peer. None: not yet, and it is known to be ours."""
+        sender = self._sender
+        timeout = _STOCK_GREETING_TIMEOUT if sender._stock_seen else sender._greeting_timeout
+        deadline = time.monotonic() + (0.0 if sender._peer == "stock" else timeout)
+        while True:
+            self._flush_out()
+            left = deadline - time.monotonic()
+            if self._connection.greeting is not None:
+                return True
+            if left <= 0 and not self._out:
+                break
+            if sender._out_of_time():
+                raise OSError("no greeting before the end")
+            self._wait(max(left, 0.01))
+        if sender._peer == "bridge":
+            return None
+        if not sender._stock_seen and sender._peer != "stock":
+            sender._report(
+                f"{sender._address} does not greet: taken for a stock receiver, "
+                "records are delivered without acknowledgement"
+            )
+        sender._stock_seen = True
+        return False
+
+    # -- to a receiver of ours
+
+    def _deliver(self) -> None:
+        sender, journal = self._sender, self._journal
+        sender._peer = "bridge"
+        greeting = self._connection.greeting
+        assert greeting is not None
+        self._sent = max(self._sent, greeting.last)
+        sender._delivering()
+        sender._on_greeting()
+        while True:
+            if not self._out and time.monotonic() >= self._next_frame_at:
+                self._next_frame()
+            self._flush_out()
+            if sender._out_of_time():
+                break
+            if self._out:
+                self._wait(None)
+            elif journal.next - 1 > self._sent:
+                self._wait(max(self._next_frame_at - time.monotonic(), 0.0))
+            else:
+                if sender._closing and journal.pending == 0:
+                    break
+                journal.asleep = True
+                if journal.next - 1 <= self._sent and not (sender._closing and not journal.pending):
+                    self._wait(None)
+                journal.asleep = False
+        self._leave()
+
+    def _next_frame(self) -> None:
+        batch: Batch = self._journal.read(self._sent, BATCH_BYTES)
+        if batch.gap is not None:
+            first, last, reason = batch.gap
+            self._out = memoryview(self._connection.gap(first, last, reason))
+            self._sent = last
+        elif batch.rows:
+            self._out = memoryview(self._connection.rows(batch.first, batch.rows))
+            self._sent = batch.last
+            if len(self._out) < BATCH_BYTES // 2:
+                self._next_frame_at = time.monotonic() + PACE
+
+    def _leave(self) -> None:
+        """Say goodbye where all is delivered; read what the receiver still says, then close."""
+        sender = self._sender
+        if self._journal.pending == 0 and not self._out:
+            self._out = memoryview(self._connection.goodbye(self._sent))
+            self._flush_out()
+        self._transport.finish()
+        deadline = max(sender._closing_until or 0.0, time.monotonic() + 0.5)
+        with contextlib.suppress(OSError):
+            while time.monotonic() < deadline:  # ends by the end of the stream
+                self._wait(deadline - time.monotonic())
+
+    # -- to a stock receiver
+
+    def _deliver_to_stock(self) -> None:
+        """Deliver as ``SocketHandler`` does: what the kernel took counts as delivered.
+
+        The peer is still listened to: a receiver of ours that greets late is taken at its word.
+        """
+        sender, journal = self._sender, self._journal
+        sender._delivering()
+        self._taken_by_stock(self._sent)
+        while self._connection.greeting is None:
+            if sender._closing and journal.pending == 0 or sender._out_of_time():
+                self._transport.finish()
+                return
+            self._wait(0)  # a peer that has gone is noticed before it is written to, not after
+            batch: Batch = journal.read(self._sent, BATCH_BYTES)
+            if batch.gap is not None:
+                first, last, reason = batch.gap
+                text = f"{last - first + 1} records were given up: {reason}"
+                self._send_to_stock(sender._notice(text), last)
+            for number, row in enumerate(batch.rows, batch.first):
+                self._send_to_stock(row, number)
+            if not batch.rows and batch.gap is None:
+                journal.asleep = True
+                if journal.next - 1 <= self._sent and not sender._closing:
+                    self._wait(None)
+                journal.asleep = False
+        self._deliver()
+
+    def _send_to_stock(self, row: Any, number: int) -> None:
+        self._out = memoryview(self._connection.stock(row, number))
+        while self._out:
+            self._flush_out(end_of_record=True)
+            if self._out:
+                if self._sender._out_of_time():
+                    raise OSError("the peer does not read")
+                self._wait(None)
+        self._sent = number
+        self._taken_by_stock(number)
+
+    def _taken_by_stock(self, through: int) -> None:
+        self._sender.unacknowledged += through - self._journal.first + 1
+        self._sender._acknowledge(through)
+
+    # -- bytes
+
+    def _flush_out(self, *, end_of_record: bool = False) -> None:
+        while self._out:
+            count = self._transport.send(self._out, end_of_record=end_of_record)
+            if not count:
+                return
+            self._out = self._out[count:]
+
+    def _wait(self, timeout: Optional[float]) -> None:
+        """Wait for the socket or a wake-up; take answers. Raises ``OSError`` at end of stream."""
+        sender = self._sender
+        interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0)
+        if interest != self._interest:
+            sender._selector.modify(self._transport, interest)
+            self._interest = interest
+        if sender._closing_until is not None:
+            left = max(sender._closing_until - time.monotonic(), 0.0)
+            timeout = left if timeout is None else min(timeout, left)
+        for key, ready in sender._selector.select(timeout):
+            if key.fileobj is sender._wake_reader:
+                sender._drain_wakes()
+            elif ready & selectors.EVENT_READ:
+                data = self._transport.receive()
+                if data == b"":
+                    raise ConnectionResetError("the receiver closed the connection")
+                if data:
+                    self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        for answer in self._connection.receive(data):
+            if isinstance(answer, Acknowledged):
+                self._sender._acknowledge(answer.through)
+            elif isinstance(answer, Refusal):
+                raise PeerError(f"the receiver refuses: {answer.reason}")
+            else:
+                assert isinstance(answer, Greeting)

@@ -1,0 +1,112 @@
+"""One connection from the worker to a receiver: connect, send, receive, leave. No threads here.
+
+Owns the socket. It never blocks but in ``connect`` and ``leave``, both bounded: the sender waits on
+the selector of its own, and a peer that does not read holds up nothing but its own records.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import time
+from typing import Optional
+
+from ..addresses import Address
+
+CONNECT_TIMEOUT = 5.0  # seconds; loopback answers at once, a lost host never
+
+_READ_SIZE = 65536
+_MSG_EOR = getattr(socket, "MSG_EOR", 0)
+"""Ends a segment with the frame, where the platform has it: the logging cookbook's receiver drops
+the connection when a ``recv(4)`` gives it a part of the length prefix. Measured with one burst down
+one connection: 33,000 to 275,000 of 360,000 records without, 840,000 of 840,000 with."""
+
+
+class Transport:
+    """A connected, non-blocking stream socket."""
+
+    def __init__(self, address: Address, timeout: float = CONNECT_TIMEOUT) -> None:
+        """Connect within ``timeout`` seconds. Raises ``OSError``."""
+        self._socket = _connect(address, timeout)
+        self._socket.setblocking(False)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def send(self, data: memoryview, *, end_of_record: bool = False) -> int:
+        """Send what the kernel takes at once; returns how many bytes that were, perhaps 0."""
+        try:
+            return self._socket.send(data, _MSG_EOR if end_of_record else 0)
+        except (BlockingIOError, InterruptedError):
+            return 0
+
+    def receive(self) -> Optional[bytes]:
+        """What has come; ``None`` for nothing yet, ``b""`` at the end of the stream."""
+        try:
+            return self._socket.recv(_READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return None
+
+    def finish(self) -> None:
+        """Say that nothing more will be sent; what the peer still sends can be read.
+
+        A socket closed with unread bytes sends a reset, and the kernel throws away what was still
+        to be sent (measured: 4.16 of 4.29 MB). So: finish, read to the end of stream, close.
+        """
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _connect(address: Address, timeout: float) -> socket.socket:
+    if address.scheme == "unix":
+        if not hasattr(socket, "AF_UNIX"):
+            raise OSError(f"this platform has no Unix sockets: cannot reach {address}")
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(timeout)
+            connection.connect(address.path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+    connection = socket.create_connection((address.host, address.port), timeout)
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if connection.getsockname() == connection.getpeername():
+        # Nobody listens, and the port that the system chose for us is the very one we call.
+        connection.close()
+        raise ConnectionRefusedError(f"{address} is not served (the socket met itself)")
+    return connection
+
+
+class Backoff:
+    """Growing pauses between attempts, in the words of ``SocketHandler``.
+
+    Its defaults (1 s, doubled up to 30 s) leave a restarted receiver without records for half a
+    minute; a refused connection on loopback costs 50 microseconds. Spread by a quarter, so that
+    many workers do not come back in step.
+    """
+
+    def __init__(self, start: float = 0.05, maximum: float = 2.0, factor: float = 2.0) -> None:
+        self._start = start
+        self._maximum = maximum
+        self._factor = factor
+        self._pause = 0.0
+        self._until = 0.0
+
+    def failed(self) -> None:
+        """Note a failed attempt."""
+        self._pause = min(max(self._pause * self._factor, self._start), self._maximum)
+        self._until = time.monotonic() + self._pause * random.uniform(0.75, 1.25)
+
+    def succeeded(self) -> None:
+        self._pause = self._until = 0.0
+
+    def remaining(self) -> float:
+        """Seconds until the next attempt is due; 0 where it is."""
+        return max(self._until - time.monotonic(), 0.0)

@@ -1,0 +1,72 @@
+"""What every test shares: a bounded wait, a spool directory of its own, nothing left open."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Callable, Iterator
+
+import pytest
+from loguru import logger
+
+
+def wait_until(condition: Callable[[], object], timeout: float = 30.0, what: str = "") -> None:
+    """Poll ``condition`` until it holds; fail with ``what`` after ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what or condition}")
+        threading.Event().wait(0.005)
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """``eventually(condition, timeout, what)``: the condition comes true, or the test fails."""
+    return wait_until
+
+
+@pytest.fixture(autouse=True)
+def spool_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A spool directory of the test's own, for it and for the processes that it starts."""
+    directory = tmp_path / "spool"
+    monkeypatch.setenv("LOGURU_STDBRIDGE_SPOOL_DIR", str(directory))
+    monkeypatch.delenv("LOGURU_STDBRIDGE_ADDRESS", raising=False)
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Threads, descriptors, loguru handlers and root handlers are as before the test."""
+    gc.collect()
+    threads = set(threading.enumerate())
+    descriptors = _descriptors()
+    handlers = set(logger._core.handlers)  # type: ignore[attr-defined]
+    root = list(logging.getLogger().handlers)
+    level = logging.getLogger().level
+    yield
+    gc.collect()
+    wait_until(
+        lambda: not set(threading.enumerate()) - threads, 5, f"threads end: {threading.enumerate()}"
+    )
+    assert len(_descriptors()) <= len(descriptors), f"left open: {_descriptors() - descriptors}"
+    assert set(logger._core.handlers) == handlers  # type: ignore[attr-defined]
+    assert logging.getLogger().handlers == root
+    assert logging.getLogger().level == level
+
+
+def _descriptors() -> set:  # type: ignore[type-arg]
+    found = set()
+    try:
+        numbers = os.listdir("/proc/self/fd")
+    except OSError:
+        return found
+    for number in numbers:
+        try:
+            found.add((number, os.readlink(f"/proc/self/fd/{number}")))
+        except OSError:
+            continue  # the descriptor of the listing itself
+    return found

@@ -1,0 +1,68 @@
+"""Addresses: what is read, what is refused and with which words, whose journals are whose."""
+
+import pytest
+
+from loguru_stdbridge.addresses import Address, default_address, parse_address
+from loguru_stdbridge.exceptions import AddressError
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("tcp://127.0.0.1:9020", Address("tcp", host="127.0.0.1", port=9020)),
+        ("tcp://logs.example:1", Address("tcp", host="logs.example", port=1)),
+        ("tcp://logs.example", Address("tcp", host="logs.example", port=9020)),
+        ("localhost:80", Address("tcp", host="localhost", port=80)),
+        ("tcp://[::1]:9020", Address("tcp", host="::1", port=9020)),
+        ("unix:///run/log.sock", Address("unix", path="/run/log.sock")),
+        (("localhost", 0), Address("tcp", host="localhost", port=0)),
+    ],
+)
+def test_an_address_is_read(given, expected):
+    """Every form of the documentation is read, and its text is read as the same address."""
+    assert parse_address(given) == expected
+    assert parse_address(str(parse_address(given))) == expected
+    assert parse_address(expected) is expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "", "tcp://", "tcp://:9020", "tcp://host:port", "tcp://host:65536", "tcp://host:-1",
+        "tcp://::1:9020", "unix://relative", "unix://", "http://host:1", "tls://host:1",
+        ("host",), ("host", "port"), (1, 2), 9020, None, b"tcp://host:1",
+    ],
+)  # fmt: skip
+def test_a_bad_address_is_refused_with_its_value(given):
+    """The error shows what was given."""
+    with pytest.raises(AddressError) as caught:
+        parse_address(given)
+    assert str(given) in str(caught.value) or repr(given) in str(caught.value)
+
+
+def test_the_default_comes_from_the_environment(monkeypatch):
+    """The variable names the receiver; without it, it is the stdlib's port on loopback."""
+    monkeypatch.delenv("LOGURU_STDBRIDGE_ADDRESS", raising=False)
+    assert str(default_address()) == "tcp://127.0.0.1:9020"
+    monkeypatch.setenv("LOGURU_STDBRIDGE_ADDRESS", "unix:///run/log")
+    assert str(default_address()) == "unix:///run/log"
+
+
+@pytest.mark.parametrize(
+    ("bound", "wanted", "serves"),
+    [
+        ("tcp://127.0.0.1:1", "tcp://127.0.0.1:1", True),
+        ("tcp://127.0.0.1:1", "tcp://localhost:1", True),
+        ("tcp://0.0.0.0:1", "tcp://127.0.0.1:1", True),
+        ("tcp://127.0.0.1:1", "tcp://127.0.0.1:2", False),
+        ("tcp://127.0.0.1:1", "tcp://logs.example:1", False),
+        ("tcp://0.0.0.0:1", "tcp://logs.example:1", False),
+        ("tcp://logs.example:1", "tcp://127.0.0.1:1", False),
+        ("unix:///a/b", "unix:///a/./b", True),
+        ("unix:///a/b", "unix:///a/c", False),
+        ("unix:///a/b", "tcp://127.0.0.1:1", False),
+    ],
+)
+def test_a_receiver_knows_the_addresses_that_mean_it(bound, wanted, serves):
+    """A journal bound for another machine is never taken for one of this receiver's."""
+    assert parse_address(bound).serves(parse_address(wanted)) is serves
