@@ -96,13 +96,14 @@ class SenderConnection:
         ``gap`` is what was given up right before it.
         """
         text = bytes(row).decode("utf-8", "surrogatepass")
-        return self._marked(row, sequence, base=base, row=text, gap=None if gap is None else list(gap))
+        given_up = None if gap is None else list(gap)
+        return self._marked(row, sequence, {"base": base, "row": text, "gap": given_up})
 
     def stock(self, row: Buffer, sequence: int) -> bytes:
         """The frame of one record for a peer that does not greet."""
-        return self._marked(row, sequence)
+        return self._marked(row, sequence, {})
 
-    def _marked(self, row: Buffer, sequence: int, **more: Any) -> bytes:
+    def _marked(self, row: Buffer, sequence: int, more: Dict[str, Any]) -> bytes:
         mark = {"version": VERSION, "sender": self.sender_id, "sequence": sequence, **more}
         decoded = decode_dense(bytes(row))
         return encode_frame(dump_record(logrecord_fields(read_row(decoded), mark)))

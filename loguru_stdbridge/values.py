@@ -200,6 +200,10 @@ class _Flattener:
         return self._tag("as", ["object", None, f"<int of {bits} bits>", None])
 
     def _flatten_object(self, value: object, depth: int) -> Json:
+        if isinstance(value, (bytes, bytearray)) and len(value) > MAX_SHOWN:
+            start = show(bytes(value[: MAX_SHOWN // 4]))  # a whole repr may be four times the size
+            text = self._bounded(f"{start}... ({len(value)} bytes)")
+            return self._tag("as", ["object", None, text, None])
         for builtin, plain_of in _PLAIN_OF:
             if isinstance(value, builtin):
                 try:

@@ -149,10 +149,10 @@ class Sender:
     def _run(self) -> None:
         try:
             while self._wait_for_rows():
-                self._attempt()
-        except Exception as error:  # a bug of ours must not look like an idle log
-            self._report(f"the sender thread ended: {type(error).__name__}: {error}")
-            raise
+                try:
+                    self._attempt()
+                except Exception as error:  # a bug of ours: told, and the records stay safe
+                    self._lost(error)
         finally:
             with self._progress:
                 self._progress.notify_all()
@@ -222,8 +222,8 @@ class Sender:
         self._backoff.failed()
         if not self._unreachable and not self._closing:
             self._report(
-                f"cannot deliver to {self._address}: {error}; records wait in the journal "
-                "and are sent when it is back"
+                f"cannot deliver to {self._address} ({type(error).__name__}: {error}); records "
+                "wait in the journal and are sent when it is back"
             )
         self._unreachable = True
 

@@ -1,0 +1,553 @@
+"""The record arrives whole: the same calls to a local sink and over the bridge, document by document."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import datetime
+import decimal
+import enum
+import json
+import logging
+import multiprocessing
+import os
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from loguru import logger
+
+from loguru_stdbridge import InterceptHandler, install_bridge, start_receiver
+
+TEXT_FORMAT = (
+    "{time:YYYY-MM-DD HH:mm:ss.SSSSSS ZZ zz} | {elapsed} | {level: <8} {level.no} {level.icon} | "
+    "{name}:{function}:{line} {file.path} {module} | {process.id} {process.name} {thread.id} "
+    "{thread.name} | {extra} | {message}"
+)
+
+
+class Both:
+    """A local sink and a receiver's, side by side; ``log`` runs calls into both and compares."""
+
+    def __init__(self, directory: Path, **options):
+        self.local, self.remote = directory / "local.log", directory / "remote.log"
+        self.options = {"level": 0, **options}
+        self.receiver = start_receiver(self.remote, address="tcp://127.0.0.1:0", **self.options)
+        logger.remove()
+        self.id = logger.add(
+            self.local, catch=False, errors="backslashreplace", **self.options
+        )
+        self.bridge = install_bridge(self.receiver.address, level=0)
+
+    def lines(self):
+        """What both files have by now, after everything has arrived."""
+        assert self.bridge.flush(20)
+        return tuple(path.read_bytes().decode("utf-8") for path in (self.local, self.remote))
+
+    def documents(self):
+        """Both files as lists of JSON documents."""
+        return tuple([json.loads(line) for line in text.split("\n") if line] for text in self.lines())
+
+    def close(self):
+        self.bridge.close()
+        logger.remove(self.id)
+        self.receiver.stop()
+        logger.add(sys.stderr)
+
+
+@pytest.fixture(autouse=True)
+def restored_loguru():
+    """loguru's own handlers and levels are as they were."""
+    core = logger._core
+    handlers, levels = dict(core.handlers), dict(core.levels)
+    lookup, codes = dict(core.levels_lookup), dict(core.levels_ansi_codes)
+    minimum = core.min_level
+    yield
+    core.handlers, core.levels, core.min_level = handlers, levels, minimum
+    core.levels_lookup, core.levels_ansi_codes = lookup, codes
+    core.patcher = None
+
+
+@pytest.fixture(params=["direct", "public"])
+def way(request, monkeypatch):
+    """Both ways of the replay: loguru's handler called directly, and its public API only."""
+    from loguru_stdbridge.receiver import replay
+
+    if request.param == "public":
+        monkeypatch.setattr(replay.Replay, "_find_emit", lambda self, handler_id: None)
+    return request.param
+
+
+@pytest.fixture
+def as_json(tmp_path, way):
+    both = Both(tmp_path, serialize=True, format=TEXT_FORMAT)
+    yield both
+    both.close()
+
+
+@pytest.fixture
+def as_text(tmp_path, way):
+    both = Both(tmp_path, format=TEXT_FORMAT)
+    yield both
+    both.close()
+
+
+class Color(enum.Enum):
+    RED = 1
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+Point = collections.namedtuple("Point", "x y")
+
+
+class BadStr(Exception):
+    def __str__(self):
+        raise RuntimeError("no str")
+
+
+class BadRepr(Exception):
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+
+def log_messages():
+    """Plain messages of every kind."""
+    logger.info("plain")
+    logger.info("")
+    logger.info("braces {} {0} {name} {{}}")
+    logger.info("formatted {} {name}", 1, name="x")
+    logger.info("percent %s %d %%")
+    logger.info("<red>markup</red> <level>x</level> \\<b>")
+    logger.info("two\nlines\r\nand a tab\t")
+    logger.info("NUL \0 escape \x1b[31m separator \u2028 next line \x85")
+    logger.info("lone \ud83d surrogates \ude00\ud83d")
+    logger.info("emoji 😀 é ü 漢字")
+    logger.info("x" * 1_000_000)
+    logger.info(12345)
+
+
+def log_levels():
+    """Every level, custom ones, numbers."""
+    for name in ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"):
+        logger.log(name, "at {}", name)
+    logger.level("NOTICE-ß", no=27, color="<yellow>", icon="☎")
+    logger.log("NOTICE-ß", "custom")
+    logger.log(35, "by number")
+    logger.log(0, "at zero")
+
+
+def log_options():
+    """bind, contextualize, opt, lazy, patch."""
+    logger.bind(a=1, b="x").info("bound")
+    with logger.contextualize(task=uuid.UUID(int=7)):
+        logger.bind(more=[1, 2]).info("contextualized")
+    logger.opt(lazy=True).info("lazy {}", lambda: "value")
+    logger.opt(raw=True).info("raw text without an end")
+    logger.opt(raw=True).info("\n")
+    logger.opt(raw=True).info("")
+    logger.opt(colors=True).info("<red>colored</red> {}", "<b>not</b>")
+    logger.opt(depth=1).info("of the caller")
+    logger.opt(capture=False).info("not captured {x}", x=1)
+    logger.opt(record=True).info("from {record[function]}")
+    logger.patch(lambda r: r["extra"].update(patched=True)).info("patched extra")
+    logger.patch(
+        lambda r: r.update(name="other", function="f", line=5, module="m", message="patched")
+    ).info("patched fields")
+
+
+def log_extras():
+    """Values of every admitted type, and of none."""
+    logger.bind(
+        none=None, flag=True, big=10**100, ratio=0.1, inf=float("inf"), t=(1, (2,)), d={"x": {"y": ()}},
+        when=datetime.datetime(2024, 1, 2, 3, 4, 5, 6), utc=datetime.datetime.now(datetime.timezone.utc),
+        day=datetime.date(2024, 1, 2), gap=datetime.timedelta(1, 2, 3), price=decimal.Decimal("1.50"),
+        id=uuid.UUID(int=9), raw=b"\0\xff", members={"a", "b", "c"}, frozen=frozenset([1]), z=1j,
+        color=Color.RED, level=Level.HIGH, point=Point(1, 2), path=Path("/tmp"), error=ValueError("v"),
+        counter=collections.Counter("aab"), ordered=collections.OrderedDict(b=1), numbers={1: 2, None: 3},
+        kind=int, function=len, obj=Color,
+    ).info("typed")  # fmt: skip
+
+
+def fail(value):
+    local = value
+    return 1 / local
+
+
+def log_exceptions():
+    """Causes, contexts, notes, groups, syntax errors, and exceptions that do not print."""
+    try:
+        fail(0)
+    except ZeroDivisionError:
+        logger.exception("division")
+        logger.opt(exception=True).bind(x=1).warning("with opt")
+    try:
+        try:
+            fail(0)
+        except ZeroDivisionError as error:
+            raise KeyError("the cause") from error
+    except KeyError:
+        logger.exception("cause")
+    try:
+        try:
+            fail(0)
+        except ZeroDivisionError:
+            raise OSError(2, "the context", "file")  # noqa: B904
+    except OSError:
+        logger.exception("context")
+    try:
+        compile("a b", "given.py", "exec")
+    except SyntaxError:
+        logger.exception("syntax")
+    try:
+        raise AssertionError
+    except AssertionError:
+        logger.exception("assertion without a text")
+    try:
+        value = 5
+        assert value == 6
+    except AssertionError:
+        logger.exception("assertion")
+    try:
+        raise ValueError("two\nlines: and a colon\n")
+    except ValueError as error:
+        if hasattr(error, "add_note"):
+            error.add_note("a note\nof two lines")
+        logger.exception("noted")
+    if sys.version_info >= (3, 11):
+        try:
+            raise ExceptionGroup("group", [ValueError(1), ExceptionGroup("inner", [TypeError(2)])])  # noqa: F821
+        except ExceptionGroup:  # noqa: F821
+            logger.exception("group")
+    try:
+        raise BadRepr("bad repr")
+    except BadRepr:
+        logger.exception("bad repr")
+    logger.opt(exception=ValueError("never raised")).error("value only")
+    logger.exception("no exception at all")
+
+    @logger.catch(reraise=False)
+    def caught():
+        fail(0)
+
+    caught()
+    with logger.catch(message="in a context"):
+        fail(0)
+
+
+def log_places():
+    """Threads and processes with odd names."""
+    thread = threading.Thread(target=lambda: logger.info("in a thread"), name="odd {} <red> \n name")
+    thread.start()
+    thread.join()
+    process = multiprocessing.current_process()
+    name = process.name
+    process.name = "process ß {x}"
+    try:
+        logger.info("in a process")
+    finally:
+        process.name = name
+
+
+def log_zones():
+    """Times of other zones and at a change of the clocks."""
+    before = os.environ.get("TZ")
+    try:
+        for zone in ("Asia/Kolkata", "Europe/Paris", "America/St_Johns", "UTC", "XYZ-3:17"):
+            os.environ["TZ"] = zone
+            time.tzset()
+            logger.info("in {}", zone)
+    finally:
+        os.environ.pop("TZ") if before is None else os.environ.update(TZ=before)
+        time.tzset()
+    for fold in (0, 1):
+        paris = datetime.timezone(datetime.timedelta(hours=2 - fold), "CEST CET".split()[fold])
+
+        def turn(record, paris=paris):
+            kind = type(record["time"])
+            record["time"] = kind(2024, 10, 27, 2, 30, 0, 123456, tzinfo=paris)
+
+        logger.patch(turn).info("when the clocks change")
+
+
+ALL = [
+    log_messages, log_levels, log_options, log_extras, log_exceptions, log_places, log_zones
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("calls", ALL, ids=lambda calls: calls.__name__)
+def test_the_json_documents_are_equal(as_json, calls):
+    """With serialize=True, every field of every document is as it is locally."""
+    calls()
+    local, remote = as_json.documents()
+    assert local
+    for ours, theirs in zip(remote, local):
+        assert ours == theirs
+    assert len(remote) == len(local)
+
+
+@pytest.mark.parametrize("calls", ALL, ids=lambda calls: calls.__name__)
+def test_the_text_files_are_equal(as_text, calls):
+    """With a text format, tracebacks included, the files are equal to the byte."""
+    calls()
+    local, remote = as_text.lines()
+    assert remote == local
+
+
+def test_an_exception_whose_str_raises_arrives(as_text):
+    """Where a local serialize=True sink fails, the record still arrives; the text is equal."""
+    try:
+        raise BadStr
+    except BadStr:
+        logger.exception("bad str")
+    local, remote = as_text.lines()
+    assert remote == local
+    assert "bad str" in remote
+
+
+_json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | st.text(
+        st.characters(blacklist_categories=())
+    ) | st.binary(max_size=20) | st.datetimes() | st.decimals(allow_nan=False) | st.uuids(),
+    lambda inner: st.lists(inner, max_size=5) | st.tuples(inner, inner)
+    | st.dictionaries(st.text(), inner, max_size=5)
+    | st.dictionaries(st.integers() | st.none() | st.booleans(), inner, max_size=5),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(extra=st.dictionaries(st.text(st.characters(blacklist_categories=())), _json_values))
+def test_generated_extra_arrives_equal(as_json, extra):
+    """Extra of any nesting is the same in both documents."""
+    logger.configure(patcher=lambda record: record["extra"].update(extra))
+    logger.info("generated")
+    logger.configure(patcher=None)
+    local, remote = as_json.documents()
+    assert remote[-1] == local[-1]
+
+
+# -- stdlib records
+
+
+@pytest.fixture
+def remote(tmp_path, way):
+    """A receiver with serialize=True and a bridge; calling it gives the documents so far."""
+    receiver = start_receiver(
+        tmp_path / "remote.log", address="tcp://127.0.0.1:0", serialize=True, level=0
+    )
+    bridge = install_bridge(receiver.address, level=0)
+
+    def documents():
+        assert bridge.flush(20)
+        lines = (tmp_path / "remote.log").read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines if line]
+
+    yield documents
+    bridge.close()
+    receiver.stop()
+
+
+def test_a_stdlib_record_lands_in_the_fields_of_loguru(remote):
+    """Name, level, place, time, process, thread, extra, stack: each in its field."""
+    before = time.time()
+    logging.getLogger("app.sub").warning("hello %s", "you", extra={"user": 5}, stack_info=True)
+    (document,) = remote()
+    record = document["record"]
+    assert record["name"] == "app.sub"
+    assert record["message"] == "hello you"
+    assert record["level"] == {"icon": "⚠️", "name": "WARNING", "no": 30}
+    assert record["function"] == "test_a_stdlib_record_lands_in_the_fields_of_loguru"
+    assert record["file"] == {"name": Path(__file__).name, "path": __file__}
+    assert record["module"] == "test_fidelity"
+    assert record["line"] > 1
+    assert before <= record["time"]["timestamp"] <= time.time()
+    assert record["process"] == {"id": os.getpid(), "name": "MainProcess"}
+    assert record["thread"] == {"id": threading.get_ident(), "name": "MainThread"}
+    assert record["extra"]["user"] == 5
+    assert record["extra"]["stack_info"].startswith("Stack (most recent call last):")
+    assert record["exception"] is None
+
+
+def test_a_stdlib_exception_arrives(remote):
+    """Type, value and the stdlib's own traceback text."""
+    try:
+        fail(0)
+    except ZeroDivisionError:
+        logging.getLogger("app").exception("failed")
+    (document,) = remote()
+    exception = document["record"]["exception"]
+    assert exception == {"type": "ZeroDivisionError", "value": "division by zero", "traceback": True}
+    assert "Traceback (most recent call last):\n" in document["text"]
+    assert document["text"].endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_a_custom_level_of_logging_arrives(remote):
+    """A level that loguru does not know keeps its name and number."""
+    logging.addLevelName(33, "NOTICE")
+    logging.getLogger("app").log(33, "custom")
+    logging.getLogger("app").log(7, "unnamed")
+    levels = [document["record"]["level"] for document in remote()]
+    assert levels == [
+        {"icon": " ", "name": "NOTICE", "no": 33},
+        {"icon": " ", "name": "Level 7", "no": 7},
+    ]
+
+
+@pytest.mark.parametrize(("message", "arguments"), [("%d items", ("x",)), ("%s %s", (1,)), ("a", (1,))])
+def test_a_message_that_cannot_be_formatted_arrives_as_its_parts(remote, message, arguments):
+    """logging would print an error and lose the record."""
+    logging.getLogger("app").info(message, *arguments)
+    (document,) = remote()
+    assert document["record"]["message"] == f"{message} % {arguments!r}"
+
+
+def test_the_name_of_an_asyncio_task_arrives(remote):
+    """``taskName``, which Python 3.12 brought, is in extra."""
+
+    async def main():
+        logging.getLogger("app").info("in a task")
+
+    asyncio.run(main())
+    (document,) = [d for d in remote() if d["record"]["name"] == "app"]
+    task = logging.makeLogRecord({}).__dict__.get("taskName", "absent")
+    if task != "absent":
+        assert document["record"]["extra"]["taskName"].startswith("Task-")
+    assert document["record"]["message"] == "in a task"
+
+
+def test_the_intercept_handler_keeps_what_logging_knew(tmp_path, way):
+    """With loguru as the hub: name, place, extra, stack and exception are logging's."""
+    seen = []
+    handler_id = logger.add(lambda message: seen.append(message.record), level=0)
+    handler = InterceptHandler()
+    log = logging.getLogger("hub.test")
+    log.addHandler(handler)
+    log.propagate = False
+    log.setLevel(0)
+    try:
+        logging.addLevelName(33, "NOTICE")
+        log.log(33, "brace {} %s", "x", extra={"user": 5}, stack_info=True)
+        try:
+            fail(0)
+        except ZeroDivisionError:
+            log.exception("failed")
+    finally:
+        log.removeHandler(handler)
+        log.propagate = True
+        logger.remove(handler_id)
+    first, second = seen
+    assert first["name"] == "hub.test"
+    assert first["message"] == "brace {} x"
+    assert first["level"].no == 33
+    assert first["function"] == "test_the_intercept_handler_keeps_what_logging_knew"
+    assert first["file"].path == __file__
+    assert first["line"] > 1
+    assert first["extra"]["user"] == 5
+    assert first["extra"]["stack_info"].startswith("Stack")
+    assert second["exception"].type is ZeroDivisionError
+
+
+# -- odd values
+
+
+class Broken:
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+    __str__ = __repr__
+
+
+class Request:
+    """Like Django's: an object with attributes of all kinds and a repr of its own."""
+
+    def __init__(self):
+        self.META = {"wsgi.input": sys.stdin, "lock": threading.Lock()}
+        self.user = self
+
+    def __repr__(self):
+        return "<WSGIRequest: GET '/'>"
+
+
+def odd_values():
+    recursive = {}
+    recursive["self"] = recursive
+    return {
+        "lock": threading.Lock(), "generator": (i for i in ()), "instance": object(),
+        "recursive": recursive, "huge": "x" * 10_000_000, "broken": Broken(), "request": Request(),
+        "module": os, "method": "".join, "nan": float("nan"), "many": list(range(100_000)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["extra", "args", "attribute", "loguru args"])
+def test_a_record_with_odd_values_always_arrives(remote, kind):
+    """Whatever hangs on a record, the record arrives, and the odd value as a bounded text."""
+    log = logging.getLogger("odd")
+    values = odd_values()
+    for name, value in values.items():
+        if kind == "extra":
+            logger.bind(odd=value).info("with {}", name)
+        elif kind == "attribute":
+            log.info("with %s", name, extra={"odd": value})
+        elif kind == "args":
+            log.info("with %s: %s", name, value)
+        elif name != "broken":  # loguru itself formats, and raises, before any sink sees it
+            logger.info("with " + name + ": {}", value)
+    documents = remote()
+    names = [document["record"]["message"] for document in documents]
+    expected = [name for name in values if kind != "loguru args" or name != "broken"]
+    assert len(names) == len(expected)
+    for name, message in zip(expected, names):
+        assert name in message or "%s" in message
+    assert max(len(json.dumps(document)) for document in documents) < 30_000_000
+
+
+def test_a_socket_and_an_open_file_in_extra_arrive(remote, tmp_path):
+    """Operating system objects are shown."""
+    import socket
+
+    with socket.socket() as sock, open(tmp_path / "file", "w") as file:
+        logger.bind(sock=sock, file=file).info("open")
+        (document,) = remote()
+        assert document["record"]["extra"] == {"sock": str(sock), "file": str(file)}
+
+
+def test_a_patcher_that_bends_the_record_loses_nothing(remote):
+    """Fields of impossible types, and new ones."""
+
+    def bend(record):
+        record.update(level=None, time="now", file=5, process=None, message=object(), new=[object()])
+
+    logger.patch(bend).info("bent")
+    logger.patch(lambda record: record.update(extra=None)).info("no extra")
+    logger.patch(lambda record: record.update(own="field")).info("own")
+    assert len(remote()) >= 1
+    assert [d["record"]["message"] for d in remote()][-1] == "own"
+
+
+def test_a_format_that_a_record_fails_does_not_lose_it(tmp_path, way):
+    """``{extra[user]}`` is empty where a record has none; a format that never works is replaced."""
+    receiver = start_receiver(
+        tmp_path / "r.log", address="tcp://127.0.0.1:0", format="{extra[user]}|{message}"
+    )
+    hopeless = start_receiver(
+        tmp_path / "h.log", address="tcp://127.0.0.1:0", format="{nothing}|{message}"
+    )
+    for target in (receiver, hopeless):
+        with install_bridge(target.address, stdlib=False) as bridge:
+            logger.bind(user="me").info("one")
+            logger.info("two")
+            assert bridge.flush(20)
+        target.stop()
+    assert (tmp_path / "r.log").read_text() == "me|one\n|two\n"
+    lines = (tmp_path / "h.log").read_text().splitlines()
+    assert [line.rpartition(" - ")[2] for line in lines] == ["one", "two"]

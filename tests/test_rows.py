@@ -1,0 +1,110 @@
+"""Rows: the layout, the bounds, and rows that are none."""
+
+import json
+
+import pytest
+
+from loguru_stdbridge.exceptions import RowError
+from loguru_stdbridge.rows import (
+    FLAG_TAGGED,
+    MAX_CONTAINERS,
+    ROW_LENGTH,
+    Row,
+    decode_dense,
+    encode_control,
+    encode_row,
+    encode_rows_frame,
+    read_row,
+    split_rows,
+)
+
+FIELDS = [
+    0, 1.5, 3600.0, "CET", 0.25, 20, "INFO", "i", None, "message", "name", "function", 7, "f.py",
+    "/f.py", "f", 1, "MainProcess", 2, "MainThread", None, {"a": 1},
+]  # fmt: skip
+
+
+def test_the_bytes_of_a_frame_of_rows():
+    """The layout on the wire is pinned: a list of the first number and the rows."""
+    assert encode_row([1, "ü", None]) == '[1,"ü",null]'.encode()
+    assert encode_rows_frame(5, [b"[1]", memoryview(b"[2]")]) == b"[5,[1],[2]]"
+    assert encode_control({"bye": 5}) == b'{"bye":5}'
+
+
+def test_a_row_comes_back():
+    """What is encoded is decoded, field by field."""
+    first, rows = split_rows(decode_dense(encode_rows_frame(9, [encode_row(FIELDS)] * 2)))
+    assert first == 9
+    assert [read_row(row) for row in rows] == [Row(*FIELDS)] * 2
+
+
+@pytest.mark.parametrize("text", ["\ud83d", "\ud83d\ude00", "\ude00\ud83d", "😀", "\0\x1f\u2028\x7f"])
+def test_any_text_comes_back(text):
+    """Lone surrogates, and two that are not one character, stay what they were."""
+    assert decode_dense(encode_row([text])) == [text]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"", b"[", b"nonsense", b"\xff\xfe", b"[1,[2]", b'["\x01"]', b"5", b'"text"', b"null",
+        b"[" * 100_000, b'{"a":' * 40_000, b"[" + b"[]," * MAX_CONTAINERS + b"1]",
+        b"[" + b"1" * 10_000 + b"]", b"[-" + b"1" * 1_000_000 + b"]",
+    ],
+)  # fmt: skip
+def test_a_payload_that_is_no_dense_frame_is_refused(payload):
+    """Broken, deep, crowded or endless: a RowError, in memory and time that its size allows."""
+    with pytest.raises(RowError):
+        decode_dense(payload)
+
+
+def test_brackets_inside_texts_are_no_containers():
+    """A message that is full of brackets passes."""
+    fields = ["[{" * MAX_CONTAINERS, '"\\"[']
+    assert decode_dense(encode_row(fields)) == fields
+
+
+@pytest.mark.parametrize("decoded", [[], [1], [0, []], [-1, []], ["1", []], [1.0, []], [True, []], [1 << 60, []]])
+def test_a_frame_without_a_sequence_number_is_refused(decoded):
+    """Rows need the number of the first of them."""
+    with pytest.raises(RowError):
+        split_rows(decoded)
+
+
+@pytest.mark.parametrize("row", [None, 1, "row", {}, [], [1] * (ROW_LENGTH - 1)])
+def test_what_is_no_row_is_refused(row):
+    """A row is a list of all fields."""
+    with pytest.raises(RowError):
+        read_row(row)
+
+
+@pytest.mark.parametrize("index", range(ROW_LENGTH))
+@pytest.mark.parametrize("wrong", [{"a": 1}, [1], "text", 5, 1.5, True, None])
+def test_a_field_of_a_wrong_type_costs_itself_only(index, wrong):
+    """The other fields arrive, and the wrong one is of a type that the replay can bear."""
+    fields = list(FIELDS)
+    fields[index] = wrong
+    row = read_row(json.loads(json.dumps(fields)))
+    for position, (value, given) in enumerate(zip(row, FIELDS)):
+        if position != index:
+            assert value == given
+        else:
+            assert type(value) in (type(given), int, float, str, list, dict, type(None))
+    assert isinstance(row.extra, dict)
+    assert isinstance(row.message, str)
+    assert type(row.level_no) is int
+
+
+def test_a_later_version_may_add_fields():
+    """``more`` follows the fields, and what comes after it is ignored."""
+    assert read_row([*FIELDS, {"own": 1}, "later"]).more == {"own": 1}
+    assert read_row([*FIELDS, None]).more is None
+
+
+@pytest.mark.parametrize("extra", [{"~": ["tuple", []]}, {"~": ["int", "5"]}])
+def test_an_extra_that_is_no_object_is_refused(extra):
+    """A tag at the top of extra can hide another type."""
+    fields = list(FIELDS)
+    fields[0], fields[-1] = FLAG_TAGGED, extra
+    with pytest.raises(RowError):
+        read_row(fields)
