@@ -77,4 +77,11 @@ class LedgerHeldError(LedgerError):
 
 
 class SinkError(StdbridgeError):
-    """The sink could not take records; the cause is the ``OSError`` behind it."""
+    """The sink could not take records; the cause is the ``OSError`` behind it.
+
+    ``written`` is how many of the lines, from the first, are in the file all the same.
+    """
+
+    def __init__(self, message: str, written: int = 0) -> None:
+        super().__init__(message)
+        self.written = written

@@ -98,3 +98,19 @@ def mark_peer(spool_dir: Path, address: Address) -> None:
 def is_marked_peer(spool_dir: Path, address: Address) -> bool:
     """Whether some process has noted that a receiver of ours serves ``address``."""
     return _mark_path(spool_dir, address).exists()
+
+
+def remove_journal(directory: Path) -> None:
+    """Remove a journal that nobody needs, by whoever holds its lock; ``meta`` goes first.
+
+    Without ``meta`` it is a half-made or half-removed journal, which any later owner of its lock
+    may remove and nobody delivers.
+    """
+    with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(directory / "meta")
+        for entry in list(os.scandir(directory)):
+            if entry.name != "lock":
+                os.unlink(entry.path)
+        os.unlink(directory / "lock")
+        os.rmdir(directory)

@@ -58,8 +58,8 @@ class Replay:
         """``options`` are loguru's own words: level, format, filter, colorize, serialize.
 
         ``direct`` forces (or forbids) the direct way, for the tests. Raises
-        :class:`ConfigurationError` for words that mean nothing here, and what loguru raises for
-        values that it cannot use.
+        :class:`ConfigurationError` for words that mean nothing here, and for values that loguru
+        cannot use.
         """
         for name in _WORKER_SIDE + _OURS:
             if name in options:
@@ -73,13 +73,16 @@ class Replay:
         types = _learn_types(self._logger)
         self._file, self._level, self._process, self._thread, self._time = types[:5]
         self._exception: Type[Any] = _exception_class(types[5])
-        handler_id = self._logger.add(
-            self._collect, backtrace=False, diagnose=False, catch=False, enqueue=False, **options
-        )
+        try:
+            handler_id = self._logger.add(
+                self._collect, backtrace=False, diagnose=False, catch=False, enqueue=False, **options
+            )
+        except (ValueError, TypeError) as error:
+            given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+            raise ConfigurationError(f"loguru refuses {given}: {error}") from error
         self._emit = self._find_emit(handler_id) if direct is not False else None
         if direct and self._emit is None:
             raise ConfigurationError("this loguru does not have the handler that the direct way needs")
-        self._fallback: Optional[Replay] = None
 
     @property
     def direct(self) -> bool:

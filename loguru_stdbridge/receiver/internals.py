@@ -1,0 +1,83 @@
+"""What the receiver knows of loguru beyond its public interface, and a loguru of its own.
+
+The receiver's logger must not be the application's: an embedded receiver in a process that also
+logs would write its own records into its sink, and the application's ``logger.remove()`` would end
+it. A second copy of the package, imported under a private name, has a core, handlers and levels of
+its own; that takes nothing but ``importlib`` and the public interface.
+
+The one internal used here is the function that loguru compiles a ``rotation=`` value to, so that
+"100 MB" and "00:00" stay loguru's words. It is checked for what is expected of it.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import sys
+from functools import partial
+from types import ModuleType
+from typing import Any, Callable, NamedTuple, Optional
+
+import loguru
+
+from ..exceptions import ConfigurationError
+
+_PRIVATE_NAME = "_loguru_of_stdbridge"
+
+
+def private_loguru() -> ModuleType:
+    """A copy of loguru that shares nothing with the application's."""
+    module = sys.modules.get(_PRIVATE_NAME)
+    if module is None:
+        spec = importlib.util.spec_from_file_location(
+            _PRIVATE_NAME, loguru.__file__, submodule_search_locations=list(loguru.__path__)
+        )
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[_PRIVATE_NAME] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[_PRIVATE_NAME]
+            raise
+        module.logger.remove()
+    return module
+
+
+def private_logger() -> Any:
+    """A new logger with a core of its own and no handler (loguru documents the deep copy)."""
+    return copy.deepcopy(private_loguru().logger)
+
+
+class Rotation(NamedTuple):
+    """A compiled rotation: loguru's answer to "begin a new file before this message?"."""
+
+    decide: Callable[[Any, Any], bool]
+    kind: str  # "size", "time", or "user" for a callable of the user's own
+
+
+def compile_rotation(rotation: Any) -> Optional[Rotation]:
+    """loguru's own decision for a ``rotation=`` value; ``None`` for none.
+
+    Raises what loguru raises for a value that it cannot read, and :class:`ConfigurationError` where
+    loguru has changed in a way that this version does not know.
+    """
+    if rotation is None:
+        return None
+    if callable(rotation):
+        return Rotation(rotation, "user")
+    try:
+        from loguru._file_sink import FileSink
+
+        make = FileSink._make_rotation_function
+    except (ImportError, AttributeError):
+        make = None
+    decide = make(rotation) if make is not None else None
+    if isinstance(decide, partial) and set(decide.keywords) == {"size_limit"}:
+        return Rotation(decide, "size")
+    if type(decide).__name__ == "RotationTime":
+        return Rotation(decide, "time")
+    raise ConfigurationError(
+        f"loguru {loguru.__version__} compiles rotation={rotation!r} in a way that this version of "
+        "loguru_stdbridge does not know: give a callable, or install loguru 0.7.3"
+    )

@@ -1,0 +1,457 @@
+"""The ledger: what is in the log file, per sender, across any death of the receiver.
+
+Owns the file ``.NAME.ledger`` beside the sink (the dot keeps it out of loguru's retention) and the
+lock file ``.NAME.lock``, whose OS lock makes this process the only writer of the sink.
+
+Why a restart knows what was written
+------------------------------------
+Before a block of lines goes to the log file, its *intent* is appended here: which file (device and
+inode), at which offset, whose records, how long each line is, a checksum. Then the block is
+written, with plain writes of whole bytes in order, so that after a ``kill -9`` at any instant the
+file holds a prefix of it behind the offset, and nothing else does, since nobody else writes.
+
+* Killed before the intent was whole: the entry fails its checksum and is cut off; the block was
+  not begun. Nobody was told that it is written: it comes again.
+* Killed after the intent, before or in the middle of the block: the length of the file tells how
+  many lines are whole. They count as written; a torn one is cut off, and it comes again.
+* Killed after the block: all its lines are found whole. Nothing more had to be noted.
+* An intent that is followed by another entry was settled; the entry says how many lines of it
+  stand, where a full disk cut it short.
+* A rotation begins only when every intent is settled, and says so first. Whatever step it is
+  killed in, no line is in doubt; only the archive may have to be made (:mod:`archive`).
+
+Only the last intent is ever compared with a file. The cost per block is one ``write``.
+
+What a power cut leaves is not a prefix: for that there is ``fsync``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import time
+import zlib
+from array import array
+from pathlib import Path
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from ..exceptions import LedgerError, LedgerHeldError
+from ..locks import is_file_at, lock_file
+
+COMPACT_SIZE = 4 * 1024 * 1024
+"""Bytes after which the ledger is written anew with only what is needed; at least twice that."""
+
+FORGET_AFTER = 600.0
+"""Seconds after a goodbye before a sender is forgotten: bytes of its dead connections may still be
+on their way, and would pass for news."""
+
+MAX_AGE = 30 * 24 * 3600.0
+"""Seconds of silence after which a sender is forgotten without a goodbye."""
+
+_MAGIC = b"LSBLEDG\1"
+_ENTRY = struct.Struct("<IIBxxxI")  # length, checksum, type, lines that stand of the intent before
+_ALL = 0xFFFFFFFF
+_SNAPSHOT, _INTENT, _SETTLED, _FILE, _ROTATING, _GONE = range(1, 7)
+_SENDER = struct.Struct("<16sQII")  # id, last, seen, gone (seconds since the epoch, 0: not gone)
+_INTENT_HEAD = struct.Struct("<QQQIII")  # device, inode, offset, checksum, runs, lines
+_RUN = struct.Struct("<16sQI")  # sender (zeros: a stranger), first number, count
+_FILE_HEAD = struct.Struct("<QQ")
+_STRANGER = bytes(16)
+_POLL = 0.02  # seconds between two looks of a standby
+
+
+class FileId(NamedTuple):
+    """What a file is, whatever its name."""
+
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> FileId:
+        return cls(status.st_dev, status.st_ino)
+
+
+Run = Tuple[bytes, int, int]  # sender, first number, count
+
+
+class _Intent(NamedTuple):
+    file: FileId
+    offset: int
+    crc: int
+    runs: Sequence[Run]
+    lengths: Sequence[int]
+
+
+class Ledger:
+    """See the module's text. Used by the receiver's one thread."""
+
+    def __init__(self, directory: Path, name: str, lock_descriptor: int, report: Callable[[str], None]):
+        self.path = directory / f".{name}.ledger"
+        self._lock_descriptor = lock_descriptor
+        self._report = report
+        self._last: Dict[bytes, int] = {}
+        self._seen: Dict[bytes, int] = {}
+        self._gone: Dict[bytes, int] = {}
+        self._outstanding: Optional[_Intent] = None
+        self._stands = _ALL  # lines that stand of the intent before the next entry
+        self._file: Optional[Tuple[FileId, str]] = None
+        self.interrupted: Optional[Tuple[FileId, str]] = None
+        """The file whose rotation had begun and was not known to be over when the ledger opened."""
+        self.durable = False
+        """Whether a power cut is to be survived too: set by a sink with ``fsync``."""
+        self._descriptor = -1
+        self._size = 0
+        self._compact_at = COMPACT_SIZE
+
+    @classmethod
+    def open(
+        cls,
+        path: Union[str, Path],
+        *,
+        wait: Optional[Callable[[], bool]] = None,
+        report: Callable[[str], None] = lambda text: None,
+    ) -> Ledger:
+        """Become the only writer of the sink at ``path``, and learn what is in it.
+
+        ``wait`` makes a standby: while another process is the writer it is called many times a
+        second, and waiting goes on as long as it returns true. Raises :class:`LedgerHeldError`
+        where another process is the writer, :class:`LedgerError` where the files cannot be made.
+        """
+        sink = Path(os.path.abspath(path))
+        directory = _directory_of(sink)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            descriptor = _take_lock(directory / f".{sink.name}.lock", sink, wait)
+        except OSError as error:
+            raise LedgerError(f"cannot keep a ledger for {sink}: {error}") from error
+        ledger = cls(directory, sink.name, descriptor, report)
+        try:
+            ledger._open()
+        except OSError as error:
+            os.close(descriptor)
+            raise LedgerError(f"cannot keep a ledger for {sink}: {error}") from error
+        return ledger
+
+    # -- what is asked of it
+
+    def last(self, sender: str) -> int:
+        """The highest number of ``sender`` (32 hex digits) that is written; 0 where unknown."""
+        return self._last.get(bytes.fromhex(sender), 0)
+
+    def __len__(self) -> int:
+        """How many senders are remembered."""
+        return len(self._last)
+
+    # -- writing
+
+    def use_file(self, file: FileId, path: str) -> None:
+        """From now on the blocks go to this file."""
+        if self._file != (file, path):
+            self._append(_FILE, _FILE_HEAD.pack(*file) + os.fsencode(path))
+            self._file = (file, path)
+
+    def intend(
+        self,
+        offset: int,
+        lines: Sequence[Tuple[Optional[str], int]],
+        lengths: Sequence[int],
+        crc: int,
+    ) -> None:
+        """Note that ``lines`` (sender, number) of ``lengths`` bytes go to the file at ``offset``.
+
+        Raises ``OSError``; then nothing may be written.
+        """
+        assert self._file is not None and self._outstanding is None
+        runs = _runs(lines)
+        file = self._file[0]
+        body = b"".join(
+            [
+                _INTENT_HEAD.pack(*file, offset, crc, len(runs), len(lengths)),
+                *(_RUN.pack(*run) for run in runs),
+                array("I", lengths).tobytes(),
+            ]
+        )
+        self._append(_INTENT, body)
+        self._outstanding = _Intent(file, offset, crc, runs, lengths)
+
+    def settle(self, lines: Optional[int] = None) -> None:
+        """The first ``lines`` (``None``: all) of the block are in the file, the rest is not."""
+        intent, self._outstanding = self._outstanding, None
+        assert intent is not None
+        self._apply(intent, len(intent.lengths) if lines is None else lines)
+        self._stands = _ALL if lines is None else lines
+        if self._size > self._compact_at:
+            self._compact()
+
+    def rotating(self) -> None:
+        """The file is about to be rotated; no line is in doubt."""
+        assert self._file is not None
+        self._append(_ROTATING, _FILE_HEAD.pack(*self._file[0]) + os.fsencode(self._file[1]))
+
+    def gone(self, sender: str) -> None:
+        """``sender`` will never send again; it is forgotten after a while. Never raises."""
+        key = bytes.fromhex(sender)
+        if key in self._last and key not in self._gone:
+            now = int(time.time())
+            self._gone[key] = now
+            with contextlib.suppress(OSError):  # then it is forgotten for its age
+                self._append(_GONE, key + struct.pack("<I", now))
+
+    def sync(self) -> None:
+        """Have the disk itself hold what was noted."""
+        os.fdatasync(self._descriptor) if hasattr(os, "fdatasync") else os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Note that nothing is in doubt, and let another writer in."""
+        with contextlib.suppress(OSError):
+            self._append(_SETTLED, b"")
+        os.close(self._descriptor)
+        os.close(self._lock_descriptor)
+
+    def _append(self, kind: int, body: bytes) -> None:
+        """One entry at the end, all of it or an ``OSError``.
+
+        What a failed write left behind is overwritten by the next entry, and fails its checksum
+        until then.
+        """
+        entry = _ENTRY.pack(len(body), zlib.crc32(body, kind ^ self._stands), kind, self._stands)
+        data = entry + body
+        written = 0
+        while written < len(data):
+            written += os.pwrite(self._descriptor, data[written:], self._size + written)
+        self._size += len(data)
+        self._stands = _ALL
+
+    def _apply(self, intent: _Intent, lines: int) -> None:
+        seen = int(time.time())
+        for sender, first, count in intent.runs:
+            taken = min(count, lines)
+            if taken <= 0:
+                return
+            lines -= taken
+            if sender != _STRANGER:
+                self._last[sender] = max(self._last.get(sender, 0), first + taken - 1)
+                self._seen[sender] = seen
+                self._gone.pop(sender, None)
+
+    # -- at the start
+
+    def _open(self) -> None:
+        self._descriptor = os.open(
+            self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600
+        )
+        data = self._read_all()
+        if not data:
+            os.pwrite(self._descriptor, _MAGIC, 0)
+            self._size = len(_MAGIC)
+            return
+        if data[: len(_MAGIC)] != _MAGIC:
+            self._set_aside(data)
+            return
+        self._replay(data)
+        if self._outstanding is not None:
+            self._stands = self._recover(self._outstanding)
+            self._apply(self._outstanding, self._stands)
+            self._outstanding = None
+        self._compact()
+
+    def _read_all(self) -> bytes:
+        chunks = []
+        size = 0
+        while True:
+            chunk = os.pread(self._descriptor, 1 << 20, size)
+            if not chunk:
+                return b"".join(chunks)
+            chunks.append(chunk)
+            size += len(chunk)
+
+    def _set_aside(self, data: bytes) -> None:
+        """A ledger of another version, or none: kept, told, and a new one begun."""
+        os.close(self._descriptor)
+        aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
+        os.replace(self.path, aside)
+        self._report(
+            f"{self.path} begins with {data[:8]!r} and not with {_MAGIC!r}: it is damaged or of "
+            f"another version; kept as {aside}, a new one is begun. What senders had written is "
+            "not known: what they hold unacknowledged may be written twice"
+        )
+        self._open()
+
+    def _replay(self, data: bytes) -> None:
+        """Read every whole entry; the size stands behind the last of them."""
+        position = len(_MAGIC)
+        while position + _ENTRY.size <= len(data):
+            length, crc, kind, stands = _ENTRY.unpack_from(data, position)
+            start = position + _ENTRY.size
+            body = data[start : start + length]
+            if len(body) < length or zlib.crc32(body, kind ^ stands) != crc:
+                break
+            if self._outstanding is not None:
+                whole = len(self._outstanding.lengths) if stands == _ALL else stands
+                self._apply(self._outstanding, whole)
+                self._outstanding = None
+            self.interrupted = None
+            self._replay_entry(kind, body)
+            position = start + length
+        self._size = position
+
+    def _replay_entry(self, kind: int, body: bytes) -> None:
+        if kind == _SNAPSHOT:
+            for key, last, seen, gone in _SENDER.iter_unpack(body):
+                self._last[key], self._seen[key] = last, seen
+                if gone:
+                    self._gone[key] = gone
+        elif kind == _INTENT:
+            self._outstanding = _read_intent(body)
+        elif kind in (_FILE, _ROTATING):
+            file = FileId(*_FILE_HEAD.unpack_from(body))
+            named = (file, os.fsdecode(body[_FILE_HEAD.size :]))
+            self._file = named
+            self.interrupted = named if kind == _ROTATING else None
+        elif kind == _GONE:
+            self._gone[body[:16]] = struct.unpack("<I", body[16:20])[0]
+
+    def _recover(self, intent: _Intent) -> int:
+        """How many lines of the last intent are whole in the file; a torn one is cut off."""
+        path = None if self._file is None else find_file(*self._file)
+        if path is None:
+            return 0  # the file is gone, and what was written into it with it
+        with open(path, "r+b") as file:
+            size = os.fstat(file.fileno()).st_size
+            total = sum(intent.lengths)
+            if size >= intent.offset + total:
+                file.seek(intent.offset)
+                if zlib.crc32(file.read(total)) != intent.crc:
+                    self._report(
+                        f"{path} was changed by someone else at byte {intent.offset}; "
+                        "its last lines are taken as written"
+                    )
+                return len(intent.lengths)
+            whole = 0
+            end = intent.offset
+            for length in intent.lengths:
+                if end + length > size:
+                    break
+                end += length
+                whole += 1
+            if end < size:
+                file.truncate(end)
+            return whole if size >= intent.offset else 0
+
+    def _compact(self) -> None:
+        """Write the ledger anew with what is needed, and put it in the place of the old one."""
+        now = time.time()
+        kept = {
+            key for key in self._last
+            if now - self._seen.get(key, 0) < MAX_AGE
+            and not (key in self._gone and now - self._gone[key] >= FORGET_AFTER)
+        }  # fmt: skip
+        self._last = {key: self._last[key] for key in kept}
+        self._seen = {key: self._seen.get(key, 0) for key in kept}
+        self._gone = {key: gone for key, gone in self._gone.items() if key in kept}
+        body = b"".join(
+            _SENDER.pack(key, last, self._seen[key], self._gone.get(key, 0))
+            for key, last in self._last.items()
+        )
+        entries = [(_SNAPSHOT, body)]
+        if self._file is not None:
+            kind = _FILE if self.interrupted is None else _ROTATING
+            named = self.interrupted or self._file
+            entries.append((kind, _FILE_HEAD.pack(*named[0]) + os.fsencode(named[1])))
+        data = _MAGIC + b"".join(
+            _ENTRY.pack(len(body), zlib.crc32(body, kind ^ _ALL), kind, _ALL) + body
+            for kind, body in entries
+        )
+        partial = self.path.with_name(f"{self.path.name}.new")
+        self._compact_at = self._size + COMPACT_SIZE  # where it fails: not again at once
+        try:
+            descriptor = os.open(
+                partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600
+            )
+            try:
+                if os.write(descriptor, data) != len(data):
+                    raise OSError("a short write")
+                if self.durable:
+                    os.fsync(descriptor)
+                os.replace(partial, self.path)
+            except OSError:
+                os.close(descriptor)
+                raise
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(partial)
+            return  # a full disk: the old one is whole, and goes on
+        os.close(self._descriptor)
+        self._descriptor, self._size = descriptor, len(data)
+        self._stands = _ALL
+        self._compact_at = max(COMPACT_SIZE, 2 * len(data))
+
+
+def find_file(file: FileId, path: str) -> Optional[str]:
+    """Where the file is now: at ``path``, or under another name beside it after a rotation."""
+    with contextlib.suppress(OSError):
+        if FileId.of(os.stat(path)) == file:
+            return path
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(os.path.dirname(path) or "."):
+            with contextlib.suppress(OSError):
+                if entry.inode() == file.inode and FileId.of(entry.stat()) == file:
+                    return entry.path
+    return None
+
+
+def _read_intent(body: bytes) -> _Intent:
+    device, inode, offset, crc, run_count, line_count = _INTENT_HEAD.unpack_from(body)
+    at = _INTENT_HEAD.size
+    end = at + run_count * _RUN.size
+    lengths = array("I")
+    lengths.frombytes(body[end : end + 4 * line_count])
+    return _Intent(FileId(device, inode), offset, crc, list(_RUN.iter_unpack(body[at:end])), lengths)
+
+
+def _runs(lines: Sequence[Tuple[Optional[str], int]]) -> List[Run]:
+    """Consecutive numbers of one sender as one run."""
+    runs: List[Run] = []
+    current: Optional[str] = ""
+    first = number = count = 0
+    for sender, sequence in lines:
+        if sender == current and (sender is None or sequence == number + 1):
+            count += 1
+        else:
+            if count:
+                runs.append((_key(current), first, count))
+            current, first, count = sender, sequence, 1
+        number = sequence
+    if count:
+        runs.append((_key(current), first, count))
+    return runs
+
+
+def _key(sender: Optional[str]) -> bytes:
+    return _STRANGER if sender is None else bytes.fromhex(sender)
+
+
+def _directory_of(sink: Path) -> Path:
+    """The directory of the ledger: the sink's, above any part of the path that loguru fills in."""
+    directory = sink.parent
+    while "{" in str(directory):
+        directory = directory.parent
+    return directory
+
+
+def _take_lock(path: Path, sink: Path, wait: Optional[Callable[[], bool]]) -> int:
+    """The descriptor of the lock file, locked. The file stays for good: only its lock counts."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        if lock_file(descriptor) and is_file_at(descriptor, str(path)):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+            return descriptor
+        text = os.pread(descriptor, 32, 0).strip()
+        os.close(descriptor)
+        holder = int(text) if text.isdigit() else None
+        if wait is None or not wait():
+            who = "another process" if holder is None else f"process {holder}"
+            raise LedgerHeldError(f"{sink} is written by {who} already", holder)
+        time.sleep(_POLL)

@@ -1,0 +1,330 @@
+"""The one rotating sink: finished lines in, the file and the ledger in step.
+
+Owns the writing. Opening, rotating, renaming, retention, ``{time}`` in the path and ``watch`` are
+those of loguru's own file sink, on a private logger; the bytes are written here, with ``os.write``
+on its file's descriptor. So a batch is one write, and no text ever waits in a Python file buffer,
+where a failed write would leave it to go out again with the next one.
+
+Rotation
+--------
+loguru's ``rotation=`` takes a callable, which is handed the open file: that is how this module
+knows the file, and how it says when to rotate. Whether to, it asks of the very function that loguru
+compiles "100 MB" or "00:00" to, line by line, with a view of the file that counts what is about to
+be written. A rotation by time goes by this machine's clock: a peer's claims cannot stall it.
+
+Failure
+-------
+A write that fails half-way is cut back to the last whole line, which is what the ledger is told.
+Where not even that is possible, it is done before anything else is written. A rotation that fails
+(a rename denied, a retention that raises) is told and tried again later; lines go on into the file
+that is there.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import time
+import zlib
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+from ..exceptions import ConfigurationError, SinkError
+from .archive import Archive
+from .internals import compile_rotation, private_logger
+from .ledger import FileId, Ledger
+
+ROTATION_RETRY = 5.0
+"""Seconds after a failed rotation before the next attempt."""
+
+_NOT_OURS = {
+    "enqueue": "the receiver is one process already",
+    "catch": "a failed write must be known",
+    "buffering": "a batch is one write",
+    "context": "there is no queue",
+    "loop": "the sink is a file",
+}
+
+
+class Line(NamedTuple):
+    """A finished line and whose record it is. An empty text advances the sender without a byte."""
+
+    text: str
+    sender: Optional[str]  # 32 hex digits; None: a stranger's
+    sequence: int
+    record: Mapping[str, Any]
+
+
+class _Message(str):
+    """What a rotation function is given: the text, and the record as an attribute."""
+
+    record: Mapping[str, Any]
+
+
+class _FileView:
+    """The open file as a rotation function sees it: at its end, with what is about to be written.
+
+    Anything but the usual questions writes the lines in hand first and asks the real file.
+    """
+
+    def __init__(self, sink: RotatingSink) -> None:
+        self._sink = sink
+        self.position = 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.position
+
+    def tell(self) -> int:
+        return self.position
+
+    @property
+    def name(self) -> str:
+        return self._sink.path
+
+    def __getattr__(self, name: str) -> Any:
+        self._sink._write_pending()
+        return getattr(self._sink._file, name)
+
+
+class RotatingSink:
+    """See the module's text. Used by the receiver's one thread."""
+
+    def __init__(
+        self,
+        path: Union[str, Path],
+        ledger: Ledger,
+        *,
+        rotation: Any = None,
+        compression: Any = None,
+        encoding: str = "utf8",
+        errors: str = "backslashreplace",
+        watch: bool = True,
+        fsync: bool = False,
+        report: Callable[[str], None] = lambda text: None,
+        **options: Any,
+    ) -> None:
+        """``options`` are the other words of loguru's file sink (``retention``, ``delay``, ...).
+
+        Raises what loguru raises for values that it cannot use, :class:`ConfigurationError` for
+        words that cannot be kept here, ``OSError`` where the file cannot be opened.
+        """
+        for name, why in _NOT_OURS.items():
+            if name in options:
+                raise ConfigurationError(f"{name}={options[name]!r}: leave it out, {why}")
+        if options.get("mode", "a") != "a":
+            raise ConfigurationError(f"mode={options['mode']!r}: only 'a' keeps what was written")
+        self._encoding = _check_encoding(encoding)
+        self._errors = errors
+        codecs.lookup_error(errors)
+        self._ledger = ledger
+        ledger.durable = fsync
+        self._fsync = fsync
+        self._report = report
+        self._rotation = compile_rotation(rotation)
+        self._view = _FileView(self)
+        self._file: Any = None
+        self._rotate_now = False
+        self._rotate_after = 0.0
+        self._rotation_failing = False
+        self._must_cut: Optional[Tuple[FileId, int]] = None
+        self._pending: List[Line] = []
+        self._logger = private_logger()
+        self._archive = (
+            None if compression is None else Archive(compression, Path(path), ledger, report)
+        )
+        self._path = path
+        self._options: Dict[str, Any] = {
+            **options,
+            "rotation": self._on_message,
+            "compression": None if self._archive is None else self._archive.take,
+            "encoding": encoding,
+            "errors": errors,
+            "watch": watch,
+            "format": "{message}",
+            "level": 0,
+            "catch": False,
+            "enqueue": False,
+        }
+        self._handler: Optional[int] = self._logger.add(path, **self._options)
+        self._tick = self._logger.opt(raw=True).info
+
+    @property
+    def path(self) -> str:
+        """The file that lines go to now; empty before the first with ``delay``."""
+        return "" if self._file is None else str(self._file.name)
+
+    def _on_message(self, message: Any, file: Any) -> bool:
+        """loguru asks before each message whether to rotate, and shows its file."""
+        self._file = file
+        return self._rotate_now
+
+    def write(self, lines: Sequence[Line]) -> int:
+        """Write lines in order; returns how many. All are settled in the ledger then.
+
+        Raises :class:`SinkError` where not all could be written; its ``written`` says how many,
+        from the first, are in the file and settled.
+        """
+        self._done = 0
+        self._pending = []
+        try:
+            self._open_file()
+            if self._rotation is None:
+                self._pending.extend(lines)
+            else:
+                self._write_rotating(lines)
+            self._write_pending()
+        except OSError as error:
+            raise SinkError(f"cannot write {self.path or self._path}: {error}", self._done) from error
+        finally:
+            self._pending = []
+        return self._done
+
+    def _open_file(self) -> None:
+        """Have loguru open its file, or open it anew where it is gone (``watch``)."""
+        self._tick("")
+        status = os.fstat(self._file.fileno())
+        file = FileId.of(status)
+        if self._must_cut is not None:
+            cut_file, size = self._must_cut
+            if cut_file == file:
+                os.ftruncate(self._file.fileno(), size)
+            self._must_cut = None
+        self._ledger.use_file(file, self.path)
+        self._view.position = os.fstat(self._file.fileno()).st_size
+
+    def _write_rotating(self, lines: Sequence[Line]) -> None:
+        assert self._rotation is not None
+        decide, kind, view = self._rotation.decide, self._rotation.kind, self._view
+        clock = self._clock_message() if kind == "time" else None
+        may_rotate = time.monotonic() >= self._rotate_after
+        fresh = False  # the first line of a new file is not asked about again, as in loguru
+        for line in lines:
+            if line.text:
+                if may_rotate and not fresh and decide(clock or self._message(line, kind), view):
+                    self._write_pending()
+                    may_rotate = self._rotate()
+                    fresh = True
+                else:
+                    fresh = False
+                view.position += self._length(line.text)
+            self._pending.append(line)
+
+    def _message(self, line: Line, kind: str) -> str:
+        if kind == "size":
+            return line.text
+        message = _Message(line.text)
+        message.record = line.record
+        return message
+
+    def _clock_message(self) -> str:
+        """A message of now, for the rotations that go by the time of a record."""
+        seen: List[Any] = []
+        probe = self._logger.add(lambda message: seen.append(message.record), level=0, catch=False)
+        try:
+            self._logger.patch(lambda record: None).info("")
+        finally:
+            self._logger.remove(probe)
+        message = _Message("")
+        message.record = seen[0]
+        return message
+
+    def _length(self, text: str) -> int:
+        return len(text) if text.isascii() else len(text.encode(self._encoding, self._errors))
+
+    def _rotate(self) -> bool:
+        """Rotate; returns whether it worked. Never raises for what the lines can do without."""
+        self._ledger.rotating()
+        self._rotate_now = True
+        failure: Optional[BaseException] = None
+        try:
+            self._tick("")
+        except Exception as error:
+            failure = error
+        finally:
+            self._rotate_now = False
+        self._open_file()
+        if failure is None:
+            self._rotation_failing = False
+            return True
+        self._rotate_after = time.monotonic() + ROTATION_RETRY
+        if not self._rotation_failing:
+            self._report(f"a rotation of {self.path} failed: {failure}; it is tried again")
+        self._rotation_failing = True
+        return False
+
+    def _write_pending(self) -> None:
+        """One block: intent, write, settled. Raises ``OSError``, cut back to whole lines."""
+        lines, self._pending = self._pending, []
+        if not lines:
+            return
+        data, lengths = self._encode([line.text for line in lines])
+        descriptor = self._file.fileno()
+        status = os.fstat(descriptor)
+        offset = status.st_size
+        self._ledger.intend(
+            offset, [(line.sender, line.sequence) for line in lines], lengths, zlib.crc32(data)
+        )
+        if self._fsync:
+            self._ledger.sync()
+        written = 0
+        try:
+            view = memoryview(data)
+            while written < len(data):
+                written += os.write(descriptor, view[written:])
+            if self._fsync:
+                os.fsync(descriptor)
+        except OSError:
+            # With fsync nothing is certain but what was there before; else what is whole stands.
+            kept = 0 if self._fsync else written
+            whole = sum(end <= kept for end in accumulate(lengths))
+            end = sum(lengths[:whole])
+            try:
+                os.ftruncate(descriptor, offset + end)
+            except OSError:
+                self._must_cut = (FileId.of(status), offset + end)
+            self._ledger.settle(whole)
+            self._done += whole
+            raise
+        self._ledger.settle()
+        self._done += len(lines)
+
+    def _encode(self, texts: List[str]) -> Tuple[bytes, List[int]]:
+        """The bytes of a block, and of each of its lines."""
+        joined = "".join(texts)
+        if joined.isascii():
+            return joined.encode("ascii"), list(map(len, texts))
+        parts = [text.encode(self._encoding, self._errors) for text in texts]
+        return b"".join(parts), list(map(len, parts))
+
+    def reopen(self) -> None:
+        """Close loguru's file and open it anew, as after an outside rotation."""
+        if self._handler is not None:
+            handler, self._handler = self._handler, None
+            self._logger.remove(handler)
+        self._file = None
+        try:
+            self._handler = self._logger.add(self._path, **self._options)
+        except OSError as error:
+            raise SinkError(f"cannot open {self._path}: {error}") from error
+
+    def close(self) -> None:
+        """Close the file; archives in the making are finished, for a bounded time."""
+        if self._handler is not None:
+            self._logger.remove(self._handler)
+            self._handler = None
+        if self._archive is not None:
+            self._archive.close()
+
+
+def _check_encoding(encoding: str) -> str:
+    try:
+        plain = "a".encode(encoding) == b"a"
+    except LookupError as error:
+        raise ConfigurationError(f"encoding={encoding!r} is not known to Python") from error
+    if not plain:
+        raise ConfigurationError(
+            f"encoding={encoding!r}: one in which ASCII is one byte a character, such as utf8; "
+            "lines are encoded one by one, and a mark at the start of each would be in the way"
+        )
+    return encoding

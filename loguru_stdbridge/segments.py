@@ -1,0 +1,174 @@
+"""The format of a journal on disk. Pure functions over buffers; no files are opened here.
+
+A journal is a directory ``<spool>/<sender id>/`` with
+
+``lock``
+    whose OS lock its owner holds (:mod:`locks`),
+``meta``
+    one block: who sends, whereto, and ``acked``, the highest number acknowledged,
+``0000000001.seg``, ...
+    segments of records: a header each, then the bytes.
+
+A record is stored bytes first, header last, into blocks that were zero. What a ``kill -9`` leaves
+in the page cache is a prefix of that: a record whose header is there is whole, and one without is a
+call that had not returned. The checksum covers the number and the bytes, so neither a torn record
+nor other data passes for one.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from .exceptions import JournalError
+
+Gap = Tuple[int, int, str]  # first and last number given up, and why
+
+RECORD = struct.Struct("<IIQ")  # length of the row, checksum, sequence number
+SEGMENT = struct.Struct("<8sQI")  # magic, number of the first record, checksum of both
+SEGMENT_HEADER = 32
+META = struct.Struct("<8sIIQ32sQdH")  # magic, version, checksum, acked, sender, pid, time, length
+META_SIZE = 4096
+ACKED = struct.Struct("<Q")
+ACKED_AT = 16
+"""Aligned to 8: the number is stored by one instruction, so a kill leaves the old or the new one."""
+
+VERSION = 1
+_SEGMENT_MAGIC = b"LSBSEG\0\1"
+_META_MAGIC = b"LSBMETA\0"
+MAX_ADDRESS = META_SIZE - META.size
+
+Buffer = Union[bytes, bytearray, memoryview]
+
+
+class Batch(NamedTuple):
+    """Consecutive rows ``first`` to ``last`` in order, or one gap; empty where there is nothing."""
+
+    first: int
+    rows: Sequence[bytes]
+    last: int
+    gap: Optional[Gap] = None
+
+
+class Meta(NamedTuple):
+    """What the ``meta`` file says."""
+
+    sender_id: str
+    address: str
+    acked: int
+    pid: int
+    created: float
+
+
+def checksum(row: Buffer, sequence: int) -> int:
+    """The checksum of a record."""
+    return zlib.crc32(row, sequence & 0xFFFFFFFF)
+
+
+def encode_segment_header(first: int) -> bytes:
+    """The first bytes of a segment whose first record is ``first``."""
+    crc = zlib.crc32(struct.pack("<Q", first), zlib.crc32(_SEGMENT_MAGIC))
+    return SEGMENT.pack(_SEGMENT_MAGIC, first, crc).ljust(SEGMENT_HEADER, b"\0")
+
+
+def decode_segment_header(data: Buffer) -> Optional[int]:
+    """The number of a segment's first record; ``None`` where it is no segment of this version."""
+    if len(data) < SEGMENT_HEADER:
+        return None
+    magic, first, _ = SEGMENT.unpack_from(data)
+    if magic != _SEGMENT_MAGIC or bytes(data[:SEGMENT_HEADER]) != encode_segment_header(first):
+        return None
+    return int(first)
+
+
+def encode_meta(meta: Meta) -> bytes:
+    """The ``meta`` file. Raises :class:`JournalError` for an address that does not fit."""
+    address = meta.address.encode("utf-8")
+    if len(address) > MAX_ADDRESS:
+        raise JournalError(f"an address of {len(address)} bytes; {MAX_ADDRESS} at most")
+
+    def pack(crc: int, acked: int) -> bytes:
+        fields = META.pack(
+            _META_MAGIC, VERSION, crc, acked, meta.sender_id.encode("ascii"), meta.pid,
+            meta.created, len(address),
+        )  # fmt: skip
+        return (fields + address).ljust(META_SIZE, b"\0")
+
+    return pack(zlib.crc32(pack(0, 0)), meta.acked)
+
+
+def decode_meta(data: Buffer) -> Meta:
+    """Read a ``meta`` file. Raises :class:`JournalError` that says what is wrong with it."""
+    if len(data) != META_SIZE:
+        raise JournalError(f"its meta file has {len(data)} bytes, not {META_SIZE}")
+    magic, version, _, acked, sender, pid, created, length = META.unpack_from(data)
+    if magic != _META_MAGIC:
+        raise JournalError("its meta file is none")
+    if version != VERSION:
+        raise JournalError(f"it is of version {version}; this is version {VERSION}")
+    try:
+        address = bytes(data[META.size : META.size + length]).decode("utf-8")
+        meta = Meta(sender.decode("ascii"), address, acked, pid, created)
+        intact = encode_meta(meta) == bytes(data)
+    except (UnicodeDecodeError, JournalError):
+        intact = False
+    if not intact:
+        raise JournalError("its meta file is damaged")
+    return meta
+
+
+def record_at(data: Buffer, offset: int) -> Optional[Tuple[int, int]]:
+    """``(sequence number, end offset)`` of the whole record at ``offset``, or ``None``."""
+    start = offset + RECORD.size
+    if start > len(data):
+        return None
+    length, crc, sequence = RECORD.unpack_from(data, offset)
+    end = start + length
+    if not length or end > len(data):
+        return None
+    with memoryview(data) as view:
+        return (sequence, end) if checksum(view[start:end], sequence) == crc else None
+
+
+class Scan(NamedTuple):
+    """What is whole in a segment: records as ``(number, start, end)`` of their rows."""
+
+    records: List[Tuple[int, int, int]]
+    damaged: bool
+
+
+def scan_segment(data: Buffer) -> Optional[Scan]:
+    """Find every whole record of a segment, past a hole if there is one.
+
+    ``None`` where the segment's own header is not right. What follows the last whole record is a
+    torn tail (a call that had not returned) and no damage; a hole between whole records is.
+    """
+    first = decode_segment_header(data)
+    if first is None:
+        return None
+    records: List[Tuple[int, int, int]] = []
+    expected, offset, damaged = first, SEGMENT_HEADER, False
+    while True:
+        found = record_at(data, offset)
+        if found is None or found[0] < expected:
+            resumed = _resume(data, offset, expected)
+            if resumed is None:
+                return Scan(records, damaged)
+            damaged, offset = True, resumed
+            continue
+        sequence, end = found
+        records.append((sequence, offset + RECORD.size, end))
+        expected, offset = sequence + 1, end
+
+
+def _resume(data: Buffer, offset: int, expected: int) -> Optional[int]:
+    """Where the next whole record of a higher number begins; only after damage, so it may be slow."""
+    last = min(len(bytes(data).rstrip(b"\0")), len(data) - RECORD.size)
+    for candidate in range(offset + 1, last + 1):
+        length, _, sequence = RECORD.unpack_from(data, candidate)
+        if length and expected < sequence < expected + (1 << 32):
+            found = record_at(data, candidate)
+            if found is not None:
+                return candidate
+    return None

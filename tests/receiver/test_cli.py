@@ -1,0 +1,196 @@
+"""The command line: options, environment, signals, the command it runs, exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loguru_stdbridge import __version__
+from tests.processes import ReceiverProcess, run_python
+
+COMMAND = [sys.executable, "-m", "loguru_stdbridge.receiver"]
+
+
+def run(*arguments, cwd, **environment):
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True, text=True, timeout=60, cwd=cwd, check=False,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+LOG = (
+    "import sys; from loguru import logger; from loguru_stdbridge import install_bridge; "
+    "b = install_bridge(); logger.info('from the command'); b.close(); sys.exit(int(sys.argv[1]))"
+)
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_command_is_run_and_its_status_is_ours(tmp_path, status):
+    """The command finds the address in its environment, and its records are written at the end."""
+    done = run("app.log", "--format", "{message}", "--", sys.executable, "-c", LOG, status, cwd=tmp_path)
+    assert done.returncode == status, done.stderr
+    assert (tmp_path / "app.log").read_text() == "from the command\n"
+
+
+def test_a_command_that_a_signal_ends(tmp_path):
+    """Its status is told as a shell does."""
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    done = run("app.log", "--", sys.executable, "-c", code, cwd=tmp_path)
+    assert done.returncode == 128 + signal.SIGKILL
+
+
+def test_a_command_that_is_not_there(tmp_path):
+    """127, as a shell does, and the name."""
+    done = run("app.log", "--", "no-such-command", cwd=tmp_path)
+    assert done.returncode == 127
+    assert "no-such-command" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["app.log", "--nothing"], ["app.log", "--"], ["app.log", "--grace", "x"], ["app.log", "--grace", "-1"]],
+    ids=str,
+)
+def test_a_usage_error_exits_with_2(tmp_path, arguments):
+    """And says what is wrong."""
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "usage:" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--rotation", "nonsense"], ["--retention", "x y z"], ["--compression", "rar"],
+        ["--level", "NONE"], ["--format", "<red>{message}"], ["--listen", "ftp://x"],
+        ["--listen", "unix://relative"],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_bad_value_exits_with_78(tmp_path, arguments):
+    """The value is shown."""
+    done = run("app.log", *arguments, cwd=tmp_path)
+    assert done.returncode == 78, done.stderr
+    assert arguments[1].split("://")[0] in done.stderr
+
+
+def test_runtime_failures_exit_with_1(tmp_path):
+    """An address in use, a sink that cannot be written, a sink that is held."""
+    with ReceiverProcess(tmp_path / "first.log") as receiver:
+        done = run("other.log", "--listen", receiver.address, cwd=tmp_path)
+        assert done.returncode == 1
+        assert receiver.address in done.stderr
+        done = run("first.log", "--listen", "tcp://127.0.0.1:0", cwd=tmp_path)
+        assert done.returncode == 1
+        assert str(receiver.process.pid) in done.stderr
+    (tmp_path / "file").write_text("")
+    done = run("file/app.log", "--listen", "tcp://127.0.0.1:0", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "file" in done.stderr
+
+
+def test_check_looks_and_writes_nothing(tmp_path):
+    """--check says whether the options and the sink will do."""
+    done = run("app.log", "--rotation", "1 MB", "--check", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "fine" in done.stderr
+
+
+def test_the_version_is_told(tmp_path):
+    """--version."""
+    assert __version__ in run("--version", cwd=tmp_path).stdout
+
+
+def test_the_environment_gives_options_and_the_command_line_wins(tmp_path):
+    """LOGURU_STDBRIDGE_FORMAT and so on."""
+    environment = {
+        "LOGURU_STDBRIDGE_SINK": "environment.log",
+        "LOGURU_STDBRIDGE_FORMAT": "env {message}",
+        "LOGURU_STDBRIDGE_SERIALIZE": "0",
+        "LOGURU_STDBRIDGE_LISTEN": "tcp://127.0.0.1:0",
+    }
+    done = run("--", sys.executable, "-c", LOG, 0, cwd=tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "environment.log").read_text() == "env from the command\n"
+    done = run(
+        "own.log", "--format", "own {message}", "--", sys.executable, "-c", LOG, 0,
+        cwd=tmp_path, **environment,
+    )  # fmt: skip
+    assert (tmp_path / "own.log").read_text() == "own from the command\n"
+    done = run("app.log", cwd=tmp_path, LOGURU_STDBRIDGE_FSYNC="perhaps")
+    assert done.returncode == 2
+    assert "perhaps" in done.stderr
+
+
+def test_the_ready_file_names_every_address(tmp_path):
+    """TCP with its real port, and the Unix socket; clients can connect by then."""
+    sock = f"unix://{tmp_path}/log.sock"
+    with ReceiverProcess(tmp_path / "app.log", "--listen", sock) as receiver:
+        first, second = sorted(receiver.ready.read_text().split())
+        assert first.startswith("tcp://127.0.0.1:") and not first.endswith(":0")
+        assert second == sock
+        for address in (first, second):
+            code = (
+                "import sys; from loguru import logger; from loguru_stdbridge import install_bridge; "
+                "b = install_bridge(sys.argv[1]); logger.info('x'); assert b.close(20)"
+            )
+            assert run_python(code, address)[0] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=str)
+def test_a_signal_drains_and_reports(tmp_path, eventually, number):
+    """What clients had sent is written; the counts are told; the status is 0."""
+    import pickle
+    import socket
+
+    from loguru_stdbridge.frames import encode_frame
+
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
+        host, _, port = receiver.address[6:].rpartition(":")
+        with socket.create_connection((host, int(port))) as client:
+            frame = encode_frame(pickle.dumps({"msg": "sent", "levelno": 20}, 1))
+            client.sendall(frame * 20_000)
+            receiver.process.send_signal(number)
+            assert receiver.process.wait(30) == 0
+    assert (tmp_path / "app.log").read_text() == "sent\n" * 20_000
+    assert "20000 records" in receiver.stderr.read_text()
+
+
+def test_hangup_reopens_the_sink(tmp_path, eventually):
+    """As logrotate wants it: after a rename and SIGHUP the next line goes to a new file."""
+    sink = tmp_path / "app.log"
+    code = (
+        "import sys; from loguru import logger; from loguru_stdbridge import install_bridge; "
+        "b = install_bridge(sys.argv[1]); logger.info(sys.argv[2]); assert b.close(20)"
+    )
+    with ReceiverProcess(sink, "--format", "{message}") as receiver:
+        assert run_python(code, receiver.address, "before")[0] == 0
+        sink.rename(tmp_path / "moved.log")
+        receiver.process.send_signal(signal.SIGHUP)
+        eventually(sink.exists, 20, "a new file")
+        assert run_python(code, receiver.address, "after")[0] == 0
+        assert receiver.stop() == 0
+    assert (tmp_path / "moved.log").read_text() == "before\n"
+    assert sink.read_text() == "after\n"
+
+
+def test_a_signal_goes_to_the_command(tmp_path, eventually):
+    """The command ends by it, and the receiver with it, with its status."""
+    code = (
+        "import signal, sys, pathlib, threading\n"
+        "signal.signal(signal.SIGTERM, lambda *a: sys.exit(7))\n"
+        "pathlib.Path('started').touch()\n"
+        "threading.Event().wait(60)"
+    )
+    process = subprocess.Popen(
+        [*COMMAND, "app.log", "--", sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
+    eventually(Path(tmp_path / "started").exists, 30, "the command runs")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 7

@@ -1,0 +1,82 @@
+"""The main job: many workers, one rotated and compressed file, every record exactly once."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.processes import Account, ReceiverProcess, log_files, start_python
+
+WORKER = """
+import logging, sys
+from loguru import logger
+from loguru_stdbridge import install_bridge
+
+name, count, address = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+logger.remove()
+bridge = install_bridge(address, level="DEBUG")
+stdlib = logging.getLogger("std")
+for number in range(count):
+    if number % 2:
+        stdlib.info("worker %s number %d end", name, number)
+    else:
+        logger.info("worker {} number {} end", name, number)
+if "hang" not in sys.argv:
+    assert bridge.close(60)
+"""
+
+
+@pytest.mark.parametrize("run", range(5))
+def test_four_workers_at_full_speed_into_a_rotating_sink(tmp_path, run):
+    """4 x 20,000 records, 1 MB, gz: each exactly once, whole, in its worker's order."""
+    sink = tmp_path / "logs" / "app.log"
+    options = ("--rotation", "1 MB", "--compression", "gz", "--format", "{message}")
+    with ReceiverProcess(sink, *options) as receiver:
+        workers = [start_python(WORKER, name, "20000", receiver.address) for name in "abcd"]
+        for worker in workers:
+            _, err = worker.communicate(timeout=120)
+            assert worker.returncode == 0, err.decode()
+        assert receiver.stop() == 0
+    Account(sink).check(dict.fromkeys("abcd", 20_000))
+    assert len(log_files(sink)) > 2
+    assert all(path.suffix == ".gz" for path in log_files(sink)[:-1])
+
+
+def test_the_demo_alone_compares(tmp_path):
+    """The table shows both set-ups, and nothing lost with the bridge."""
+    status, out, err = _run_demo(tmp_path, "--records", "2000", "--workers", "2")
+    assert status == 0, err
+    row = re.search(r"^loguru_stdbridge +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)", out, re.M)
+    assert row and row.groups() == ("4000", "4000", "0", "0", "0")
+    assert "a sink per process" in out
+
+
+def _run_demo(directory: Path, *options: str):
+    done = subprocess.run(
+        [sys.executable, "-m", "loguru_stdbridge.demo", *options],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=directory,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_readme_s_main_command(tmp_path):
+    """The receiver runs the demo, which only sends, and ends with its status."""
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "loguru_stdbridge.receiver", "logs/app.log", "--rotation", "1 MB",
+            "--compression", "gz", "--", sys.executable, "-m", "loguru_stdbridge.demo",
+            "--records", "5000",
+        ],
+        capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "20,000 records of 4 processes delivered" in done.stdout
+    assert "20000 records" in done.stderr

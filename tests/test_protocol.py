@@ -1,0 +1,245 @@
+"""The conversation, both ends fed whole, byte by byte and with what follows; duplicates and jumps."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import pickle
+import struct
+
+import pytest
+
+from loguru_stdbridge import protocol
+from loguru_stdbridge.exceptions import PeerError, SequenceError
+from loguru_stdbridge.frames import MAX_PAYLOAD, encode_frame
+from loguru_stdbridge.protocol import (
+    Acknowledged,
+    GapReceived,
+    GoodbyeReceived,
+    Greeting,
+    HelloReceived,
+    MarkedReceived,
+    PayloadRefused,
+    ReceiverConnection,
+    Refusal,
+    RowsReceived,
+    SenderConnection,
+    Sequencer,
+    StrangerReceived,
+)
+from loguru_stdbridge.records import encode_logrecord
+
+SENDER = "0123456789abcdef" * 2
+
+
+def a_row(message="hello", **extra):
+    record = logging.makeLogRecord({"msg": message, "name": "app", "levelname": "INFO", "levelno": 20, **extra})
+    return encode_logrecord(record, lambda name: ("i", None))
+
+
+def cuts(stream):
+    """The stream in several cuts: whole, byte by byte, in pieces of 3 and of 1,000 bytes."""
+    yield [stream]
+    for size in (1, 3, 1000):
+        yield [stream[i : i + size] for i in range(0, len(stream), size)]
+
+
+def a_stream():
+    sender = SenderConnection(SENDER)
+    return b"".join(
+        [
+            sender.hello(a_row("first"), 7, 5, (5, 6, "spool_full")),
+            sender.rows(8, [a_row("second"), a_row("third")]),
+            sender.gap(10, 12, "damaged"),
+            sender.goodbye(12),
+        ]
+    )
+
+
+@pytest.mark.parametrize("pieces", list(cuts(a_stream())), ids=["whole", "bytes", "threes", "blocks"])
+def test_a_conversation_is_the_same_however_it_is_cut(pieces):
+    """Hello, gap, rows, goodbye: the same events from every cut."""
+    receiver = ReceiverConnection(MAX_PAYLOAD)
+    events = [event for piece in pieces for event in receiver.receive(piece)]
+    assert [type(event) for event in events] == [
+        HelloReceived, GapReceived, RowsReceived, RowsReceived, GapReceived, GoodbyeReceived
+    ]  # fmt: skip
+    hello, gap, first, rest, _, _ = events
+    assert (hello.sender, hello.base) == (SENDER, 5)
+    assert (gap.first, gap.last, gap.reason) == (5, 6, "spool_full")
+    assert (first.first, first.rows[0][9]) == (7, "first")
+    assert (rest.first, [row[9] for row in rest.rows]) == (8, ["second", "third"])
+    assert receiver.pending_bytes == 0
+
+
+def test_the_hello_is_a_record_that_any_receiver_can_log():
+    """``logging.makeLogRecord`` takes it, and the mark is one attribute of it."""
+    frame = SenderConnection(SENDER).hello(a_row("hi {}", user=5), 1, 1)
+    (length,) = struct.unpack(">L", frame[:4])
+    assert length == len(frame) - 4
+    fields = pickle.loads(frame[4:])
+    record = logging.makeLogRecord(fields)
+    assert record.getMessage() == "hi {}"
+    assert record.user == 5
+    assert set(fields["stdbridge"]) == {"version", "sender", "sequence", "base", "row", "gap"}
+    assert logging.Formatter("%(levelname)s:%(name)s:%(message)s").format(record) == "INFO:app:hi {}"
+
+
+def test_a_record_for_a_stock_peer_has_no_keys_but_those_of_logging_and_the_mark():
+    """Beside ``stdbridge`` the keys are those that SocketHandler sends."""
+    frame = SenderConnection(SENDER).stock(a_row(), 3)
+    ours = set(pickle.loads(frame[4:]))
+    stock = logging.handlers.SocketHandler("localhost", 1).makePickle(logging.makeLogRecord({}))
+    assert ours - {"stdbridge"} <= set(pickle.loads(stock[4:])) | {"taskName"}
+
+
+def test_the_bytes_of_the_answers():
+    """Greeting and error are framed JSON, an acknowledgement is 8 bytes, big-endian."""
+    receiver = ReceiverConnection(MAX_PAYLOAD)
+    assert receiver.acknowledgement(258) == b"\0\0\0\x08" + b"\0\0\0\0\0\0\x01\x02"
+    assert receiver.greeting(5) == b'\0\0\0\x18{"stdbridge":1,"last":5}'
+    assert receiver.error("no") == b'\0\0\0\x0e{"error":"no"}'
+
+
+def test_the_sender_reads_the_answers_however_they_are_cut():
+    """Greeting, acknowledgements, refusal."""
+    receiver = ReceiverConnection(MAX_PAYLOAD)
+    stream = receiver.greeting(4) + receiver.acknowledgement(9) + receiver.error("why")
+    for pieces in cuts(stream):
+        sender = SenderConnection(SENDER)
+        answers = [answer for piece in pieces for answer in sender.receive(piece)]
+        assert answers == [Greeting(1, 4), Acknowledged(9), Refusal("why")]
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"\0\0\0\x08" + b"\0" * 8,  # an acknowledgement before the greeting
+        encode_frame(b"[1]"), encode_frame(b"{}"), encode_frame(b'{"stdbridge":"x","last":0}'),
+        encode_frame(b"\x80\x04."), encode_frame(b"[" * 60_000), b"HTTP/1.1 400 Bad Request\r\n",
+        b"\xff\xff\xff\xff", encode_frame(b'{"stdbridge":1}'),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_none_is_the_peers_error(stream):
+    """A worker unpickles nothing and believes nothing."""
+    with pytest.raises(PeerError):
+        SenderConnection(SENDER).receive(stream)
+
+
+def test_a_stock_client_is_a_stranger():
+    """What SocketHandler sends comes out as fields."""
+    receiver = ReceiverConnection(MAX_PAYLOAD)
+    frame = logging.handlers.SocketHandler("localhost", 1).makePickle(
+        logging.makeLogRecord({"msg": "old %s", "args": ("friend",)})
+    )
+    (event,) = receiver.receive(frame)
+    assert isinstance(event, StrangerReceived)
+    assert event.fields["msg"] == "old friend"
+    assert receiver.sender is None
+
+
+def test_a_stock_client_cannot_speak_the_dense_dialect():
+    """Without a hello, rows and controls are refused like any other bad payload."""
+    receiver = ReceiverConnection(MAX_PAYLOAD)
+    sender = SenderConnection(SENDER)
+    (event,) = receiver.receive(sender.rows(1, [a_row()]))
+    assert isinstance(event, PayloadRefused)
+    assert not event.fatal
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        None, 5, "x", {}, {"version": 2, "sender": SENDER, "sequence": 1}, {"version": 1},
+        {"version": 1, "sender": "x" * 32, "sequence": 1}, {"version": 1, "sender": SENDER},
+        {"version": 1, "sender": SENDER, "sequence": 0}, {"version": 1, "sender": SENDER, "sequence": "1"},
+        {"version": 1, "sender": SENDER, "sequence": 1 << 60}, {"version": 1, "sender": 5, "sequence": 1},
+    ],
+)  # fmt: skip
+def test_a_bad_mark_makes_a_stranger(mark):
+    """The record of a client that only looks like ours is taken as a stock record."""
+    payload = pickle.dumps({"msg": "x", "stdbridge": mark}, 1)
+    (event,) = ReceiverConnection(MAX_PAYLOAD).receive(encode_frame(payload))
+    assert isinstance(event, StrangerReceived)
+
+
+def test_a_marked_record_after_the_hello_is_taken():
+    """A sender that took us for a stock receiver goes on in stock frames, with its numbers."""
+    sender, receiver = SenderConnection(SENDER), ReceiverConnection(MAX_PAYLOAD)
+    events = receiver.receive(sender.hello(a_row(), 1, 1) + sender.stock(a_row("two"), 2))
+    assert isinstance(events[-1], MarkedReceived)
+    assert (events[-1].sequence, events[-1].fields["msg"]) == (2, "two")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"{}", b'{"gap":5}', b'{"gap":[2,1,"x"]}', b'{"gap":[0,1,"x"]}', b'{"gap":[1,"2","x"]}', b"[", b"[1]", b"{"],
+)
+def test_a_bad_dense_frame_ends_the_connection(payload):
+    """A sender of ours that talks nonsense is refused, fatally; what was before it stands."""
+    sender, receiver = SenderConnection(SENDER), ReceiverConnection(MAX_PAYLOAD)
+    events = receiver.receive(sender.hello(a_row(), 1, 1) + encode_frame(payload) + sender.goodbye(1))
+    assert [type(event) for event in events] == [HelloReceived, RowsReceived, PayloadRefused]
+    assert events[-1].fatal
+
+
+def test_many_refused_payloads_end_the_connection():
+    """A client that sends only rubbish does not keep its place."""
+    receiver = ReceiverConnection(MAX_PAYLOAD)
+    events = receiver.receive(encode_frame(b"rubbish") * 500)
+    assert len(events) == protocol.MAX_REFUSED
+    assert [event.fatal for event in events] == [False] * (protocol.MAX_REFUSED - 1) + [True]
+
+
+def test_a_length_prefix_beyond_the_limit_is_fatal_after_what_was_whole():
+    """HTTP, TLS and random bytes are lengths that nobody allocates."""
+    receiver = ReceiverConnection(1000)
+    good = encode_frame(pickle.dumps({"msg": "good"}, 1))
+    events = receiver.receive(good + b"GET / HTTP/1.1\r\n\r\n")
+    assert isinstance(events[0], StrangerReceived)
+    assert events[1].fatal
+
+
+# -- sequence numbers
+
+
+def test_only_the_next_number_is_admitted():
+    """A lower one is a duplicate, a higher one is refused."""
+    sequencer = Sequencer(lambda sender: 0)
+    assert sequencer.greet(SENDER, 1) == 0
+    assert sequencer.admit(SENDER, 1, 3) == 0
+    assert sequencer.admit(SENDER, 2, 3) == 2
+    assert sequencer.admit(SENDER, 1, 2) == 2
+    assert sequencer.last(SENDER) == 4
+    with pytest.raises(SequenceError, match=r"record 6 .* where 5 is next"):
+        sequencer.admit(SENDER, 6, 1)
+    assert sequencer.last(SENDER) == 4
+
+
+def test_what_the_ledger_holds_is_a_duplicate():
+    """After a restart the last written number comes from the ledger."""
+    sequencer = Sequencer({SENDER: 10}.get)
+    assert sequencer.greet(SENDER, 8) == 10
+    assert sequencer.admit(SENDER, 8, 4) == 3
+
+
+def test_a_hello_may_begin_above_what_is_held():
+    """Where the ledger was lost, the sender holds nothing below its base any more."""
+    sequencer = Sequencer(lambda sender: 0)
+    assert sequencer.greet(SENDER, 100) == 99
+    assert sequencer.admit(SENDER, 100, 1) == 0
+
+
+def test_a_gap_counts_only_what_is_missing():
+    """What had arrived before it was given up is not lost."""
+    sequencer = Sequencer(lambda sender: 5)
+    assert sequencer.skip(SENDER, 9) == 4
+    assert sequencer.skip(SENDER, 7) == 0
+    assert sequencer.admit(SENDER, 10, 1) == 0
+
+
+def test_the_answers_fit_what_a_worker_reads():
+    """An error's text is bounded."""
+    assert len(ReceiverConnection(MAX_PAYLOAD).error("x" * 100_000)) < protocol.MAX_ANSWER
+    assert json.loads(ReceiverConnection(MAX_PAYLOAD).greeting(1)[4:])["last"] == 1
