@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Tuple, Union
+from typing import List, Tuple, Union
 
 from .exceptions import AddressError
 
@@ -65,6 +65,14 @@ class Address:
 
 def _is_loopback(host: str) -> bool:
     return host in _LOOPBACK_NAMES or host.startswith("127.")
+
+
+def local_names(address: Address) -> List[Address]:
+    """The addresses by which processes of this machine may know a receiver bound to ``address``."""
+    names = [address]
+    if address.scheme == "tcp" and (address.host in _WILDCARDS or _is_loopback(address.host)):
+        names += [Address("tcp", host=name, port=address.port) for name in ("127.0.0.1", "localhost")]
+    return names
 
 
 def parse_address(value: AddressLike) -> Address:

@@ -79,7 +79,15 @@ class Refusal:
     reason: str
 
 
-Answer = Union[Greeting, Acknowledged, Refusal]
+@dataclass(frozen=True)
+class Missing:
+    """Of the gap that ended with ``last``, ``count`` records had not arrived before."""
+
+    last: int
+    count: int
+
+
+Answer = Union[Greeting, Acknowledged, Refusal, Missing]
 
 
 class SenderConnection:
@@ -134,6 +142,8 @@ class SenderConnection:
             fields = json.loads(payload.decode("utf-8"))
             if "error" in fields:
                 return Refusal(str(fields["error"])[:1000])
+            if "missing" in fields:
+                return Missing(*map(int, fields["missing"]))
             greeting = Greeting(version=int(fields[MARK]), last=int(fields["last"]))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise PeerError(f"the peer answers {payload[:60]!r}, which is no greeting") from error
@@ -301,6 +311,10 @@ class ReceiverConnection:
     def acknowledgement(self, through: int) -> bytes:
         """Everything up to ``through`` is in the file."""
         return encode_frame(_ACKNOWLEDGEMENT.pack(through))
+
+    def missing(self, last: int, count: int) -> bytes:
+        """The answer to a gap: how many of its records had not arrived before."""
+        return encode_frame(encode_control({"missing": [last, count]}))
 
     def error(self, reason: str) -> bytes:
         """Why the connection is about to be closed. Only ever sent to a sender of ours."""

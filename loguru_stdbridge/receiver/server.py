@@ -39,7 +39,8 @@ from ..protocol import (
     StrangerReceived,
 )
 from ..records import MARK, row_of_stock_fields
-from ..rows import Row, read_row
+from ..rows import Row, decode_dense, read_row
+from .adoption import Adoption
 from .complaints import Complaints, to_stderr
 from .connection import Connection, describe_peer
 from .ledger import Ledger
@@ -79,6 +80,7 @@ class Receiver:
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` where one of them cannot be bound."""
+        self.adoption: Optional[Adoption] = None
         self._replay = replay
         self._sink = sink
         self._ledger = ledger
@@ -178,7 +180,10 @@ class Receiver:
                 self._accept_from(target)
         if self._stop_by is not None and not ready:
             self._drop_idle()
+        adopting = self._stop_by is None and not self._retry_pause and self._adopt()
         self._commit()
+        if adopting:
+            self._note_adopted()
         now = time.monotonic()
         if now >= self._sweep_at:
             self._sweep_at = now + _SWEEP
@@ -191,6 +196,8 @@ class Receiver:
             until = min(until, self._retry_at)
         if self._stop_by is not None:
             until = min(until, now + 0.05)
+        elif self.adoption is not None and not self._retry_pause:
+            until = min(until, now + self.adoption.next_in())
         return max(until - now, 0.0)
 
     # -- clients
@@ -264,13 +271,8 @@ class Receiver:
             connection.send(connection.protocol.greeting(last))
             self._touched.add(connection)
         elif isinstance(event, GapReceived):
-            missing = self._sequencer.skip(event.sender, event.last)
-            if missing:
-                row = self._notice(
-                    f"{missing} records of sender {event.sender[:8]} ({connection.peer}) were "
-                    f"given up before they could be delivered: {event.reason}"
-                )
-                self._put(row, event.sender, event.last)
+            missing = self._take_gap(event, connection.peer)
+            connection.send(connection.protocol.missing(event.last, missing))
             self._touched.add(connection)
         elif isinstance(event, GoodbyeReceived):
             connection.goodbye = True
@@ -284,6 +286,17 @@ class Receiver:
         self.duplicates += skip
         self._touched.add(connection)
         return skip
+
+    def _take_gap(self, gap: GapReceived, origin: str) -> int:
+        """Tell the log's readers what is missing; returns how many records that is."""
+        missing = self._sequencer.skip(gap.sender, gap.last)
+        if missing:
+            row = self._notice(
+                f"{missing} records of sender {gap.sender[:8]} ({origin}) were given up before "
+                f"they could be delivered: {gap.reason}"
+            )
+            self._put(row, gap.sender, gap.last)
+        return missing
 
     def _put(self, row: Row, sender: Optional[str], sequence: int) -> None:
         text, record = self._replay.render(row)
@@ -302,6 +315,46 @@ class Receiver:
             "funcName": "receiver",
         }
         return row_of_stock_fields(fields, time.time())
+
+    # -- what dead workers left
+
+    def _adopt(self) -> bool:
+        """Take one batch of an orphaned journal; whether there was one."""
+        adoption = self.adoption
+        if adoption is None or not adoption.adopt():
+            return False
+        sender = adoption.sender
+        assert sender is not None
+        self._sequencer.greet(sender, adoption.base)
+        batch = adoption.read()
+        if batch.gap is not None:
+            self._take_gap(GapReceived(sender, *batch.gap), adoption.origin)
+        elif batch.rows:
+            skip = self._sequencer.admit(sender, batch.first, len(batch.rows))
+            self.duplicates += skip
+            for number, data in enumerate(batch.rows[skip:], batch.first + skip):
+                self._put(self._read(data), sender, number)
+        return True
+
+    def _read(self, data: bytes) -> Row:
+        try:
+            return read_row(decode_dense(data))
+        except RowError as error:
+            return self._notice(f"a record could not be read: {error}")
+
+    def _note_adopted(self) -> None:
+        """After the write: what is in the file need not be in the journal."""
+        adoption = self.adoption
+        assert adoption is not None
+        sender = adoption.sender
+        if sender is None or self._lines:
+            return
+        adoption.written(self._sequencer.last(sender))
+        if adoption.at_end:
+            adoption.finish()
+            self._ledger.gone(sender)
+            if sender not in self._by_sender:
+                self._sequencer.forget(sender)
 
     # -- writing
 
@@ -375,6 +428,8 @@ class Receiver:
                 self._sequencer.forget(sender)
             if connection.goodbye:
                 self._ledger.gone(sender)
+            if self.adoption is not None:
+                self.adoption.look_soon()
         if self._stop_by is None:
             self._accept(True)
 
@@ -419,6 +474,8 @@ class Receiver:
                 self._make_room()
 
     def _close_all(self) -> None:
+        if self.adoption is not None:
+            self.adoption.close()
         for connection in list(self._connections):
             connection.watch(self._selector, 0)
             connection.close()

@@ -10,9 +10,10 @@ import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional, Union
 
-from ..addresses import Address, AddressLike, default_address, parse_address
+from ..addresses import Address, AddressLike, default_address, local_names, parse_address
 from ..exceptions import ConfigurationError, JournalError
 from ..spool import default_spool_dir, make_spool_dir, mark_peer
+from .adoption import Adoption
 from .complaints import to_stderr
 from .ledger import Ledger
 from .replay import RENDER_OPTIONS, Replay
@@ -60,6 +61,8 @@ class Service:
             self._ledger.close()
             raise
         self.spool_dir = self._mark_addresses(spool_dir, report)
+        if self.spool_dir is not None:
+            self._receiver.adoption = Adoption(self.spool_dir, self.addresses, report)
 
     def _mark_addresses(
         self, spool_dir: Union[str, Path, bool, None], report: Callable[[str], None]
@@ -73,7 +76,8 @@ class Service:
             report(f"{error}. Journals that workers leave behind are not delivered.")
             return None
         for address in self.addresses:
-            mark_peer(directory, address)
+            for name in local_names(address):
+                mark_peer(directory, name)
         return directory
 
     @property

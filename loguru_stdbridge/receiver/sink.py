@@ -148,6 +148,9 @@ class RotatingSink:
         }
         self._handler: Optional[int] = self._logger.add(path, **self._options)
         self._tick = self._logger.opt(raw=True).info
+        self._now: Mapping[str, Any] = {}
+        self._clock = private_logger()
+        self._clock.add(self._note_now, level=0, catch=False, format="")
 
     @property
     def path(self) -> str:
@@ -201,7 +204,8 @@ class RotatingSink:
         fresh = False  # the first line of a new file is not asked about again, as in loguru
         for line in lines:
             if line.text:
-                if may_rotate and not fresh and decide(clock or self._message(line, kind), view):
+                message = self._message(line, kind) if clock is None else clock
+                if may_rotate and not fresh and decide(message, view):
                     self._write_pending()
                     may_rotate = self._rotate()
                     fresh = True
@@ -219,15 +223,13 @@ class RotatingSink:
 
     def _clock_message(self) -> str:
         """A message of now, for the rotations that go by the time of a record."""
-        seen: List[Any] = []
-        probe = self._logger.add(lambda message: seen.append(message.record), level=0, catch=False)
-        try:
-            self._logger.patch(lambda record: None).info("")
-        finally:
-            self._logger.remove(probe)
+        self._clock.info("")
         message = _Message("")
-        message.record = seen[0]
+        message.record = self._now
         return message
+
+    def _note_now(self, message: Any) -> None:
+        self._now = message.record
 
     def _length(self, text: str) -> int:
         return len(text) if text.isascii() else len(text.encode(self._encoding, self._errors))

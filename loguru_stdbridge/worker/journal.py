@@ -46,8 +46,9 @@ import threading
 import time
 import uuid
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple
 
 from ..exceptions import JournalError
 from ..locks import is_file_at, lock_file
@@ -58,7 +59,6 @@ from ..segments import (
     RECORD,
     SEGMENT_HEADER,
     Batch,
-    Gap,
     Meta,
     checksum,
     encode_meta,
@@ -88,6 +88,17 @@ class _Inside(threading.local):
     """Whether this thread is inside the journal."""
 
     now = False
+
+
+@dataclass
+class _Gap:
+    """Numbers given up that the receiver has not confirmed."""
+
+    first: int
+    last: int
+    reason: str
+    counted: int  # how many of them count as dropped: all, until the receiver knows better
+    told: bool = False
 
 
 class _Segment:
@@ -150,7 +161,7 @@ class Journal:
         self._room = threading.Condition(self._lock)
         self._stash: Deque[bytes] = deque()
         self._segments: Deque[_Segment] = deque()
-        self._gaps: List[Gap] = []
+        self._gaps: List[_Gap] = []
         self._acked = 0
         self._bytes = 0
         self._index = 0
@@ -266,6 +277,18 @@ class Journal:
             self.on_append()
         return number
 
+    @contextlib.contextmanager
+    def _section(self) -> Iterator[None]:
+        """The lock for the sender's side, where a ``__del__`` may log as well."""
+        self._inside.now = True
+        try:
+            with self._lock:
+                yield
+        finally:
+            self._inside.now = False
+        if self._stash:
+            self._store_stash()
+
     def _store_stash(self) -> None:
         """Store what re-entrant calls left; after a section of this thread, flag down."""
         while self._stash:
@@ -380,11 +403,14 @@ class Journal:
         self._release(oldest)
 
     def _add_gap(self, first: int, last: int, reason: str) -> None:
-        self._drop(reason, last - first + 1)
-        if self._gaps and self._gaps[-1][1] == first - 1 and self._gaps[-1][2] == reason:
-            self._gaps[-1] = (self._gaps[-1][0], last, reason)
+        count = last - first + 1
+        self._drop(reason, count)
+        previous = self._gaps[-1] if self._gaps else None
+        if previous is not None and previous.last == first - 1 and not previous.told:
+            previous.last = last
+            previous.counted += count
         else:
-            self._gaps.append((first, last, reason))
+            self._gaps.append(_Gap(first, last, reason, count))
 
     def _release(self, segment: _Segment) -> None:
         self._bytes -= segment.size
@@ -400,15 +426,8 @@ class Journal:
 
         A gap comes as a batch of its own. Empty where nothing is there.
         """
-        inside = self._inside
-        inside.now = True
-        try:
-            with self._lock:
-                found = self._find(after)
-        finally:
-            inside.now = False
-        if self._stash:
-            self._store_stash()
+        with self._section():
+            found = self._find(after)
         if isinstance(found, Batch):
             return found
         segment, data, offset, number, end = found
@@ -433,9 +452,10 @@ class Journal:
 
     def _find(self, after: int) -> Any:
         """Where reading goes on after number ``after``; with the lock."""
-        for first, last, reason in self._gaps:
-            if first <= after + 1 <= last:
-                return Batch(after + 1, (), after, (after + 1, last, reason))
+        for gap in self._gaps:
+            if gap.first <= after + 1 <= gap.last:
+                gap.told = True
+                return Batch(after + 1, (), after, (after + 1, gap.last, gap.reason))
         if after + 1 >= self._position[1]:
             return Batch(after + 1, (), after)
         number, segment, offset = self._cursor
@@ -462,31 +482,28 @@ class Journal:
             return
         ACKED.pack_into(self._meta, ACKED_AT, through)
         released: List[_Segment] = []
-        inside = self._inside
-        inside.now = True
-        try:
-            with self._lock:
-                self._acked = through
-                self._gaps = [gap for gap in self._gaps if gap[1] > through]
-                while len(self._segments) > 1 and self._segments[0].last <= through:
-                    segment = self._segments.popleft()
-                    self._bytes -= segment.size
-                    released.append(segment)
-                if released:
-                    self._room.notify_all()
-        finally:
-            inside.now = False
-        if self._stash:
-            self._store_stash()
+        with self._section():
+            self._acked = through
+            self._gaps = [gap for gap in self._gaps if gap.last > through]
+            while len(self._segments) > 1 and self._segments[0].last <= through:
+                segment = self._segments.popleft()
+                self._bytes -= segment.size
+                released.append(segment)
+            if released:
+                self._room.notify_all()
         for segment in released:  # outside the lock: a log call never waits for the file system
             segment.map = None
             if segment.path is not None:
                 with contextlib.suppress(OSError):
                     os.unlink(segment.path)
 
-    def correct_dropped(self, reason: str, claimed: int, missing: int) -> None:
-        """Of ``claimed`` numbers given up, only ``missing`` had not arrived before."""
-        self.dropped[reason] = self.dropped.get(reason, 0) - claimed + missing
+    def confirm_gap(self, last: int, missing: int) -> None:
+        """Of the gap that ends with ``last``, only ``missing`` records had not arrived before."""
+        with self._section():
+            for gap in self._gaps:
+                if gap.last == last:
+                    self._drop(gap.reason, missing - gap.counted)
+                    gap.counted = missing
 
     def close(self, *, remove: bool) -> bool:
         """Take no more rows and let the lock go; returns whether nothing was pending.

@@ -28,7 +28,7 @@ from typing import Any, Callable, Optional
 
 from ..addresses import Address
 from ..exceptions import PeerError
-from ..protocol import Acknowledged, Greeting, Refusal, SenderConnection
+from ..protocol import Acknowledged, Greeting, Missing, Refusal, SenderConnection
 from ..segments import Batch
 from .transport import Backoff, Transport
 
@@ -432,6 +432,8 @@ class _Conversation:
         for answer in self._connection.receive(data):
             if isinstance(answer, Acknowledged):
                 self._sender._acknowledge(answer.through)
+            elif isinstance(answer, Missing):
+                self._journal.confirm_gap(answer.last, answer.count)
             elif isinstance(answer, Refusal):
                 raise PeerError(f"the receiver refuses: {answer.reason}")
             else:
