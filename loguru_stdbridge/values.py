@@ -301,11 +301,16 @@ def _write_time(value: datetime.time) -> Json:
     return [value.isoformat(), value.fold]
 
 
-def _write_decimal(value: decimal.Decimal) -> Json:
+def is_bounded_decimal(value: decimal.Decimal) -> bool:
+    """Whether no format can make a bomb of it."""
     _, digits, exponent = value.as_tuple()
     if isinstance(exponent, int) and abs(exponent) > MAX_DECIMAL_EXPONENT:
-        return None
-    return str(value) if len(digits) <= MAX_DECIMAL_DIGITS else None
+        return False
+    return len(digits) <= MAX_DECIMAL_DIGITS
+
+
+def _write_decimal(value: decimal.Decimal) -> Json:
+    return str(value) if is_bounded_decimal(value) else None
 
 
 def _write_bytes(value: Union[bytes, bytearray]) -> Json:
@@ -408,7 +413,7 @@ def _read_decimal(content: Any, depth: int) -> decimal.Decimal:
     if len(_typed(content, str)) > 2 * MAX_DECIMAL_DIGITS:
         raise ValueError("too many digits")
     value = decimal.Decimal(content)
-    if _write_decimal(value) is None:
+    if not is_bounded_decimal(value):
         raise ValueError("exponent out of range")
     return value
 
