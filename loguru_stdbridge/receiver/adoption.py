@@ -44,6 +44,9 @@ class Adoption:
         """Whether the adopted journal has been read to its end."""
         self._candidates: Optional[Iterator[Path]] = None
         self._look_at = 0.0
+        self._began = 0.0
+        self.complete = 0.0
+        """When the last look began that found nothing more to adopt (``time.monotonic``)."""
         self._told: List[str] = []
 
     @property
@@ -77,12 +80,14 @@ class Adoption:
         """Take the next orphan that is meant for this receiver; False where there is none."""
         if self._orphan is None and time.monotonic() >= self._look_at:
             if self._candidates is None:
+                self._began = time.monotonic()
                 self._candidates = iter(journal_directories(self._spool_dir))
             for path in self._candidates:
                 self._try(path)
                 if self._orphan is not None:
                     return True
             self._candidates = None
+            self.complete = self._began
             self._look_at = time.monotonic() + INTERVAL
         return self._orphan is not None
 

@@ -99,6 +99,7 @@ class Receiver:
         self._retry_pause = 0.0
         self._sweep_at = 0.0
         self._stop_by: Optional[float] = None
+        self._stopped_at = 0.0
         self._reopen = False
         self.records = 0
         self.duplicates = 0
@@ -128,11 +129,12 @@ class Receiver:
     # -- called from elsewhere
 
     def stop(self, grace: float = 5.0) -> None:
-        """Stop accepting, take what clients have sent, then end; ``grace`` seconds at most.
+        """Stop accepting, take what clients have sent and left, end; ``grace`` seconds at most.
 
         Safe in signal handlers and from any thread.
         """
-        self._stop_by = time.monotonic() + grace
+        self._stopped_at = time.monotonic()
+        self._stop_by = self._stopped_at + grace
         self._wake()
 
     def reopen(self) -> None:
@@ -160,7 +162,10 @@ class Receiver:
         self._accept(False)
         if time.monotonic() >= self._stop_by:
             return True
-        return not self._lines and not self._connections
+        if self._lines or self._connections:
+            return False
+        # Workers that ended with us leave journals: one whole look after the stop.
+        return self.adoption is None or self.adoption.complete > self._stopped_at
 
     def _round(self) -> None:
         ready = self._selector.select(self._pause())
@@ -180,7 +185,9 @@ class Receiver:
                 self._accept_from(target)
         if self._stop_by is not None and not ready:
             self._drop_idle()
-        adopting = self._stop_by is None and not self._retry_pause and self._adopt()
+            if self.adoption is not None and not self._connections:
+                self.adoption.look_soon()
+        adopting = not self._retry_pause and self._adopt()
         self._commit()
         if adopting:
             self._note_adopted()
@@ -196,7 +203,7 @@ class Receiver:
             until = min(until, self._retry_at)
         if self._stop_by is not None:
             until = min(until, now + 0.05)
-        elif self.adoption is not None and not self._retry_pause:
+        if self.adoption is not None and not self._retry_pause:
             until = min(until, now + self.adoption.next_in())
         return max(until - now, 0.0)
 

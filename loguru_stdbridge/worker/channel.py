@@ -185,17 +185,18 @@ class Channel:
             peer=sender.peer,
         )
 
-    def close(self, timeout: float = EXIT_TIMEOUT) -> bool:
+    def close(self, timeout: float = EXIT_TIMEOUT, *, patient: bool = True) -> bool:
         """Deliver within ``timeout`` seconds and end; the channel opens again if it is used again.
 
-        Returns whether everything was delivered; what was not stays in the journal, on disk.
+        Without ``patient`` a receiver that is away is not waited for. Returns whether everything
+        was delivered; what was not stays in the journal, on disk.
         """
         with self._lock:
             active = self._active
             if active is None:
                 return True
             journal, sender = active
-            done = sender.close(timeout)
+            done = sender.close(timeout, patient=patient)
             self._past, self._active = replace(self.stats(), connected=False), None
         journal.close(remove=True)
         return done
@@ -221,7 +222,7 @@ def _after_fork_in_child() -> None:
 
 def _at_exit() -> None:
     for channel in list(_channels):
-        channel.close()
+        channel.close(EXIT_TIMEOUT, patient=False)
 
 
 if hasattr(os, "register_at_fork"):

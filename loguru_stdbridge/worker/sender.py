@@ -20,6 +20,7 @@ gathered at most once a millisecond, so it takes the interpreter's lock seldom a
 from __future__ import annotations
 
 import contextlib
+import errno
 import selectors
 import socket
 import threading
@@ -30,7 +31,7 @@ from ..addresses import Address
 from ..exceptions import PeerError
 from ..protocol import Acknowledged, Greeting, Missing, Refusal, SenderConnection
 from ..segments import Batch
-from .transport import Backoff, Transport
+from .transport import CONNECT_TIMEOUT, Backoff, Transport, targets
 
 BATCH_BYTES = 128 * 1024
 """Bytes of rows in one frame. Bounds the lists and dicts of a frame (``rows.MAX_CONTAINERS``)."""
@@ -80,6 +81,7 @@ class Sender:
         self._unreachable = False
         self._backoff = Backoff()
         self._closing_until: Optional[float] = None
+        self._patient = True
         self._progress = threading.Condition(threading.Lock())
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -118,11 +120,13 @@ class Sender:
                 lambda: self._journal.first > through or not self._thread.is_alive(), timeout
             ) and bool(self._journal.first > through)
 
-    def close(self, timeout: float) -> bool:
+    def close(self, timeout: float, *, patient: bool = True) -> bool:
         """Deliver what is left within ``timeout`` seconds, take leave, end the thread.
 
-        Returns whether everything was delivered.
+        Without ``patient`` a receiver that cannot be reached is not waited for: the journal keeps
+        what is left. Returns whether everything was delivered.
         """
+        self._patient = patient
         self._closing_until = time.monotonic() + timeout
         self._wake()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
@@ -171,8 +175,8 @@ class Sender:
             if self._out_of_time():
                 return False
             pause = self._backoff.remaining()
-            if self._closing and self._unreachable:
-                return False  # it was not there a moment ago: the journal keeps what is left
+            if self._closing and self._unreachable and not self._patient:
+                return False
             if journal.pending:
                 if not pause:
                     return True
@@ -186,12 +190,16 @@ class Sender:
                 journal.asleep = False
 
     def _sleep(self, timeout: Optional[float]) -> None:
-        if self._closing_until is not None:
-            left = max(self._closing_until - time.monotonic(), 0.0)
-            timeout = left if timeout is None else min(timeout, left)
-        for key, _ in self._selector.select(timeout):
+        for key, _ in self._selector.select(self._bounded(timeout)):
             if key.fileobj is self._wake_reader:
                 self._drain_wakes()
+
+    def _bounded(self, timeout: Optional[float]) -> Optional[float]:
+        """``timeout``, but not beyond the end that :meth:`close` has set."""
+        if self._closing_until is None:
+            return timeout
+        left = max(self._closing_until - time.monotonic(), 0.0)
+        return left if timeout is None else min(timeout, left)
 
     def _drain_wakes(self) -> None:
         with contextlib.suppress(OSError):
@@ -200,13 +208,12 @@ class Sender:
     def _attempt(self) -> None:
         """One connection, from connect to its end."""
         try:
-            transport = self._transport = Transport(self._address)
+            transport = self._connect()
         except OSError as error:
             self._lost(error)
             return
         self._connections += 1
         self.reconnects = self._connections - 1
-        self._selector.register(transport, selectors.EVENT_READ)
         self.connected = True
         try:
             _Conversation(self, transport).run()
@@ -214,12 +221,48 @@ class Sender:
             self._lost(error)
         finally:
             self.connected = False
+            self._drop_transport()
+
+    def _connect(self) -> Transport:
+        """Connect to the first of the address's targets that takes it. Raises ``OSError``."""
+        failure = OSError(f"{self._address} has no address")
+        for target in targets(self._address):
+            try:
+                transport = self._transport = Transport(target)
+                self._selector.register(transport, selectors.EVENT_WRITE)
+                try:
+                    self._await_connected(transport)
+                    self._selector.modify(transport, selectors.EVENT_READ)
+                    return transport
+                except BaseException:
+                    self._drop_transport()
+                    raise
+            except OSError as error:
+                failure = error
+        raise failure
+
+    def _await_connected(self, transport: Transport) -> None:
+        deadline = time.monotonic() + CONNECT_TIMEOUT
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or self._out_of_time():
+                raise OSError(errno.ETIMEDOUT, "the connection is not accepted")
+            for key, _ in self._selector.select(self._bounded(left)):
+                if key.fileobj is transport:
+                    transport.finish_connect()
+                    return
+                self._drain_wakes()
+
+    def _drop_transport(self) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
             self._selector.unregister(transport)
-            self._transport = None
             transport.close()
 
     def _lost(self, error: Exception) -> None:
         self._backoff.failed()
+        if not self._journal.pending:
+            return  # an idle connection has ended: nothing waits for it
         if not self._unreachable and not self._closing:
             self._report(
                 f"cannot deliver to {self._address} ({type(error).__name__}: {error}); records "
@@ -415,10 +458,7 @@ class _Conversation:
         if interest != self._interest:
             sender._selector.modify(self._transport, interest)
             self._interest = interest
-        if sender._closing_until is not None:
-            left = max(sender._closing_until - time.monotonic(), 0.0)
-            timeout = left if timeout is None else min(timeout, left)
-        for key, ready in sender._selector.select(timeout):
+        for key, ready in sender._selector.select(sender._bounded(timeout)):
             if key.fileobj is sender._wake_reader:
                 sender._drain_wakes()
             elif ready & selectors.EVENT_READ:

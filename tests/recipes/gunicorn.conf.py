@@ -1,0 +1,16 @@
+from gunicorn.glogging import Logger
+
+from loguru_stdbridge import install_bridge
+
+
+class BridgeLogger(Logger):
+    def setup(self, cfg):
+        super().setup(cfg)
+        install_bridge(level="INFO")
+        for log in (self.error_log, self.access_log):  # they keep their lines to themselves
+            log.handlers.clear()
+            log.propagate = True
+
+
+logger_class = BridgeLogger
+accesslog = "-"

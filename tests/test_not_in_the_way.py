@@ -1,0 +1,214 @@
+"""The application never waits and never fails because of logging, whatever the receiver does."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+
+import pytest
+from loguru import logger
+
+from loguru_stdbridge import install_bridge
+from tests.processes import Account, ReceiverProcess, run_python, start_python
+
+COUNT = 5_000
+
+
+@pytest.fixture(autouse=True)
+def quiet_loguru():
+    """loguru without its stderr sink, as it was after."""
+    core = logger._core
+    handlers, minimum = dict(core.handlers), core.min_level
+    logger.remove()
+    yield
+    core.handlers, core.min_level = handlers, minimum
+
+
+def log(count, start=0):
+    for number in range(start, start + count):
+        if number % 2:
+            logging.getLogger("std").warning("worker a number %d end", number)
+        else:
+            logger.info("worker a number {} end", number)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_receiver_that_comes_later_gets_everything_in_order(tmp_path, capfd):
+    """Absent while the worker logs: no call fails; it is told once; then all arrives."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with install_bridge(address) as bridge:
+        log(COUNT)
+        assert not bridge.flush(0.2)
+        assert bridge.stats().pending == COUNT
+        with ReceiverProcess(tmp_path / "app.log", "--format", "{message}", listen=address) as receiver:
+            assert bridge.flush(60)
+            assert bridge.stats().peer == "bridge"
+            receiver.stop()
+    Account(tmp_path / "app.log").check({"a": COUNT})
+    assert capfd.readouterr().err.count("cannot deliver") == 1
+
+
+def test_an_unreachable_receiver_costs_nothing(tmp_path):
+    """A connection that is never accepted: calls return, and the end does not wait for it."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        bridge = install_bridge(full.getsockname())
+        log(COUNT)
+        assert bridge.stats().accepted == COUNT
+        bridge.close(0.1)
+        for filler in fillers:
+            filler.close()
+
+
+def test_a_stopped_receiver_holds_nobody_up(tmp_path):
+    """SIGSTOP while the worker logs; after SIGCONT everything arrives, unacknowledged by nobody."""
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
+        with install_bridge(receiver.address) as bridge:
+            log(100)
+            assert bridge.flush(30)
+            os.kill(receiver.process.pid, signal.SIGSTOP)
+            try:
+                log(COUNT, 100)
+                assert not bridge.flush(0.2)
+            finally:
+                os.kill(receiver.process.pid, signal.SIGCONT)
+            assert bridge.flush(60)
+            assert bridge.stats().unacknowledged == 0
+        receiver.stop()
+    Account(tmp_path / "app.log").check({"a": COUNT + 100})
+
+
+def test_a_receiver_that_was_stopped_at_the_first_connection_is_not_taken_for_stock(tmp_path):
+    """Its mark in the spool directory tells that its silence is no stock receiver's."""
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
+        os.kill(receiver.process.pid, signal.SIGSTOP)
+        try:
+            with install_bridge(receiver.address) as bridge:
+                bridge._channel._open()[1]._greeting_timeout = 0.05
+                log(COUNT)
+                assert not bridge.flush(0.5)
+                assert bridge.stats().pending == COUNT
+                os.kill(receiver.process.pid, signal.SIGCONT)
+                assert bridge.flush(60)
+                assert bridge.stats().unacknowledged == 0
+        finally:
+            os.kill(receiver.process.pid, signal.SIGCONT)
+        receiver.stop()
+    Account(tmp_path / "app.log").check({"a": COUNT})
+
+
+def test_a_receiver_that_is_restarted_again_and_again(tmp_path, eventually):
+    """Killed five times under load: nothing lost, nothing twice, no restart of the worker."""
+    receiver = ReceiverProcess(tmp_path / "app.log", "--format", "{message}").wait_ready()
+    with install_bridge(receiver.address) as bridge:
+        for part in range(5):
+            log(1000, part * 1000)
+            eventually(lambda: bridge.stats().connected, 30, "it is connected")
+            receiver.kill()
+            receiver.start()
+            receiver.wait_ready()
+        assert bridge.flush(60)
+        assert bridge.stats().reconnects >= 3
+    receiver.stop()
+    Account(tmp_path / "app.log").check({"a": COUNT})
+
+
+def test_a_program_that_ends_while_the_receiver_is_away_leaves_its_records(tmp_path):
+    """The exit is quick, and the receiver that comes later delivers the journal."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    code = (
+        "import sys; from loguru import logger; from loguru_stdbridge import install_bridge\n"
+        "logger.remove(); install_bridge(sys.argv[1])\n"
+        "for n in range(1000): logger.info('worker a number {} end', n)"
+    )
+    status, _, _ = run_python(code, address)
+    assert status == 0
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}", listen=address) as receiver:
+        path = tmp_path / "app.log"
+        deadline = threading.Event()
+        for _ in range(2000):
+            if path.exists() and path.read_text().count("\n") == 1000:
+                break
+            deadline.wait(0.01)
+        receiver.stop()
+    Account(tmp_path / "app.log").check({"a": 1000})
+
+
+KILLED = """
+import sys
+from loguru import logger
+from loguru_stdbridge import install_bridge
+logger.remove()
+install_bridge(sys.argv[1])
+for number in range(10**9):
+    logger.info("worker a number {} end", number)
+    if number == 2000:
+        print("go", flush=True)
+"""
+
+
+@pytest.mark.parametrize("run", range(3))
+def test_a_killed_worker_s_records_arrive(tmp_path, eventually, spool_dir, run):
+    """``kill -9`` under load: the receiver adopts the journal and removes it."""
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
+        worker = start_python(KILLED, receiver.address)
+        assert worker.stdout.readline() == b"go\n"
+        worker.kill()
+        worker.communicate()
+        eventually(
+            lambda: [e.name for e in os.scandir(spool_dir) if e.name != "peers"] == [],
+            30,
+            "the journal is delivered and removed",
+        )
+        receiver.stop()
+    found = Account(tmp_path / "app.log")
+    assert len(found.found) > 2000
+    found.check({"a": len(found.found)})
+
+
+def test_a_sink_that_fails_is_retried_and_the_worker_sees_nothing(tmp_path, eventually):
+    """The log's directory cannot be written for a while: nothing acknowledged, nothing lost."""
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, -1))\n"
+    code = limit + (
+        "import sys, signal\n"
+        "def lift(*_): resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)\n"
+        "signal.signal(signal.SIGUSR1, lift)\n"
+        "from loguru_stdbridge.receiver.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    ready = tmp_path / "ready"
+    receiver = start_python(
+        code, str(tmp_path / "app.log"), "--listen", "tcp://127.0.0.1:0", "--ready-file", str(ready),
+        "--format", "{message}",
+    )  # fmt: skip
+    try:
+        eventually(ready.exists, 30, "the receiver is ready")
+        with install_bridge(ready.read_text().strip(), spool_dir=tmp_path / "own") as bridge:
+            log(COUNT)
+            assert not bridge.flush(1.0)
+            size = (tmp_path / "app.log").stat().st_size
+            assert 0 < size <= 20_000
+            assert (tmp_path / "app.log").read_bytes().endswith(b"end\n")
+            receiver.send_signal(signal.SIGUSR1)
+            assert bridge.flush(60)
+        receiver.send_signal(signal.SIGTERM)
+        _, err = receiver.communicate(timeout=30)
+    finally:
+        if receiver.poll() is None:
+            receiver.kill()
+            receiver.communicate()
+    assert b"cannot write" in err and b"takes records again" in err
+    Account(tmp_path / "app.log").check({"a": COUNT})
