@@ -28,8 +28,9 @@ import sys
 import threading
 import weakref
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 from ..addresses import Address
 from ..exceptions import JournalError
@@ -80,6 +81,10 @@ class Channel:
         ``notice`` makes the row of a WARNING record out of a text.
         """
         self.address = address
+        self._arguments = {
+            "notice": notice, "spool_dir": spool_dir, "spool_limit": spool_limit,
+            "when_full": when_full, "block_timeout": block_timeout, "peer": peer,
+        }  # fmt: skip
         self._notice = notice
         self._peer = peer
         self._journal_options = {"when_full": when_full, "block_timeout": block_timeout}
@@ -200,6 +205,10 @@ class Channel:
             self._past, self._active = replace(self.stats(), connected=False), None
         journal.close(remove=True)
         return done
+
+    def __reduce__(self) -> Any:
+        """It goes to another process as its options; it has its own journal there."""
+        return partial(Channel, self.address, **self._arguments), ()
 
     def after_fork_in_child(self) -> None:
         """Drop what is the parent's; the child makes its own at its first record."""

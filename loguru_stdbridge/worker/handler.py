@@ -6,11 +6,14 @@ Signals, ``__del__`` and loguru's lock
 --------------------------------------
 loguru holds a handler's lock while it calls the sink, and refuses a second call of the same thread
 ("deadlock avoided"): a signal handler or a ``__del__`` that logs right then would lose its record.
-So the sink's filter, which loguru calls before it takes the lock, notes the frame of the ``emit``
-that is under way in this thread. When it is called again and finds that frame among its callers,
-the record takes the short way: rendered with the stdlib's traceback, into the journal at once (the
-journal itself bears re-entrant calls), and the filter says no, so that loguru goes no further. A
-note that was left behind by an ``emit`` that failed is no caller, and is overwritten.
+So the sink must know, before loguru asks for the lock, whether an ``emit`` of its own is under way
+in this thread. loguru calls the filter and the format function before the lock. The format function
+returns a text that can be referred to weakly; ``emit`` holds it until it returns, so the reference
+is dead for as long as no ``emit`` is under way, and this costs no look at the stack. Where it is
+alive, the stack is looked at (a cache may hold the text, too), and if the noted frame is really
+among the callers, the record takes the short way: rendered with the stdlib's traceback, into the
+journal at once (the journal itself bears re-entrant calls), and the filter says no, so that loguru
+goes no further.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ import logging.handlers
 import sys
 import threading
 import traceback
-from typing import Any, Dict, Optional, Tuple, Union
+import weakref
+from typing import Any, Dict, Optional, Union
 
 from loguru import logger
 
@@ -28,8 +32,6 @@ from ..addresses import AddressLike, default_address, parse_address
 from ..records import LevelStyle, encode_logrecord, encode_loguru_record
 from ..values import show
 from .channel import EXIT_TIMEOUT, Channel, Stats
-
-_DEFAULT_STYLES: Dict[Tuple[str, int, str], LevelStyle] = {}
 
 
 class LevelStyles:
@@ -113,7 +115,7 @@ class BridgeHandler(logging.handlers.SocketHandler):
 
     def __reduce__(self) -> Any:
         """A handler goes to another process as its address; it has its own journal there."""
-        return _remake_handler, (str(self.channel.address), self.level)
+        return _remake_handler, (self.channel, self.level)
 
 
 def _host_address(host: str, port: Optional[int]) -> AddressLike:
@@ -122,16 +124,18 @@ def _host_address(host: str, port: Optional[int]) -> AddressLike:
     return (host, port)
 
 
-def _remake_handler(address: str, level: int) -> BridgeHandler:
-    return BridgeHandler(address=address, level=level)
+def _remake_handler(channel: Channel, level: int) -> BridgeHandler:
+    return BridgeHandler(channel=channel, level=level)
 
 
 _MARKER = "\0\0stdbridge\0"
 """What the sink's format begins with, so that a text without it is known to be ``opt(raw=True)``."""
 
 
-def _exception_format(record: Any) -> str:
-    return _MARKER + "{exception}"
+class _Format(str):
+    """A format that can be referred to weakly."""
+
+    __slots__ = ("__weakref__",)
 
 
 class BridgeSink:
@@ -150,24 +154,26 @@ class BridgeSink:
         return logger.add(
             self.write,
             level=level,
-            format=_exception_format,
+            format=self._format,
             filter=self._admit,
             colorize=False,
             catch=True,
         )
 
+    def _format(self, record: Any) -> str:
+        text = _Format(_MARKER + "{exception}")
+        self._local.emit = (weakref.ref(text), id(sys._getframe(1)))
+        return text
+
     def _admit(self, record: Any) -> bool:
-        local = self._local
-        under_way = getattr(local, "frame", None)
-        frame = sys._getframe(1)
-        if under_way is not None and under_way is not frame:
-            caller = frame.f_back
+        under_way = getattr(self._local, "emit", None)
+        if under_way is not None and under_way[0]() is not None:
+            caller = sys._getframe(1).f_back
             while caller is not None:
-                if caller is under_way:
+                if id(caller) == under_way[1]:
                     self._write_reentrant(record)
                     return False
                 caller = caller.f_back
-        local.frame = frame
         return True
 
     def write(self, message: Any) -> None:
@@ -178,7 +184,6 @@ class BridgeSink:
         self._channel.emit(
             encode_loguru_record(record, raw=raw, traceback_text=text, color=color)
         )
-        self._local.frame = None
 
     def _write_reentrant(self, record: Any) -> None:
         text = ""
@@ -196,7 +201,6 @@ class BridgeSink:
         return BridgeSink, (self._channel,)
 
 
-_OWN_FILES = frozenset({logging.__file__, __file__})
 _STANDARD_KEYS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 

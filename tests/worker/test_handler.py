@@ -1,0 +1,318 @@
+"""The adapters: what they leave alone, and log calls from awkward places."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import logging
+import pickle
+import signal
+import threading
+
+import pytest
+from loguru import logger
+
+from loguru_stdbridge import (
+    BridgeHandler,
+    ConfigurationError,
+    InterceptHandler,
+    install_bridge,
+    start_receiver,
+    uninstall_bridge,
+)
+from tests.processes import Account, ReceiverProcess, run_python
+
+
+@pytest.fixture(autouse=True)
+def quiet_loguru():
+    """loguru without its stderr sink, as it was after."""
+    core = logger._core
+    handlers, minimum = dict(core.handlers), core.min_level
+    logger.remove()
+    yield
+    core.handlers, core.min_level = handlers, minimum
+
+
+@pytest.fixture
+def receiver(tmp_path):
+    with start_receiver(
+        tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}", level=0
+    ) as running:
+        running.path = tmp_path / "app.log"
+        yield running
+
+
+def lines(receiver):
+    return receiver.path.read_text(encoding="utf-8").splitlines()
+
+
+def test_installing_again_is_one_bridge(receiver):
+    """The same arguments give the same bridge; others replace it; a record is sent once."""
+    first = install_bridge(receiver.address)
+    assert install_bridge(receiver.address) is first
+    second = install_bridge(receiver.address, level=10)
+    assert second is not first
+    logger.info("once")
+    logging.getLogger("std").info("once more")
+    assert second.flush(20)
+    assert uninstall_bridge()
+    assert uninstall_bridge()
+    assert lines(receiver) == ["once", "once more"]
+
+
+def test_other_sinks_and_handlers_are_left_alone(receiver):
+    """They get their records as before, and stay when the bridge goes."""
+    seen, other = [], logging.Handler()
+    own = logger.add(seen.append, format="{message}")
+    other.emit = lambda record: seen.append(record.getMessage())
+    logging.getLogger().addHandler(other)
+    root_level = logging.getLogger().level
+    try:
+        with install_bridge(receiver.address, level="INFO"):
+            assert logging.getLogger().level == logging.INFO
+            logger.info("a")
+            logging.getLogger("std").info("b")
+        logger.info("c")
+        assert seen == ["a\n", "b", "c\n"]
+        assert logging.getLogger().level == root_level
+        assert logging.getLogger().handlers == [other]
+    finally:
+        logging.getLogger().removeHandler(other)
+        logger.remove(own)
+    assert lines(receiver) == ["a", "b"]
+
+
+def test_a_sink_that_the_application_removed_is_no_error(receiver):
+    """``logger.remove()`` takes the bridge's sink too; closing copes."""
+    with install_bridge(receiver.address):
+        logger.remove()
+        logging.getLogger("std").warning("still")
+    assert lines(receiver) == ["still"]
+
+
+def test_with_loguru_as_the_hub_a_record_is_sent_once(receiver):
+    """An InterceptHandler on the root logger: the stdlib side is not attached."""
+    root, handler = logging.getLogger(), InterceptHandler()
+    root.addHandler(handler)
+    try:
+        with install_bridge(receiver.address) as bridge:
+            logging.getLogger("std").warning("one way")
+            assert bridge.stats().accepted == 1
+    finally:
+        root.removeHandler(handler)
+    assert lines(receiver) == ["one way"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"when_full": "explode"}, {"peer": "friend"}, {"spool_limit": 5}, {"spool_limit": "1 GB"},
+        {"level": "NOTHING"}, {"address": "tcp://127.0.0.1:0"}, {"address": "what://x"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_bad_option_is_refused_with_its_value(options):
+    """A clear error, and nothing is attached."""
+    with pytest.raises((ConfigurationError, ValueError)) as caught:
+        install_bridge(**{"address": "tcp://127.0.0.1:1", **options})
+    assert str(next(iter(options.values()))) in str(caught.value)
+
+
+def test_a_function_that_refers_to_the_logger_can_be_pickled(receiver):
+    """joblib pickles what it runs elsewhere; the handler goes as its address."""
+    with install_bridge(receiver.address):
+        assert pickle.loads(pickle.dumps(logger._core.handlers)) is not None
+    handler = BridgeHandler(address=receiver.address)
+    again = pickle.loads(pickle.dumps(handler))
+    assert again.channel.address == handler.channel.address
+    handler.close()
+    again.close()
+
+
+def test_logging_from_a_repr_and_from_del(receiver):
+    """A repr that logs, and objects whose end logs while a record is being taken."""
+
+    class Chatty:
+        def __repr__(self):
+            logging.getLogger("std").info("inner repr")
+            return "chatty"
+
+    class Dying:
+        def __init__(self):
+            self.ring = self
+
+        def __del__(self):
+            logging.getLogger("std").info("inner del")
+            logger.info("inner loguru del")
+
+    with install_bridge(receiver.address, level=0) as bridge:
+        logger.bind(value=Chatty()).info("outer")
+        threshold = gc.get_threshold()
+        gc.set_threshold(1)
+        try:
+            for _ in range(200):
+                Dying()
+                logger.info("outer")
+        finally:
+            gc.set_threshold(*threshold)
+        gc.collect()
+        assert bridge.flush(20)
+    found = lines(receiver)
+    assert found.count("outer") == 201
+    assert found.count("inner repr") == 1
+    assert found.count("inner del") == 200
+    assert found.count("inner loguru del") == 200
+
+
+def test_logging_from_a_signal_handler(receiver):
+    """Every few milliseconds, into both libraries, while large records go out of four threads."""
+    numbers = {"loguru": itertools.count(), "stdlib": itertools.count()}
+
+    def on_alarm(number, frame):  # may come again before it has ended
+        logger.info("signal loguru {}", next(numbers["loguru"]))
+        logging.getLogger("std").info("signal stdlib %d", next(numbers["stdlib"]))
+
+    def work(name):
+        for number in range(300):
+            logger.info("thread {} {} {}", name, number, "x" * 20_000)
+
+    with install_bridge(receiver.address, level=0) as bridge:
+        before = signal.signal(signal.SIGALRM, on_alarm)
+        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+        try:
+            threads = [threading.Thread(target=work, args=(name,)) for name in "abc"]
+            for thread in threads:
+                thread.start()
+            work("main")
+            for thread in threads:
+                thread.join()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        assert bridge.flush(60)
+        assert bridge.stats().dropped == {}
+    found = lines(receiver)
+    for name in ("a", "b", "c", "main"):
+        written = [int(line.split()[2]) for line in found if line.startswith(f"thread {name} ")]
+        assert written == list(range(300))
+    for source in ("loguru", "stdlib"):
+        written = [int(line.split()[2]) for line in found if line.startswith(f"signal {source} ")]
+        count = next(numbers[source])
+        assert count > 10
+        assert sorted(written) == list(range(count))
+
+
+def test_logging_from_asyncio_tasks_and_from_another_sink(receiver):
+    """Tasks interleave, and a sink that logs to stdlib is no loop."""
+    relay = logger.add(lambda message: logging.getLogger("relay").info("relayed %s", message.strip()),
+                       format="{message}")  # fmt: skip
+
+    async def task(number):
+        for step in range(10):
+            logger.info("task {} {}", number, step)
+            await asyncio.sleep(0)
+
+    async def main():
+        await asyncio.gather(*(task(n) for n in range(10)))
+
+    with install_bridge(receiver.address, level="INFO") as bridge:
+        asyncio.run(main())
+        logger.remove(relay)
+        assert bridge.flush(20)
+    found = lines(receiver)
+    assert len([line for line in found if line.startswith("task ")]) == 100
+    assert len([line for line in found if line.startswith("relayed task")]) == 100
+
+
+FORKS = """
+import os, sys, threading
+from loguru import logger
+from loguru_stdbridge import install_bridge
+
+logger.remove()
+bridge = install_bridge(sys.argv[1])
+stop = threading.Event()
+counts = {}
+
+def work(name):
+    number = 0
+    while not stop.is_set():
+        logger.info("worker {} number {} end", name, number)
+        number += 1
+    counts[name] = number
+
+threads = [threading.Thread(target=work, args=(f"t{n}",)) for n in range(4)]
+for thread in threads:
+    thread.start()
+children = []
+for n in range(int(sys.argv[2])):
+    pid = os.fork()
+    if pid == 0:
+        for number in range(5):
+            logger.info("worker c{} number {} end", n, number)
+        os._exit(0)
+    children.append(pid)
+for pid in children:
+    assert os.waitpid(pid, 0)[1] == 0
+stop.set()
+for thread in threads:
+    thread.join()
+assert bridge.close(60)
+print(counts)
+"""
+
+
+def test_forks_while_threads_log(tmp_path, eventually, spool_dir):
+    """100 forks under load: no deadlock, nothing lost in the parent or in a child."""
+    import ast
+
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
+        status, out, err = run_python(FORKS, receiver.address, "100", timeout=120)
+        assert status == 0, err
+        assert receiver.stop() == 0
+    expected = ast.literal_eval(out)
+    expected.update({f"c{n}": 5 for n in range(100)})
+    Account(tmp_path / "app.log").check(expected)
+
+
+EXITS = {
+    "sys.exit": "sys.exit(0)",
+    "exception": "raise RuntimeError('uncaught')",
+    "os._exit": "os._exit(0)",
+    "sigterm": "os.kill(os.getpid(), 15)",
+    "sigkill": "os.kill(os.getpid(), 9)",
+    "threads": "threading.Thread(target=lambda: log('late'), daemon=True).start()",
+    "atexit": "atexit.register(log, 'late')",
+}
+
+
+@pytest.mark.parametrize("way", sorted(EXITS))
+def test_every_way_out(tmp_path, way):
+    """What was logged before the end is written, however the process ends."""
+    code = (
+        "import atexit, os, sys, threading\n"
+        "from loguru import logger\n"
+        "from loguru_stdbridge import install_bridge\n"
+        "logger.remove(); install_bridge(sys.argv[1])\n"
+        "def log(name):\n"
+        "    for n in range(200): logger.info('worker {} number {} end', name, n)\n"
+        "log('a')\n" + EXITS[way]
+    )
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
+        run_python(code, receiver.address)
+        assert receiver.stop() == 0
+    account = Account(tmp_path / "app.log")
+    late = sum(worker == "late" for worker, _ in account.found)
+    assert late == 200 if way == "atexit" else late <= 200
+    account.check({"a": 200, **({"late": late} if late else {})})
+
+
+def test_an_embedded_receiver_in_a_process_that_logs_does_not_loop(receiver):
+    """Its own lines go to its sink once; the application's logger never sees them again."""
+    with install_bridge(receiver.address) as bridge:
+        for number in range(100):
+            logger.info("line {}", number)
+        assert bridge.flush(20)
+        assert bridge.stats().accepted == 100
+    assert lines(receiver) == [f"line {n}" for n in range(100)]
