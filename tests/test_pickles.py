@@ -1,0 +1,165 @@
+"""Stock payloads: what is admitted comes back as it was, what is not is shown, all is bounded."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import decimal
+import enum
+import logging
+import logging.handlers
+import pathlib
+import pickle
+import random
+import uuid
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loguru_stdbridge import pickles
+from loguru_stdbridge.exceptions import PayloadError
+from loguru_stdbridge.pickles import Placeholder, dump_record, load_record
+from tests import fuzz_pickles
+from tests.test_hostile import check_inert
+
+PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
+UTC = datetime.timezone.utc
+
+
+class Color(enum.Enum):
+    RED = 1
+
+
+class Own:
+    pass
+
+
+VALUES = [
+    None, True, False, 0, 255, 256, 65535, 65536, -1, 2**31, -(2**31), 2**100, 1.5, "", "ü😀",
+    "\ud83d", "x" * 300, b"", b"\0\xff", b"x" * 300, bytearray(b"ab"), 1 + 2j, [], [1, [2]], (), (1,),
+    (1, 2), (1, 2, 3), (1, 2, 3, 4), {}, {"a": {"b": 1}}, {1: 2, None: 3, (1, "x"): 4}, set(), {1, 2},
+    frozenset("ab"), datetime.datetime(2024, 2, 29, 1, 2, 3, 4), datetime.datetime(2024, 1, 1, tzinfo=UTC),
+    datetime.date(2024, 1, 2), datetime.time(1, 2, 3, 4),
+    datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=-3), "X")),
+    datetime.timedelta(-1, 2, 3), decimal.Decimal("-1.50"), decimal.Decimal("NaN"), uuid.UUID(int=7),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:30])
+def test_an_admitted_value_comes_back(value, protocol):
+    """Of the same type and with the same text, from every protocol."""
+    loaded = load_record(pickle.dumps({"value": value, "again": value}, protocol))
+    assert type(loaded["value"]) is type(value)
+    assert repr(loaded["value"]) == repr(loaded["again"]) == repr(value)
+
+
+@pytest.mark.parametrize("protocol", range(4, pickle.HIGHEST_PROTOCOL + 1))
+def test_a_fold_comes_back(protocol):
+    """Protocols from 4 on tell the first of two equal hours from the second."""
+    value = datetime.datetime(2024, 10, 27, 2, 30, fold=1)
+    assert load_record(pickle.dumps({"v": value}, protocol))["v"].fold == 1
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (Color.RED, "Color"), (Own(), "Own"), (Own, "<class"), (ValueError("x"), "ValueError"),
+        (len, "len"), (collections.Counter("ab"), "Counter"), (collections.deque([1]), "deque"),
+        (range(3), "range"), (pathlib.PurePosixPath("/a/b"), "/a/b"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)  # fmt: skip
+def test_any_other_object_is_shown_by_name(value, shown, protocol):
+    """The record survives, and the object's class can be read."""
+    loaded = load_record(pickle.dumps({"msg": "kept", "value": value}, protocol))
+    assert loaded["msg"] == "kept"
+    assert type(loaded["value"]) is Placeholder
+    assert shown in str(loaded["value"])
+
+
+def test_an_ordered_dict_comes_back_as_a_dict():
+    """In its order."""
+    for protocol in PROTOCOLS:
+        loaded = load_record(pickle.dumps({"v": collections.OrderedDict(b=1, a=[2])}, protocol))
+        assert list(loaded["v"].items()) == [("b", 1), ("a", [2])]
+
+
+def test_what_a_socket_handler_sends_comes_back():
+    """Every attribute of a real record."""
+    record = logging.LogRecord("app", 30, "/a/b.py", 5, "hi %s", ("you",), None, "f")
+    frame = logging.handlers.SocketHandler("localhost", 1).makePickle(record)
+    assert load_record(frame[4:]) == pickle.loads(frame[4:])
+
+
+def test_what_we_write_is_protocol_1():
+    """As SocketHandler does, so that any receiver can read it."""
+    assert dump_record({"a": 1}) == pickle.dumps({"a": 1}, 1)
+    assert load_record(dump_record({"a": (1, {"b": [None]})})) == {"a": (1, {"b": [None]})}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_cycles_are_cut(protocol):
+    """A recursive dict and list, as a client's ``extra`` may have them."""
+    loop = {"a": 1}
+    loop["self"] = loop
+    ring = [1]
+    ring.append(ring)
+    loaded = load_record(pickle.dumps({"loop": loop, "ring": ring}, protocol))
+    assert repr(loaded) == "{'loop': {'a': 1, 'self': <cycle>}, 'ring': [1, <cycle>]}"
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"}(" + b"N" * pickles.MAX_OPCODES + b"u.", "too_many_opcodes"),
+        (pickle.dumps({"a": {i: i for i in range(1000)}}, 1), "too_many_keys"),
+        (b"cbuiltins\ngetattr\n.", "getattr"), (b"c" + b"x" * 300 + b"\ny\n.", "long_name"),
+        (b"Pid\n.", "opcode"), (b"}.x", "trailing"), (b"K\1.", "not_a_record"), (b"}K\1Ns.", "not_a_record"),
+        (b"I" + b"1" * 700 + b"\n.", "bad_number"), (b"}", "truncated"), (b"", "truncated"),
+        (b"X\x02\0\0\0\xff\xfe.", "bad_text"), (b"}(NNN" + b"u.", "malformed"),
+    ],
+)  # fmt: skip
+def test_each_bound_has_its_reason(payload, reason):
+    """The reason is a fixed word, fit for counting."""
+    with pytest.raises(PayloadError) as caught:
+        load_record(payload)
+    assert caught.value.reason == reason
+
+
+def test_large_and_honest_records_are_taken():
+    """A message of a megabyte, lists of ten thousand, a long text used twice."""
+    text = "é" * 1_000_000
+    fields = {"msg": text, "again": text, "numbers": list(range(10_000)), "names": ["ab"] * 10_000}
+    assert load_record(pickle.dumps(fields, 1)) == fields
+
+
+_leaves = (
+    st.none() | st.booleans() | st.integers(-(2**200), 2**200) | st.floats(allow_nan=False)
+    | st.text(st.characters(blacklist_categories=())) | st.binary(max_size=300) | st.datetimes()
+    | st.dates() | st.timedeltas() | st.uuids() | st.decimals(allow_nan=False)
+)  # fmt: skip
+_values = st.recursive(
+    _leaves,
+    lambda inner: st.lists(inner, max_size=5) | st.tuples(inner, inner)
+    | st.dictionaries(st.text() | st.integers() | st.none(), inner, max_size=5),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.text(), _values), st.sampled_from(PROTOCOLS))
+def test_generated_records_come_back(fields, protocol):
+    """Whatever is built of the admitted types is equal after any protocol."""
+    loaded = load_record(pickle.dumps(fields, protocol))
+    assert loaded == fields
+    check_inert(loaded)
+
+
+def test_a_hundred_thousand_mutations():
+    """Each ends in inert values or in a PayloadError; the seed is in the message."""
+    seed = random.Random().randrange(2**32)
+    taken = fuzz_pickles.run(seed, 100_000, check_inert)
+    assert 5_000 < taken < 95_000, f"seed {seed}: {taken} taken"
