@@ -9,7 +9,8 @@ The conversation
    record's sequence number, ``base`` (the lowest number that the sender still holds) and the exact
    row. A stock receiver logs it as one more record.
 2. The receiver answers at once, before anything is written, with the *greeting*: a framed JSON
-   object with the last number it holds from this sender. It has said nothing before: a stock
+   object with the last number it holds from this sender, and the style of its sink, where workers
+   may render for it (:mod:`styles`). It has said nothing before: a stock
    client never reads its socket, and unread bytes at its close would turn into a reset that
    destroys what it still had to send.
 3. From then on the worker sends dense frames (:mod:`rows`), and the receiver cumulative
@@ -39,6 +40,7 @@ from .frames import Buffer, FrameDecoder, encode_frame
 from .pickles import dump_record, load_record
 from .records import MARK, logrecord_fields
 from .rows import decode_dense, encode_control, encode_rows_frame, read_row, split_rows
+from .styles import Style, make_style
 from .values import show
 
 VERSION = 1
@@ -63,6 +65,7 @@ class Greeting:
 
     version: int
     last: int
+    style: Optional[Style] = None  # the worker may render its lines in this style
 
 
 @dataclass(frozen=True)
@@ -144,8 +147,13 @@ class SenderConnection:
                 return Refusal(str(fields["error"])[:1000])
             if "missing" in fields:
                 return Missing(*map(int, fields["missing"]))
-            greeting = Greeting(version=int(fields[MARK]), last=int(fields["last"]))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            style = fields.get("style")
+            greeting = Greeting(
+                version=int(fields[MARK]),
+                last=int(fields["last"]),
+                style=make_style(*style) if type(style) is list and len(style) == 2 else None,
+            )
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise PeerError(f"the peer answers {payload[:60]!r}, which is no greeting") from error
         self.greeting = greeting
         return greeting
@@ -304,9 +312,12 @@ class ReceiverConnection:
             events.append(MarkedReceived(sender, sequence, fields))
         return events
 
-    def greeting(self, last: int) -> bytes:
+    def greeting(self, last: int, style: Optional[Style] = None) -> bytes:
         """The answer to a hello; ``last`` is the highest number held from this sender."""
-        return encode_frame(encode_control({MARK: VERSION, "last": last}))
+        answer: Dict[str, Any] = {MARK: VERSION, "last": last}
+        if style is not None:
+            answer["style"] = [style.format, style.level]
+        return encode_frame(encode_control(answer))
 
     def acknowledgement(self, through: int) -> bytes:
         """Everything up to ``through`` is in the file."""

@@ -17,7 +17,7 @@ import re
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-from .rows import FLAG_RAW, FLAG_TAGGED, Row, decode_dense, encode_row
+from .rows import FLAG_RAW, FLAG_TAGGED, Row, decode_dense, encode_rendered_row, encode_row
 from .values import MAX_TEXT, bounded_text, flatten_extra, plain, show
 
 MAX_ROW = 8 * 1024 * 1024
@@ -100,6 +100,14 @@ def encode_loguru_record(
     except Exception:
         row = _encode_odd(_fields_of_odd_record(record, raw, traceback_text, color))
     return row if len(row) <= MAX_ROW else _encode_cut(row)
+
+
+def encode_rendered(nanoseconds: int, head: str, line: str) -> bytes:
+    """The row of a line that loguru has rendered in the sink's own style (:mod:`rows`)."""
+    row = encode_rendered_row(nanoseconds, head, line)
+    if len(row) <= MAX_ROW:
+        return row
+    return encode_rendered_row(nanoseconds, head, f"{bounded_text(line, MAX_TEXT)}\n")
 
 
 def encode_logrecord(record: logging.LogRecord, style: Callable[[str], LevelStyle]) -> bytes:
@@ -292,7 +300,7 @@ def logrecord_fields(row: Row, mark: Dict[str, Any]) -> Dict[str, Any]:
         exc_text = row.exception[2].rstrip("\n")
     fields.update(
         name=row.name or "",
-        msg=row.message,
+        msg=row.message.rstrip("\n") if row.flags & FLAG_RAW else row.message,
         args=None,
         levelname=row.level_name,
         levelno=row.level_no,

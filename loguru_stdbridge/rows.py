@@ -7,6 +7,11 @@ nothing is called. What is left to bound is size: nesting (the decoder stops at 
 recursion limit), digits (quadratic to read before the limit that Python 3.11 brought), and the
 number of containers: ``[[]]`` is 5 bytes on the wire and 184 in memory.
 
+A *rendered* row holds a finished line in place of the fields: what the worker has made of the record
+in the format of the receiver's own sink (:mod:`styles`). Where the sink still has that style, the
+line is written as it is; else it is taken for a raw message (``logger.opt(raw=True)``) of that time
+and level, which is what any text file would hold of it.
+
 Text is UTF-8 with ``surrogatepass``, so that lone surrogates, and pairs of them that are not one
 character, arrive as they were.
 """
@@ -34,6 +39,11 @@ FLAG_RAW = 1
 
 FLAG_TAGGED = 2
 """``extra`` holds tagged values (:mod:`values`)."""
+
+FLAG_RENDERED = 4
+"""A rendered row: ``[flags, nanoseconds, level number, level name, style's id, line]``."""
+
+RENDERED_LENGTH = 6
 
 
 class Row(NamedTuple):
@@ -64,6 +74,7 @@ class Row(NamedTuple):
     more: Optional[Dict[str, Any]] = None  # what a patcher added to the record beside its own keys
 
 
+_quote: Callable[[str], str] = json.encoder.encode_basestring
 _encode: Callable[[Any], str] = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, separators=(",", ":")
 ).encode
@@ -72,6 +83,17 @@ _encode: Callable[[Any], str] = json.JSONEncoder(
 def encode_row(fields: Sequence[Any]) -> bytes:
     """One row as bytes. ``fields`` are in the order of :class:`Row` and hold JSON's types only."""
     return _encode(fields).encode("utf-8", "surrogatepass")
+
+
+def rendered_row_head(level_no: int, level_name: str, style_id: str) -> str:
+    """The middle of every rendered row of one level; ``style_id`` is plain hex digits."""
+    return f'{level_no},{_quote(level_name)},"{style_id}",'
+
+
+def encode_rendered_row(nanoseconds: int, head: str, line: str) -> bytes:
+    """A finished line as a row, of a time since the epoch."""
+    text = f"[{FLAG_RENDERED},{nanoseconds},{head}{_quote(line)}]"
+    return text.encode("utf-8", "surrogatepass")
 
 
 def encode_rows_frame(first: int, rows: Sequence[Union[bytes, memoryview]]) -> bytes:
@@ -132,12 +154,27 @@ def split_rows(decoded: List[Any]) -> Tuple[int, List[Any]]:
     return decoded[0], decoded[1:]
 
 
+def rendered_lines(rows: Sequence[Any], style_id: str) -> Optional[List[str]]:
+    """The lines of ``rows``, if every one is a rendered row of that style; else ``None``."""
+    try:
+        lines = [
+            line
+            for _, _, _, _, style, line in rows
+            if style == style_id and type(line) is str and type(style) is str
+        ]
+    except (TypeError, ValueError):  # no list, or another length
+        return None
+    return lines if len(lines) == len(rows) else None
+
+
 def read_row(fields: Any) -> Row:
     """A :class:`Row` of what came over the wire, each field of the type it must have.
 
     A field of a wrong type is replaced by an empty one, so that the record survives. Raises
     :class:`RowError` where it is no row at all.
     """
+    if type(fields) is list and len(fields) == RENDERED_LENGTH and fields[0] == FLAG_RENDERED:
+        return _raw_row(fields)
     if type(fields) is not list or len(fields) < ROW_LENGTH:
         raise RowError(f"a row is a list of {ROW_LENGTH} fields")
     row = fields[:ROW_LENGTH]
@@ -151,6 +188,14 @@ def read_row(fields: Any) -> Row:
     if len(fields) > ROW_LENGTH and fields[ROW_LENGTH] is not None:
         row.append(_restore_dict(fields[ROW_LENGTH]))
     return Row(*row)
+
+
+def _raw_row(fields: List[Any]) -> Row:
+    """A rendered row as the raw message that it is to a sink of another style."""
+    _, nanoseconds, level_no, level_name, _, line = fields
+    seconds = nanoseconds / 1e9 if type(nanoseconds) is int else None
+    whole = [FLAG_RAW, seconds, 0.0, "UTC", 0.0, level_no, level_name, " ", None, line, None]
+    return read_row([*whole, "", 0, "", "", "", 0, "", 0, "", None, {}])
 
 
 def _restore_dict(value: Any) -> Dict[str, Any]:

@@ -13,7 +13,7 @@ PACKAGE = Path(loguru_stdbridge.__file__).parent
 
 FLOORS = {
     0: ["_version", "addresses", "exceptions", "locks"],
-    1: ["frames", "values", "rows", "segments", "pickles", "records"],
+    1: ["frames", "styles", "values", "rows", "segments", "pickles", "records"],
     2: ["protocol", "receiver.complaints", "receiver.internals", "spool"],
     3: ["orphans", "worker.journal", "worker.transport", "receiver.ledger", "receiver.replay",
         "receiver.archive", "receiver.connection", "receiver.listeners", "receiver.sink",

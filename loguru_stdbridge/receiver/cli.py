@@ -24,7 +24,7 @@ from ..addresses import ADDRESS_VARIABLE, parse_address
 from ..exceptions import AddressError, ConfigurationError, StdbridgeError
 from ..spool import SPOOL_VARIABLE
 from .complaints import to_stderr
-from .service import GRACE, Service
+from .service import GRACE, RENDER, Service
 
 EXIT_FAILURE = 1
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
@@ -62,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--encoding", help="encoding of the file (default: utf8)")
     add("--spool-dir", metavar="DIR", help="where workers keep their journals")
     add("--fsync", action="store_true", default=None, help="acknowledge only what is on the disk")
+    add("--render", choices=RENDER,
+        help="where plain lines are rendered: worker (the default, faster) or receiver")  # fmt: skip
     add("--standby", action="store_true", default=None,
         help="wait while another receiver writes this sink, and take over when it ends")  # fmt: skip
     add("--grace", type=float, metavar="SECONDS", help=f"time to drain at the end ({GRACE:g})")
@@ -162,6 +164,7 @@ def _open(options: argparse.Namespace, stopping: threading.Event) -> Optional[Se
             addresses,
             spool_dir=options.spool_dir,
             fsync=bool(options.fsync),
+            render=options.render or RENDER[0],
             wait=wait if options.standby else None,
             **_sink_options(options),
         )

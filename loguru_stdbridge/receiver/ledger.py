@@ -154,16 +154,18 @@ class Ledger:
     def intend(
         self,
         offset: int,
-        lines: Sequence[Tuple[Optional[str], int]],
+        lines: Sequence[Tuple[Optional[str], int, int]],
         lengths: Sequence[int],
         crc: int,
     ) -> None:
-        """Note that ``lines`` (sender, number) of ``lengths`` bytes go to the file at ``offset``.
+        """Note that ``lines`` go to the file at ``offset``.
 
-        Raises ``OSError``; then nothing may be written.
+        ``lines`` are runs of consecutive numbers: sender (``None``: a stranger), first number,
+        count; ``lengths`` are the bytes of each line. Raises ``OSError``; then nothing may be
+        written.
         """
         assert self._file is not None and self._outstanding is None
-        runs = _runs(lines)
+        runs = [(_key(sender), first, count) for sender, first, count in lines]
         file = self._file[0]
         body = b"".join(
             [
@@ -408,24 +410,6 @@ def _read_intent(body: bytes) -> _Intent:
     lengths = array("I")
     lengths.frombytes(body[end : end + 4 * line_count])
     return _Intent(FileId(device, inode), offset, crc, list(_RUN.iter_unpack(body[at:end])), lengths)
-
-
-def _runs(lines: Sequence[Tuple[Optional[str], int]]) -> List[Run]:
-    """Consecutive numbers of one sender as one run."""
-    runs: List[Run] = []
-    current: Optional[str] = ""
-    first = number = count = 0
-    for sender, sequence in lines:
-        if sender == current and (sender is None or sequence == number + 1):
-            count += 1
-        else:
-            if count:
-                runs.append((_key(current), first, count))
-            current, first, count = sender, sequence, 1
-        number = sequence
-    if count:
-        runs.append((_key(current), first, count))
-    return runs
 
 
 def _key(sender: Optional[str]) -> bytes:

@@ -31,6 +31,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type
 
 from ..exceptions import ConfigurationError
 from ..rows import FLAG_RAW, Row
+from ..styles import Style, make_style
 from ..values import make_timezone, show
 from .internals import private_logger
 
@@ -80,6 +81,8 @@ class Replay:
         except (ValueError, TypeError) as error:
             given = ", ".join(f"{name}={value!r}" for name, value in options.items())
             raise ConfigurationError(f"loguru refuses {given}: {error}") from error
+        self.style = self._find_style(handler_id, options.get("format"))
+        """How workers may render for this sink; ``None`` where only this side can."""
         self._emit = self._find_emit(handler_id) if direct is not False else None
         if direct and self._emit is None:
             raise ConfigurationError("this loguru does not have the handler that the direct way needs")
@@ -91,6 +94,20 @@ class Replay:
 
     def _collect(self, message: Any) -> None:
         self._texts.append(str(message))
+
+    def _find_style(self, handler_id: int, template: Any) -> Optional[Style]:
+        """The style, where the handler is known to be nothing but a level and a format string."""
+        try:
+            if template is None:
+                from loguru._defaults import LOGURU_FORMAT as template  # noqa: N811
+            handler = self._logger._core.handlers[handler_id]
+            plain = not (
+                handler._serialize or handler._colorize or handler._is_formatter_dynamic
+                or handler._filter is not None
+            )  # fmt: skip
+            return make_style(template, handler._levelno) if plain else None
+        except (ImportError, AttributeError, KeyError):
+            return None
 
     def _find_emit(self, handler_id: int) -> Optional[Callable[..., None]]:
         """The handler's ``emit``, if it is the one we know and does what the public way does."""

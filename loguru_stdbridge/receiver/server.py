@@ -39,14 +39,14 @@ from ..protocol import (
     StrangerReceived,
 )
 from ..records import MARK, row_of_stock_fields
-from ..rows import Row, decode_dense, read_row
+from ..rows import Row, decode_dense, read_row, rendered_lines
 from .adoption import Adoption
 from .complaints import Complaints, to_stderr
 from .connection import Connection, describe_peer
 from .ledger import Ledger
 from .listeners import listen
 from .replay import Replay
-from .sink import Line, RotatingSink
+from .sink import Block, RotatingSink
 
 MAX_HELD = 4 * 1024 * 1024
 """Characters of rendered lines after which a write comes before the next client's turn."""
@@ -78,12 +78,19 @@ class Receiver:
         ledger: Ledger,
         report: Callable[[str], None] = to_stderr,
         max_connections: int = MAX_CONNECTIONS,
+        rendering: bool = True,
     ) -> None:
-        """Bind ``addresses``. Raises ``OSError`` where one of them cannot be bound."""
+        """Bind ``addresses``. Raises ``OSError`` where one of them cannot be bound.
+
+        Without ``rendering`` no worker is told the sink's style: each record is rendered here.
+        """
         self.adoption: Optional[Adoption] = None
         self._replay = replay
         self._sink = sink
         self._ledger = ledger
+        self._style = replay.style if rendering and not sink.needs_records else None
+        self._style_id = "" if self._style is None else self._style.id
+        self._keeps_records = sink.needs_records
         self._report = report
         self._complaints = Complaints(report)
         self._sequencer = Sequencer(ledger.last)
@@ -92,8 +99,8 @@ class Receiver:
         self._by_sender: Dict[str, Set[Connection]] = {}
         self._max_connections = min(max_connections, _descriptors_left())
         self._accepting = False
-        self._lines: List[Line] = []
-        self._held = 0  # characters in self._lines
+        self._blocks: List[Block] = []
+        self._held = 0  # characters in self._blocks
         self._touched: Set[Connection] = set()
         self._retry_at = 0.0
         self._retry_pause = 0.0
@@ -162,7 +169,7 @@ class Receiver:
         self._accept(False)
         if time.monotonic() >= self._stop_by:
             return True
-        if self._lines or self._connections:
+        if self._blocks or self._connections:
             return False
         # Workers that ended with us leave journals: one whole look after the stop.
         return self.adoption is None or self.adoption.complete > self._stopped_at
@@ -257,14 +264,8 @@ class Receiver:
 
     def _take(self, connection: Connection, event: Event) -> None:
         if isinstance(event, RowsReceived):
-            rows = event.rows
-            skip = self._admit_rows(connection, event.sender, event.first, len(rows))
-            for number, fields in enumerate(rows[skip:] if skip else rows, event.first + skip):
-                try:
-                    row = read_row(fields)
-                except RowError as error:
-                    row = self._notice(f"a record could not be read: {error}")
-                self._put(row, event.sender, number)
+            skip = self._admit_rows(connection, event.sender, event.first, len(event.rows))
+            self._take_rows(event.sender, event.first + skip, event.rows[skip:])
         elif isinstance(event, StrangerReceived):
             self._put(row_of_stock_fields(event.fields, time.time()), None, 0)
         elif isinstance(event, MarkedReceived):
@@ -275,7 +276,7 @@ class Receiver:
         elif isinstance(event, HelloReceived):
             last = self._sequencer.greet(event.sender, event.base)
             self._by_sender.setdefault(event.sender, set()).add(connection)
-            connection.send(connection.protocol.greeting(last))
+            connection.send(connection.protocol.greeting(last, self._style))
             self._touched.add(connection)
         elif isinstance(event, GapReceived):
             missing = self._take_gap(event, connection.peer)
@@ -287,6 +288,22 @@ class Receiver:
             self._complain(connection, event.error)
             if event.fatal:
                 self._refuse(connection, "", str(event.error), event.error)
+
+    def _take_rows(self, sender: str, first: int, rows: Sequence[Any]) -> None:
+        """Render rows that are news; a line that its worker has rendered in our style is done."""
+        style_id = self._style_id
+        lines = rendered_lines(rows, style_id) if style_id else None
+        if lines is not None:
+            block = self._block(sender, first)
+            block.texts.extend(lines)
+            self._held += sum(map(len, lines)) + 64 * len(lines)
+            return
+        for number, fields in enumerate(rows, first):
+            try:
+                row = read_row(fields)
+            except RowError as error:
+                row = self._notice(f"a record could not be read: {error}")
+            self._put(row, sender, number)
 
     def _admit_rows(self, connection: Connection, sender: str, first: int, count: int) -> int:
         skip = self._sequencer.admit(sender, first, count)
@@ -307,8 +324,24 @@ class Receiver:
 
     def _put(self, row: Row, sender: Optional[str], sequence: int) -> None:
         text, record = self._replay.render(row)
+        block = self._block(sender, sequence)
+        block.texts.append(text)
+        if self._keeps_records:
+            block.records.append(record)
         self._held += len(text) + 64
-        self._lines.append(Line(text, sender, sequence, record))
+
+    def _block(self, sender: Optional[str], first: int) -> Block:
+        """The block that the line of ``sender`` with this number goes to."""
+        blocks = self._blocks
+        if blocks:
+            last = blocks[-1]
+            if last.sender == sender and (
+                sender is None or last.first + len(last.texts) == first
+            ):
+                return last
+        block = Block(sender, first, [], [])
+        blocks.append(block)
+        return block
 
     def _notice(self, text: str) -> Row:
         """A WARNING record of the receiver's own, for what only the log can tell its readers."""
@@ -339,22 +372,16 @@ class Receiver:
         elif batch.rows:
             skip = self._sequencer.admit(sender, batch.first, len(batch.rows))
             self.duplicates += skip
-            for number, data in enumerate(batch.rows[skip:], batch.first + skip):
-                self._put(self._read(data), sender, number)
+            rows = [_decode(data) for data in batch.rows[skip:]]
+            self._take_rows(sender, batch.first + skip, rows)
         return True
-
-    def _read(self, data: bytes) -> Row:
-        try:
-            return read_row(decode_dense(data))
-        except RowError as error:
-            return self._notice(f"a record could not be read: {error}")
 
     def _note_adopted(self) -> None:
         """After the write: what is in the file need not be in the journal."""
         adoption = self.adoption
         assert adoption is not None
         sender = adoption.sender
-        if sender is None or self._lines:
+        if sender is None or self._blocks:
             return
         adoption.written(self._sequencer.last(sender))
         if adoption.at_end:
@@ -367,33 +394,32 @@ class Receiver:
 
     def _commit(self) -> None:
         """Write what is held; acknowledge; let go of clients that have ended."""
-        if self._lines and time.monotonic() >= self._retry_at:
+        if self._blocks and time.monotonic() >= self._retry_at:
             self._write()
         touched, self._touched = self._touched, set()
         for connection in touched:
             if connection.sender is not None:  # it may have ended: half-closed, it still reads
                 connection.acknowledge(self._ledger.last(connection.sender))
-            if connection.ended and not self._lines:  # what is held may be its: it learns of it
+            if connection.ended and not self._blocks:  # what is held may be its: it learns of it
                 self._let_go(connection)
         for connection in touched & self._connections:
             self._watch(connection)
 
     def _write(self) -> None:
-        lines = self._lines
         failed: Optional[SinkError] = None
         try:
-            written = self._sink.write(lines)
+            written = self._sink.write(self._blocks)
         except SinkError as error:
             failed, written = error, error.written
         self.records += written
         if failed is None:
-            self._lines, self._held = [], 0
+            self._blocks, self._held = [], 0
             if self._retry_pause:
                 self._report("the sink takes records again")
                 self._retry_pause = self._retry_at = 0.0
                 self._touched.update(self._connections)
             return
-        self._lines = lines[written:]
+        self._blocks = _after(self._blocks, written)
         if not self._retry_pause:
             self._report(f"{failed}; trying again until it works, no record is given up")
         self._retry_pause = min(max(2 * self._retry_pause, RETRY_START), RETRY_MAX)
@@ -493,6 +519,25 @@ class Receiver:
         self._selector.close()
         self._wake_reader.close()
         self._wake_writer.close()
+
+
+def _decode(data: bytes) -> Any:
+    """The fields of a journal's row; ``None`` for what is none."""
+    try:
+        return decode_dense(data)
+    except RowError:
+        return None
+
+
+def _after(blocks: Sequence[Block], written: int) -> List[Block]:
+    """What is left of ``blocks`` when the first ``written`` lines are gone."""
+    left: List[Block] = []
+    for block in blocks:
+        gone = min(written, len(block.texts))
+        written -= gone
+        if gone < len(block.texts):
+            left.append(block.rest(gone))
+    return left
 
 
 def _descriptors_left() -> int:

@@ -20,6 +20,7 @@ from .replay import RENDER_OPTIONS, Replay
 from .server import MAX_CONNECTIONS, Receiver
 from .sink import RotatingSink
 
+RENDER = ("worker", "receiver")
 GRACE = 5.0
 """Seconds that a receiver that is told to end takes in what clients have sent."""
 
@@ -34,15 +35,18 @@ class Service:
         *,
         spool_dir: Union[str, Path, bool, None] = None,
         fsync: bool = False,
+        render: str = "worker",
         max_connections: int = MAX_CONNECTIONS,
         wait: Optional[Callable[[], bool]] = None,
         report: Callable[[str], None] = to_stderr,
         **options: Any,
     ) -> None:
         """See :func:`start_receiver`. ``wait`` makes it a standby (:meth:`Ledger.open`)."""
+        if render not in RENDER:
+            raise ConfigurationError(f"render={render!r}: one of {', '.join(map(repr, RENDER))}")
         targets = [parse_address(address) for address in addresses] or [default_address()]
-        render = {name: options.pop(name) for name in RENDER_OPTIONS if name in options}
-        replay = Replay(**render)
+        look = {name: options.pop(name) for name in RENDER_OPTIONS if name in options}
+        replay = Replay(**look)
         self._ledger = Ledger.open(path, wait=wait, report=report)
         self._sink: Optional[RotatingSink] = None
         try:
@@ -54,6 +58,7 @@ class Service:
                 ledger=self._ledger,
                 report=report,
                 max_connections=max_connections,
+                rendering=render == "worker",
             )
         except BaseException:
             if self._sink is not None:
@@ -160,6 +165,7 @@ def start_receiver(
     address: Union[AddressLike, List[AddressLike], None] = None,
     spool_dir: Union[str, Path, bool, None] = None,
     fsync: bool = False,
+    render: str = "worker",
     **options: Any,
 ) -> EmbeddedReceiver:
     """Start a receiver in a thread of this process, which may log as it likes.
@@ -176,6 +182,10 @@ def start_receiver(
         do not look after journals that they leave behind.
     fsync
         Acknowledge only what is on the disk itself: survives a power cut, and costs speed.
+    render
+        ``"worker"``: where the sink is plain (a format string without ``extra``, no filter, no
+        colours, no ``serialize``) workers of ours render its lines, which is two to three times as
+        fast. ``"receiver"``: every record comes whole and is rendered here.
     options
         loguru's own words for a file sink, handed on unchanged: ``rotation``, ``retention``,
         ``compression``, ``format``, ``level``, ``filter``, ``serialize``, ``colorize``,
@@ -189,5 +199,5 @@ def start_receiver(
     if not isinstance(sink, (str, Path)):
         raise ConfigurationError(f"the sink must be the path of a file, not {sink!r}")
     return EmbeddedReceiver(
-        Service(sink, addresses, spool_dir=spool_dir, fsync=fsync, **options)
+        Service(sink, addresses, spool_dir=spool_dir, fsync=fsync, render=render, **options)
     )

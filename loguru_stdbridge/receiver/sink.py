@@ -9,8 +9,7 @@ Rotation
 --------
 loguru's ``rotation=`` takes a callable, which is handed the open file: that is how this module
 knows the file, and how it says when to rotate. Whether to, it asks of the very function that loguru
-compiles "100 MB" or "00:00" to, line by line, with a view of the file that counts what is about to
-be written. A rotation by time goes by this machine's clock: a peer's claims cannot stall it.
+compiles "100 MB" or "00:00" to, with a view of the file that counts what is about to be written. A rotation by time goes by this machine's clock: a peer's claims cannot stall it.
 
 Failure
 -------
@@ -32,7 +31,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 from ..exceptions import ConfigurationError, SinkError
 from .archive import Archive
-from .internals import compile_rotation, private_logger
+from .internals import Rotation, compile_rotation, private_logger
 from .ledger import FileId, Ledger
 
 ROTATION_RETRY = 5.0
@@ -47,13 +46,28 @@ _NOT_OURS = {
 }
 
 
-class Line(NamedTuple):
-    """A finished line and whose record it is. An empty text advances the sender without a byte."""
+class Block(NamedTuple):
+    """Finished lines of one sender, with consecutive numbers from ``first`` on.
 
-    text: str
-    sender: Optional[str]  # 32 hex digits; None: a stranger's
-    sequence: int
-    record: Mapping[str, Any]
+    An empty text advances the sender without a byte. ``records`` (for a rotation function of the
+    user's own, which may look at them) are as many as the texts, or none.
+    """
+
+    sender: Optional[str]  # 32 hex digits; None: strangers
+    first: int
+    texts: List[str]
+    records: List[Mapping[str, Any]]
+
+    def line(self, index: int) -> Block:
+        """One of its lines."""
+        end = index + 1
+        return Block(
+            self.sender, self.first + index, self.texts[index:end], self.records[index:end]
+        )
+
+    def rest(self, count: int) -> Block:
+        """The block without its first ``count`` lines."""
+        return Block(self.sender, self.first + count, self.texts[count:], self.records[count:])
 
 
 class _Message(str):
@@ -128,7 +142,7 @@ class RotatingSink:
         self._rotate_after = 0.0
         self._rotation_failing = False
         self._must_cut: Optional[Tuple[FileId, int]] = None
-        self._pending: List[Line] = []
+        self._pending: List[Block] = []
         self._logger = private_logger()
         self._archive = (
             None if compression is None else Archive(compression, Path(path), ledger, report)
@@ -162,7 +176,12 @@ class RotatingSink:
         self._file = file
         return self._rotate_now
 
-    def write(self, lines: Sequence[Line]) -> int:
+    @property
+    def needs_records(self) -> bool:
+        """Whether the rotation looks at the records themselves."""
+        return self._rotation is not None and self._rotation.kind == "user"
+
+    def write(self, blocks: Sequence[Block]) -> int:
         """Write lines in order; returns how many. All are settled in the ledger then.
 
         Raises :class:`SinkError` where not all could be written; its ``written`` says how many,
@@ -172,10 +191,8 @@ class RotatingSink:
         self._pending = []
         try:
             self._open_file()
-            if self._rotation is None:
-                self._pending.extend(lines)
-            else:
-                self._write_rotating(lines)
+            for block in blocks:
+                self._place(block)
             self._write_pending()
         except OSError as error:
             raise SinkError(f"cannot write {self.path or self._path}: {error}", self._done) from error
@@ -196,30 +213,62 @@ class RotatingSink:
         self._ledger.use_file(file, self.path)
         self._view.position = os.fstat(self._file.fileno()).st_size
 
-    def _write_rotating(self, lines: Sequence[Line]) -> None:
-        assert self._rotation is not None
-        decide, kind, view = self._rotation.decide, self._rotation.kind, self._view
-        clock = self._clock_message() if kind == "time" else None
-        may_rotate = time.monotonic() >= self._rotate_after
+    def _place(self, block: Block) -> None:
+        """Have the lines of a block written, with a rotation before each that asks for one."""
+        rotation = self._rotation
+        if self.needs_records and len(block.texts) > 1:
+            # It may look at the file, which must hold what came before.
+            for index in range(len(block.texts)):
+                self._place(block.line(index))
+            return
         fresh = False  # the first line of a new file is not asked about again, as in loguru
-        for line in lines:
-            if line.text:
-                message = self._message(line, kind) if clock is None else clock
-                if may_rotate and not fresh and decide(message, view):
-                    self._write_pending()
-                    may_rotate = self._rotate()
-                    fresh = True
-                else:
-                    fresh = False
-                view.position += self._length(line.text)
-            self._pending.append(line)
+        while rotation is not None and block.texts and time.monotonic() >= self._rotate_after:
+            ahead = self._lines_before_rotation(block, rotation, fresh)
+            if ahead is None:
+                break
+            self._add_pending(Block(block.sender, block.first, block.texts[:ahead], []))
+            self._write_pending()
+            fresh = self._rotate()
+            block = block.rest(ahead)
+        self._add_pending(block)
 
-    def _message(self, line: Line, kind: str) -> str:
-        if kind == "size":
-            return line.text
-        message = _Message(line.text)
-        message.record = line.record
+    def _lines_before_rotation(
+        self, block: Block, rotation: Rotation, fresh: bool
+    ) -> Optional[int]:
+        """How many lines of a block go to the file that is open; ``None`` for all of them."""
+        texts, view = block.texts, self._view
+        if rotation.kind == "time":
+            # It goes by the clock, so one answer is every line's.
+            return 0 if not fresh and rotation.decide(self._clock_message(), view) else None
+        start = view.position
+        try:
+            if rotation.kind == "size":
+                # The answer can only turn from no to yes on the way: no for the last is no for all.
+                last = next((text for text in reversed(texts) if text), "")
+                view.position = start + self._length("".join(texts)) - self._length(last)
+                if not rotation.decide(last, view):
+                    return None
+                view.position = start
+            for index, text in enumerate(texts):
+                if text and not fresh and rotation.decide(self._message(block, index), view):
+                    return index
+                fresh = fresh and not text
+                view.position += self._length(text)
+            return None
+        finally:
+            view.position = start
+
+    def _message(self, block: Block, index: int) -> str:
+        if not block.records:
+            return block.texts[index]
+        message = _Message(block.texts[index])
+        message.record = block.records[index]
         return message
+
+    def _add_pending(self, block: Block) -> None:
+        if block.texts:
+            self._pending.append(block)
+            self._view.position += self._length("".join(block.texts))
 
     def _clock_message(self) -> str:
         """A message of now, for the rotations that go by the time of a record."""
@@ -256,17 +305,16 @@ class RotatingSink:
         return False
 
     def _write_pending(self) -> None:
-        """One block: intent, write, settled. Raises ``OSError``, cut back to whole lines."""
-        lines, self._pending = self._pending, []
-        if not lines:
+        """One write: intent, write, settled. Raises ``OSError``, cut back to whole lines."""
+        blocks, self._pending = self._pending, []
+        if not blocks:
             return
-        data, lengths = self._encode([line.text for line in lines])
+        data, lengths = self._encode([text for block in blocks for text in block.texts])
         descriptor = self._file.fileno()
         status = os.fstat(descriptor)
         offset = status.st_size
-        self._ledger.intend(
-            offset, [(line.sender, line.sequence) for line in lines], lengths, zlib.crc32(data)
-        )
+        runs = [(block.sender, block.first, len(block.texts)) for block in blocks]
+        self._ledger.intend(offset, runs, lengths, zlib.crc32(data))
         if self._fsync:
             self._ledger.sync()
         written = 0
@@ -289,7 +337,7 @@ class RotatingSink:
             self._done += whole
             raise
         self._ledger.settle()
-        self._done += len(lines)
+        self._done += len(lengths)
 
     def _encode(self, texts: List[str]) -> Tuple[bytes, List[int]]:
         """The bytes of a block, and of each of its lines."""

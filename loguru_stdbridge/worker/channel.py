@@ -30,16 +30,21 @@ import weakref
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from threading import get_ident
 from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 from ..addresses import Address
 from ..exceptions import JournalError
+from ..protocol import Greeting
 from ..spool import default_spool_dir, is_marked_peer, make_spool_dir, mark_peer
+from ..styles import Style
 from .journal import Journal
 from .sender import Sender
 
 EXIT_TIMEOUT = 2.0
 """Seconds that the end of the process waits for the receiver, where it can be reached at all."""
+
+SENDER_LOOP = "sender_loop"
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class Channel:
         address: Address,
         *,
         notice: Callable[[str], bytes],
+        make_rendering: Optional[Callable[[Optional[Style]], object]] = None,
         spool_dir: Union[str, Path, None, bool] = None,
         spool_limit: Optional[int] = None,
         when_full: str = "drop_oldest",
@@ -78,13 +84,18 @@ class Channel:
     ) -> None:
         """See :func:`loguru_stdbridge.install_bridge` for the options.
 
-        ``notice`` makes the row of a WARNING record out of a text.
+        ``notice`` makes the row of a WARNING record out of a text; ``make_rendering`` makes of the
+        receiver's style what is found as ``rendering`` then. It is called in the sender's thread.
         """
         self.address = address
         self._arguments = {
-            "notice": notice, "spool_dir": spool_dir, "spool_limit": spool_limit,
-            "when_full": when_full, "block_timeout": block_timeout, "peer": peer,
+            "notice": notice, "make_rendering": make_rendering, "spool_dir": spool_dir,
+            "spool_limit": spool_limit, "when_full": when_full, "block_timeout": block_timeout,
+            "peer": peer,
         }  # fmt: skip
+        self.rendering: Any = None
+        self._style: Optional[Style] = None
+        self._make_rendering = make_rendering
         self._notice = notice
         self._peer = peer
         self._journal_options = {"when_full": when_full, "block_timeout": block_timeout}
@@ -94,6 +105,7 @@ class Channel:
         self._active: Optional[Tuple[Journal, Sender]] = None
         self._lock = threading.RLock()
         self._past = Stats(0, 0, 0, 0)
+        self._from_sender = 0
         _channels.add(self)
 
     @staticmethod
@@ -116,10 +128,22 @@ class Channel:
         """Take one record. Never raises; waits only where ``when_full="block"`` asks for it."""
         while True:
             journal, sender = self._active or self._open()
-            if sender.ident == threading.get_ident():
-                return  # a log call out of the sender's own work would feed itself for ever
+            if sender.ident == get_ident() and self._feeds_itself(journal):
+                return
             if journal.append(row) or not journal.closed:
                 return  # taken, or given up and counted; else closed by another thread: again
+
+    def _feeds_itself(self, journal: Journal) -> bool:
+        """Whether a log call in the sender's thread is one too many; it is counted then.
+
+        A ``__del__`` may run there and log, as anywhere. But a log call that each sending makes
+        (a socket that is wrapped to log, a tracer) would never end.
+        """
+        self._from_sender += 1
+        if self._from_sender <= 1000 + journal.accepted // 2:
+            return False
+        journal.refuse(SENDER_LOOP)
+        return True
 
     def _open(self) -> Tuple[Journal, Sender]:
         with self._lock:
@@ -141,14 +165,14 @@ class Channel:
             spool = None
             journal = Journal.create(None, str(self.address), **self._journal_options)  # type: ignore
         peer = self._peer
-        mark: Callable[[], None] = lambda: None
-        if spool is not None:
-            directory = spool
-            if peer == "auto" and is_marked_peer(directory, self.address):
-                peer = "bridge"
+        directory = spool
+        if directory is not None and peer == "auto" and is_marked_peer(directory, self.address):
+            peer = "bridge"
 
-            def mark() -> None:
+        def greeted(greeting: Optional[Greeting]) -> None:
+            if greeting is not None and directory is not None:
                 mark_peer(directory, self.address)
+            self._set_style(None if greeting is None else greeting.style)
 
         sender = Sender(
             journal,
@@ -156,12 +180,18 @@ class Channel:
             report=report,
             notice=self._notice,
             peer=peer,
-            on_greeting=mark,
+            on_greeting=greeted,
         )
         # "can't start new thread" at shutdown: the journal is adopted after the end
         with contextlib.suppress(RuntimeError):
             sender.start()
         return journal, sender
+
+    def _set_style(self, style: Optional[Style]) -> None:
+        """The receiver of this connection renders in ``style``; ``None``: it takes whole records."""
+        if style != self._style and self._make_rendering is not None:
+            self._style = style
+            self.rendering = self._make_rendering(style)
 
     def flush(self, timeout: Optional[float] = None) -> bool:
         """Wait until all that was logged so far is written; ``timeout`` in seconds."""

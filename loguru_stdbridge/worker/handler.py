@@ -10,10 +10,10 @@ So the sink must know, before loguru asks for the lock, whether an ``emit`` of i
 in this thread. loguru calls the filter and the format function before the lock. The format function
 returns a text that can be referred to weakly; ``emit`` holds it until it returns, so the reference
 is dead for as long as no ``emit`` is under way, and this costs no look at the stack. Where it is
-alive, the stack is looked at (a cache may hold the text, too), and if the noted frame is really
-among the callers, the record takes the short way: rendered with the stdlib's traceback, into the
-journal at once (the journal itself bears re-entrant calls), and the filter says no, so that loguru
-goes no further.
+alive, the stack is looked at (a cache of loguru's holds the first text of each format), and if an
+``emit`` really is among the callers, the record takes the short way: rendered with the stdlib's
+traceback, into the journal at once (the journal itself bears re-entrant calls), and the filter says
+no, so that loguru goes no further.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ import sys
 import threading
 import traceback
 import weakref
-from typing import Any, Dict, Optional, Union
+from operator import itemgetter
+from time import time_ns
+from typing import Any, Dict, Optional, Tuple, Union
 
 from loguru import logger
 
 from ..addresses import AddressLike, default_address, parse_address
-from ..records import LevelStyle, encode_logrecord, encode_loguru_record
+from ..records import LevelStyle, encode_logrecord, encode_loguru_record, encode_rendered
+from ..rows import rendered_row_head
+from ..styles import Style
 from ..values import show
 from .channel import EXIT_TIMEOUT, Channel, Stats
 
@@ -131,11 +135,85 @@ def _remake_handler(channel: Channel, level: int) -> BridgeHandler:
 _MARKER = "\0\0stdbridge\0"
 """What the sink's format begins with, so that a text without it is known to be ``opt(raw=True)``."""
 
+_AFTER_MARKER = len(_MARKER)
+_WHOLE = f"{_MARKER}{{exception}}"
+_MAX_HEADS = 100
+
 
 class _Format(str):
     """A format that can be referred to weakly."""
 
     __slots__ = ("__weakref__",)
+
+
+class _Rendering:
+    """A sink's style as this process renders it."""
+
+    def __init__(self, style: Style) -> None:
+        self.level = style.level
+        self.template = f"{_MARKER}{style.format}\n{{exception}}"
+        self._id = style.id
+        self._heads: Dict[Tuple[int, str], str] = {}
+        self._values = itemgetter("level", "message", *style.fields)
+        self._shape: Tuple[type, ...] = ()  # types of the values of the records that it suits
+
+    def suits(self, record: Any) -> bool:
+        """Whether loguru can render this record: it is loguru's own, and at the sink's level.
+
+        A patcher may have put anything anywhere, and what cannot be shown must not cost the record.
+        So the types that loguru's own values have are tried out once, and any others go whole.
+        """
+        try:
+            values = self._values(record)
+            if values[0].no < self.level:
+                return False  # the sink leaves it out; a sink of a lower level may come
+            if tuple(map(type, values)) == self._shape:
+                return True
+            return not self._shape and self._learn(record)
+        except Exception:
+            return False
+
+    def row(self, level: Any, line: str) -> bytes:
+        """The row of a line that loguru has rendered with the template, without the marker."""
+        head = self._heads.get((level.no, level.name))
+        if head is None:
+            head = rendered_row_head(level.no, level.name, self._id)
+            if len(self._heads) < _MAX_HEADS:
+                self._heads[level.no, level.name] = head
+        return encode_rendered(time_ns(), head, line)
+
+    def _learn(self, record: Any) -> bool:
+        shape = tuple(map(type, self._values(record)))
+        if not all(map(_is_plain, shape)):
+            return False
+        self.template.format_map({**record, "exception": ""})
+        self._shape = shape
+        return True
+
+
+def _dead() -> None:
+    """A reference to nothing."""
+
+
+def _is_plain(kind: type) -> bool:
+    """Whether values of this type show the same way every time, and never fail to."""
+    own = kind.__module__.partition(".")[0] in ("loguru", "datetime")
+    return own or kind in (str, int, type(None))
+
+
+def make_rendering(style: Optional[Style]) -> Optional[_Rendering]:
+    """How to render in ``style``; ``None`` where this process's loguru cannot."""
+    if style is None:
+        return None
+    try:  # its markup is loguru's to read: another version may know other colours
+        logger.remove(logger.add(_ignore, format=style.format, level=2**31 - 1, catch=True))
+    except (ValueError, TypeError):
+        return None
+    return _Rendering(style)
+
+
+def _ignore(message: Any) -> None:
+    """A sink that is there for its format's sake."""
 
 
 class BridgeSink:
@@ -149,7 +227,7 @@ class BridgeSink:
         """Attach; returns loguru's handler id.
 
         loguru renders the exception, with the variables and the backtrace of its defaults, where
-        the frames are; nothing else is formatted here.
+        the frames are, and the line where the receiver's sink has a style; else nothing more.
         """
         return logger.add(
             self.write,
@@ -161,16 +239,24 @@ class BridgeSink:
         )
 
     def _format(self, record: Any) -> str:
-        text = _Format(_MARKER + "{exception}")
-        self._local.emit = (weakref.ref(text), id(sys._getframe(1)))
+        rendering = self._channel.rendering
+        local = self._local
+        if rendering is not None and rendering.suits(record):
+            text = _Format(rendering.template)
+            local.rendering = rendering
+        else:
+            text = _Format(_WHOLE)
+            local.rendering = None
+        local.text = weakref.ref(text)
         return text
 
     def _admit(self, record: Any) -> bool:
-        under_way = getattr(self._local, "emit", None)
-        if under_way is not None and under_way[0]() is not None:
-            caller = sys._getframe(1).f_back
+        text = getattr(self._local, "text", _dead)
+        if text() is not None:
+            emit = sys._getframe(1)
+            caller = emit.f_back
             while caller is not None:
-                if id(caller) == under_way[1]:
+                if caller.f_code is emit.f_code:
                     self._write_reentrant(record)
                     return False
                 caller = caller.f_back
@@ -179,7 +265,11 @@ class BridgeSink:
     def write(self, message: Any) -> None:
         record = message.record
         raw = not message.startswith(_MARKER)
-        text = "" if raw or record["exception"] is None else message[len(_MARKER) :]
+        rendering = self._local.rendering
+        if rendering is not None and not raw:
+            self._channel.emit(rendering.row(record["level"], message[_AFTER_MARKER:]))
+            return
+        text = "" if raw or record["exception"] is None else message[_AFTER_MARKER:]
         _, color = level_styles(record["level"].name)
         self._channel.emit(
             encode_loguru_record(record, raw=raw, traceback_text=text, color=color)

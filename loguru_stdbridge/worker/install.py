@@ -17,7 +17,7 @@ from loguru import logger
 from ..addresses import Address, AddressLike, default_address, parse_address
 from ..exceptions import ConfigurationError
 from .channel import EXIT_TIMEOUT, Channel, Stats
-from .handler import BridgeHandler, BridgeSink, InterceptHandler, notice_row
+from .handler import BridgeHandler, BridgeSink, InterceptHandler, make_rendering, notice_row
 
 _POLICIES = ("drop_oldest", "drop_newest", "block")
 _PEERS = ("auto", "bridge", "stock")
@@ -175,6 +175,7 @@ def install_bridge(
         channel = Channel(
             target,
             notice=notice_row,
+            make_rendering=make_rendering,
             spool_dir=spool_dir,
             spool_limit=spool_limit,
             when_full=when_full,

@@ -45,6 +45,7 @@ import os
 import threading
 import time
 import uuid
+import zlib
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,7 @@ NO_SPACE = "no_space"
 
 _RECORD_SIZE = RECORD.size
 _pack_record = RECORD.pack_into
+_crc32 = zlib.crc32
 
 
 class _Inside(threading.local):
@@ -258,19 +260,28 @@ class Journal:
 
         Never raises; waits only with ``when_full="block"``.
         """
-        inside = self._inside
+        inside, stash = self._inside, self._stash
         if inside.now:
-            self._stash.append(row)
+            stash.append(row)
             return REENTRANT
         inside.now = True
         try:
             with self._lock:
-                number = self._store(row)
-                while self._stash:
-                    self._store(self._stash.popleft())
+                tail, number = self._position
+                end = tail + _RECORD_SIZE + len(row)
+                if end <= self._end:  # what _store does, with nothing in the way: half the cost
+                    target = self._map
+                    target[tail + _RECORD_SIZE : end] = row
+                    crc = _crc32(row, number & 0xFFFFFFFF)
+                    _pack_record(target, tail, len(row), crc, number)
+                    self._position = (end, number + 1)
+                else:
+                    number = self._store(row)
+                while stash:
+                    self._store(stash.popleft())
         finally:
             inside.now = False
-        if self._stash:
+        if stash:
             self._store_stash()
         if self.asleep:
             self.asleep = False
@@ -315,6 +326,14 @@ class Journal:
         _pack_record(target, tail, len(row), checksum(row, number), number)
         self._position = (end, number + 1)
         return number
+
+    def refuse(self, reason: str) -> None:
+        """Count a record that is given up before it was taken."""
+        if self._inside.now:  # the lock is this thread's already, or will be
+            self._drop(reason)
+            return
+        with self._section():
+            self._drop(reason)
 
     def _drop(self, reason: str, count: int = 1) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + count
@@ -530,6 +549,7 @@ class Journal:
         """Let go of the parent's journal in a child: nothing is written, unlocked or unlinked."""
         self.closed = True
         self._map = self._meta = None
+        self._end = 0
         self._segments = deque()
         self._cursor = (0, None, 0)
         if self._lock_descriptor >= 0:

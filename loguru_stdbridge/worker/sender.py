@@ -14,7 +14,7 @@ Why nobody waits
 ----------------
 The socket never blocks. The thread sleeps on a selector over the socket and a wake-up socket. A log
 call wakes it only when it is asleep (:mod:`worker.journal`); while records flow it sends what has
-gathered at most once a millisecond, so it takes the interpreter's lock seldom and briefly.
+gathered every few milliseconds, so it takes the interpreter's lock seldom and briefly.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ from .transport import CONNECT_TIMEOUT, Backoff, Transport, targets
 BATCH_BYTES = 128 * 1024
 """Bytes of rows in one frame. Bounds the lists and dicts of a frame (``rows.MAX_CONTAINERS``)."""
 
-PACE = 0.001
-"""Seconds between two frames that are not full."""
+PACE = 0.005
+"""Seconds between two frames that are not full. The first record after a pause goes at once; while
+they flow, each frame costs this process as much as the log calls of ten records."""
 
 GREETING_TIMEOUT = 2.0
 """Seconds of silence after the hello that mean a stock receiver."""
@@ -56,13 +57,14 @@ class Sender:
         report: Callable[[str], None],
         notice: Callable[[str], bytes],
         peer: str = "auto",
-        on_greeting: Callable[[], None] = lambda: None,
+        on_greeting: Callable[[Optional[Greeting]], None] = lambda greeting: None,
         greeting_timeout: float = GREETING_TIMEOUT,
     ) -> None:
         """``report`` tells the operator (stderr), ``notice`` makes the row of a WARNING record.
 
         ``peer`` is ``"bridge"`` (a receiver of ours for certain: wait for its greeting), ``"stock"``
-        (never wait) or ``"auto"``.
+        (never wait) or ``"auto"``. ``on_greeting`` is called on each connection with what the
+        receiver greets with, or with ``None`` for a stock one.
         """
         self._journal = journal
         self._address = address
@@ -72,6 +74,8 @@ class Sender:
         self._on_greeting = on_greeting
         self._greeting_timeout = greeting_timeout
 
+        self.ident: Optional[int] = None
+        """The thread's identifier, by which its own log calls are known."""
         self.connected = False
         self.reconnects = 0
         self.unacknowledged = 0
@@ -96,11 +100,6 @@ class Sender:
     def start(self) -> None:
         """Start the thread. Raises ``RuntimeError`` where the interpreter is shutting down."""
         self._thread.start()
-
-    @property
-    def ident(self) -> Optional[int]:
-        """The thread's identifier, by which its own log calls are known."""
-        return self._thread.ident
 
     @property
     def peer(self) -> Optional[str]:
@@ -151,6 +150,7 @@ class Sender:
     _transport: Optional[Transport] = None
 
     def _run(self) -> None:
+        self.ident = threading.get_ident()
         try:
             while self._wait_for_rows():
                 try:
@@ -354,7 +354,6 @@ class _Conversation:
         assert greeting is not None
         self._sent = max(self._sent, greeting.last)
         sender._delivering()
-        sender._on_greeting()
         while True:
             if not self._out and time.monotonic() >= self._next_frame_at:
                 self._next_frame()
@@ -407,6 +406,7 @@ class _Conversation:
         """
         sender, journal = self._sender, self._journal
         sender._delivering()
+        sender._on_greeting(None)
         self._taken_by_stock(self._sent)
         while self._connection.greeting is None:
             if sender._closing and journal.pending == 0 or sender._out_of_time():
@@ -478,3 +478,4 @@ class _Conversation:
                 raise PeerError(f"the receiver refuses: {answer.reason}")
             else:
                 assert isinstance(answer, Greeting)
+                self._sender._on_greeting(answer)  # before an acknowledgement lets a flush return

@@ -1,0 +1,83 @@
+"""Styles: the format and level of a sink, as the receiver tells it and the worker renders by it.
+
+Owns which format strings may go over the wire, and their identity. Pure: no sockets, no loguru.
+
+A worker renders by a format string that a peer gave it, and a format string can reach far:
+``{process.__init__.__globals__}`` would show whatever the application holds, ``{message:>999999999}``
+would take a gigabyte. So only plain fields of a record pass, with the attributes that loguru
+documents and a short specification; the receiver offers, and the worker takes, no other. ``extra``
+is not among them: what an application hangs into it may raise, or have no bound, when it is shown;
+a sink that shows it gets whole records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+from dataclasses import dataclass, field
+from typing import Any, Optional, Tuple
+
+MAX_FORMAT = 4096
+"""Characters of a format that is offered; longer ones are rendered by the receiver."""
+
+_ATTRIBUTES = {
+    "file": ("", ".name", ".path"),
+    "level": ("", ".name", ".no", ".icon"),
+    "process": ("", ".id", ".name"),
+    "thread": ("", ".id", ".name"),
+}
+_FIELDS = frozenset(
+    "elapsed exception file function level line message module name process thread time".split()
+)
+_FIELD = re.compile(r"([a-z]+)(\.[a-z]+)?")
+_LONG_NUMBER = re.compile(r"\d{4}")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a text sink renders: loguru's ``format`` (a string) and the number of its ``level``."""
+
+    format: str
+    level: int
+    id: str = field(init=False, default="")
+    """Names this very style; what is rendered carries it."""
+    fields: Tuple[str, ...] = field(init=False, default=())
+    """The fields of a record that the format shows."""
+
+    def __post_init__(self) -> None:
+        text = f"{self.level}\0{self.format}".encode("utf-8", "surrogatepass")
+        object.__setattr__(self, "id", hashlib.sha256(text).hexdigest()[:16])
+        object.__setattr__(self, "fields", _fields_of(self.format) or ())
+
+
+def make_style(template: Any, level: Any) -> Optional[Style]:
+    """The style of a sink; ``None`` where only the receiver can render for it."""
+    if type(template) is not str or type(level) is not int or len(template) > MAX_FORMAT:
+        return None
+    return None if _fields_of(template) is None else Style(template, level)
+
+
+def _fields_of(template: str) -> Optional[Tuple[str, ...]]:
+    """The fields that a format shows, each once; ``None`` where it reaches further than it may."""
+    found = []
+    try:
+        for _, name, specification, conversion in string.Formatter().parse(template):
+            if name is None:
+                continue
+            match = _FIELD.fullmatch(name)
+            if match is None or match.group(1) not in _FIELDS or "{" in (specification or ""):
+                return None
+            if conversion not in (None, "r", "s", "a"):
+                return None
+            key, attribute = match.group(1), match.group(2) or ""
+            if attribute not in _ATTRIBUTES.get(key, ("",)):
+                return None
+            literal = key == "time" and conversion is None  # digits in it are digits, no width
+            if not literal and _LONG_NUMBER.search(specification or ""):
+                return None
+            if key not in found:
+                found.append(key)
+    except ValueError:
+        return None
+    return tuple(found)

@@ -1,0 +1,57 @@
+"""Styles: which formats may go over the wire, and what names one."""
+
+import pytest
+
+from loguru_stdbridge.styles import MAX_FORMAT, Style, make_style
+
+DEFAULT = (
+    "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> | <level>{level: <8}</level> | "
+    "<cyan>{name}</cyan>:<cyan>{function}</cyan>:<cyan>{line}</cyan> - <level>{message}</level>"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "fields"),
+    [
+        (DEFAULT, ("time", "level", "name", "function", "line", "message")),
+        ("{message}", ("message",)),
+        ("no field at all", ()),
+        ("{{literal}} {level.no:>3} {level.icon} {file.path} {thread.id} {process.name!r:>12}",
+         ("level", "file", "thread", "process")),
+        ("{time:[year 2024] YYYY}", ("time",)),
+        ("{elapsed} {exception} {module}", ("elapsed", "exception", "module")),
+    ],
+)  # fmt: skip
+def test_a_plain_format_is_a_style(template, fields):
+    """Fields of a record, their documented attributes, short specifications."""
+    style = make_style(template, 20)
+    assert style is not None
+    assert style.fields == fields
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{process.__init__.__globals__}", "{message.__class__}", "{level.no.real}", "{file.id}",
+        "{extra}", "{extra[user]}", "{extra.__class__}", "{0}", "{}", "{unknown}", "{message[0]}",
+        "{message:>999999999}", "{message:.99999}", "{line:05000d}", "{time!s:>99999999}",
+        "{message:{line}}", "{", "}", "{message!x}", "x" * (MAX_FORMAT + 1), 5, None, b"{message}",
+    ],
+)  # fmt: skip
+def test_a_format_that_reaches_further_is_none(template):
+    """Attributes of the application's objects, widths that take gigabytes, what may raise."""
+    assert make_style(template, 20) is None
+
+
+@pytest.mark.parametrize("level", [True, 20.0, "INFO", None])
+def test_a_level_is_a_number(level):
+    """Whatever else a peer gives is no style."""
+    assert make_style("{message}", level) is None
+
+
+def test_the_id_names_format_and_level():
+    """The same on both sides, another one for any other style, plain hex digits."""
+    assert Style("{message}", 20).id == make_style("{message}", 20).id
+    ids = {Style(text, level).id for text in ("{message}", "{line}") for level in (10, 20)}
+    assert len(ids) == 4
+    assert all(len(style_id) == 16 and int(style_id, 16) >= 0 for style_id in ids)
