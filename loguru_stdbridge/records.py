@@ -17,7 +17,16 @@ import re
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-from .rows import FLAG_RAW, FLAG_TAGGED, Row, decode_dense, encode_rendered_row, encode_row
+from .rows import (
+    FLAG_RAW,
+    FLAG_TAGGED,
+    Row,
+    decode_dense,
+    dump_fields,
+    encode_fields,
+    encode_rendered_row,
+    encode_row,
+)
 from .values import MAX_TEXT, bounded_text, flatten_extra, plain, show
 
 MAX_ROW = 8 * 1024 * 1024
@@ -52,6 +61,38 @@ _formatter = logging.Formatter()
 # -- worker: a record becomes a row -------------------------------------------------------------
 
 
+class _Fragments:
+    """Pieces of rows as JSON text, made once for each place that logs, level and thread.
+
+    A process logs from a few hundred places; what is the same in every record of one need not be
+    written again. The table is bounded: a program that makes up its places begins anew now and then.
+    """
+
+    def __init__(self, limit: int = 4096) -> None:
+        self._limit = limit
+        self._known: Dict[Tuple[Any, ...], str] = {}
+
+    def __call__(self, *values: Any) -> str:
+        try:
+            return self._known[values]
+        except KeyError:
+            pass
+        if not all(map(_is_text_or_number, values)):
+            raise TypeError("a value that a row has no place for")
+        text = dump_fields(values)
+        if len(self._known) >= self._limit:
+            self._known.clear()
+        self._known[values] = text
+        return text
+
+
+def _is_text_or_number(value: object) -> bool:
+    return type(value) in (str, int, type(None))  # no True, which a table takes for 1
+
+
+_fragment = _Fragments()
+
+
 def encode_loguru_record(
     record: Mapping[str, Any], *, raw: bool, traceback_text: str, color: Optional[str]
 ) -> bytes:
@@ -66,40 +107,35 @@ def encode_loguru_record(
         file = record["file"]
         process = record["process"]
         thread = record["thread"]
-        offset = when.utcoffset()
-        extra, tagged = flatten_extra(record["extra"]) if record["extra"] else ({}, False)
+        extra, tagged = flatten_extra(record["extra"]) if record["extra"] else (None, False)
         exception = record["exception"]
-        fields: List[Any] = [
+        row = encode_fields(
             (FLAG_RAW if raw else 0) | (FLAG_TAGGED if tagged else 0),
             when.timestamp(),
-            0.0 if offset is None else offset.total_seconds(),
+            when.utcoffset().total_seconds(),
             when.tzname(),
             record["elapsed"].total_seconds(),
-            level.no,
-            level.name,
-            level.icon,
-            color,
+            _fragment(level.no, level.name, level.icon, color),
             record["message"],
-            record["name"],
-            record["function"],
-            record["line"],
-            file.name,
-            file.path,
-            record["module"],
-            process.id,
-            process.name,
-            thread.id,
-            thread.name,
+            _fragment(
+                record["name"], record["function"], record["line"], file.name, file.path,
+                record["module"], process.id, process.name,
+            ),
+            _fragment(thread.id, thread.name),
             None if exception is None else _exception_fields(exception, traceback_text),
             extra,
-        ]
-        if len(record) != RECORD_KEYS:
-            others = {key: value for key, value in record.items() if key not in _LOGURU_KEYS}
-            fields.append(flatten_extra(others)[0])
-        row = encode_row(fields)
+            None if len(record) == RECORD_KEYS else _others_of(record),
+        )  # fmt: skip
     except Exception:
         row = _encode_odd(_fields_of_odd_record(record, raw, traceback_text, color))
     return row if len(row) <= MAX_ROW else _encode_cut(row)
+
+
+def _others_of(record: Mapping[str, Any]) -> Dict[str, Any]:
+    """What a patcher has put beside loguru's own keys."""
+    others = {key: value for key, value in record.items() if key not in _LOGURU_KEYS}
+    flat: Dict[str, Any] = flatten_extra(others)[0]  # type: ignore[assignment]
+    return flat
 
 
 def encode_rendered(nanoseconds: int, head: str, line: str) -> bytes:

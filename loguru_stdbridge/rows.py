@@ -19,6 +19,7 @@ character, arrive as they were.
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -75,6 +76,7 @@ class Row(NamedTuple):
 
 
 _quote: Callable[[str], str] = json.encoder.encode_basestring
+_float = float.__repr__  # as JSON has it; of anything but a float a TypeError
 _encode: Callable[[Any], str] = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, separators=(",", ":")
 ).encode
@@ -83,6 +85,44 @@ _encode: Callable[[Any], str] = json.JSONEncoder(
 def encode_row(fields: Sequence[Any]) -> bytes:
     """One row as bytes. ``fields`` are in the order of :class:`Row` and hold JSON's types only."""
     return _encode(fields).encode("utf-8", "surrogatepass")
+
+
+def dump_fields(values: Sequence[Any]) -> str:
+    """Consecutive fields of a row as JSON text, without brackets."""
+    return _encode(list(values))[1:-1]
+
+
+def encode_fields(
+    flags: int,
+    seconds: float,
+    offset: float,
+    zone: Optional[str],
+    elapsed: float,
+    level: str,
+    message: str,
+    place: str,
+    thread: str,
+    exception: Optional[List[Any]],
+    extra: Optional[Dict[str, Any]],
+    more: Optional[Dict[str, Any]],
+) -> bytes:
+    """One row as bytes, of pieces that :func:`dump_fields` has made before.
+
+    ``level`` has four fields, ``place`` eight, ``thread`` two. Raises ``TypeError`` or
+    ``ValueError`` where a value is not of its type.
+    """
+    if not math.isfinite(seconds + offset + elapsed):
+        raise ValueError("a time that is none")
+    zone_text = "null" if zone is None else _quote(zone)
+    exception_text = "null" if exception is None else _encode(exception)
+    extra_text = _encode(extra) if extra else "{}"
+    more_text = f",{_encode(more)}" if more else ""
+    text = (
+        f"[{flags:d},{_float(seconds)},{_float(offset)},{zone_text},{_float(elapsed)},"
+        f"{level},{_quote(message)},"
+        f"{place},{thread},{exception_text},{extra_text}{more_text}]"
+    )
+    return text.encode("utf-8", "surrogatepass")
 
 
 def rendered_row_head(level_no: int, level_name: str, style_id: str) -> str:
