@@ -45,6 +45,11 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"tcp://{host}:{self.port}"
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it can only mean this machine."""
+        return self.scheme == "unix" or _is_loopback(self.host)
+
     def serves(self, wanted: Address) -> bool:
         """Whether a receiver on this machine bound to ``self`` is what ``wanted`` names.
 

@@ -1,19 +1,30 @@
 """An exclusive lock on an open file that dies with its process. Nothing else here.
 
 ``flock`` where there is one: it belongs to the open file description, so a second open of the same
-file conflicts even inside one process, and no stale lock can exist, however the process ended. A
-forked child shares the description: it must close its copy (never unlock), or the lock lives on
-with it.
+file conflicts even inside one process, and no stale lock can exist, however the process ended.
+
+Forks
+-----
+A forked child shares the description, so its copy would keep the lock for as long as the child
+lives, and nobody would learn that the owner has died. :func:`take_lock` notes every descriptor, and
+the child closes them all at the fork (it never unlocks: that would unlock the parent's). A fork
+waits for an opening that is under way in another thread, or that descriptor would escape the note.
 """
 
 from __future__ import annotations
 
 import os
+import sys
+import threading
+from typing import Optional, Set
 
-try:
+if sys.platform == "win32":
+    import msvcrt
+else:
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+
+_held: Set[int] = set()
+_opening = threading.RLock()
 
 
 def lock_file(descriptor: int) -> bool:
@@ -21,11 +32,9 @@ def lock_file(descriptor: int) -> bool:
 
     Raises ``OSError`` for a file system that knows no locks.
     """
-    if fcntl is None:
-        import msvcrt
-
+    if sys.platform == "win32":
         try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError:
             return False
         return True
@@ -43,3 +52,56 @@ def is_file_at(descriptor: int, path: str) -> bool:
     except OSError:
         return False
     return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+
+
+def take_lock(path: str, *, create: bool = False) -> Optional[int]:
+    """Open the file at ``path`` and take its lock, without waiting.
+
+    Returns the descriptor, for :func:`let_go`; ``None`` where another has the lock or the file was
+    removed meanwhile. A forked child has it no more. Raises ``FileNotFoundError`` where there is
+    none and ``create`` is false, and ``OSError`` for a file system that knows no locks.
+    """
+    flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | (os.O_CREAT if create else 0)
+    with _opening:
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            taken = lock_file(descriptor) and is_file_at(descriptor, path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if taken:
+            _held.add(descriptor)
+            return descriptor
+        os.close(descriptor)
+        return None
+
+
+def let_go(descriptor: int) -> None:
+    """Give a lock of :func:`take_lock` back. Nothing happens in a child that never had it."""
+    with _opening:
+        if descriptor in _held:
+            _held.discard(descriptor)
+            os.close(descriptor)
+
+
+def _before_fork() -> None:
+    _opening.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    _opening.release()
+
+
+def _after_fork_in_child() -> None:
+    global _opening
+    _opening = threading.RLock()  # the fork holds the one that was
+    while _held:
+        os.close(_held.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

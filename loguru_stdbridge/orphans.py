@@ -20,13 +20,14 @@ import contextlib
 import os
 import time
 from pathlib import Path
-from typing import Iterator, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from .exceptions import JournalError
-from .locks import is_file_at, lock_file
+from .locks import let_go, take_lock
 from .segments import (
-    ACKED,
     ACKED_AT,
+    NUMBER,
+    SEGMENT_HEADER,
     Batch,
     Meta,
     Scan,
@@ -54,18 +55,6 @@ def journal_directories(spool_dir: Path) -> List[Path]:
     ]  # fmt: skip
 
 
-def find_orphans(spool_dir: Path) -> Iterator["Orphan"]:
-    """Adopt every orphan in turn; the caller releases or removes each before the next.
-
-    A journal of which nothing is to be delivered is swept up here.
-    """
-    for path in journal_directories(spool_dir):
-        with contextlib.suppress(OSError):
-            orphan = Orphan.adopt(path)
-            if orphan is not None:
-                yield orphan
-
-
 class Orphan:
     """An adopted journal. Its lock is held until :meth:`release` or :meth:`remove`."""
 
@@ -75,6 +64,7 @@ class Orphan:
         self.address = meta.address
         self.pid = meta.pid
         self.acked = meta.acked
+        self.given_up = meta.given_up
         self.damaged: List[Path] = []
         """Segments that are kept aside because not all of them could be read."""
         self._descriptor = descriptor
@@ -82,25 +72,24 @@ class Orphan:
         self._loaded: Optional[Tuple[int, bytes, Scan]] = None
 
     @classmethod
-    def adopt(cls, path: Path) -> Optional["Orphan"]:
+    def adopt(cls, path: Path) -> Optional[Orphan]:
         """The orphan at ``path``, or ``None``: its owner lives, another adopts it, it is gone,
         or there was nothing to deliver and it is removed now.
 
         Raises :class:`JournalError` for one that cannot be read; it is kept aside, and the message
         says where.
         """
-        lock = str(path / "lock")
         try:
-            descriptor = os.open(lock, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+            descriptor = take_lock(str(path / "lock"))
         except FileNotFoundError:
             with contextlib.suppress(OSError):
                 if time.time() - os.stat(path).st_mtime > HALF_MADE_AGE:
                     os.rmdir(path)
             return None
-        keep = False
+        if descriptor is None:
+            return None
+        orphan = None
         try:
-            if not lock_file(descriptor) or not is_file_at(descriptor, lock):
-                return None
             try:
                 meta = decode_meta((path / "meta").read_bytes())
             except FileNotFoundError:  # half-made, or half-removed: nothing was ever in it
@@ -110,19 +99,36 @@ class Orphan:
                 aside = _set_aside(path)
                 raise JournalError(f"the journal {path.name}: {error}; kept at {aside}") from error
             orphan = cls(path, meta, descriptor)
-            keep = True
             return orphan
         finally:
-            if not keep:
-                os.close(descriptor)
+            if orphan is None:
+                let_go(descriptor)
 
     def _list_segments(self) -> List[Tuple[Optional[int], Path]]:
-        """``(first number, path)`` of each segment, in order; ``None`` for a damaged header."""
+        """``(first number, path)`` of each segment, in order; ``None`` for a damaged header.
+
+        One that never came into use says nothing: its owner may have gone on without it.
+        """
         segments = []
         for path in sorted(self.path.glob("*.seg")):
             with open(path, "rb") as file:
-                segments.append((decode_segment_header(file.read(64)), path))
+                header, record = file.read(SEGMENT_HEADER), file.read(SEGMENT_HEADER)
+                first = decode_segment_header(header)
+                unused = first is not None or not header.strip(b"\0")
+                if unused and not record.strip(b"\0") and not file.read().strip(b"\0"):
+                    continue
+                segments.append((first, path))
         return segments
+
+    @property
+    def last(self) -> int:
+        """The highest number that it knows of; ``acked`` where there is nothing to deliver."""
+        last = max(self.acked, self.given_up)
+        for index in reversed(range(len(self._segments))):
+            scan = self._load(index)[1]
+            if scan.records:
+                return max(last, scan.records[-1][0])
+        return last
 
     def read(self, after: int, max_bytes: int) -> Batch:
         """The rows with numbers above ``after``, up to ``max_bytes``, one at least; or a gap.
@@ -131,10 +137,10 @@ class Orphan:
         """
         wanted = after + 1
         for index in range(len(self._segments)):
-            scan_and_data = self._load(index)
-            if scan_and_data is None:
+            following = self._following(index)
+            if following is not None and following <= wanted:
                 continue
-            data, scan = scan_and_data
+            data, scan = self._load(index)
             if not scan.records or scan.records[-1][0] < wanted:
                 continue
             rows: List[bytes] = []
@@ -144,8 +150,7 @@ class Orphan:
                 if number < wanted:
                     continue
                 if not rows and number > wanted:
-                    reason = "damaged" if self.damaged else "spool_full"
-                    return Batch(wanted, (), after, (wanted, number - 1, reason))
+                    return self._gap(wanted, number - 1)
                 if (rows and number != last + 1) or size >= max_bytes:
                     break
                 first = first or number
@@ -153,38 +158,48 @@ class Orphan:
                 rows.append(data[start:end])
                 size += end - start
             return Batch(first, rows, last)
+        if wanted <= self.given_up:
+            return self._gap(wanted, self.given_up)
         return Batch(wanted, (), after)
 
-    def _load(self, index: int) -> Optional[Tuple[bytes, Scan]]:
+    def _gap(self, first: int, last: int) -> Batch:
+        reason = "damaged" if self.damaged else "spool_full"
+        return Batch(first, (), first - 1, (first, last, reason))
+
+    def _following(self, index: int) -> Optional[int]:
+        """The first number of the next segment whose header can be read."""
+        numbers = (number for number, _ in self._segments[index + 1 :] if number is not None)
+        return next(numbers, None)
+
+    def _load(self, index: int) -> Tuple[bytes, Scan]:
         if self._loaded is not None and self._loaded[0] == index:
             return self._loaded[1], self._loaded[2]
         first, path = self._segments[index]
-        following = [number for number, _ in self._segments[index + 1 :] if number is not None]
-        if first is not None and following and following[0] <= self.acked + 1:
-            return None  # wholly acknowledged
-        data = path.read_bytes()
-        scan = scan_segment(data)
-        if scan is None or scan.damaged:
-            self._note_damage(path)
-        elif following and (not scan.records or scan.records[-1][0] + 1 != following[0]):
-            self._note_damage(path)  # its end is missing: the next one goes on further up
+        data, scan = b"", None
+        with contextlib.suppress(OSError):  # removed meanwhile, or a broken disk
+            data = path.read_bytes()
+            scan = scan_segment(data)
         if scan is None:
             scan = Scan([], True)
+        elif not scan.damaged and index + 1 < len(self._segments):  # is its end missing?
+            end = scan.records[-1][0] + 1 if scan.records else first
+            scan = Scan(scan.records, self._segments[index + 1][0] not in (end, None))
+        if scan.damaged and path not in self.damaged:
+            self.damaged.append(path)
         self._loaded = (index, data, scan)
         return data, scan
-
-    def _note_damage(self, path: Path) -> None:
-        if path not in self.damaged:
-            self.damaged.append(path)
 
     def acknowledge(self, through: int) -> None:
         """Note that everything up to ``through`` is delivered."""
         if through <= self.acked:
             return
-        with open(self.path / "meta", "r+b") as file:
-            file.seek(ACKED_AT)
-            file.write(ACKED.pack(through))
         self.acked = through
+        try:
+            with open(self.path / "meta", "r+b") as file:
+                file.seek(ACKED_AT)
+                file.write(NUMBER.pack(through))
+        except OSError:
+            pass  # whoever adopts it after us delivers it again, and the numbers reveal that
 
     def remove(self) -> List[Path]:
         """All is delivered: remove it. Returns where its damaged segments are kept."""
@@ -200,9 +215,8 @@ class Orphan:
 
     def release(self) -> None:
         """Let it go as it is: an orphan still, for the next adopter."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        let_go(self._descriptor)
+        self._descriptor = -1
 
 
 def _set_aside(path: Path) -> Path:

@@ -7,7 +7,9 @@ The conversation
 1. The worker's first frame is the *hello*: its oldest undelivered record as an ordinary stock
    payload, which carries the mark ``stdbridge`` with the protocol's version, the sender's id, the
    record's sequence number, ``base`` (the lowest number that the sender still holds) and the exact
-   row. A stock receiver logs it as one more record.
+   row. A stock receiver logs it as one more record. Where the lowest numbers were given up, it is a
+   *notice* of that, for a stock receiver: one of ours only greets, and is told of the gap after
+   that, when it is known what had arrived before.
 2. The receiver answers at once, before anything is written, with the *greeting*: a framed JSON
    object with the last number it holds from this sender, and the style of its sink, where workers
    may render for it (:mod:`styles`). It has said nothing before: a stock
@@ -45,7 +47,6 @@ from .values import show
 
 VERSION = 1
 MAX_SEQUENCE = 1 << 55
-Gap = Tuple[int, int, str]  # first and last number given up, and why
 MAX_ANSWER = 65536
 """Largest answer that a worker reads, in bytes: a greeting is a few hundred."""
 
@@ -101,14 +102,15 @@ class SenderConnection:
         self.greeting: Optional[Greeting] = None
         self._decoder = FrameDecoder(MAX_ANSWER)
 
-    def hello(self, row: Buffer, sequence: int, base: int, gap: Optional[Gap] = None) -> bytes:
+    def hello(self, row: Buffer, sequence: int, base: int, *, notice: bool = False) -> bytes:
         """The first frame of a connection: ``row`` as a stock payload with our mark.
 
-        ``gap`` is what was given up right before it.
+        A ``notice`` tells a stock receiver of numbers given up; one of ours does not take it.
         """
+        if notice:
+            return self._marked(row, sequence, {"base": base, "notice": True})
         text = bytes(row).decode("utf-8", "surrogatepass")
-        given_up = None if gap is None else list(gap)
-        return self._marked(row, sequence, {"base": base, "row": text, "gap": given_up})
+        return self._marked(row, sequence, {"base": base, "row": text})
 
     def stock(self, row: Buffer, sequence: int) -> bytes:
         """The frame of one record for a peer that does not greet."""
@@ -303,8 +305,8 @@ class ReceiverConnection:
         self.sender = sender
         base, text = mark.get("base"), mark.get("row")
         events: List[Event] = [HelloReceived(sender, base if _is_sequence(base) else sequence)]
-        if mark.get("gap") is not None:
-            events.append(_read_gap(sender, mark["gap"]))
+        if mark.get("notice") is True:
+            return events
         if type(text) is str:
             row = decode_dense(text.encode("utf-8", "surrogatepass"))
             events.append(RowsReceived(sender, sequence, [row]))

@@ -5,14 +5,16 @@ A journal is a directory ``<spool>/<sender id>/`` with
 ``lock``
     whose OS lock its owner holds (:mod:`locks`),
 ``meta``
-    one block: who sends, whereto, and ``acked``, the highest number acknowledged,
+    one block: who sends, whereto, ``acked``, the highest number acknowledged, and ``given_up``,
+    the highest number that was given up (in the middle a number that is missing says as much; at
+    the end only this does),
 ``0000000001.seg``, ...
     segments of records: a header each, then the bytes.
 
 A record is stored bytes first, header last, into blocks that were zero. What a ``kill -9`` leaves
 in the page cache is a prefix of that: a record whose header is there is whole, and one without is a
-call that had not returned. The checksum covers the number and the bytes, so neither a torn record
-nor other data passes for one.
+call that had not returned. The checksum covers the bytes and (the lower half of) the number, so
+neither a torn record nor other data passes for one.
 """
 
 from __future__ import annotations
@@ -28,13 +30,18 @@ Gap = Tuple[int, int, str]  # first and last number given up, and why
 RECORD = struct.Struct("<IIQ")  # length of the row, checksum, sequence number
 SEGMENT = struct.Struct("<8sQI")  # magic, number of the first record, checksum of both
 SEGMENT_HEADER = 32
-META = struct.Struct("<8sIIQ32sQdH")  # magic, version, checksum, acked, sender, pid, time, length
+META = struct.Struct("<8sIIQQ32sQdH")  # magic, version, checksum, acked, given up, sender, ...
 META_SIZE = 4096
-ACKED = struct.Struct("<Q")
+_UPPER_AT = 12  # where the upper half of the number is in a record
+NUMBER = struct.Struct("<Q")
 ACKED_AT = 16
-"""Aligned to 8: the number is stored by one instruction, so a kill leaves the old or the new one."""
+GIVEN_UP_AT = 24
+"""Aligned to 8: a number is stored by one instruction, so a kill leaves the old or the new one."""
 
 VERSION = 1
+_MAX_JUMP = 1 << 32
+"""Of the numbers of two records in a row; the checksum covers the lower 32 bits of a number."""
+
 _SEGMENT_MAGIC = b"LSBSEG\0\1"
 _META_MAGIC = b"LSBMETA\0"
 MAX_ADDRESS = META_SIZE - META.size
@@ -59,10 +66,11 @@ class Meta(NamedTuple):
     acked: int
     pid: int
     created: float
+    given_up: int = 0
 
 
 def checksum(row: Buffer, sequence: int) -> int:
-    """The checksum of a record."""
+    """The checksum of a record: its bytes and the lower half of its number."""
     return zlib.crc32(row, sequence & 0xFFFFFFFF)
 
 
@@ -88,28 +96,28 @@ def encode_meta(meta: Meta) -> bytes:
     if len(address) > MAX_ADDRESS:
         raise JournalError(f"an address of {len(address)} bytes; {MAX_ADDRESS} at most")
 
-    def pack(crc: int, acked: int) -> bytes:
+    def pack(crc: int, acked: int, given_up: int) -> bytes:
         fields = META.pack(
-            _META_MAGIC, VERSION, crc, acked, meta.sender_id.encode("ascii"), meta.pid,
+            _META_MAGIC, VERSION, crc, acked, given_up, meta.sender_id.encode("ascii"), meta.pid,
             meta.created, len(address),
         )  # fmt: skip
         return (fields + address).ljust(META_SIZE, b"\0")
 
-    return pack(zlib.crc32(pack(0, 0)), meta.acked)
+    return pack(zlib.crc32(pack(0, 0, 0)), meta.acked, meta.given_up)
 
 
 def decode_meta(data: Buffer) -> Meta:
     """Read a ``meta`` file. Raises :class:`JournalError` that says what is wrong with it."""
     if len(data) != META_SIZE:
         raise JournalError(f"its meta file has {len(data)} bytes, not {META_SIZE}")
-    magic, version, _, acked, sender, pid, created, length = META.unpack_from(data)
+    magic, version, _, acked, given_up, sender, pid, created, length = META.unpack_from(data)
     if magic != _META_MAGIC:
         raise JournalError("its meta file is none")
     if version != VERSION:
         raise JournalError(f"it is of version {version}; this is version {VERSION}")
     try:
         address = bytes(data[META.size : META.size + length]).decode("utf-8")
-        meta = Meta(sender.decode("ascii"), address, acked, pid, created)
+        meta = Meta(sender.decode("ascii"), address, acked, pid, created, given_up)
         intact = encode_meta(meta) == bytes(data)
     except (UnicodeDecodeError, JournalError):
         intact = False
@@ -142,19 +150,22 @@ def scan_segment(data: Buffer) -> Optional[Scan]:
     """Find every whole record of a segment, past a hole if there is one.
 
     ``None`` where the segment's own header is not right. What follows the last whole record is a
-    torn tail (a call that had not returned) and no damage; a hole between whole records is.
+    torn tail (a call that had not returned) and no damage, unless it has a header with the next
+    number: that is stored last. A hole between whole records is damage.
     """
     first = decode_segment_header(data)
     if first is None:
         return None
     records: List[Tuple[int, int, int]] = []
     expected, offset, damaged = first, SEGMENT_HEADER, False
+    used = b""
     while True:
         found = record_at(data, offset)
-        if found is None or found[0] < expected:
-            resumed = _resume(data, offset, expected)
+        if found is None or not expected <= found[0] < expected + _MAX_JUMP:
+            used = used or bytes(data).rstrip(b"\0")
+            resumed = _resume(used, offset, expected)
             if resumed is None:
-                return Scan(records, damaged)
+                return Scan(records, damaged or _has_header(data, offset, expected))
             damaged, offset = True, resumed
             continue
         sequence, end = found
@@ -162,13 +173,32 @@ def scan_segment(data: Buffer) -> Optional[Scan]:
         expected, offset = sequence + 1, end
 
 
-def _resume(data: Buffer, offset: int, expected: int) -> Optional[int]:
-    """Where the next whole record of a higher number begins; only after damage, so it may be slow."""
-    last = min(len(bytes(data).rstrip(b"\0")), len(data) - RECORD.size)
-    for candidate in range(offset + 1, last + 1):
-        length, _, sequence = RECORD.unpack_from(data, candidate)
-        if length and expected < sequence < expected + (1 << 32):
-            found = record_at(data, candidate)
-            if found is not None:
-                return candidate
+def _has_header(data: Buffer, offset: int, expected: int) -> bool:
+    if offset + RECORD.size > len(data):
+        return False
+    return bool(RECORD.unpack_from(data, offset)[2] == expected)
+
+
+def _resume(data: bytes, offset: int, expected: int) -> Optional[int]:
+    """Where the next whole record of a higher number begins.
+
+    Its header is looked for by the upper half of its number, which no text has: all but a few
+    offsets are passed at the speed of ``bytes.find``.
+    """
+    upper = expected >> 32
+    # The next half only where it is near: nobody gives up 2**31 records in a row.
+    halves = [upper] if (expected + 1) >> 31 == upper << 1 else [upper, upper + 1]
+    found = (_find_record(data, offset + 1, expected, half) for half in halves)
+    return min((candidate for candidate in found if candidate is not None), default=None)
+
+
+def _find_record(data: bytes, offset: int, expected: int, upper: int) -> Optional[int]:
+    wanted = struct.pack("<I", upper)
+    at = data.find(wanted, offset + _UPPER_AT)
+    while at >= 0:
+        candidate = at - _UPPER_AT
+        found = record_at(data, candidate)
+        if found is not None and expected < found[0] < expected + _MAX_JUMP:
+            return candidate
+        at = data.find(wanted, at + 1)
     return None

@@ -39,13 +39,15 @@ def default_spool_dir() -> Path:
     if named:
         return Path(named)
     state = os.environ.get("XDG_STATE_HOME")
-    base = Path(state) if state and os.path.isabs(state) else Path("~/.local/state").expanduser()
-    candidate = base / "loguru_stdbridge"
-    existing = candidate
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if existing.is_absolute() and existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
-        return candidate
+    if not state or not os.path.isabs(state):
+        state = os.path.expanduser("~/.local/state")  # as it is where no home is known
+    existing = candidate = os.path.join(state, "loguru_stdbridge")
+    # os.path's exists(), which is False for what this user may not even look at.
+    while not os.path.exists(existing) and existing != os.path.dirname(existing):
+        existing = os.path.dirname(existing)
+    if os.path.isabs(existing) and os.path.isdir(existing):
+        if os.access(existing, os.W_OK | os.X_OK):
+            return Path(candidate)
     user = os.getuid() if hasattr(os, "getuid") else "user"
     return Path(tempfile.gettempdir()) / f"loguru_stdbridge-{user}"
 
@@ -90,7 +92,7 @@ def mark_peer(spool_dir: Path, address: Address) -> None:
         marks.mkdir(mode=0o700, exist_ok=True)
         _mark_path(spool_dir, address).write_text(f"{address}\n", encoding="utf-8")
         expired = time.time() - _MARK_LIFETIME
-        for mark in os.scandir(marks):
+        for mark in list(os.scandir(marks)):
             if mark.stat().st_mtime < expired:
                 os.unlink(mark.path)
 

@@ -18,7 +18,7 @@ FLOORS = {
     3: ["orphans", "worker.journal", "worker.transport", "receiver.ledger", "receiver.replay",
         "receiver.archive", "receiver.connection", "receiver.listeners", "receiver.sink",
         "receiver.adoption"],
-    4: ["worker.sender", "worker.channel", "receiver.server"],
+    4: ["worker.sender", "worker.adoption", "worker.channel", "receiver.server"],
     5: ["worker.handler", "receiver.service", "receiver.cli"],
     6: ["worker.install", "worker", "receiver", "receiver.__main__"],
     7: ["", "demo"],
@@ -29,6 +29,7 @@ WITHIN = {  # imports on one floor, each for a reason
     ("records", "rows"), ("records", "values"), ("rows", "values"), ("pickles", "values"),
     ("receiver.sink", "receiver.archive"), ("receiver.sink", "receiver.ledger"),
     ("receiver.archive", "receiver.ledger"), ("worker.channel", "worker.sender"),
+    ("worker.channel", "worker.adoption"), ("worker.adoption", "worker.sender"),
     ("receiver.cli", "receiver.service"), ("receiver.adoption", "orphans"),
     ("addresses", "exceptions"), ("receiver.__main__", "receiver"),
 }  # fmt: skip

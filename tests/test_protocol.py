@@ -49,7 +49,7 @@ def a_stream():
     sender = SenderConnection(SENDER)
     return b"".join(
         [
-            sender.hello(a_row("first"), 7, 5, (5, 6, "spool_full")),
+            sender.hello(a_row("first"), 7, 7),
             sender.rows(8, [a_row("second"), a_row("third")]),
             sender.gap(10, 12, "damaged"),
             sender.goodbye(12),
@@ -63,11 +63,11 @@ def test_a_conversation_is_the_same_however_it_is_cut(pieces):
     receiver = ReceiverConnection(MAX_PAYLOAD)
     events = [event for piece in pieces for event in receiver.receive(piece)]
     assert [type(event) for event in events] == [
-        HelloReceived, GapReceived, RowsReceived, RowsReceived, GapReceived, GoodbyeReceived
+        HelloReceived, RowsReceived, RowsReceived, GapReceived, GoodbyeReceived
     ]  # fmt: skip
-    hello, gap, first, rest, _, _ = events
-    assert (hello.sender, hello.base) == (SENDER, 5)
-    assert (gap.first, gap.last, gap.reason) == (5, 6, "spool_full")
+    hello, first, rest, gap, _ = events
+    assert (hello.sender, hello.base) == (SENDER, 7)
+    assert (gap.first, gap.last, gap.reason) == (10, 12, "damaged")
     assert (first.first, first.rows[0][9]) == (7, "first")
     assert (rest.first, [row[9] for row in rest.rows]) == (8, ["second", "third"])
     assert receiver.pending_bytes == 0
@@ -82,8 +82,15 @@ def test_the_hello_is_a_record_that_any_receiver_can_log():
     record = logging.makeLogRecord(fields)
     assert record.getMessage() == "hi {}"
     assert record.user == 5
-    assert set(fields["stdbridge"]) == {"version", "sender", "sequence", "base", "row", "gap"}
+    assert set(fields["stdbridge"]) == {"version", "sender", "sequence", "base", "row"}
     assert logging.Formatter("%(levelname)s:%(name)s:%(message)s").format(record) == "INFO:app:hi {}"
+
+
+def test_a_hello_without_a_record_only_introduces_the_sender():
+    """Numbers given up come first: a stock receiver logs the notice, one of ours only greets."""
+    frame = SenderConnection(SENDER).hello(a_row("5 records were given up"), 9, 5, notice=True)
+    assert logging.makeLogRecord(pickle.loads(frame[4:])).getMessage() == "5 records were given up"
+    assert ReceiverConnection(MAX_PAYLOAD).receive(frame) == [HelloReceived(SENDER, 5)]
 
 
 def test_a_record_for_a_stock_peer_has_no_keys_but_those_of_logging_and_the_mark():

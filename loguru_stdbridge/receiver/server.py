@@ -269,6 +269,8 @@ class Receiver:
         elif isinstance(event, StrangerReceived):
             self._put(row_of_stock_fields(event.fields, time.time()), None, 0)
         elif isinstance(event, MarkedReceived):
+            # It took us for a stock receiver: what it leaves out it tells in a record, as here.
+            self._sequencer.skip(event.sender, event.sequence - 1)
             if not self._admit_rows(connection, event.sender, event.sequence, 1):
                 fields = {key: value for key, value in event.fields.items() if key != MARK}
                 row = row_of_stock_fields(fields, time.time())

@@ -26,39 +26,56 @@ import contextlib
 import os
 import sys
 import threading
+import time
 import weakref
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import get_ident
-from typing import Any, Callable, Dict, Optional, Tuple, Union
+from typing import Any, Callable, Dict, NamedTuple, Optional, Union
 
 from ..addresses import Address
 from ..exceptions import JournalError
 from ..protocol import Greeting
 from ..spool import default_spool_dir, is_marked_peer, make_spool_dir, mark_peer
 from ..styles import Style
+from .adoption import Adoption
 from .journal import Journal
 from .sender import Sender
 
 EXIT_TIMEOUT = 2.0
 """Seconds that the end of the process waits for the receiver, where it can be reached at all."""
 
-SENDER_LOOP = "sender_loop"
+OWN_ALLOWANCE = 1000
+"""Records that the sender's own thread may log, beside one for two of other threads. Garbage
+collected in it may log; a patched socket that logs what it sends would feed itself for ever."""
+
+OWN = "own"  # the reason of those beyond it
 
 
 @dataclass(frozen=True)
 class Stats:
-    """What a bridge has done in this process so far."""
+    """What a bridge has done in this process so far.
 
-    accepted: int  # records taken from the application
+    Every record that was accepted is acknowledged, pending or dropped.
+    """
+
+    accepted: int  # records that the application has logged
     acknowledged: int  # of those, written at the far end (or taken by a stock peer's kernel)
     unacknowledged: int  # of those, taken by a stock peer's kernel, which is all it can tell
-    pending: int  # in the journal
+    pending: int  # in the journal, or left in it by ``close``
     dropped: Dict[str, int] = field(default_factory=dict)  # given up, by reason
     reconnects: int = 0
     connected: bool = False
     peer: Optional[str] = None  # "bridge", "stock", None while unknown
+
+
+class _Line(NamedTuple):
+    """What a channel has open."""
+
+    journal: Journal
+    sender: Sender
+    adoption: Optional[Adoption]
 
 
 def report(text: str) -> None:
@@ -88,7 +105,7 @@ class Channel:
         receiver's style what is found as ``rendering`` then. It is called in the sender's thread.
         """
         self.address = address
-        self._arguments = {
+        self._arguments: Dict[str, Any] = {
             "notice": notice, "make_rendering": make_rendering, "spool_dir": spool_dir,
             "spool_limit": spool_limit, "when_full": when_full, "block_timeout": block_timeout,
             "peer": peer,
@@ -98,14 +115,14 @@ class Channel:
         self._make_rendering = make_rendering
         self._notice = notice
         self._peer = peer
-        self._journal_options = {"when_full": when_full, "block_timeout": block_timeout}
+        self._journal_options: Dict[str, Any] = {"when_full": when_full, "block_timeout": block_timeout}
         if spool_limit is not None:
             self._journal_options["limit"] = spool_limit
         self._spool_dir = self._choose_spool_dir(spool_dir)
-        self._active: Optional[Tuple[Journal, Sender]] = None
+        self._line: Optional[_Line] = None
         self._lock = threading.RLock()
         self._past = Stats(0, 0, 0, 0)
-        self._from_sender = 0
+        self._own = 0  # records out of the sender's thread
         _channels.add(self)
 
     @staticmethod
@@ -127,65 +144,69 @@ class Channel:
     def emit(self, row: bytes) -> None:
         """Take one record. Never raises; waits only where ``when_full="block"`` asks for it."""
         while True:
-            journal, sender = self._active or self._open()
-            if sender.ident == get_ident() and self._feeds_itself(journal):
+            journal, sender, _ = self._line or self._open()
+            if sender.ident == get_ident() and not self._admit_own(journal):
                 return
             if journal.append(row) or not journal.closed:
                 return  # taken, or given up and counted; else closed by another thread: again
 
-    def _feeds_itself(self, journal: Journal) -> bool:
-        """Whether a log call in the sender's thread is one too many; it is counted then.
+    def _admit_own(self, journal: Journal) -> bool:
+        """Whether a record out of the sender's own work is taken; else it is counted."""
+        self._own += 1
+        if self._own <= OWN_ALLOWANCE + journal.next // 2:
+            return True
+        dropped = {**self._past.dropped, OWN: self._past.dropped.get(OWN, 0) + 1}
+        self._past = replace(self._past, accepted=self._past.accepted + 1, dropped=dropped)
+        return False
 
-        A ``__del__`` may run there and log, as anywhere. But a log call that each sending makes
-        (a socket that is wrapped to log, a tracer) would never end.
-        """
-        self._from_sender += 1
-        if self._from_sender <= 1000 + journal.accepted // 2:
-            return False
-        journal.refuse(SENDER_LOOP)
-        return True
-
-    def _open(self) -> Tuple[Journal, Sender]:
+    def _open(self) -> _Line:
         with self._lock:
-            if self._active is None:
-                made = self._make()
-                if self._active is None:
-                    self._active = made
-                else:  # a signal handler logged while this thread was in here, and was first
-                    made[1].close(0)
-                    made[0].close(remove=True)
-            return self._active
+            line = self._line
+            if line is not None:
+                return line
+            made = self._make()
+            line = self._line
+            if line is not None:  # a signal handler logged while this thread was in here
+                made.sender.close(0)
+                made.journal.close(remove=True)
+                return line
+            self._line = made
+            return made
 
-    def _make(self) -> Tuple[Journal, Sender]:
+    def _make(self) -> _Line:
         spool = self._spool_dir
         try:
-            journal = Journal.create(spool, str(self.address), **self._journal_options)  # type: ignore
+            journal = Journal.create(spool, str(self.address), **self._journal_options)
         except (JournalError, OSError) as error:
             report(f"{error}. Records are kept in memory only.")
             spool = None
-            journal = Journal.create(None, str(self.address), **self._journal_options)  # type: ignore
-        peer = self._peer
-        directory = spool
-        if directory is not None and peer == "auto" and is_marked_peer(directory, self.address):
-            peer = "bridge"
+            journal = Journal.create(None, str(self.address), **self._journal_options)
+        journal.successor = self.emit
 
         def greeted(greeting: Optional[Greeting]) -> None:
-            if greeting is not None and directory is not None:
-                mark_peer(directory, self.address)
+            if greeting is not None and spool is not None:
+                mark_peer(spool, self.address)
             self._set_style(None if greeting is None else greeting.style)
 
-        sender = Sender(
-            journal,
-            self.address,
-            report=report,
-            notice=self._notice,
-            peer=peer,
-            on_greeting=greeted,
-        )
+        make_sender = partial(Sender, address=self.address, report=report, notice=self._notice)
+        adoption = None
+        if spool is None:
+            sender = make_sender(journal, peer=self._peer, on_greeting=greeted)
+        else:
+            peer = self._peer
+            if peer == "auto" and is_marked_peer(spool, self.address):
+                peer = "bridge"
+            adoption = Adoption(spool, self.address, report=report, make_sender=make_sender)
+            sender = make_sender(
+                journal,
+                peer=peer,
+                on_greeting=greeted,
+                look=adoption.look,
+            )
         # "can't start new thread" at shutdown: the journal is adopted after the end
         with contextlib.suppress(RuntimeError):
             sender.start()
-        return journal, sender
+        return _Line(journal, sender, adoption)
 
     def _set_style(self, style: Optional[Style]) -> None:
         """The receiver of this connection renders in ``style``; ``None``: it takes whole records."""
@@ -195,30 +216,14 @@ class Channel:
 
     def flush(self, timeout: Optional[float] = None) -> bool:
         """Wait until all that was logged so far is written; ``timeout`` in seconds."""
-        active = self._active
-        if active is None:
+        line = self._line
+        if line is None:
             return True
-        return active[1].flush(active[0].next - 1, timeout)
+        return line.sender.flush(line.journal.next - 1, timeout)
 
     def stats(self) -> Stats:
-        past, active = self._past, self._active
-        if active is None:
-            return past
-        journal, sender = active
-        dropped = dict(past.dropped)
-        for reason, count in journal.dropped.items():
-            dropped[reason] = dropped.get(reason, 0) + count
-        pending = journal.pending
-        return Stats(
-            accepted=past.accepted + journal.accepted,
-            acknowledged=past.acknowledged + journal.first - 1,
-            unacknowledged=past.unacknowledged + sender.unacknowledged,
-            pending=pending,
-            dropped=dropped,
-            reconnects=past.reconnects + sender.reconnects,
-            connected=sender.connected,
-            peer=sender.peer,
-        )
+        past, line = self._past, self._line
+        return past if line is None else _sum(past, line)
 
     def close(self, timeout: float = EXIT_TIMEOUT, *, patient: bool = True) -> bool:
         """Deliver within ``timeout`` seconds and end; the channel opens again if it is used again.
@@ -226,14 +231,17 @@ class Channel:
         Without ``patient`` a receiver that is away is not waited for. Returns whether everything
         was delivered; what was not stays in the journal, on disk.
         """
+        deadline = time.monotonic() + timeout
         with self._lock:
-            active = self._active
-            if active is None:
+            line = self._line
+            if line is None:
                 return True
-            journal, sender = active
-            done = sender.close(timeout, patient=patient)
-            self._past, self._active = replace(self.stats(), connected=False), None
-        journal.close(remove=True)
+            line.sender.close(timeout, patient=patient)
+            self._line = None  # before the journal takes no more: another thread asks for a new one
+            done = line.journal.close(remove=True)
+            self._past = replace(_sum(self._past, line), connected=False)
+        if line.adoption is not None:
+            line.adoption.close(max(deadline - time.monotonic(), 0.0))
         return done
 
     def __reduce__(self) -> Any:
@@ -242,13 +250,34 @@ class Channel:
 
     def after_fork_in_child(self) -> None:
         """Drop what is the parent's; the child makes its own at its first record."""
-        active, self._active = self._active, None
+        line, self._line = self._line, None
         self._lock = threading.RLock()
         self._past = Stats(0, 0, 0, 0)
-        if active is not None:
-            journal, sender = active
-            journal.after_fork_in_child()
-            sender.after_fork_in_child()
+        self._own = 0
+        if line is not None:
+            line.journal.after_fork_in_child()
+            line.sender.after_fork_in_child()
+            if line.adoption is not None:
+                line.adoption.after_fork_in_child()
+
+
+def _sum(past: Stats, line: _Line) -> Stats:
+    """What is past, and what the line has done."""
+    journal, sender, _ = line
+    figures = journal.figures()
+    dropped = dict(past.dropped)
+    for reason, count in figures.dropped.items():
+        dropped[reason] = dropped.get(reason, 0) + count
+    return Stats(
+        accepted=past.accepted + figures.accepted,
+        acknowledged=past.acknowledged + figures.acknowledged,
+        unacknowledged=past.unacknowledged + sender.unacknowledged,
+        pending=past.pending + figures.pending,
+        dropped=dropped,
+        reconnects=past.reconnects + sender.reconnects,
+        connected=sender.connected,
+        peer=sender.peer,
+    )
 
 
 _channels: "weakref.WeakSet[Channel]" = weakref.WeakSet()

@@ -9,9 +9,9 @@ It has been copied into a shared mapping of a file, so it is in the page cache, 
 of this process does not touch. The row is stored first and its header last; where the process dies
 in between, the header is missing and the call had not returned. Blocks are reserved before they are
 mapped: storing into a hole of a full disk is SIGBUS, and logging would kill the application.
-``_position`` (tail and next number) is one tuple, replaced by one store, so an exception that a
-signal handler raises in the middle leaves the old state, and the next record overwrites what was
-begun.
+``_position`` (tail, next number, active segment) is one tuple, replaced by one store, so an
+exception that a signal handler raises in the middle leaves the old state, and the next record
+overwrites what was begun.
 
 Why a log call inside a log call is safe
 ----------------------------------------
@@ -22,7 +22,20 @@ flag is up, the row goes into ``_stash`` (a deque, whose append is atomic) and t
 it before it returns. An inner call that comes after the outer has emptied the stash and before the
 flag is down would strand its row; so the stash is looked at once more when the flag is down, and an
 inner call after that goes the ordinary way. The inner record is in memory only until then: a kill
-in that instant loses it, the one exception to the rule above, some microseconds wide.
+in that instant loses it, the one exception to the rule above, some microseconds wide. Where the
+journal is closed when the stash is looked at, the row goes to ``successor``, the channel's ``emit``.
+
+Why every record given up is told
+---------------------------------
+It gets its number like any other, and the numbers given up are gaps in the row of numbers. So the
+receiver cannot be told of what comes after without being told of the gap, and who adopts the
+journal of a killed process sees it too: in the middle as a jump, at the end by ``given_up``.
+
+What a gap counts as dropped is exact. Records are given up while they wait, so some of them may
+have been sent, and arrive yet. The sender tells a gap only on a connection that was greeted, from
+the first number on that it has neither sent there nor was greeted with (``tell``): what was sent
+before on that connection is taken before. Numbers that are acknowledged without having been told
+had arrived (``acknowledge``).
 
 Why no wake-up is missed
 ------------------------
@@ -33,13 +46,15 @@ socket, which stays readable until the wait.
 
 Forks
 -----
-The lock file's description is shared with a child. :meth:`after_fork_in_child` closes the child's
-copy and drops the mappings; it unlocks, writes and unlinks nothing.
+A child loses the lock at the fork (:mod:`locks`). :meth:`after_fork_in_child` drops the mappings;
+it writes and unlinks nothing. A child that was forked inside ``append``, by a signal handler, may go
+on to store the very bytes at the very place where its parent does.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import threading
@@ -49,14 +64,15 @@ import zlib
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..exceptions import JournalError
-from ..locks import is_file_at, lock_file
+from ..locks import let_go, take_lock
 from ..segments import (
-    ACKED,
     ACKED_AT,
+    GIVEN_UP_AT,
     META_SIZE,
+    NUMBER,
     RECORD,
     SEGMENT_HEADER,
     Batch,
@@ -77,9 +93,15 @@ SEGMENT_SIZE = 1024 * 1024
 REENTRANT = -1
 """What ``append`` returns for a row that the outer call will store."""
 
-SPOOL_FULL = "spool_full"
-TOO_LARGE = "too_large"
-NO_SPACE = "no_space"
+SPOOL_FULL = "spool_full"  # the limit is reached
+TOO_LARGE = "too_large"  # the row is larger than the limit
+NO_SPACE = "no_space"  # the disk has no room, or the directory cannot be written
+DAMAGED = "damaged"  # a segment's file is gone or cannot be read
+CLOSED = "closed"  # a journal in memory ended before they were delivered
+
+NO_SPACE_PAUSE = 0.5
+"""Seconds without another attempt to make a segment after one has failed: it costs a log call more
+than all the rest, and the disk is still full."""
 
 _RECORD_SIZE = RECORD.size
 _pack_record = RECORD.pack_into
@@ -94,13 +116,22 @@ class _Inside(threading.local):
 
 @dataclass
 class _Gap:
-    """Numbers given up that the receiver has not confirmed."""
+    """Numbers given up and not acknowledged."""
 
     first: int
     last: int
     reason: str
-    counted: int  # how many of them count as dropped: all, until the receiver knows better
+    counted: int  # how many of them count as dropped: all, until more is known
     told: bool = False
+
+
+class Figures(NamedTuple):
+    """Records of a journal. What was accepted is acknowledged, pending or dropped."""
+
+    accepted: int
+    acknowledged: int
+    pending: int
+    dropped: Dict[str, int]  # by reason
 
 
 class _Segment:
@@ -110,14 +141,14 @@ class _Segment:
 
     def __init__(self, path: Optional[str], first: int, size: int) -> None:
         self.path = path
-        self.first = first  # number of its first record
+        self.first = first  # number of its first record, or lower where numbers were given up
         self.last = 0  # number of its last record, once it is closed
         self.end = 0  # offset behind it, once it is closed
         self.size = size
-        self.map: Optional[mmap.mmap] = None
+        self.map: Any = None
 
-    def mapped(self) -> mmap.mmap:
-        """The mapping, made again where it was let go. Raises ``OSError``."""
+    def mapped(self) -> Any:
+        """The mapping, made again where it was let go. Raises ``OSError`` or ``ValueError``."""
         if self.map is None:
             assert self.path is not None
             descriptor = os.open(self.path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
@@ -130,6 +161,16 @@ class _Segment:
     def unmap(self) -> None:
         if self.path is not None:  # in memory the mapping is all there is
             self.map = None  # closed with its last reference: a reader may hold one
+
+    def release(self) -> None:
+        """It is needed no more."""
+        self.map = None
+        if self.path is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+
+
+_NO_SEGMENT = _Segment(None, 0, 0)
 
 
 class Journal:
@@ -150,9 +191,14 @@ class Journal:
         self.sender_id = sender_id
         self.path = directory
         self.on_append: Callable[[], None] = lambda: None
+        self.successor: Callable[[bytes], None] = lambda row: None
+        """Takes a re-entrant call's row where this journal was closed before it was stored."""
+        self.emptied_by: Optional[int] = None
+        """Identifier of the sender's thread, which must not wait for room that it has to make."""
+        self.trouble: Optional[str] = None
+        """What the operator should be told; the sender takes it away."""
         self.asleep = False
         self.closed = False
-        self.dropped: Dict[str, int] = {}
         self._lock_descriptor = lock_descriptor
         self._limit = limit
         self._segment_size = min(segment_size, limit // 2)
@@ -163,13 +209,15 @@ class Journal:
         self._room = threading.Condition(self._lock)
         self._stash: Deque[bytes] = deque()
         self._segments: Deque[_Segment] = deque()
-        self._gaps: List[_Gap] = []
+        self._gaps: List[_Gap] = []  # in order, none of them acknowledged
+        self._settled: Dict[str, int] = {}  # what gaps counted that are acknowledged
         self._acked = 0
-        self._bytes = 0
+        self._given_up = 0  # the highest number in a gap
         self._index = 0
-        self._position: Tuple[int, int] = (0, 1)  # tail of the active segment, next number
-        self._end = 0  # size of the active segment
-        self._map: Any = None
+        self._in_file = True  # where the last segment went
+        self._no_space_until = 0.0
+        self._position: Tuple[int, int, _Segment] = (0, 1, _NO_SEGMENT)
+        """Tail of the active segment, next number, active segment."""
         self._cursor: Tuple[int, Optional[_Segment], int] = (0, None, 0)
         self._meta = self._make_meta(address)
 
@@ -240,25 +288,38 @@ class Journal:
 
     @property
     def pending(self) -> int:
-        """Records (and numbers given up) that are not acknowledged."""
+        """Numbers that are not acknowledged, those given up included: the sender's work."""
         return self._position[1] - 1 - self._acked
-
-    @property
-    def accepted(self) -> int:
-        """Records that were taken."""
-        return self._position[1] - 1
 
     @property
     def size_bytes(self) -> int:
         """Bytes of all segments."""
-        return self._bytes
+        return sum(segment.size for segment in self._segments)
+
+    def figures(self) -> Figures:
+        """How many records were accepted, and what became of them."""
+        if self._inside.now:  # asked out of the middle of a log call: as it is
+            return self._figures()
+        with self._section():
+            return self._figures()
+
+    def _figures(self) -> Figures:
+        accepted = self._position[1] - 1
+        pending = accepted - self._acked
+        dropped = dict(self._settled)
+        for gap in self._gaps:
+            pending -= gap.last - gap.first + 1
+            dropped[gap.reason] = dropped.get(gap.reason, 0) + gap.counted
+        dropped = {reason: count for reason, count in dropped.items() if count}
+        return Figures(accepted, accepted - pending - sum(dropped.values()), pending, dropped)
 
     # -- the application's side
 
     def append(self, row: bytes) -> int:
         """Take one row; returns its number, 0 if it was given up, or ``REENTRANT``.
 
-        Never raises; waits only with ``when_full="block"``.
+        Never raises; waits only with ``when_full="block"``. 0 from a ``closed`` journal: it was
+        not taken.
         """
         inside, stash = self._inside, self._stash
         if inside.now:
@@ -267,18 +328,18 @@ class Journal:
         inside.now = True
         try:
             with self._lock:
-                tail, number = self._position
+                tail, number, segment = self._position
                 end = tail + _RECORD_SIZE + len(row)
-                if end <= self._end:  # what _store does, with nothing in the way: half the cost
-                    target = self._map
+                if end <= segment.size:  # what _store does, with nothing in the way: half the cost
+                    target = segment.map
                     target[tail + _RECORD_SIZE : end] = row
                     crc = _crc32(row, number & 0xFFFFFFFF)
                     _pack_record(target, tail, len(row), crc, number)
-                    self._position = (end, number + 1)
+                    self._position = (end, number + 1, segment)
                 else:
                     number = self._store(row)
-                while stash:
-                    self._store(stash.popleft())
+                if stash:
+                    self._empty_stash()
         finally:
             inside.now = False
         if stash:
@@ -290,7 +351,7 @@ class Journal:
 
     @contextlib.contextmanager
     def _section(self) -> Iterator[None]:
-        """The lock for the sender's side, where a ``__del__`` may log as well."""
+        """The lock for all other calls, in which a signal handler or a ``__del__`` may log too."""
         self._inside.now = True
         try:
             with self._lock:
@@ -302,141 +363,214 @@ class Journal:
 
     def _store_stash(self) -> None:
         """Store what re-entrant calls left; after a section of this thread, flag down."""
-        while self._stash:
+        while self._stash and not self.closed:
             self._inside.now = True
             try:
                 with self._lock:
-                    while self._stash:
-                        self._store(self._stash.popleft())
+                    self._empty_stash()
             finally:
                 self._inside.now = False
+        while self._stash:
+            with contextlib.suppress(IndexError):  # another thread was quicker
+                self.successor(self._stash.popleft())
+
+    def _empty_stash(self) -> None:
+        while self._stash and not self.closed:
+            self._store(self._stash[0])
+            self._stash.popleft()
 
     def _store(self, row: bytes) -> int:
-        tail, number = self._position
+        tail, number, segment = self._position
         start = tail + _RECORD_SIZE
         end = start + len(row)
-        if end > self._end or self._map is None:
-            if not self._roll(len(row)):
+        if end > segment.size:
+            if not self._find_room(len(row)):
                 return 0
-            tail, number = self._position
+            tail, number, segment = self._position
             start = tail + _RECORD_SIZE
             end = start + len(row)
-        target = self._map
+        target = segment.map
         target[start:end] = row
         _pack_record(target, tail, len(row), checksum(row, number), number)
-        self._position = (end, number + 1)
+        self._position = (end, number + 1, segment)
         return number
 
-    def refuse(self, reason: str) -> None:
-        """Count a record that is given up before it was taken."""
-        if self._inside.now:  # the lock is this thread's already, or will be
-            self._drop(reason)
-            return
-        with self._section():
-            self._drop(reason)
+    # -- room; with the lock. A signal handler may raise between any two of these lines: each
+    # leaves a state from which the next call goes on.
 
-    def _drop(self, reason: str, count: int = 1) -> None:
-        self.dropped[reason] = self.dropped.get(reason, 0) + count
+    def _find_room(self, length: int) -> bool:
+        """Make the active segment one with room for ``length``; else give the row up: False."""
+        if self.closed:
+            return False
+        self._forget_begun()
+        size = max(self._segment_size, SEGMENT_HEADER + _RECORD_SIZE + length)
+        if size > self._limit:
+            return self._give_up(TOO_LARGE)
+        if self.size_bytes + size > self._limit:
+            if self._when_full == "drop_oldest":
+                while self.size_bytes + size > self._limit:
+                    self._drop_oldest()
+            elif self._when_full == "block":
+                if not self._await_room(length, size):
+                    return False
+                if self._fits(length):  # in the segment that another call has begun
+                    return True
+            if self.size_bytes + size > self._limit:
+                return self._give_up(SPOOL_FULL)
+        return self._roll(size)
+
+    def _forget_begun(self) -> None:
+        """A call that an exception ended may have stored its record but not counted it.
+
+        The next record takes its number and its place. If that goes elsewhere, there would be two
+        of the number.
+        """
+        tail, _, active = self._position
+        if tail + _RECORD_SIZE <= active.size:
+            active.map[tail : tail + _RECORD_SIZE] = bytes(_RECORD_SIZE)
+
+    def _fits(self, length: int) -> bool:
+        tail, _, active = self._position
+        return tail + _RECORD_SIZE + length <= active.size
+
+    def _await_room(self, length: int, size: int) -> bool:
+        """Wait for it, for a bounded time; False where the journal was closed meanwhile."""
+        if threading.get_ident() != self.emptied_by:
+            self._room.wait_for(
+                lambda: (
+                    self.closed or self._fits(length) or self.size_bytes + size <= self._limit
+                ),
+                self._block_timeout,
+            )
+        return not self.closed
+
+    def _give_up(self, reason: str) -> bool:
+        """The next number is given up; returns False."""
+        tail, number, active = self._position
+        self._add_gap(number, number, reason)
+        self._position = (tail, number + 1, active)
+        return False
+
+    def _give_up_all(self, first: int, last: int, reason: str) -> None:
+        """Give up the numbers ``first`` to ``last``, as far as they are not given up already."""
+        for gap in list(self._gaps):
+            if gap.first > last:
+                break
+            if gap.first > first:
+                self._add_gap(first, gap.first - 1, reason)
+            first = max(first, gap.last + 1)
+        if first <= last:
+            self._add_gap(first, last, reason)
+
+    def _add_gap(self, first: int, last: int, reason: str) -> None:
+        gaps = self._gaps
+        index = len(gaps)
+        while index and gaps[index - 1].first > first:
+            index -= 1
+        previous = gaps[index - 1] if index else None
+        if previous is not None and previous.last >= last:
+            return  # it was, in a call that an exception ended
+        count = last - first + 1
+        if (
+            previous is not None
+            and previous.last == first - 1
+            and previous.reason == reason
+            and not previous.told
+        ):
+            previous.last, previous.counted = last, previous.counted + count
+        else:
+            gaps.insert(index, _Gap(first, last, reason, count))
+        if last > self._given_up:
+            self._given_up = last
+            if self._meta is not None:
+                NUMBER.pack_into(self._meta, GIVEN_UP_AT, last)
+
+    def _last_stored(self) -> int:
+        """The number of the last record that was stored and not acknowledged, or a higher one."""
+        number = self._position[1] - 1
+        for gap in reversed(self._gaps):
+            if gap.last != number:
+                break
+            number = gap.first - 1
+        return number
+
+    def _drop_oldest(self) -> None:
+        oldest = self._segments[0]
+        if oldest is self._position[2]:
+            self._close_active()
+            self._position = (0, self._position[1], _NO_SEGMENT)
+        self._give_up_all(max(oldest.first, self._acked + 1), oldest.last, SPOOL_FULL)
+        self._segments.popleft()
+        oldest.release()
 
     # -- segments; with the lock
 
-    def _roll(self, length: int) -> bool:
-        """Begin a new segment with room for ``length``; False (and counted) where there is none."""
-        if self.closed:
-            return False
-        size = max(self._segment_size, SEGMENT_HEADER + _RECORD_SIZE + length)
-        if size > self._limit:
-            self._drop(TOO_LARGE)
-            return False
-        if self._bytes + size > self._limit and not self._make_room(size):
-            self._drop(SPOOL_FULL)
-            return False
-        first = self._position[1]
-        segment = self._new_segment(first, size)
+    def _roll(self, size: int) -> bool:
+        """Begin a new segment of ``size`` bytes; else give the row up: False."""
+        if time.monotonic() < self._no_space_until:
+            return self._give_up(NO_SPACE)
+        segment = self._new_segment(size)
         while segment is None and self._when_full == "drop_oldest" and len(self._segments) > 1:
-            self._drop_oldest()  # the disk is full: what it held of ours is given back
-            segment = self._new_segment(first, size)
+            self._drop_oldest()  # what it held of the disk or of memory is given back
+            segment = self._new_segment(size)
         if segment is None:
-            self._drop(NO_SPACE)
-            return False
-        if self._segments:
+            self._no_space_until = time.monotonic() + NO_SPACE_PAUSE
+            return self._give_up(NO_SPACE)
+        previous = self._position[2]
+        if previous is not _NO_SEGMENT:
             self._close_active()
         self._segments.append(segment)
-        self._bytes += size
-        self._map, self._end = segment.map, size
-        self._position = (SEGMENT_HEADER, first)
+        self._position = (SEGMENT_HEADER, self._position[1], segment)
+        if len(self._segments) > 2:
+            previous.unmap()
+        self._room.notify_all()
         return True
 
     def _close_active(self) -> None:
-        active = self._segments[-1]
-        active.last, active.end = self._position[1] - 1, self._position[0]
-        if len(self._segments) > 1:
-            active.unmap()
-        if active.last < active.first:  # it never took a record: too small for the first one
-            self._segments.pop()
-            self._release(active)
+        active = self._position[2]
+        active.last, active.end = self._last_stored(), self._position[0]
 
-    def _new_segment(self, first: int, size: int) -> Optional[_Segment]:
-        if self.path is None:
-            segment = _Segment(None, first, size)
-            segment.map = mmap.mmap(-1, size)
-        else:
-            self._index += 1
-            segment = _Segment(str(self.path / f"{self._index:010d}.seg"), first, size)
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+    def _new_segment(self, size: int) -> Optional[_Segment]:
+        """A segment in a file; in memory where that fails, up to ``MEMORY_LIMIT``; or ``None``."""
+        first = self._last_stored() + 1
+        if self.path is not None:
             try:
-                descriptor = os.open(segment.path, flags, 0o600)  # type: ignore[arg-type]
-                try:
-                    _reserve(descriptor, size)
-                    segment.map = mmap.mmap(descriptor, size)
-                finally:
-                    os.close(descriptor)
-            except (OSError, ValueError):
-                with contextlib.suppress(OSError):
-                    os.unlink(segment.path)  # type: ignore[arg-type]
+                segment = self._segment_in_file(self.path, first, size)
+                self._in_file = True
+                return segment
+            except (OSError, ValueError) as error:
+                if self._in_file:
+                    self.trouble = (
+                        f"cannot add to the journal {self.path}: {error}. What is logged now is "
+                        "kept in memory, and is lost if this process is killed"
+                    )
+                self._in_file = False
+            if size + sum(s.size for s in self._segments if s.path is None) > MEMORY_LIMIT:
                 return None
+        segment = _Segment(None, first, size)
+        try:
+            segment.map = mmap.mmap(-1, size)
+        except OSError:
+            return None
+        return segment
+
+    def _segment_in_file(self, directory: Path, first: int, size: int) -> _Segment:
+        self._index += 1
+        path = str(directory / f"{self._index:010d}.seg")
+        segment = _Segment(path, first, size)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            _reserve(descriptor, size)
+            segment.map = mmap.mmap(descriptor, size)
+        except BaseException:
+            segment.release()
+            raise
+        finally:
+            os.close(descriptor)
         header = encode_segment_header(first)
         segment.map[: len(header)] = header
         return segment
-
-    def _make_room(self, size: int) -> bool:
-        if self._when_full == "drop_oldest":
-            while self._bytes + size > self._limit and self._segments:
-                self._drop_oldest()
-        elif self._when_full == "block":
-            self._room.wait_for(
-                lambda: self._bytes + size <= self._limit or self.closed, self._block_timeout
-            )
-        return self._bytes + size <= self._limit and not self.closed
-
-    def _drop_oldest(self) -> None:
-        if len(self._segments) == 1:
-            self._close_active()
-            self._map, self._end = None, 0
-            if not self._segments:
-                return
-        oldest = self._segments.popleft()
-        first = max(oldest.first, self._acked + 1)
-        if first <= oldest.last:
-            self._add_gap(first, oldest.last, SPOOL_FULL)
-        self._release(oldest)
-
-    def _add_gap(self, first: int, last: int, reason: str) -> None:
-        count = last - first + 1
-        self._drop(reason, count)
-        previous = self._gaps[-1] if self._gaps else None
-        if previous is not None and previous.last == first - 1 and not previous.told:
-            previous.last = last
-            previous.counted += count
-        else:
-            self._gaps.append(_Gap(first, last, reason, count))
-
-    def _release(self, segment: _Segment) -> None:
-        self._bytes -= segment.size
-        segment.map = None
-        if segment.path is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(segment.path)
 
     # -- the sender's side
 
@@ -449,131 +583,162 @@ class Journal:
             found = self._find(after)
         if isinstance(found, Batch):
             return found
-        segment, data, offset, number, end = found
+        segment, data, offset, end = found
         rows: List[bytes] = []
         size = 0
-        first = number
+        last = after
         unpack = RECORD.unpack_from
         while offset < end and size < max_bytes:
             length, _, sequence = unpack(data, offset)
             start = offset + _RECORD_SIZE
-            offset = start + length
             if sequence > after:
-                if not rows:
-                    first = sequence
-                rows.append(data[start:offset])
+                if sequence != last + 1:  # what is between was given up
+                    break
+                rows.append(data[start : start + length])
                 size += length
-            number = sequence
-        if not rows:
-            return Batch(after + 1, (), after)
-        self._cursor = (number, segment, offset)
-        return Batch(first, rows, number)
+                last = sequence
+            offset = start + length
+        self._cursor = (last, segment, offset)
+        return Batch(after + 1, rows, last)
 
     def _find(self, after: int) -> Any:
         """Where reading goes on after number ``after``; with the lock."""
-        for gap in self._gaps:
-            if gap.first <= after + 1 <= gap.last:
-                gap.told = True
-                return Batch(after + 1, (), after, (after + 1, gap.last, gap.reason))
-        if after + 1 >= self._position[1]:
-            return Batch(after + 1, (), after)
-        number, segment, offset = self._cursor
-        if number != after or segment is None or segment not in self._segments:
-            segment = next((s for s in reversed(self._segments) if s.first <= after + 1), None)
-            if segment is None:
+        while True:
+            for gap in self._gaps:
+                if gap.first > after + 1:
+                    break
+                if gap.last > after:
+                    return Batch(after + 1, (), after, (after + 1, gap.last, gap.reason))
+            if after + 1 >= self._position[1]:
                 return Batch(after + 1, (), after)
-            number, offset = segment.first - 1, SEGMENT_HEADER
-        active = self._segments[-1]
-        end = self._position[0] if segment is active else segment.end
-        if offset >= end:  # read to its end: the next one
-            position = self._segments.index(segment) + 1
-            if segment is not self._segments[0]:
-                segment.unmap()
-            segment = self._segments[position]
-            offset = SEGMENT_HEADER
-            end = self._position[0] if segment is active else segment.end
-        return segment, segment.mapped(), offset, number, end
+            number, segment, offset = self._cursor
+            if number != after or segment is None or segment not in self._segments:
+                segment = next(
+                    s for s in reversed(self._segments)
+                    if s.first <= after + 1 and self._end_of(s)  # 0: never came into use
+                )  # fmt: skip
+                offset = SEGMENT_HEADER
+            while offset >= self._end_of(segment):  # read to its end: the next one
+                if segment is not self._segments[0]:
+                    segment.unmap()
+                segment = self._segments[self._segments.index(segment) + 1]
+                offset = SEGMENT_HEADER
+            try:
+                return segment, segment.mapped(), offset, self._end_of(segment)
+            except (OSError, ValueError):
+                self._lose(segment)
+
+    def _end_of(self, segment: _Segment) -> int:
+        return self._position[0] if segment is self._position[2] else segment.end
+
+    def _lose(self, segment: _Segment) -> None:
+        """Its file is gone, or shorter than it was: nothing else can be done for its records."""
+        self._give_up_all(max(segment.first, self._acked + 1), segment.last, DAMAGED)
+        self._segments.remove(segment)
+        segment.release()
+
+    def tell(self, first: int, last: int) -> None:
+        """The receiver is being told that ``first`` to ``last``, of a gap, never come."""
+        with self._section():
+            for index, gap in enumerate(self._gaps):
+                if gap.first <= last <= gap.last:
+                    if last < gap.last:  # it has grown since it was read
+                        rest = _Gap(last + 1, gap.last, gap.reason, gap.last - last)
+                        self._gaps.insert(index + 1, rest)
+                    gap.last, gap.told, gap.counted = last, True, last - first + 1
+                    return
+
+    def confirm_gap(self, last: int, missing: int) -> None:
+        """Of the gap that ends with ``last``, only ``missing`` records had not arrived before."""
+        with self._section():
+            for gap in self._gaps:
+                if gap.last == last and gap.told:
+                    gap.counted = min(missing, gap.counted)
 
     def acknowledge(self, through: int) -> None:
         """Give back everything up to ``through``; persisted, so that an adopter knows it too."""
         through = min(through, self._position[1] - 1)
         if through <= self._acked:
             return
-        ACKED.pack_into(self._meta, ACKED_AT, through)
         released: List[_Segment] = []
         with self._section():
+            if self._meta is not None:
+                NUMBER.pack_into(self._meta, ACKED_AT, through)
             self._acked = through
-            self._gaps = [gap for gap in self._gaps if gap.last > through]
-            while len(self._segments) > 1 and self._segments[0].last <= through:
-                segment = self._segments.popleft()
-                self._bytes -= segment.size
-                released.append(segment)
+            self._settle_gaps(through)
+            while self._segments and self._segments[0] is not self._position[2]:
+                if self._segments[0].last > through:
+                    break
+                released.append(self._segments.popleft())
             if released:
                 self._room.notify_all()
         for segment in released:  # outside the lock: a log call never waits for the file system
-            segment.map = None
-            if segment.path is not None:
-                with contextlib.suppress(OSError):
-                    os.unlink(segment.path)
+            segment.release()
 
-    def confirm_gap(self, last: int, missing: int) -> None:
-        """Of the gap that ends with ``last``, only ``missing`` records had not arrived before."""
-        with self._section():
-            for gap in self._gaps:
-                if gap.last == last:
-                    self._drop(gap.reason, missing - gap.counted)
-                    gap.counted = missing
+    def _settle_gaps(self, through: int) -> None:
+        while self._gaps and self._gaps[0].first <= through:
+            gap = self._gaps[0]
+            if not gap.told:  # it had arrived before it was given up
+                gap.counted = max(gap.last - through, 0)
+            if gap.last > through:
+                gap.first = through + 1
+                return
+            self._settled[gap.reason] = self._settled.get(gap.reason, 0) + gap.counted
+            del self._gaps[0]
 
     def close(self, *, remove: bool) -> bool:
         """Take no more rows and let the lock go; returns whether nothing was pending.
 
         With ``remove``, a journal that has nothing pending is removed; any other is an orphan now.
+        What is pending in memory is given up.
         """
-        with self._lock:
-            self.closed = True
-            self._room.notify_all()
-            self._map, self._end = None, 0
+        with self._section():
             empty = self.pending == 0
-            segments, self._segments = list(self._segments), deque()
-        for segment in segments:
-            segment.map = None
-        self._meta = None
-        self._cursor = (0, None, 0)
+            if self._position[2] is not _NO_SEGMENT:
+                self._close_active()
+            for segment in self._segments:
+                if segment.path is None:
+                    self._give_up_all(max(segment.first, self.first), segment.last, CLOSED)
+            self.closed = True
+            self._position = (0, self._position[1], _NO_SEGMENT)
+            self._segments = deque()
+            self._meta = None
+            self._cursor = (0, None, 0)
+            self._room.notify_all()
         if self.path is not None:
             if remove and empty:
                 remove_journal(self.path)
-            os.close(self._lock_descriptor)
+            let_go(self._lock_descriptor)
         return empty
 
     def after_fork_in_child(self) -> None:
         """Let go of the parent's journal in a child: nothing is written, unlocked or unlinked."""
         self.closed = True
-        self._map = self._meta = None
-        self._end = 0
+        self._position = (0, self._position[1], _NO_SEGMENT)
         self._segments = deque()
+        self._stash = deque()  # the parent's to store
+        self._meta = None
         self._cursor = (0, None, 0)
-        if self._lock_descriptor >= 0:
-            os.close(self._lock_descriptor)
 
 
 def _own(directory: Path) -> Optional[int]:
     """Lock a new journal's directory; ``None`` where an adopter was quicker."""
-    path = str(directory / "lock")
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        return take_lock(str(directory / "lock"), create=True)
     except FileNotFoundError:  # the directory is gone
         return None
-    if lock_file(descriptor) and is_file_at(descriptor, path):
-        return descriptor
-    os.close(descriptor)
-    return None
 
 
 def _reserve(descriptor: int, size: int) -> None:
     """Give the file its blocks now. Raises ``OSError`` where there are none."""
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
-        return
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise  # else a file system without it, and a C library that does not stand in
     block = bytes(65536)
     for start in range(0, size, len(block)):
-        os.write(descriptor, block[: size - start])
+        if os.write(descriptor, block[: size - start]) != min(size - start, len(block)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -9,6 +9,7 @@ Why a record is written once
 acknowledged. A new connection starts again from ``first``; the greeting says what the receiver
 holds already, and the sequence numbers make the rest harmless (:mod:`protocol`). The journal gives
 space back only for an acknowledgement, which the receiver sends after the file has the lines.
+Numbers that were given up are told, after the greeting, where they would have come.
 
 Why nobody waits
 ----------------
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import selectors
 import socket
 import threading
@@ -28,9 +30,9 @@ import time
 from typing import Any, Callable, Optional
 
 from ..addresses import Address
-from ..exceptions import PeerError
+from ..exceptions import JournalError, PeerError
 from ..protocol import Acknowledged, Greeting, Missing, Refusal, SenderConnection
-from ..segments import Batch
+from ..segments import Batch, Gap
 from .transport import CONNECT_TIMEOUT, Backoff, Transport, targets
 
 BATCH_BYTES = 128 * 1024
@@ -58,13 +60,17 @@ class Sender:
         notice: Callable[[str], bytes],
         peer: str = "auto",
         on_greeting: Callable[[Optional[Greeting]], None] = lambda greeting: None,
+        on_end: Callable[[], None] = lambda: None,
+        look: Optional[Callable[[str], float]] = None,
         greeting_timeout: float = GREETING_TIMEOUT,
     ) -> None:
         """``report`` tells the operator (stderr), ``notice`` makes the row of a WARNING record.
 
-        ``peer`` is ``"bridge"`` (a receiver of ours for certain: wait for its greeting), ``"stock"``
-        (never wait) or ``"auto"``. ``on_greeting`` is called on each connection with what the
-        receiver greets with, or with ``None`` for a stock one.
+        ``peer`` is ``"bridge"`` (a receiver of ours for certain: wait for its greeting),
+        ``"stock"`` (never wait) or ``"auto"``. ``look`` is called while the peer takes records,
+        with what the peer has shown itself to be; it returns the seconds after which it wants to be
+        called again. ``on_greeting`` is called on each connection with what the receiver greets
+        with, or with ``None`` for a stock one; ``on_end`` at the end. All of them in the thread.
         """
         self._journal = journal
         self._address = address
@@ -72,6 +78,9 @@ class Sender:
         self._notice = notice
         self._peer = peer
         self._on_greeting = on_greeting
+        self._on_end = on_end
+        self._look = look
+        self._look_at = 0.0
         self._greeting_timeout = greeting_timeout
 
         self.ident: Optional[int] = None
@@ -80,13 +89,12 @@ class Sender:
         self.reconnects = 0
         self.unacknowledged = 0
         self._connections = 0
-        self._sent = 0
         self._stock_seen = False
         self._unreachable = False
         self._backoff = Backoff()
         self._closing_until: Optional[float] = None
         self._patient = True
-        self._progress = threading.Condition(threading.Lock())
+        self._progress = threading.Condition()  # re-entrant: a signal handler may flush, too
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
@@ -97,8 +105,14 @@ class Sender:
             target=self._run, name="loguru_stdbridge-sender", daemon=True
         )
 
-    def start(self) -> None:
-        """Start the thread. Raises ``RuntimeError`` where the interpreter is shutting down."""
+    def start(self, *, until_empty: bool = False) -> None:
+        """Start the thread. Raises ``RuntimeError`` where the interpreter is shutting down.
+
+        With ``until_empty`` it ends by itself: when all is delivered, or when the peer is lost.
+        """
+        if until_empty:
+            self._patient = False
+            self._closing_until = math.inf
         self._thread.start()
 
     @property
@@ -130,17 +144,18 @@ class Sender:
         self._wake()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout + 1.0)
-        if not self._thread.is_alive():
-            self._selector.close()
-            self._wake_reader.close()
-            self._wake_writer.close()
+        if self._thread.ident is None:  # it was never started
+            self._close_sockets()
         return bool(self._journal.pending == 0)
+
+    def _close_sockets(self) -> None:
+        self._selector.close()
+        self._wake_reader.close()
+        self._wake_writer.close()
 
     def after_fork_in_child(self) -> None:
         """Close the parent's sockets in a child; the thread does not exist there."""
-        self._wake_reader.close()
-        self._wake_writer.close()
-        self._selector.close()
+        self._close_sockets()
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
@@ -150,7 +165,7 @@ class Sender:
     _transport: Optional[Transport] = None
 
     def _run(self) -> None:
-        self.ident = threading.get_ident()
+        self.ident = self._journal.emptied_by = threading.get_ident()
         try:
             while self._wait_for_rows():
                 try:
@@ -158,6 +173,8 @@ class Sender:
                 except Exception as error:  # a bug of ours: told, and the records stay safe
                     self._lost(error)
         finally:
+            self._close_sockets()
+            self._on_end()
             with self._progress:
                 self._progress.notify_all()
 
@@ -189,14 +206,29 @@ class Sender:
                     self._sleep(None)
                 journal.asleep = False
 
+    def _tell_trouble(self) -> None:
+        trouble, self._journal.trouble = self._journal.trouble, None
+        if trouble is not None:
+            self._report(trouble)
+
+    def _look_around(self) -> Optional[float]:
+        """See whether there is something to adopt; returns the seconds until the next time."""
+        if self._look is None or self._closing:
+            return None
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + self._look("bridge" if self._peer == "bridge" else "stock")
+        return self._look_at - now
+
     def _sleep(self, timeout: Optional[float]) -> None:
+        self._tell_trouble()
         for key, _ in self._selector.select(self._bounded(timeout)):
             if key.fileobj is self._wake_reader:
                 self._drain_wakes()
 
     def _bounded(self, timeout: Optional[float]) -> Optional[float]:
         """``timeout``, but not beyond the end that :meth:`close` has set."""
-        if self._closing_until is None:
+        if self._closing_until is None or self._closing_until == math.inf:
             return timeout
         left = max(self._closing_until - time.monotonic(), 0.0)
         return left if timeout is None else min(timeout, left)
@@ -291,12 +323,12 @@ class _Conversation:
         self._connection = SenderConnection(self._journal.sender_id)
         self._out = memoryview(b"")
         self._sent = 0  # highest number put into a frame on this connection
+        self._gap: Optional[Gap] = None  # what the hello told to a stock receiver
         self._next_frame_at = 0.0
         self._interest = selectors.EVENT_READ
 
     def run(self) -> None:
-        if not self._hello():
-            return
+        self._hello()
         greeted = self._await_greeting()
         while greeted is None:  # a peer known to be ours that is stopped or busy
             greeted = self._await_greeting()
@@ -307,18 +339,24 @@ class _Conversation:
 
     # -- the hello
 
-    def _hello(self) -> bool:
+    def _hello(self) -> None:
         first = self._journal.first
         batch: Batch = self._journal.read(first - 1, 1)
-        gap = batch.gap
-        if gap is not None:
-            batch = self._journal.read(gap[1], 1)
-        if not batch.rows or batch.gap is not None:
-            return False  # given up meanwhile: look again
-        self._sent = batch.first
-        frame = self._connection.hello(batch.rows[0], batch.first, first, gap)
+        self._gap = batch.gap
+        if batch.gap is not None:
+            self._sent = first - 1
+            row, number = self._notice_of(batch.gap), batch.gap[1]
+            frame = self._connection.hello(row, number, first, notice=True)
+        elif batch.rows:
+            self._sent = first
+            frame = self._connection.hello(batch.rows[0], first, first)
+        else:
+            raise JournalError(f"record {first} is not in the journal")
         self._out = memoryview(frame)
-        return True
+
+    def _notice_of(self, gap: Gap) -> bytes:
+        first, last, reason = gap
+        return self._sender._notice(f"{last - first + 1} records were given up: {reason}")
 
     def _await_greeting(self) -> Optional[bool]:
         """True: greeted. False: a stock peer. None: not yet, and it is known to be ours."""
@@ -360,8 +398,9 @@ class _Conversation:
             self._flush_out()
             if sender._out_of_time():
                 break
+            until_look = sender._look_around()
             if self._out:
-                self._wait(None)
+                self._wait(until_look)
             elif journal.next - 1 > self._sent:
                 self._wait(max(self._next_frame_at - time.monotonic(), 0.0))
             else:
@@ -369,7 +408,7 @@ class _Conversation:
                     break
                 journal.asleep = True
                 if journal.next - 1 <= self._sent and not (sender._closing and not journal.pending):
-                    self._wait(None)
+                    self._wait(until_look)
                 journal.asleep = False
         self._leave()
 
@@ -377,6 +416,7 @@ class _Conversation:
         batch: Batch = self._journal.read(self._sent, BATCH_BYTES)
         if batch.gap is not None:
             first, last, reason = batch.gap
+            self._journal.tell(first, last)
             self._out = memoryview(self._connection.gap(first, last, reason))
             self._sent = last
         elif batch.rows:
@@ -392,7 +432,9 @@ class _Conversation:
             self._out = memoryview(self._connection.goodbye(self._sent))
             self._flush_out()
         self._transport.finish()
-        deadline = max(sender._closing_until or 0.0, time.monotonic() + 0.5)
+        deadline = time.monotonic() + 0.5
+        if sender._closing_until is not None and sender._closing_until != math.inf:
+            deadline = max(deadline, sender._closing_until)
         with contextlib.suppress(OSError):
             while time.monotonic() < deadline:  # ends by the end of the stream
                 self._wait(deadline - time.monotonic())
@@ -407,23 +449,27 @@ class _Conversation:
         sender, journal = self._sender, self._journal
         sender._delivering()
         sender._on_greeting(None)
-        self._taken_by_stock(self._sent)
+        if self._gap is not None:
+            self._gap_taken_by_stock(self._gap)
+        else:
+            self._taken_by_stock(self._sent)
         while self._connection.greeting is None:
-            if sender._closing and journal.pending == 0 or sender._out_of_time():
+            if (sender._closing and journal.pending == 0) or sender._out_of_time():
                 self._transport.finish()
                 return
+            until_look = sender._look_around()
             self._wait(0)  # a peer that has gone is noticed before it is written to, not after
             batch: Batch = journal.read(self._sent, BATCH_BYTES)
             if batch.gap is not None:
-                first, last, reason = batch.gap
-                text = f"{last - first + 1} records were given up: {reason}"
-                self._send_to_stock(sender._notice(text), last)
+                self._send_to_stock(self._notice_of(batch.gap), batch.gap[1])
+                self._gap_taken_by_stock(batch.gap)
             for number, row in enumerate(batch.rows, batch.first):
                 self._send_to_stock(row, number)
+                self._taken_by_stock(number)
             if not batch.rows and batch.gap is None:
                 journal.asleep = True
                 if journal.next - 1 <= self._sent and not sender._closing:
-                    self._wait(None)
+                    self._wait(until_look)
                 journal.asleep = False
         self._deliver()
 
@@ -435,12 +481,16 @@ class _Conversation:
                 if self._sender._out_of_time():
                     raise OSError("the peer does not read")
                 self._wait(None)
-        self._sent = number
-        self._taken_by_stock(number)
 
-    def _taken_by_stock(self, through: int) -> None:
-        self._sender.unacknowledged += through - self._journal.first + 1
-        self._sender._acknowledge(through)
+    def _taken_by_stock(self, number: int) -> None:
+        self._sender.unacknowledged += 1
+        self._sent = number
+        self._sender._acknowledge(number)
+
+    def _gap_taken_by_stock(self, gap: Gap) -> None:
+        self._journal.tell(gap[0], gap[1])
+        self._sent = gap[1]
+        self._sender._acknowledge(gap[1])
 
     # -- bytes
 
@@ -454,6 +504,7 @@ class _Conversation:
     def _wait(self, timeout: Optional[float]) -> None:
         """Wait for the socket or a wake-up; take answers. Raises ``OSError`` at end of stream."""
         sender = self._sender
+        sender._tell_trouble()
         interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0)
         if interest != self._interest:
             sender._selector.modify(self._transport, interest)

@@ -1,7 +1,7 @@
 """One connection from the worker to a receiver: connect, send, receive, leave. No threads here.
 
-Owns the socket. Nothing here blocks but the look-up of a host's name: the sender waits on a selector
-of its own, and a peer that does not answer or read holds up nothing but its own records.
+Owns the socket. Nothing here blocks but the look-up of a host's name: the sender waits on a
+selector of its own, and a peer that does not answer or read holds up nothing but its own records.
 """
 
 from __future__ import annotations

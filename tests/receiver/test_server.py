@@ -291,7 +291,10 @@ def test_a_gap_is_told_in_the_log(running, eventually):
     """Readers of the log learn how many records are missing, and why."""
     sender = SenderConnection(SENDER)
     with running.connect() as client:
-        client.sendall(sender.hello(row("ten"), 10, 4, (4, 9, "spool_full")) + sender.gap(11, 12, "damaged"))
+        client.sendall(
+            sender.hello(row("notice"), 9, 4, notice=True) + sender.gap(4, 9, "spool_full")
+            + sender.rows(10, [row("ten")]) + sender.gap(11, 12, "damaged")
+        )  # fmt: skip
         eventually(lambda: len(running.lines()) == 3, 20, "all are written")
     first, second, third = running.lines()
     assert "6 records" in first and "spool_full" in first

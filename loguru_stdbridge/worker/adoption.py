@@ -1,0 +1,172 @@
+"""Delivers what dead workers left behind, where the receiver cannot do it itself.
+
+A receiver adopts the journals that it finds in the spool directory of its machine. Where it is
+elsewhere (on another machine, in a container, or with a spool directory of its own), the next
+worker with the same target adopts them: over a connection of its own, under the original sender id.
+
+Owns the look-out and one adopted journal at a time. The OS lock alone decides who may adopt
+(:mod:`orphans`); to a receiver that could do it, too, the journal is left for some seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Callable, Dict, Optional
+
+from ..addresses import Address, parse_address
+from ..exceptions import AddressError, JournalError
+from ..orphans import Orphan, journal_directories
+from ..segments import Batch
+from .sender import Sender
+
+INTERVAL = 10.0
+"""Seconds between two looks at the spool directory."""
+
+PATIENCE = 3.0
+"""Seconds that a journal is left to the receiver of this machine, which looks twice a second."""
+
+
+class AdoptedJournal:
+    """An orphan as a :class:`Sender` sees a journal: what it holds, and no more to come."""
+
+    def __init__(self, orphan: Orphan) -> None:
+        self._orphan = orphan
+        self._last = orphan.last
+        self.sender_id = orphan.sender_id
+        self.asleep = False
+        self.on_append: Callable[[], None] = lambda: None
+        self.emptied_by: Optional[int] = None
+        self.trouble: Optional[str] = None
+
+    @property
+    def first(self) -> int:
+        return self._orphan.acked + 1
+
+    @property
+    def next(self) -> int:
+        return self._last + 1
+
+    @property
+    def pending(self) -> int:
+        return self._last - self._orphan.acked
+
+    def read(self, after: int, max_bytes: int) -> Batch:
+        return self._orphan.read(after, max_bytes)
+
+    def acknowledge(self, through: int) -> None:
+        self._orphan.acknowledge(min(through, self._last))
+
+    def tell(self, first: int, last: int) -> None:
+        """Nobody counts here any more."""
+
+    def confirm_gap(self, last: int, missing: int) -> None:
+        """Nobody counts here any more."""
+
+
+class Adoption:
+    """See the module's text. ``look`` is called in the thread of the process's own sender."""
+
+    def __init__(
+        self,
+        spool_dir: Path,
+        address: Address,
+        *,
+        report: Callable[[str], None],
+        make_sender: Callable[..., Sender],
+    ) -> None:
+        """``make_sender(journal, peer=..., on_end=...)`` makes an adopted journal's sender."""
+        self._spool_dir = spool_dir
+        self._address = address
+        self._report = report
+        self._make_sender = make_sender
+        self._seen: Dict[Path, float] = {}  # orphans, and when each was seen first
+        self._lock = threading.Lock()
+        self._sender: Optional[Sender] = None
+        self._closed = False
+
+    def look(self, peer: str) -> float:
+        """Adopt the next orphan, unless one is being delivered. Returns the seconds to wait.
+
+        ``peer`` is what the receiver has shown itself to be.
+        """
+        with self._lock:
+            if self._sender is not None or self._closed:
+                return INTERVAL
+            pause = INTERVAL
+            patience = PATIENCE if self._address.is_local else 0.0
+            paths = journal_directories(self._spool_dir)
+            self._seen = {path: seen for path, seen in self._seen.items() if path in paths}
+            for path in paths:
+                orphan = self._adopt(path)
+                if orphan is None:
+                    continue
+                now = time.monotonic()
+                left = self._seen.setdefault(path, now) + patience - now
+                if left <= 0 and self._deliver(orphan, peer):
+                    return INTERVAL
+                orphan.release()
+                pause = min(pause, max(left, 0.0))
+            return pause
+
+    def _adopt(self, path: Path) -> Optional[Orphan]:
+        """The orphan at ``path``, if it goes where our own records go."""
+        try:
+            orphan = Orphan.adopt(path)
+        except JournalError as error:
+            self._report(str(error))
+            return None
+        except OSError:  # not ours to read, or gone this instant
+            return None
+        if orphan is None:
+            return None
+        try:
+            if parse_address(orphan.address) == self._address:
+                return orphan
+        except AddressError:
+            pass
+        orphan.release()
+        return None
+
+    def _deliver(self, orphan: Orphan, peer: str) -> bool:
+        """Begin to deliver it; False where no thread can be started."""
+        journal = AdoptedJournal(orphan)
+        sender = self._sender = self._make_sender(
+            journal, peer=peer, on_end=lambda: self._end(orphan, journal, peer)
+        )
+        try:
+            sender.start(until_empty=True)
+        except RuntimeError:  # the interpreter is shutting down
+            self._sender = None
+            sender.close(0)
+            return False
+        return True
+
+    def _end(self, orphan: Orphan, journal: AdoptedJournal, peer: str) -> None:
+        """In the adopted journal's thread: it is delivered, or the receiver is lost."""
+        delivered = not journal.pending
+        if delivered:
+            for path in orphan.remove():
+                self._report(
+                    f"a segment of the journal of {orphan.sender_id[:8]} was damaged; what was "
+                    f"whole is delivered, the segment is kept at {path}"
+                )
+        orphan.release()
+        self._sender = None
+        if delivered:
+            self.look(peer)
+
+    def close(self, timeout: float) -> None:
+        """Let go of what is not delivered within ``timeout`` seconds: it is an orphan still."""
+        self._closed = True
+        sender = self._sender
+        if sender is not None:
+            sender.close(timeout, patient=False)
+
+    def after_fork_in_child(self) -> None:
+        """The parent's: only its sockets are closed."""
+        self._closed = True
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.after_fork_in_child()

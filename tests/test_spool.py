@@ -1,0 +1,225 @@
+"""The spool directory: which one, whose, and what is known there of the peers."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from loguru_stdbridge.addresses import parse_address
+from loguru_stdbridge.exceptions import JournalError
+from loguru_stdbridge.locks import let_go, take_lock
+from loguru_stdbridge.spool import (
+    SPOOL_VARIABLE,
+    default_spool_dir,
+    is_marked_peer,
+    make_spool_dir,
+    mark_peer,
+    remove_journal,
+)
+from tests.processes import run_python
+
+ADDRESS = parse_address("tcp://127.0.0.1:9020")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.delenv(SPOOL_VARIABLE)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+# -- which
+
+
+def test_the_variable_comes_first(monkeypatch):
+    """``$LOGURU_STDBRIDGE_SPOOL_DIR`` is taken as it is."""
+    monkeypatch.setenv(SPOOL_VARIABLE, "/some/where")
+    monkeypatch.setenv("XDG_STATE_HOME", "/else")
+    assert default_spool_dir() == Path("/some/where")
+
+
+def test_the_state_directory_of_the_user_is_next(home, monkeypatch):
+    """``$XDG_STATE_HOME``, else ``~/.local/state``; a relative one is none, as the standard says."""
+    assert default_spool_dir() == home / ".local" / "state" / "loguru_stdbridge"
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    assert default_spool_dir() == home / ".local" / "state" / "loguru_stdbridge"
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    assert default_spool_dir() == home / "state" / "loguru_stdbridge"
+
+
+@pytest.mark.parametrize("what", ["a file", "a home that is not writable", "a user without one"])
+def test_without_a_home_it_is_in_the_temporary_directory(home, monkeypatch, what):
+    """A daemon's user may have none, a container's may not be known; each user has its own."""
+    if what == "a file":
+        (home / ".local").write_text("")
+    elif what == "a home that is not writable":
+        monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    else:
+
+        def unknown(uid):
+            raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+        monkeypatch.delenv("HOME")
+        monkeypatch.setattr(pwd, "getpwuid", unknown)
+    expected = Path(tempfile.gettempdir()) / f"loguru_stdbridge-{os.getuid()}"
+    assert default_spool_dir() == expected
+
+
+OTHERS_HOME = """
+import os, sys, tempfile
+from loguru_stdbridge.spool import default_spool_dir
+tempfile.gettempdir()
+if os.getuid() == 0:
+    os.setuid(65534)
+print(default_spool_dir())
+"""
+
+
+def test_a_home_that_may_not_be_looked_at(home, monkeypatch):
+    """``HOME=/root`` of a container that runs as another user: the temporary directory is taken."""
+    home.chmod(0)
+    try:
+        status, out, err = run_python(OTHERS_HOME, LOGURU_STDBRIDGE_SPOOL_DIR="", HOME=str(home / "me"))
+    finally:
+        home.chmod(0o700)
+    assert status == 0, err
+    assert out.startswith(f"{tempfile.gettempdir()}{os.sep}loguru_stdbridge-")
+
+
+# -- whose
+
+
+def test_it_is_made_for_its_user_only(tmp_path):
+    """Mode 0700, whatever the umask; its parents as they come; and once made it is taken as it is."""
+    directory = tmp_path / "a" / "b"
+    before = os.umask(0)
+    try:
+        assert make_spool_dir(str(directory)) == directory
+    finally:
+        os.umask(before)
+    assert directory.stat().st_mode & 0o7777 == 0o700
+    assert make_spool_dir(directory) == directory
+
+
+@pytest.mark.parametrize("mode", [0o701, 0o710, 0o704, 0o777])
+def test_one_that_is_open_to_others_is_refused(tmp_path, mode):
+    """A journal holds the log's text, and whoever can write one can write the log."""
+    directory = tmp_path / "open"
+    directory.mkdir()
+    directory.chmod(mode)
+    with pytest.raises(JournalError, match=f"open to others .mode {mode:04o}"):
+        make_spool_dir(directory)
+
+
+def test_one_of_another_user_is_refused(tmp_path, monkeypatch):
+    """The message names both users and the way out."""
+    directory = make_spool_dir(tmp_path / "theirs")
+    mine = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: mine + 1)
+    with pytest.raises(JournalError, match=f"user {mine}, not to user {mine + 1}: .* spool_dir="):
+        make_spool_dir(directory)
+
+
+@pytest.mark.parametrize("path", ["file", "file/below"])
+def test_one_that_cannot_be_made_is_told(tmp_path, path):
+    """A file in the way: the message names the directory."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JournalError, match=f"spool directory {tmp_path / path}"):
+        make_spool_dir(tmp_path / path)
+
+
+# -- marks
+
+
+def test_a_mark_is_of_one_address(tmp_path):
+    """A receiver's port says nothing of another port, nor of the same one elsewhere."""
+    mark_peer(tmp_path, ADDRESS)
+    assert is_marked_peer(tmp_path, ADDRESS)
+    for other in ("tcp://127.0.0.1:9021", "tcp://192.0.2.1:9020", "unix:///run/log"):
+        assert not is_marked_peer(tmp_path, parse_address(other))
+
+
+def test_a_mark_can_be_read_by_people(tmp_path):
+    """Its name is a digest, its content the address."""
+    mark_peer(tmp_path, ADDRESS)
+    (mark,) = (tmp_path / "peers").iterdir()
+    assert mark.read_text() == "tcp://127.0.0.1:9020\n"
+
+
+def test_old_marks_go(tmp_path):
+    """Ports given by the system come and go: a mark lasts for a week after it was last set."""
+    others = [parse_address(f"tcp://127.0.0.1:{port}") for port in range(2000, 2010)]
+    for other in others:
+        mark_peer(tmp_path, other)
+    day = 24 * 3600
+    for mark in (tmp_path / "peers").iterdir():
+        os.utime(mark, (time.time() - 6.9 * day,) * 2)
+    mark_peer(tmp_path, ADDRESS)
+    assert all(is_marked_peer(tmp_path, other) for other in others)
+    mark_peer(tmp_path, others[0])
+    for mark in (tmp_path / "peers").iterdir():
+        if time.time() - mark.stat().st_mtime > day:
+            os.utime(mark, (time.time() - 7.1 * day,) * 2)
+    mark_peer(tmp_path, ADDRESS)
+    assert [is_marked_peer(tmp_path, other) for other in others] == [True] + [False] * 9
+
+
+def test_a_mark_that_cannot_be_set_is_no_error(tmp_path):
+    """It costs a slower start at most."""
+    mark_peer(tmp_path / "absent", ADDRESS)
+    assert not is_marked_peer(tmp_path / "absent", ADDRESS)
+
+
+# -- removal
+
+
+def a_journal(path):
+    path.mkdir()
+    for name in ("lock", "meta", "0000000001.seg", "0000000002.seg", "meta.new"):
+        (path / name).write_text(name)
+    return path
+
+
+def test_a_journal_is_removed_whole(tmp_path):
+    """All its files, and the directory; doing it twice is no error."""
+    path = a_journal(tmp_path / "journal")
+    remove_journal(path)
+    assert list(tmp_path.iterdir()) == []
+    remove_journal(path)
+
+
+def test_a_journal_is_removed_in_an_order_that_a_kill_may_interrupt(tmp_path, monkeypatch):
+    """``meta`` first: without it nobody delivers what is left. The lock last: till then it is held."""
+    path = a_journal(tmp_path / "journal")
+    unlink, removed = os.unlink, []
+
+    def noting(target):
+        removed.append(os.path.basename(target))
+        unlink(target)
+
+    monkeypatch.setattr(os, "unlink", noting)
+    descriptor = take_lock(str(path / "lock"))
+    remove_journal(path)
+    let_go(descriptor)
+    assert removed[0] == "meta"
+    assert removed[-1] == "lock"
+
+
+def test_a_removal_that_was_interrupted_is_finished(tmp_path):
+    """After a kill at any point the next one removes the rest."""
+    for left in (["lock"], ["lock", "0000000002.seg"], ["0000000001.seg", "lock", "meta.new"], []):
+        path = a_journal(tmp_path / "journal")
+        for entry in path.iterdir():
+            if entry.name not in left:
+                entry.unlink()
+        if "lock" not in left:
+            path.rmdir()
+        remove_journal(path)
+        assert list(tmp_path.iterdir()) == []
