@@ -32,7 +32,7 @@ META = struct.Struct("<8sIIQ32sQdH")  # magic, version, checksum, acked, sender,
 META_SIZE = 4096
 ACKED = struct.Struct("<Q")
 ACKED_AT = 16
-"""Aligned to 8: the number is stored by one instruction, so a kill leaves the old or the new one."""
+"""Aligned to 8: eight bytes copied here are one store, so a kill leaves the old or the new number."""
 
 VERSION = 1
 _SEGMENT_MAGIC = b"LSBSEG\0\1"
@@ -142,11 +142,12 @@ def scan_segment(data: Buffer) -> Optional[Scan]:
     """Find every whole record of a segment, past a hole if there is one.
 
     ``None`` where the segment's own header is not right. What follows the last whole record is a
-    torn tail (a call that had not returned) and no damage; a hole between whole records is.
+    torn tail (a call that had not returned) and no damage; a hole between whole records is. Nor is
+    a segment damaged that has nothing behind its header: it was being made when its owner died.
     """
     first = decode_segment_header(data)
     if first is None:
-        return None
+        return None if any(bytes(data[SEGMENT_HEADER:])) else Scan([], False)
     records: List[Tuple[int, int, int]] = []
     expected, offset, damaged = first, SEGMENT_HEADER, False
     while True:

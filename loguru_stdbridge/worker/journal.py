@@ -499,7 +499,8 @@ class Journal:
         through = min(through, self._position[1] - 1)
         if through <= self._acked:
             return
-        ACKED.pack_into(self._meta, ACKED_AT, through)
+        # Not with pack_into: it clears the field before it stores into it (segments.ACKED_AT).
+        self._meta[ACKED_AT : ACKED_AT + ACKED.size] = ACKED.pack(through)
         released: List[_Segment] = []
         with self._section():
             self._acked = through
