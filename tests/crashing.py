@@ -39,7 +39,7 @@ from loguru_stdbridge.worker import journal
 DECOY = "2001-01-01"
 """In the name of a file that a retention is to remove."""
 
-FILLER = "x" * 400
+FILLER = "x" * 1000
 """Makes a journal's rows long, so that its segments follow each other soon."""
 
 _passages_left = 1
@@ -311,7 +311,7 @@ def run_worker(options: argparse.Namespace) -> int:
     with open(path, "r+b") as file:
         notes = memoryview(mmap.mmap(file.fileno(), 16)).cast("Q")
     logger.remove()
-    bridge = install_bridge(address, level="DEBUG", spool_limit=options.spool_limit)
+    bridge = install_bridge(address, level="DEBUG")
     filler = {"filler": FILLER} if options.filler else {}
     bound, stdlib = logger.bind(**filler), logging.getLogger("std")
     if fate in FATES:
@@ -346,7 +346,6 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1 << 40)
     parser.add_argument("--ahead", type=int, default=20_000, help="most records undelivered")
     parser.add_argument("--filler", action="store_true")
-    parser.add_argument("--spool-limit", type=int)
     parser.add_argument("role", choices=["receiver", "worker"])
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     options = parser.parse_args()

@@ -55,7 +55,7 @@ PASSAGES: Dict[str, int] = {
     **dict.fromkeys(crashing.SWEEP, 6),
     **dict.fromkeys(crashing.COMPACTION, 3),
     "batch written, not noted": 4, "batch noted": 4, "between two segments": 2,
-    "row without its header": 5_000, "segment without its header": 3, "acknowledgement read": 20,
+    "row without its header": 3_000, "segment without its header": 3, "acknowledgement read": 10,
     "noted, not trimmed": 2, "trimmed": 2,
 }  # fmt: skip
 """The highest passage at which a point is armed, where it is not the first."""
@@ -233,7 +233,7 @@ class Scene:
         for point in points:
             passage = self.random.randint(1, PASSAGES.get(point, 1))
             name = f"w{len(self.workers)}"
-            options = ("--point", point, "--passage", str(passage), "--filler", "--count", "10000")
+            options = ("--point", point, "--passage", str(passage), "--filler", "--count", "4000")
             started.append((self.add_worker(name, *options), f"a worker dies {point} ({passage})"))
         for (worker, what), point in zip(started, points):
             self._await_crash(worker.process, what)
@@ -347,15 +347,14 @@ def crash_points(directory: Path, seed: int) -> Figures:
     )  # fmt: skip
     with Scene("crash points", directory, seed, *options) as scene:
         for name in "ab":
-            scene.add_worker(name, "--ahead", "3000")
+            scene.add_worker(name, "--ahead", "1000")
         points = list(crashing.RECEIVER)
         scene.random.shuffle(points)
         scene.receiver.kill()
         for point in points:
             if point in crashing.ADOPTION:
                 orphan = scene.add_worker(
-                    f"o{len(scene.workers)}", "--fate", "leave", "--count", "2500", "--filler",
-                    "--spool-limit", "4000000",
+                    f"o{len(scene.workers)}", "--fate", "leave", "--count", "2500", "--filler"
                 )  # fmt: skip
                 assert orphan.wait() == 7
             elif point in crashing.SWEEP:
@@ -476,7 +475,7 @@ def standby(directory: Path, seed: int, kills: int) -> Figures:
     """The active receiver is killed while another one stands by on the same address."""
     with Scene("standby", directory, seed, *BIG_FILES) as scene:
         for name in "abcd":
-            scene.add_worker(name)
+            scene.add_worker(name, "--ahead", "3000")
         for worker in scene.workers:
             worker.began()
         times = []
