@@ -266,6 +266,7 @@ class Scene:
             assert status == 0 or worker.killed, f"{worker.name} ended with {status}"
         wait_until(lambda: not self._journals(), 120, "every journal is delivered and removed")
         assert self.receiver.stop() == 0, self.told()
+        assert not self._not_archived(), f"{self._not_archived()}\n{self.told()}"
         account = Account(self.sink)
         figures = self.figures
         figures.verdicts.append(
@@ -282,6 +283,13 @@ class Scene:
             if not EXPECTED.match(text):
                 figures.complaints[re.sub(r"\d+", "N", text)] += 1
         return figures
+
+    def _not_archived(self) -> List[str]:
+        """What rotations and compressions have left undone beside the sink."""
+        return [
+            path.name for path in self.sink.parent.iterdir()
+            if ".compressing" in path.name or path.suffix == ".log" and path != self.sink
+        ]  # fmt: skip
 
     def _journals(self) -> List[str]:
         """What is in the spool directory but peers' marks and directories that await a sweep."""

@@ -7,14 +7,16 @@ The short form of each scene, with really killed processes. The long form is
 from __future__ import annotations
 
 import mmap
+import os
 import random
 from pathlib import Path
 
 import pytest
 
+from loguru_stdbridge.receiver.ledger import FileId, find_file
 from loguru_stdbridge.segments import ACKED, ACKED_AT
 from tests import crashing, kills
-from tests.processes import start_python
+from tests.processes import ReceiverProcess, start_python
 
 SEED = random.SystemRandom().randrange(10**6)
 
@@ -73,6 +75,35 @@ def test_a_standby_takes_over(tmp_path):
     """The active receiver is killed; the one that waits goes on, on the same address."""
     figures = play(kills.standby, tmp_path, kills=4)
     check(figures)
+
+
+def test_a_start_takes_up_its_own_archives_and_no_other_s(tmp_path):
+    """The receiver of another sink in the same directory may be about its work."""
+    date = "2026-01-01_00-00-00_000000"
+    for name in (f"app.{date}.log", f"app.error.{date}.log"):
+        work = tmp_path / f".{name}.compressing"
+        work.mkdir()
+        (tmp_path / name).write_text("line\n")
+        os.link(tmp_path / name, work / name)
+        work.with_name(f"{work.name}.new").mkdir()
+    options = ("--compression", "gz", "--rotation", "1 MB")
+    with ReceiverProcess(tmp_path / "app.log", *options) as receiver:
+        assert receiver.stop() == 0
+    left = {path.name for path in tmp_path.iterdir() if date in path.name}
+    assert left == {
+        f"app.{date}.log.gz", f"app.error.{date}.log", f".app.error.{date}.log.compressing",
+        f".app.error.{date}.log.compressing.new",
+    }  # fmt: skip
+
+
+def test_a_stranger_s_file_with_the_inode_of_a_lost_one_is_not_ours(tmp_path):
+    """What is looked for after a kill has a name of the sink's, or it is gone."""
+    ours, stranger = tmp_path / "app.2026-01-01.log", tmp_path / "other.log"
+    ours.touch()
+    stranger.touch()
+    sink = str(tmp_path / "app.log")
+    assert find_file(FileId.of(os.stat(ours)), sink) == str(ours)
+    assert find_file(FileId.of(os.stat(stranger)), sink) is None
 
 
 ACKNOWLEDGE = """
