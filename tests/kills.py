@@ -28,7 +28,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from tests import crashing
 from tests.conftest import wait_until
@@ -67,11 +67,11 @@ class Figures:
 
     title: str
     seed: int
-    kills: "Counter[str]" = field(default_factory=Counter)
+    kills: Counter[str] = field(default_factory=Counter)
     records: int = 0
     files: int = 0
     verdicts: List[Verdict] = field(default_factory=list)
-    complaints: "Counter[str]" = field(default_factory=Counter)
+    complaints: Counter[str] = field(default_factory=Counter)
     notes: List[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -97,7 +97,7 @@ class Figures:
             ]
         )
 
-    def add(self, other: "Figures") -> None:
+    def add(self, other: Figures) -> None:
         self.kills += other.kills
         self.complaints += other.complaints
         self.records += other.records
@@ -117,11 +117,14 @@ class Receiver(ReceiverProcess):
         self.program = (CRASHING, *armed, *more, "receiver")
         self.start()
 
+    def has_told(self, text: str) -> bool:
+        return text in self.stderr.read_text()
+
 
 class Worker:
     """A process that logs through both libraries and notes how many of its calls returned."""
 
-    def __init__(self, scene: "Scene", name: str, *options: str) -> None:
+    def __init__(self, scene: Scene, name: str, *options: str) -> None:
         self.name = name
         self.killed = False
         path = scene.directory / f"notes-{name}"
@@ -142,7 +145,9 @@ class Worker:
 
     def began(self) -> None:
         """Wait until it logs."""
-        wait_until(lambda: self.returned or self.process.poll() is not None, 60, f"{self.name} logs")
+        wait_until(
+            lambda: self.returned or self.process.poll() is not None, 60, f"{self.name} logs"
+        )
 
     def stop(self) -> None:
         self._notes[1] = 1
@@ -180,15 +185,16 @@ class Scene:
         self.workers: List[Worker] = []
         self.receivers: List[Receiver] = []
         self._began = time.monotonic()
-        self.receiver = self.new_receiver(*options).wait_ready()
+        self.receiver = self.new_receiver(*options)
+        self.receiver.wait_ready()
         self.address = self.receiver.address
 
-    def new_receiver(self, *options: str, listen: str = "tcp://127.0.0.1:0") -> Any:
+    def new_receiver(self, *options: str, listen: str = "tcp://127.0.0.1:0") -> Receiver:
         receiver = Receiver(self.sink, *options, listen=listen, **self.environment)
         self.receivers.append(receiver)
         return receiver
 
-    def __enter__(self) -> "Scene":
+    def __enter__(self) -> Scene:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -220,7 +226,7 @@ class Scene:
         self._await_crash(self.receiver.process, f"the receiver dies {point} ({passage})")
         self.figures.kills[point] += 1
 
-    def _await_crash(self, process: "subprocess.Popen[bytes]", what: str) -> None:
+    def _await_crash(self, process: subprocess.Popen[bytes], what: str) -> None:
         try:
             status = process.wait(60)
         except subprocess.TimeoutExpired:
@@ -288,7 +294,7 @@ class Scene:
         """What rotations and compressions have left undone beside the sink."""
         return [
             path.name for path in self.sink.parent.iterdir()
-            if ".compressing" in path.name or path.suffix == ".log" and path != self.sink
+            if ".compressing" in path.name or (path.suffix == ".log" and path != self.sink)
         ]  # fmt: skip
 
     def _journals(self) -> List[str]:
@@ -304,18 +310,29 @@ class Scene:
 # -- the scenes
 
 
-def receiver_kills(
-    directory: Path, seed: int, kills: int, *, pause: float, ahead: int, forced: Optional[str] = None
-) -> Figures:
-    """Four workers at full speed; the receiver is killed and is back after up to ``pause`` s.
+class Pace(NamedTuple):
+    """How a receiver is killed again and again."""
 
-    They are up to ``ahead`` records ahead of it. ``forced`` is the answer that the ledger gives to
-    every question: ``"written"`` or ``"unwritten"``.
+    up: float  # seconds that it lives, at most, until an instant
+    down: float  # seconds, at most, until it is started again
+    ahead: int  # records that a worker is ahead of it, at most
+
+
+LONG, SHORT = Pace(2.0, 2.0, 20_000), Pace(0.5, 0.3, 3_000)
+
+
+def receiver_kills(
+    directory: Path, seed: int, kills: int, pace: Pace, forced: Optional[str] = None
+) -> Figures:
+    """Four workers at full speed, and a receiver that is killed.
+
+    ``forced`` is the answer that the ledger gives to every question: ``"written"`` or
+    ``"unwritten"``.
     """
     title = "receiver killed" if forced is None else f"receiver killed, ledger says {forced}"
     with Scene(title, directory, seed, *BIG_FILES, forced=forced) as scene:
         for name in "abcd":
-            scene.add_worker(name, "--ahead", str(ahead))
+            scene.add_worker(name, "--ahead", str(pace.ahead))
         for worker in scene.workers:
             worker.began()
         scene.receiver.kill()
@@ -324,13 +341,13 @@ def receiver_kills(
                 PLAN[number] if number < len(PLAN)
                 else scene.random.choice(PLAN + ("an instant",) * len(PLAN))
             )  # fmt: skip
-            _kill_once(scene, how)
-            scene.pause(pause)
+            _kill_once(scene, how, pace.up)
+            scene.pause(pace.down)
         scene.start_receiver()
         return scene.finish()
 
 
-def _kill_once(scene: Scene, how: str) -> None:
+def _kill_once(scene: Scene, how: str, up: float) -> None:
     if how in crashing.RECEIVER:
         scene.crash_receiver(how)
         return
@@ -340,7 +357,7 @@ def _kill_once(scene: Scene, how: str) -> None:
     else:
         scene.receiver.wait_ready()
         if how == "an instant":
-            scene.pause(1.0)
+            scene.pause(up)
         else:
             mark = ".compressing" if how == "a compression" else ""
             wait_until(scene.new_file_or(mark), 60, f"the receiver comes to {how}")
@@ -417,7 +434,9 @@ class _MemoryGroups:
     def __init__(self) -> None:
         base = Path("/sys/fs/cgroup")
         old = base / "memory"
-        self._root, self._limit = (old, "memory.limit_in_bytes") if old.is_dir() else (base, "memory.max")
+        self._root, self._limit = (
+            (old, "memory.limit_in_bytes") if old.is_dir() else (base, "memory.max")
+        )
         self._made: List[Path] = []
         self.missing = ""
         """Why there are none; empty where there are."""
@@ -438,7 +457,7 @@ class _MemoryGroups:
     def confine(self, process: int) -> None:
         (self._make() / "cgroup.procs").write_text(str(process))
 
-    def __enter__(self) -> "_MemoryGroups":
+    def __enter__(self) -> _MemoryGroups:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -460,7 +479,9 @@ def both_sides(directory: Path, seed: int, seconds: float) -> Figures:
             for worker in living:
                 worker.began()
             # From its first greeting on nobody takes the silence behind the proxy for a stock peer.
-            wait_until(lambda: len(os.listdir(scene.spool / "peers")) > 2, 60, "a worker is greeted")
+            wait_until(
+                lambda: len(os.listdir(scene.spool / "peers")) > 2, 60, "a worker is greeted"
+            )
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 scene.pause(1.0)
@@ -489,7 +510,7 @@ def standby(directory: Path, seed: int, kills: int) -> Figures:
         times = []
         for _ in range(kills):
             following = scene.new_receiver(*BIG_FILES, "--standby", listen=scene.address)
-            wait_until(lambda: "standing by" in following.stderr.read_text(), 60, "it stands by")
+            wait_until(partial(following.has_told, "standing by"), 60, "it stands by")
             scene.pause(0.5)
             killed_at = time.monotonic()
             scene.kill_receiver("the active receiver")
@@ -511,7 +532,7 @@ def standby(directory: Path, seed: int, kills: int) -> Figures:
 def _episodes(options: argparse.Namespace) -> Iterator[Tuple[str, Callable[[Path, int], Figures]]]:
     """What is played, and how, in parts that a directory and a count can hold."""
     for kills in _parts(options.receiver_kills, 50):
-        yield "receiver", partial(receiver_kills, kills=kills, pause=2.0, ahead=20_000)
+        yield "receiver", partial(receiver_kills, kills=kills, pace=LONG)
     for _ in range(options.rounds):
         yield "points", crash_points
     for kills in _parts(options.worker_kills, 100):
@@ -522,7 +543,7 @@ def _episodes(options: argparse.Namespace) -> Iterator[Tuple[str, Callable[[Path
         yield "standby", partial(standby, kills=options.standby_kills)
     for forced in ("written", "unwritten") if options.control_kills else ():
         kills = options.control_kills
-        yield forced, partial(receiver_kills, kills=kills, pause=0.5, ahead=20_000, forced=forced)
+        yield forced, partial(receiver_kills, kills=kills, pace=LONG, forced=forced)
 
 
 def _parts(total: int, most: int) -> List[int]:

@@ -71,7 +71,7 @@ class Proxy:
         self._wake_writer.send(b"\0")
         self._thread.join()
 
-    def __enter__(self) -> "Proxy":
+    def __enter__(self) -> Proxy:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -194,4 +194,3 @@ class Proxy:
                 if reset:
                     one.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 one.socket.close()
-

@@ -38,7 +38,7 @@ def play(scene, tmp_path, **figures):
 
 def test_a_receiver_killed_again_and_again_loses_and_doubles_nothing(tmp_path):
     """At random instants, in a write, a rotation, a compression, its start; four workers log on."""
-    figures = play(kills.receiver_kills, tmp_path, kills=8, pause=0.3, ahead=3_000)
+    figures = play(kills.receiver_kills, tmp_path, kills=8, pace=kills.SHORT)
     check(figures)
     assert sum(figures.kills.values()) == 8
 
@@ -46,7 +46,7 @@ def test_a_receiver_killed_again_and_again_loses_and_doubles_nothing(tmp_path):
 @pytest.mark.parametrize("forced, what", [("written", "lost"), ("unwritten", "doubled")])
 def test_a_ledger_that_errs_is_seen(tmp_path, forced, what):
     """The same run with the ledger's answer forced: the count finds what is lost, or doubled."""
-    figures = play(kills.receiver_kills, tmp_path, kills=8, pause=0.3, ahead=3_000, forced=forced)
+    figures = play(kills.receiver_kills, tmp_path, kills=8, pace=kills.SHORT, forced=forced)
     assert figures.total(what) > 0, figures
 
 
@@ -66,7 +66,7 @@ def test_workers_that_die_in_every_way_leave_no_record_behind(tmp_path):
 
 def test_both_sides_and_the_network_fail_together(tmp_path):
     """Receiver and workers are killed; a proxy cuts, delays and splits in the middle of frames."""
-    figures = play(kills.both_sides, tmp_path, seconds=12)
+    figures = play(kills.both_sides, tmp_path, seconds=10)
     check(figures)
     assert len(figures.kills) == 2
 

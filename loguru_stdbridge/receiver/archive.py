@@ -133,8 +133,8 @@ class Archive:
             self._submit(work)
 
 
-def _rotated_names(name: str) -> "re.Pattern[str]":
-    """What loguru calls the rotated files of the sink ``name``, with ``{time}`` in it or without.
+def _rotated_names(name: str) -> re.Pattern[str]:
+    """What loguru calls the rotated files of the sink ``name``, which may have ``{time}`` in it.
 
     Not those of ``app.error.log``, for ``app.log``.
     """

@@ -404,9 +404,9 @@ def find_file(file: FileId, path: str) -> Optional[str]:
     with contextlib.suppress(OSError), os.scandir(directory or ".") as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
-                if entry.inode() == file.inode and entry.name.startswith(root):
-                    if FileId.of(entry.stat()) == file:
-                        return entry.path
+                ours = entry.inode() == file.inode and entry.name.startswith(root)
+                if ours and FileId.of(entry.stat()) == file:
+                    return entry.path
     return None
 
 

@@ -299,7 +299,8 @@ class RotatingSink:
         finally:
             self._rotate_now = False
         self._open_file()
-        if failure is None or isinstance(failure, FileNotFoundError) and not self._view.position:
+        vanished = isinstance(failure, FileNotFoundError) and not self._view.position
+        if failure is None or vanished:
             self._rotation_failing = False
             return True
         self._rotate_after = time.monotonic() + ROTATION_RETRY
