@@ -36,7 +36,8 @@ _UPPER_AT = 12  # where the upper half of the number is in a record
 NUMBER = struct.Struct("<Q")
 ACKED_AT = 16
 GIVEN_UP_AT = 24
-"""Aligned to 8: a number is stored by one instruction, so a kill leaves the old or the new one."""
+"""Aligned to 8: eight bytes copied to these places are one store, so a kill leaves the old or the new
+number."""
 
 VERSION = 1
 _MAX_JUMP = 1 << 32
@@ -151,11 +152,12 @@ def scan_segment(data: Buffer) -> Optional[Scan]:
 
     ``None`` where the segment's own header is not right. What follows the last whole record is a
     torn tail (a call that had not returned) and no damage, unless it has a header with the next
-    number: that is stored last. A hole between whole records is damage.
+    number: that is stored last. A hole between whole records is damage. Nor is a segment
+    damaged that has nothing behind its header: it was being made when its owner died.
     """
     first = decode_segment_header(data)
     if first is None:
-        return None
+        return None if any(bytes(data[SEGMENT_HEADER:])) else Scan([], False)
     records: List[Tuple[int, int, int]] = []
     expected, offset, damaged = first, SEGMENT_HEADER, False
     used = b""

@@ -21,11 +21,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import threading
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Callable, Optional
+from typing import Any, Callable, List, Optional
 
 from .internals import private_logger
 from .ledger import Ledger, find_file
@@ -34,6 +35,7 @@ CLOSE_TIMEOUT = 30.0
 """Seconds that the end waits for archives in the making; the rest is done at the next start."""
 
 _SUFFIX = ".compressing"
+_PARTIAL = ".new"
 
 
 class Archive:
@@ -57,8 +59,7 @@ class Archive:
         self._thread: Optional[threading.Thread] = None
         if not callable(compression):
             _check(compression)
-            directory = Path(os.path.abspath(sink)).parent
-            self._take_up(directory, ledger)
+            self._take_up(Path(os.path.abspath(sink)), ledger)
 
     def take(self, path: str) -> None:
         """loguru's ``compression=`` callable: mark the rotated file, and leave it to the thread."""
@@ -113,18 +114,34 @@ class Archive:
             original.unlink()
         shutil.rmtree(work, ignore_errors=True)
 
-    def _take_up(self, directory: Path, ledger: Ledger) -> None:
-        for work in sorted(directory.glob(f".*{_SUFFIX}")):
-            self._submit(work)
-        for partial in directory.glob(f".*{_SUFFIX}.new"):
-            shutil.rmtree(partial, ignore_errors=True)
+    def _take_up(self, sink: Path, ledger: Ledger) -> None:
+        """Find first, then submit: the thread removes what is being looked at."""
+        jobs: List[Path] = []
+        is_ours = _rotated_names(sink.name).fullmatch  # other sinks may have the same directory
+        for work in sorted(sink.parent.glob(f".*{_SUFFIX}*")):
+            name, _, end = work.name[1:].rpartition(_SUFFIX)
+            if is_ours(name) and not end:
+                jobs.append(work)
+            elif is_ours(name) and end == _PARTIAL:
+                shutil.rmtree(work, ignore_errors=True)
         if ledger.interrupted is not None:
             file, path = ledger.interrupted
             found = find_file(file, path)
-            if found is not None and found != path and not Path(found).name.startswith("."):
-                work = _work_directory(Path(found))
-                if not work.exists():
-                    self._submit(_mark(Path(found)))
+            if found is not None and found != path and _work_directory(Path(found)) not in jobs:
+                jobs.append(_mark(Path(found)))
+        for work in jobs:
+            self._submit(work)
+
+
+def _rotated_names(name: str) -> re.Pattern[str]:
+    """What loguru calls the rotated files of the sink ``name``, which may have ``{time}`` in it.
+
+    Not those of ``app.error.log``, for ``app.log``.
+    """
+    root, extension = os.path.splitext(re.sub(r"\{[^{}]*\}", "\0", name))
+    root, extension = (re.escape(part).replace("\0", ".*") for part in (root, extension))
+    date = r"(\.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_\d{6}(\.\d+)?)?"
+    return re.compile(f"{root}{date}{extension}")
 
 
 def _work_directory(file: Path) -> Path:
@@ -134,7 +151,7 @@ def _work_directory(file: Path) -> Path:
 def _mark(file: Path) -> Path:
     """Make the work directory of a file; it appears whole."""
     work = _work_directory(file)
-    partial = work.with_name(f"{work.name}.new")
+    partial = work.with_name(work.name + _PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:

@@ -155,7 +155,13 @@ def _open(options: argparse.Namespace, stopping: threading.Event) -> Optional[Se
     if options.check:
         addresses = [parse_address("tcp://127.0.0.1:0")]  # its own may be in use, rightly
 
+    told = False
+
     def wait() -> bool:
+        nonlocal told
+        if not told:
+            told = True
+            to_stderr(f"standing by: {options.sink} is written by another process")
         return not stopping.is_set()
 
     try:

@@ -391,14 +391,21 @@ class Ledger:
 
 
 def find_file(file: FileId, path: str) -> Optional[str]:
-    """Where the file is now: at ``path``, or under another name beside it after a rotation."""
+    """Where the file is now: at ``path``, or under another name beside it after a rotation.
+
+    That name begins as the old one does, by loguru's rules and by logrotate's. Any other file has
+    been given the inode of one that is gone, and is not ours to cut or to compress.
+    """
     with contextlib.suppress(OSError):
         if FileId.of(os.stat(path)) == file:
             return path
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(os.path.dirname(path) or "."):
+    directory, name = os.path.split(path)
+    root = os.path.splitext(name)[0]
+    with contextlib.suppress(OSError), os.scandir(directory or ".") as entries:
+        for entry in entries:
             with contextlib.suppress(OSError):
-                if entry.inode() == file.inode and FileId.of(entry.stat()) == file:
+                ours = entry.inode() == file.inode and entry.name.startswith(root)
+                if ours and FileId.of(entry.stat()) == file:
                     return entry.path
     return None
 

@@ -284,7 +284,11 @@ class RotatingSink:
         return len(text) if text.isascii() else len(text.encode(self._encoding, self._errors))
 
     def _rotate(self) -> bool:
-        """Rotate; returns whether it worked. Never raises for what the lines can do without."""
+        """Rotate; returns whether it worked. Never raises for what the lines can do without.
+
+        A retention may find that a file is gone between its look at the directory and its look at
+        the file, since archives are made meanwhile. Its next sweep takes up the rest.
+        """
         self._ledger.rotating()
         self._rotate_now = True
         failure: Optional[BaseException] = None
@@ -295,7 +299,8 @@ class RotatingSink:
         finally:
             self._rotate_now = False
         self._open_file()
-        if failure is None:
+        vanished = isinstance(failure, FileNotFoundError) and not self._view.position
+        if failure is None or vanished:
             self._rotation_failing = False
             return True
         self._rotate_after = time.monotonic() + ROTATION_RETRY

@@ -483,7 +483,7 @@ class Journal:
         if last > self._given_up:
             self._given_up = last
             if self._meta is not None:
-                NUMBER.pack_into(self._meta, GIVEN_UP_AT, last)
+                _note(self._meta, GIVEN_UP_AT, last)
 
     def _last_stored(self) -> int:
         """The number of the last record that was stored and not acknowledged, or a higher one."""
@@ -663,7 +663,7 @@ class Journal:
         released: List[_Segment] = []
         with self._section():
             if self._meta is not None:
-                NUMBER.pack_into(self._meta, ACKED_AT, through)
+                _note(self._meta, ACKED_AT, through)
             self._acked = through
             self._settle_gaps(through)
             while self._segments and self._segments[0] is not self._position[2]:
@@ -727,6 +727,11 @@ def _own(directory: Path) -> Optional[int]:
         return take_lock(str(directory / "lock"), create=True)
     except FileNotFoundError:  # the directory is gone
         return None
+
+
+def _note(meta: Any, at: int, number: int) -> None:
+    """Store a number in ``meta``, whole at any instant: ``pack_into`` clears the place first."""
+    meta[at : at + NUMBER.size] = NUMBER.pack(number)
 
 
 def _reserve(descriptor: int, size: int) -> None:

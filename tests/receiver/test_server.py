@@ -172,6 +172,23 @@ def test_a_record_from_the_year_2096_stops_no_rotation(tmp_path, eventually):
     assert [path.name for path in tmp_path.glob("*.log")] == ["app.log"]
 
 
+def test_a_file_that_vanishes_from_under_a_retention_stops_no_rotation(tmp_path, eventually):
+    """Archives are made meanwhile: the rotation is done, nothing is told, the next one comes."""
+
+    def retain(files):
+        raise FileNotFoundError("an archive took its place")
+
+    running = Running(tmp_path / "app.log", rotation="1 KB", retention=retain)
+    try:
+        with running.connect() as client:
+            client.sendall(encode_frame(payload("x" * 99)) * 100)
+            eventually(lambda: running.service.counts["records"] == 100, 20, "all are written")
+    finally:
+        running.stop()
+    assert len(list(tmp_path.glob("*.log"))) == 10
+    assert running.told == []
+
+
 def test_a_slow_client_is_served_and_holds_up_nobody(running, eventually):
     """One that says nothing and one that sends byte by byte, beside one that works."""
     with running.connect(), running.connect() as slow:

@@ -1,0 +1,359 @@
+"""A receiver or a worker that can be made to kill itself at a named point. Run as a script.
+
+::
+
+    crashing.py [--point NAME --passage N] [--forced ANSWER] [--also ADDRESS] receiver SINK ...
+    crashing.py [--point NAME --passage N] worker NAME ADDRESS NOTES [...]
+
+The product holds no hooks for this. Each point is a function of it, or of ``os``, that is replaced
+here before the program starts by one that sends this process a SIGKILL at its N-th passage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import logging
+import mmap
+import os
+import resource
+import shutil
+import signal
+import sys
+import threading
+from functools import partial
+from typing import Any, Callable, Dict, List
+
+from loguru import logger
+
+from loguru_stdbridge import install_bridge, protocol
+from loguru_stdbridge.addresses import parse_address
+from loguru_stdbridge.orphans import Orphan
+from loguru_stdbridge.receiver import cli, ledger
+from loguru_stdbridge.receiver.adoption import Adoption
+from loguru_stdbridge.receiver.archive import Archive
+from loguru_stdbridge.receiver.connection import Connection
+from loguru_stdbridge.receiver.ledger import Ledger
+from loguru_stdbridge.worker import journal
+
+DECOY = "2001-01-01"
+"""In the name of a file that a retention is to remove."""
+
+FILLER = "x" * 1000
+"""Makes a journal's rows long, so that its segments follow each other soon."""
+
+_passages_left = 1
+_sink = ""
+
+
+def burn() -> None:
+    """One passage of the armed point; the last one ends this process."""
+    global _passages_left
+    _passages_left -= 1
+    if _passages_left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+# -- how a point is armed
+
+
+def always(*args: Any) -> bool:
+    return True
+
+
+def _replace(owner: Any, name: str, function: Callable[..., Any]) -> None:
+    is_bound = isinstance(vars(owner).get(name), classmethod)
+    setattr(owner, name, staticmethod(function) if is_bound else function)
+
+
+def before(owner: Any, name: str, when: Callable[..., Any] = always) -> None:
+    """Die on the way into ``owner.name``, where ``when`` says so of its arguments."""
+    original = getattr(owner, name)
+
+    def dying(*args: Any, **options: Any) -> Any:
+        if when(*args):
+            burn()
+        return original(*args, **options)
+
+    _replace(owner, name, dying)
+
+
+def after(owner: Any, name: str, when: Callable[..., Any] = always) -> None:
+    """Die when ``owner.name`` has done its work."""
+    original = getattr(owner, name)
+
+    def dying(*args: Any, **options: Any) -> Any:
+        counts = when(*args)
+        result = original(*args, **options)
+        if counts and result is not False:
+            burn()
+        return result
+
+    _replace(owner, name, dying)
+
+
+def within(name: str, when: Callable[..., Any], cut: Callable[[bytes], int]) -> None:
+    """Die in the middle of ``os.write`` or ``os.pwrite``: ``cut`` says how much goes out."""
+    original = getattr(os, name)
+
+    def dying(descriptor: int, data: Any, *args: Any) -> Any:
+        if when(descriptor, data):
+            whole = bytes(data)
+            if _passages_left == 1:
+                original(descriptor, whole[: cut(whole)], *args)
+            burn()
+        return original(descriptor, data, *args)
+
+    setattr(os, name, dying)
+
+
+# -- the places
+
+
+def _opens(suffix: str) -> Callable[..., bool]:
+    """Whether a descriptor is one of the file beside the sink."""
+    return lambda descriptor, data: os.readlink(f"/proc/self/fd/{descriptor}").endswith(suffix)
+
+
+def _is_block(descriptor: int, data: Any) -> bool:
+    return os.readlink(f"/proc/self/fd/{descriptor}") == _sink and b"\n" in bytes(data)
+
+
+def _is_batch(descriptor: int, data: Any) -> bool:
+    return _is_block(descriptor, data) and bytes(data).count(b"\n") > 1
+
+
+def _between_lines(data: bytes) -> int:
+    return data.index(b"\n", min(len(data) // 2, data.rindex(b"\n", 0, -1))) + 1
+
+
+def _in_a_line(data: bytes) -> int:
+    return data.rfind(b"\n", 0, len(data) // 2) + 5
+
+
+def _is_news(client: Connection, through: int) -> bool:
+    return through > client.told
+
+
+def _rotates(source: Any, target: Any) -> bool:
+    return str(source) == _sink
+
+
+def _path_ends(suffix: str) -> Callable[..., bool]:
+    return lambda *paths: str(paths[-1]).endswith(suffix)
+
+
+def _in_work(source: Any, *target: Any) -> bool:
+    return ".compressing/" in str(source)
+
+
+def _is_mark(source: Any, target: Any) -> bool:
+    return ".compressing.new/" in str(target)
+
+
+def _is_decoy(path: Any) -> bool:
+    return DECOY in str(path)
+
+
+_files: List[Any] = []
+
+
+def _is_new_file(ledger: Ledger, file: Any, path: str) -> bool:
+    fresh = bool(_files) and file not in _files
+    _files.append(file)
+    return fresh
+
+
+def _delivers(orphan: Orphan, through: int) -> bool:
+    return through > orphan.acked
+
+
+def _trims(journal: Any, through: int) -> bool:
+    return bool(through >= journal.first)
+
+
+def _after_adopt() -> None:
+    original = Orphan.adopt
+
+    def adopt(path: Any) -> Any:
+        orphan = original(path)
+        if orphan is not None:
+            burn()
+        return orphan
+
+    _replace(Orphan, "adopt", adopt)
+
+
+def _half_an_archive() -> None:
+    def copy(source: Any, target: Any, *args: Any) -> None:
+        target.write(source.read(5_000))
+        target.flush()
+        burn()
+        original(source, target, *args)
+
+    original, shutil.copyfileobj = shutil.copyfileobj, copy
+
+
+def _half(data: bytes) -> int:
+    return len(data) // 2
+
+
+WRITING: Dict[str, Callable[[], None]] = {
+    "before the intent": partial(before, Ledger, "intend"),
+    "in the middle of the intent": partial(within, "pwrite", _opens(".ledger"), _half),
+    "after the intent": partial(after, Ledger, "intend"),
+    "between two lines": partial(within, "write", _is_batch, _between_lines),
+    "in the middle of a line": partial(within, "write", _is_block, _in_a_line),
+    "written, not settled": partial(before, Ledger, "settle"),
+    "settled, not acknowledged": partial(before, Connection, "acknowledge", _is_news),
+    "acknowledged": partial(after, Connection, "acknowledge", _is_news),
+}
+ROTATION: Dict[str, Callable[[], None]] = {
+    "rotation noted": partial(after, Ledger, "rotating"),
+    "before the rename": partial(before, os, "rename", _rotates),
+    "renamed": partial(after, os, "rename", _rotates),
+    "new file made": partial(before, Ledger, "use_file", _is_new_file),
+    "new file noted": partial(after, Ledger, "use_file", _is_new_file),
+}
+COMPRESSION: Dict[str, Callable[[], None]] = {
+    "before the mark": partial(before, Archive, "take"),
+    "work directory made": partial(before, os, "link", _is_mark),
+    "work directory not in place": partial(before, os, "rename", _path_ends(".compressing")),
+    "marked": partial(after, os, "rename", _path_ends(".compressing")),
+    "half an archive": _half_an_archive,
+    "archive whole, link there": partial(before, os, "remove", _in_work),
+    "archive before its rename": partial(before, os, "rename", _in_work),
+    "archive in place": partial(after, os, "rename", _in_work),
+    "original gone": partial(before, shutil, "rmtree", _path_ends(".compressing")),
+}
+SWEEP: Dict[str, Callable[[], None]] = {
+    "before a removal": partial(before, os, "remove", _is_decoy),
+    "between two removals": partial(after, os, "remove", _is_decoy),
+}
+COMPACTION: Dict[str, Callable[[], None]] = {
+    "half a new ledger": partial(within, "write", _opens(".ledger.new"), _half),
+    "new ledger not in place": partial(before, os, "replace", _path_ends(".ledger")),
+    "new ledger in place": partial(after, os, "replace", _path_ends(".ledger")),
+}
+ADOPTION: Dict[str, Callable[[], None]] = {
+    "adopted": _after_adopt,
+    "batch written, not noted": partial(before, Orphan, "acknowledge", _delivers),
+    "batch noted": partial(after, Orphan, "acknowledge", _delivers),
+    "delivered, not removed": partial(before, Orphan, "remove"),
+    "meta gone": partial(after, os, "unlink", _path_ends("/meta")),
+    "between two segments": partial(after, os, "unlink", _path_ends(".seg")),
+    "before the lock goes": partial(before, os, "unlink", _path_ends("/lock")),
+    "lock gone": partial(after, os, "unlink", _path_ends("/lock")),
+    "removed, not noted": partial(before, Ledger, "gone"),
+}
+WORKER: Dict[str, Callable[[], None]] = {
+    "journal half made": partial(before, os, "replace", _path_ends("/meta")),
+    "row without its header": partial(before, journal, "checksum"),
+    "segment without its header": partial(before, journal, "encode_segment_header"),
+    "acknowledgement read": partial(before, journal.Journal, "acknowledge", _trims),
+    "noted, not trimmed": partial(before, os, "unlink", _path_ends(".seg")),
+    "trimmed": partial(after, os, "unlink", _path_ends(".seg")),
+    "before the goodbye": partial(before, protocol.SenderConnection, "goodbye"),
+    "leaving, meta gone": partial(after, os, "unlink", _path_ends("/meta")),
+}
+RECEIVER: Dict[str, Callable[[], None]] = {
+    **WRITING, **ROTATION, **COMPRESSION, **SWEEP, **COMPACTION, **ADOPTION
+}  # fmt: skip
+
+
+# -- the programs
+
+
+def run_receiver(options: argparse.Namespace) -> int:
+    global _sink
+    _sink = os.path.abspath(options.arguments[0])
+    if options.point in COMPACTION:
+        ledger.COMPACT_SIZE = 4096
+    if options.forced is not None:
+        everything = options.forced == "written"
+        Ledger._recover = lambda self, intent: len(intent.lengths) if everything else 0
+    if options.also is not None:
+        serves = Adoption.__init__
+
+        def serves_both(self: Any, spool_dir: Any, addresses: Any, report: Any) -> None:
+            serves(self, spool_dir, [*addresses, parse_address(options.also)], report)
+
+        Adoption.__init__ = serves_both
+    return cli.main(options.arguments)
+
+
+def _touch_all_memory() -> None:
+    held = []
+    while True:
+        held.append(b"x" * (1 << 20))
+
+
+def _read_address_0() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.string_at(0)
+
+
+FATES: Dict[str, Callable[[], Any]] = {
+    "exit": partial(os._exit, 7),
+    "segv": _read_address_0,
+    "oom": _touch_all_memory,
+}
+
+
+def run_worker(options: argparse.Namespace) -> int:
+    """Log through both libraries, note in the shared memory map how many calls have returned.
+
+    Ends by its fate after a delay; or when the map says stop, or after a count of records, in good
+    order, or (``leave``) without a word.
+    """
+    name, address, path = options.arguments[:3]
+    fate, delay, count = options.fate, options.delay, options.count
+    with open(path, "r+b") as file:
+        notes = memoryview(mmap.mmap(file.fileno(), 16)).cast("Q")
+    logger.remove()
+    bridge = install_bridge(address, level="DEBUG")
+    filler = {"filler": FILLER} if options.filler else {}
+    bound, stdlib = logger.bind(**filler), logging.getLogger("std")
+    if fate in FATES:
+        timer = threading.Timer(delay, FATES[fate])
+        timer.daemon = True
+        timer.start()
+    number = 0
+    while not notes[1] and number < count:
+        if number % 2:
+            stdlib.info("worker %s number %d end", name, number, extra=filler)
+        else:
+            bound.info("worker {} number {} end", name, number)
+        number += 1
+        notes[0] = number
+        if number % 1000 == 0 and fate != "leave":  # the journal has a limit, and so has the test
+            while bridge.stats().pending > options.ahead and not notes[1]:
+                bridge.flush(0.05)
+    if fate == "leave":
+        os._exit(7)
+    return 0 if bridge.close(120) else 1
+
+
+def main() -> int:
+    global _passages_left
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--point")
+    parser.add_argument("--passage", type=int, default=1)
+    parser.add_argument("--forced", choices=["written", "unwritten"])
+    parser.add_argument("--also")
+    parser.add_argument("--fate", choices=["stay", "leave", *FATES], default="stay")
+    parser.add_argument("--delay", type=float, default=0.0)
+    parser.add_argument("--count", type=int, default=1 << 40)
+    parser.add_argument("--ahead", type=int, default=20_000, help="most records undelivered")
+    parser.add_argument("--filler", action="store_true")
+    parser.add_argument("role", choices=["receiver", "worker"])
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    options = parser.parse_args()
+    _passages_left = options.passage
+    if options.point is not None:
+        (RECEIVER if options.role == "receiver" else WORKER)[options.point]()
+    return run_receiver(options) if options.role == "receiver" else run_worker(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

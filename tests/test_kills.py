@@ -1,0 +1,134 @@
+"""Nothing lost, nothing twice, whoever is killed: ``kill -9``, crashes, cuts. See :mod:`tests.kills`.
+
+The short form of each scene, with really killed processes. The long form is
+``python -m tests.kills --receiver-kills 1000 --worker-kills 200``.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from loguru_stdbridge.receiver.ledger import FileId, find_file
+from loguru_stdbridge.segments import ACKED_AT, NUMBER
+from tests import crashing, kills
+from tests.processes import ReceiverProcess, start_python
+
+SEED = random.SystemRandom().randrange(10**6)
+
+
+def check(figures):
+    """Nothing is wrong with the files, and the receivers had nothing to complain about."""
+    print(figures)
+    assert figures.clean, figures
+    assert not figures.complaints, figures
+
+
+def play(scene, tmp_path, **figures):
+    """Play a scene; where it fails, its message holds the seed."""
+    try:
+        return scene(tmp_path / "scene", SEED, **figures)
+    except AssertionError as error:
+        raise AssertionError(f"seed {SEED}: {error}") from error
+
+
+def test_a_receiver_killed_again_and_again_loses_and_doubles_nothing(tmp_path):
+    """At random instants, in a write, a rotation, a compression, its start; four workers log on."""
+    figures = play(kills.receiver_kills, tmp_path, kills=8, pace=kills.SHORT)
+    check(figures)
+    assert sum(figures.kills.values()) == 8
+
+
+@pytest.mark.parametrize("forced, what", [("written", "lost"), ("unwritten", "doubled")])
+def test_a_ledger_that_errs_is_seen(tmp_path, forced, what):
+    """The same run with the ledger's answer forced: the count finds what is lost, or doubled."""
+    figures = play(kills.receiver_kills, tmp_path, kills=8, pace=kills.SHORT, forced=forced)
+    assert figures.total(what) > 0, figures
+
+
+def test_every_named_crash_point_is_survived(tmp_path):
+    """Each point once: intent, write, rotation, compression, sweep, compaction, adoption, worker."""
+    figures = play(kills.crash_points, tmp_path)
+    check(figures)
+    assert set(figures.kills) == {*crashing.RECEIVER, *crashing.WORKER}
+
+
+def test_workers_that_die_in_every_way_leave_no_record_behind(tmp_path):
+    """``kill -9``, ``os._exit``, a segmentation fault, the out-of-memory killer where there is one."""
+    figures = play(kills.worker_kills, tmp_path, kills=20)
+    check(figures)
+    assert sum(figures.kills.values()) == 20
+
+
+def test_both_sides_and_the_network_fail_together(tmp_path):
+    """Receiver and workers are killed; a proxy cuts, delays and splits in the middle of frames."""
+    figures = play(kills.both_sides, tmp_path, seconds=10)
+    check(figures)
+    assert len(figures.kills) == 2
+
+
+def test_a_standby_takes_over(tmp_path):
+    """The active receiver is killed; the one that waits goes on, on the same address."""
+    figures = play(kills.standby, tmp_path, kills=4)
+    check(figures)
+
+
+def test_a_start_takes_up_its_own_archives_and_no_other_s(tmp_path):
+    """The receiver of another sink in the same directory may be about its work."""
+    date = "2026-01-01_00-00-00_000000"
+    for name in (f"app.{date}.log", f"app.error.{date}.log"):
+        work = tmp_path / f".{name}.compressing"
+        work.mkdir()
+        (tmp_path / name).write_text("line\n")
+        os.link(tmp_path / name, work / name)
+        work.with_name(f"{work.name}.new").mkdir()
+    options = ("--compression", "gz", "--rotation", "1 MB")
+    with ReceiverProcess(tmp_path / "app.log", *options) as receiver:
+        assert receiver.stop() == 0
+    left = {path.name for path in tmp_path.iterdir() if date in path.name}
+    assert left == {
+        f"app.{date}.log.gz", f"app.error.{date}.log", f".app.error.{date}.log.compressing",
+        f".app.error.{date}.log.compressing.new",
+    }  # fmt: skip
+
+
+def test_a_stranger_s_file_with_the_inode_of_a_lost_one_is_not_ours(tmp_path):
+    """What is looked for after a kill has a name of the sink's, or it is gone."""
+    ours, stranger = tmp_path / "app.2026-01-01.log", tmp_path / "other.log"
+    ours.touch()
+    stranger.touch()
+    sink = str(tmp_path / "app.log")
+    assert find_file(FileId.of(os.stat(ours)), sink) == str(ours)
+    assert find_file(FileId.of(os.stat(stranger)), sink) is None
+
+
+ACKNOWLEDGE = """
+import sys
+from pathlib import Path
+from loguru_stdbridge.worker.journal import Journal
+journal = Journal.create(Path(sys.argv[1]), "tcp://127.0.0.1:1")
+for _ in range(100_000):
+    journal.append(b"[]")
+print(journal.path, flush=True)
+for number in range(1, 100_001):
+    journal.acknowledge(number)
+"""
+
+
+def test_what_is_noted_as_acknowledged_never_goes_back(tmp_path):
+    """As seen from outside at every instant, which is what a kill leaves."""
+    process = start_python(ACKNOWLEDGE, str(tmp_path / "journals"))
+    with open(Path(process.stdout.readline().decode().strip()) / "meta", "rb") as file:
+        meta = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    seen = [0]
+    while seen[-1] < 100_000 and process.poll() is None:
+        seen += [NUMBER.unpack_from(meta, ACKED_AT)[0] for _ in range(1_000)]
+    _, err = process.communicate()
+    meta.close()
+    assert process.returncode == 0, err
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 100
