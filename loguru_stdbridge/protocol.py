@@ -34,8 +34,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .exceptions import FrameError, PayloadError, PeerError, RowError, SequenceError
 from .frames import Buffer, FrameDecoder, encode_frame
@@ -60,8 +59,7 @@ _SENDER_ID = re.compile(r"[0-9a-f]{32}")
 # -- the worker's side --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Greeting:
+class Greeting(NamedTuple):
     """The peer is a receiver of ours and holds everything up to ``last`` from this sender."""
 
     version: int
@@ -69,22 +67,19 @@ class Greeting:
     style: Optional[Style] = None  # the worker may render its lines in this style
 
 
-@dataclass(frozen=True)
-class Acknowledged:
+class Acknowledged(NamedTuple):
     """Everything up to ``through`` is in the file."""
 
     through: int
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(NamedTuple):
     """The receiver could not take what was sent, and closes the connection."""
 
     reason: str
 
 
-@dataclass(frozen=True)
-class Missing:
+class Missing(NamedTuple):
     """Of the gap that ended with ``last``, ``count`` records had not arrived before."""
 
     last: int
@@ -164,16 +159,14 @@ class SenderConnection:
 # -- the receiver's side ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class HelloReceived:
+class HelloReceived(NamedTuple):
     """A sender of ours introduced itself; greet it before anything else."""
 
     sender: str
     base: int
 
 
-@dataclass(frozen=True)
-class RowsReceived:
+class RowsReceived(NamedTuple):
     """Consecutive rows of a sender, as decoded JSON; :func:`rows.read_row` checks each."""
 
     sender: str
@@ -181,8 +174,7 @@ class RowsReceived:
     rows: Sequence[Any]
 
 
-@dataclass(frozen=True)
-class MarkedReceived:
+class MarkedReceived(NamedTuple):
     """One record of a sender that came as a stock payload (a sender that was not greeted)."""
 
     sender: str
@@ -190,8 +182,7 @@ class MarkedReceived:
     fields: Dict[str, Any]
 
 
-@dataclass(frozen=True)
-class GapReceived:
+class GapReceived(NamedTuple):
     """A sender has given up its records ``first`` to ``last``."""
 
     sender: str
@@ -200,22 +191,19 @@ class GapReceived:
     reason: str
 
 
-@dataclass(frozen=True)
-class GoodbyeReceived:
+class GoodbyeReceived(NamedTuple):
     """A sender will never send again."""
 
     sender: str
 
 
-@dataclass(frozen=True)
-class StrangerReceived:
+class StrangerReceived(NamedTuple):
     """A record of a stock client: inert values, not yet checked."""
 
     fields: Dict[str, Any]
 
 
-@dataclass(frozen=True)
-class PayloadRefused:
+class PayloadRefused(NamedTuple):
     """A payload that was not taken; the connection goes on unless ``fatal``."""
 
     error: PeerError

@@ -12,11 +12,10 @@ worker marks an address whose receiver greeted it, and a marked address is never
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
-import tempfile
 import time
+import zlib
 from pathlib import Path
 from typing import Union
 
@@ -49,6 +48,8 @@ def default_spool_dir() -> Path:
         if os.access(existing, os.W_OK | os.X_OK):
             return Path(candidate)
     user = os.getuid() if hasattr(os, "getuid") else "user"
+    import tempfile  # it is seldom needed, and slow to import
+
     return Path(tempfile.gettempdir()) / f"loguru_stdbridge-{user}"
 
 
@@ -81,7 +82,8 @@ def make_spool_dir(path: Union[str, Path]) -> Path:
 
 
 def _mark_path(spool_dir: Path, address: Address) -> Path:
-    name = hashlib.sha256(str(address).encode()).hexdigest()[:24]
+    text = str(address).encode()
+    name = f"{zlib.crc32(text):08x}{zlib.adler32(text):08x}"
     return spool_dir / _PEERS / name
 
 

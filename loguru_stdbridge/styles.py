@@ -12,11 +12,10 @@ a sink that shows it gets whole records.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import string
-from dataclasses import dataclass, field
-from typing import Any, Optional, Tuple
+import zlib
+from typing import Any, NamedTuple, Optional, Tuple
 
 MAX_FORMAT = 4096
 """Characters of a format that is offered; longer ones are rendered by the receiver."""
@@ -34,21 +33,22 @@ _FIELD = re.compile(r"([a-z]+)(\.[a-z]+)?")
 _LONG_NUMBER = re.compile(r"\d{4}")
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(NamedTuple):
     """How a text sink renders: loguru's ``format`` (a string) and the number of its ``level``."""
 
     format: str
     level: int
-    id: str = field(init=False, default="")
-    """Names this very style; what is rendered carries it."""
-    fields: Tuple[str, ...] = field(init=False, default=())
-    """The fields of a record that the format shows."""
 
-    def __post_init__(self) -> None:
+    @property
+    def id(self) -> str:
+        """Names this very style, as 16 hex digits; what is rendered carries it."""
         text = f"{self.level}\0{self.format}".encode("utf-8", "surrogatepass")
-        object.__setattr__(self, "id", hashlib.sha256(text).hexdigest()[:16])
-        object.__setattr__(self, "fields", _fields_of(self.format) or ())
+        return f"{zlib.crc32(text):08x}{zlib.adler32(text):08x}"
+
+    @property
+    def fields(self) -> Tuple[str, ...]:
+        """The fields of a record that the format shows."""
+        return _fields_of(self.format) or ()
 
 
 def make_style(template: Any, level: Any) -> Optional[Style]:

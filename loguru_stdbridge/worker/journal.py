@@ -59,7 +59,6 @@ import mmap
 import os
 import threading
 import time
-import uuid
 import zlib
 from collections import deque
 from dataclasses import dataclass
@@ -242,13 +241,13 @@ class Journal:
         }  # fmt: skip
         if spool_dir is None:
             return cls(
-                None, address, sender_id=uuid.uuid4().hex, lock_descriptor=-1,
+                None, address, sender_id=new_sender_id(), lock_descriptor=-1,
                 limit=limit or MEMORY_LIMIT, **options,
             )  # fmt: skip
         make_spool_dir(spool_dir)
         try:
             while True:
-                sender_id = uuid.uuid4().hex
+                sender_id = new_sender_id()
                 directory = spool_dir / sender_id
                 directory.mkdir(mode=0o700)
                 descriptor = _own(directory)
@@ -719,6 +718,11 @@ class Journal:
         self._stash = deque()  # the parent's to store
         self._meta = None
         self._cursor = (0, None, 0)
+
+
+def new_sender_id() -> str:
+    """128 random bits as hex digits. Who knows them can speak for the sender."""
+    return os.urandom(16).hex()
 
 
 def _own(directory: Path) -> Optional[int]:
