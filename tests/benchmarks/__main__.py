@@ -18,11 +18,18 @@ from typing import Any, Dict, Optional, Sequence
 from . import machine
 from .call import Call
 from .cpu import Cpu
+from .delay import Delay
 from .figure import Figure, Options, Sample, Samples
+from .footprint import Footprint
+from .growth import Growth
 from .peers import PEERS
+from .rotation import Rotation
 from .throughput import Throughput
 
-FIGURES: Dict[str, Figure] = {figure.name: figure for figure in (Throughput(), Cpu(), Call())}
+FIGURES: Dict[str, Figure] = {
+    figure.name: figure
+    for figure in (Throughput(), Cpu(), Call(), Growth(), Rotation(), Delay(), Footprint())
+}
 
 _TIMEOUT = 900.0
 """Seconds that one sample may take; the longest, a backlog of a million records, takes about 60."""
@@ -44,6 +51,8 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     add("--backlog", type=int, default=Options.backlog, help="records of the backlog (%(default)s)")
     add("--rotation-size", type=int, default=Options.rotation_size, metavar="MB",
         help="size of the file that is rotated and compressed (%(default)s)")  # fmt: skip
+    add("--render", choices=("worker", "receiver"), default=Options.render,
+        help="where ours renders its lines, in all figures but throughput and cpu (%(default)s)")  # fmt: skip
     add("--directory", help="where the files go; on a disk (default: the system's temporary one)")
     add("--json", metavar="PATH", help="write machine, versions and every sample")
     add("--svg", metavar="PATH", help="draw the throughput")
@@ -65,6 +74,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     chosen = _parse(argv)
     if chosen.child:
         return _child(*chosen.child)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # what it started ends, too
     options = Options(**{field.name: getattr(chosen, field.name) for field in fields(Options)})
     with tempfile.TemporaryDirectory(prefix="stdbridge-benchmarks-", dir=chosen.directory) as root:
         where = machine.describe(Path(root))
@@ -98,13 +108,8 @@ def _run(figure: Figure, options: Options, root: Path) -> Samples:
     samples = Samples((case, []) for case in figure.cases(options))
     for run in range(options.runs):
         for case in samples:
-            if sys.stderr.isatty():
-                print(
-                    f"\r{figure.name} {run + 1}/{options.runs} {case:<20}", end="", file=sys.stderr
-                )
+            print(f"{figure.name} {run + 1}/{options.runs} {case}", file=sys.stderr, flush=True)
             samples[case].append(_measure(figure, case, options, root))
-    if sys.stderr.isatty():
-        print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
     return samples
 
 

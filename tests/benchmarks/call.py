@@ -17,8 +17,7 @@ from typing import List
 
 from loguru import logger
 
-from tests.processes import ReceiverProcess
-
+from .bridges import install, start_receiver
 from .figure import Figure, Options, Sample, Samples, at_most, percentile, table
 from .lines import message
 from .peers import ROTATION
@@ -49,12 +48,10 @@ class Call(Figure):
         if state == "direct":
             logger.add(sink, rotation=ROTATION)
             return _time_calls(options, pace)
-        with ReceiverProcess(sink, "--rotation", str(ROTATION)) as receiver:
-            from loguru_stdbridge import install_bridge
-
+        with start_receiver(sink, options, "--rotation", str(ROTATION)) as receiver:
             if state == "absent":
                 receiver.stop()
-            bridge = install_bridge(receiver.address)
+            bridge = install(receiver.address)
             logger.info(message("{}"), 0, 0)
             if state == "absent":
                 time.sleep(0.5)  # the sender finds out

@@ -22,6 +22,7 @@ class Options:
     calls: int = 20_000  # timed log calls
     backlog: int = 1_000_000  # records, all workers together
     rotation_size: int = 100  # megabytes
+    render: str = "worker"  # where ours renders lines, in the figures that do not compare the two
 
     def as_dict(self) -> Dict[str, Any]:
         return asdict(self)

@@ -14,13 +14,15 @@ import multiprocessing
 import os
 import struct
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Type
+from typing import Any, Dict, Iterable, List, Optional, Type
 
 from loguru import logger
 
-from tests.processes import ReceiverProcess, log_files
+from tests.processes import log_files
 
+from .bridges import can_render, install, start_receiver, stop
 from .figure import Options
 from .lines import message
 from .workers import fork, join
@@ -40,6 +42,7 @@ class Peer:
 
     def __init__(self, directory: Path, options: Options) -> None:
         self.directory = directory
+        self.options = options
         self.records = options.records
         self.workers = options.workers
         self.sink = directory / "logs" / "app.log"
@@ -267,29 +270,24 @@ class Bridge(Peer):
 
     label = "loguru_stdbridge, by replay"
     keeps = "yes"
-    receiver_options: Sequence[str] = ()
+    render = "receiver"
 
     def start(self) -> None:
-        self.receiver = ReceiverProcess(
-            self.sink, "--rotation", str(ROTATION), *self.receiver_options
-        ).wait_ready()
+        options = replace(self.options, render=self.render)
+        self.receiver = start_receiver(self.sink, options, "--rotation", str(ROTATION))
 
     @property
     def pids(self) -> List[int]:
         return [self.receiver.process.pid]
 
     def work(self, index: int) -> None:
-        from loguru_stdbridge import install_bridge
-
-        logger.remove()
-        bridge = install_bridge(self.receiver.address)
+        bridge = install(self.receiver.address)
         self.log_loguru(index)
         if not bridge.close(300):
             raise RuntimeError(f"not delivered: {bridge.stats()}")
 
     def stop(self) -> None:
-        if self.receiver.stop():
-            raise RuntimeError(self.receiver.stderr.read_text())
+        stop(self.receiver)
 
 
 class RenderedBridge(Bridge):
@@ -297,10 +295,11 @@ class RenderedBridge(Bridge):
 
     label = "loguru_stdbridge, by rendered rows"
     keeps = "the line"
+    render = "worker"
 
     @classmethod
     def missing(cls) -> Optional[str]:
-        return "not built yet"
+        return None if can_render() else "not in this version"
 
 
 def _cannot_import(name: str) -> Optional[str]:

@@ -46,7 +46,7 @@ class Throughput(Figure):
             "seconds": seconds,
             "records_per_second": records / seconds,
             "cpu_us_per_record": used / records * 1e6,
-            **count_lines(peer.files(), options.workers, options.records),
+            **count_lines(peer.files(), [options.records] * options.workers),
         }
 
     def report(self, samples: Samples, options: Options) -> str:

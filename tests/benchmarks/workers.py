@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import traceback
-from typing import Callable, Dict, List, Sequence
+from typing import Callable, Dict, Sequence
 
 
 class Workers:
@@ -71,26 +71,27 @@ def memory(pid: int) -> Dict[str, int]:
 
 
 class Gate:
-    """Lets forked processes begin together, and hears from each when it is there.
+    """Lets forked processes go on together, once; a place to wait at needs a gate of its own.
 
-    Two pipes: each worker writes a byte when it is ready, and waits for its byte from the parent.
+    Two pipes: each worker writes a byte when it is there, and waits for its byte from the parent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
+        self._count = count
         self._ready = os.pipe()
         self._go = os.pipe()
 
     def wait(self) -> None:
-        """In a worker: say that it is ready, and wait for the start."""
+        """In a worker: say that it is there, and wait until the gate opens."""
         os.write(self._ready[1], b"r")
         os.read(self._go[0], 1)
 
-    def await_ready(self, count: int) -> None:
-        """In the parent: wait until ``count`` workers are ready."""
-        got: List[bytes] = []
-        while sum(map(len, got)) < count:
-            got.append(os.read(self._ready[0], count))
+    def await_ready(self) -> None:
+        """In the parent: wait until all workers are there."""
+        missing = self._count
+        while missing:
+            missing -= len(os.read(self._ready[0], missing))
 
-    def open(self, count: int) -> None:
-        """In the parent: let ``count`` workers go."""
-        os.write(self._go[1], b"g" * count)
+    def open(self) -> None:
+        """In the parent: let them go."""
+        os.write(self._go[1], b"g" * self._count)
