@@ -21,15 +21,7 @@ SPOOL_LIMIT = 4 << 30  # bytes; no figure is about records given up
 
 def start_receiver(sink: Path, options: Options, *arguments: str) -> ReceiverProcess:
     """A receiver of ours as a process of its own, ready."""
-    where = ("--render", options.render) if can_render() else ()
-    return ReceiverProcess(sink, *where, *arguments).wait_ready()
-
-
-def can_render() -> bool:
-    """Whether this version can render lines in the worker."""
-    from loguru_stdbridge.receiver import service
-
-    return hasattr(service, "RENDER")
+    return ReceiverProcess(sink, "--render", options.render, *arguments).wait_ready()
 
 
 def install(address: str) -> Any:

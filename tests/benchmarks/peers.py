@@ -22,7 +22,7 @@ from loguru import logger
 
 from tests.processes import log_files
 
-from .bridges import can_render, install, start_receiver, stop
+from .bridges import install, start_receiver, stop
 from .figure import Options
 from .lines import message
 from .workers import fork, join
@@ -296,10 +296,6 @@ class RenderedBridge(Bridge):
     label = "loguru_stdbridge, by rendered rows"
     keeps = "the line"
     render = "worker"
-
-    @classmethod
-    def missing(cls) -> Optional[str]:
-        return None if can_render() else "not in this version"
 
 
 def _cannot_import(name: str) -> Optional[str]:

@@ -95,3 +95,7 @@ class Gate:
     def open(self) -> None:
         """In the parent: let them go."""
         os.write(self._go[1], b"g" * self._count)
+
+    def close(self) -> None:
+        for descriptor in (*self._ready, *self._go):
+            os.close(descriptor)
