@@ -1,0 +1,153 @@
+"""``python -m tests.benchmarks``: run the figures, print the tables, write JSON and the chart."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Dict, Optional, Sequence
+
+from . import machine
+from .call import Call
+from .cpu import Cpu
+from .delay import Delay
+from .figure import Figure, Options, Sample, Samples
+from .footprint import Footprint
+from .growth import Growth
+from .peers import PEERS
+from .rotation import Rotation
+from .throughput import Throughput
+
+FIGURES: Dict[str, Figure] = {
+    figure.name: figure
+    for figure in (Throughput(), Cpu(), Call(), Growth(), Rotation(), Delay(), Footprint())
+}
+
+_TIMEOUT = 900.0
+"""Seconds that one sample may take; the longest, a backlog of a million records, takes about 60."""
+
+
+def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks",
+        description="Measure loguru_stdbridge side by side with its peers. How to read the tables: "
+        "the text at the top of tests/benchmarks/__init__.py.",
+    )
+    add = parser.add_argument
+    add("--only", default=",".join(FIGURES), help=f"which figures (default: {','.join(FIGURES)})")
+    add("--runs", type=int, default=Options.runs, help="rounds of each figure (%(default)s)")
+    add("--workers", type=int, default=Options.workers, help="processes (%(default)s)")
+    add("--records", type=int, default=Options.records, help="records of each (%(default)s)")
+    add("--peers", default="", help=f"which of {','.join(PEERS)} the throughput compares")
+    add("--calls", type=int, default=Options.calls, help="timed log calls (%(default)s)")
+    add("--backlog", type=int, default=Options.backlog, help="records of the backlog (%(default)s)")
+    add("--rotation-size", type=int, default=Options.rotation_size, metavar="MB",
+        help="size of the file that is rotated and compressed (%(default)s)")  # fmt: skip
+    add("--render", choices=("worker", "receiver"), default=Options.render,
+        help="where ours renders its lines, in all figures but throughput and cpu (%(default)s)")  # fmt: skip
+    add("--directory", help="where the files go; on a disk (default: the system's temporary one)")
+    add("--json", metavar="PATH", help="write machine, versions and every sample")
+    add("--svg", metavar="PATH", help="draw the throughput")
+    add("--child", nargs=3, help=argparse.SUPPRESS)  # figure, case, options as JSON
+    chosen = parser.parse_args(argv)
+    chosen.only = [name for name in chosen.only.split(",") if name]
+    chosen.peers = [name for name in chosen.peers.split(",") if name]
+    for given, known in ((chosen.only, FIGURES), (chosen.peers, PEERS)):
+        unknown = set(given) - set(known)
+        if unknown:
+            parser.error(f"{', '.join(sorted(unknown))}: one of {', '.join(known)}")
+    if chosen.svg and "throughput" not in chosen.only:
+        parser.error("--svg draws the throughput: add it to --only")
+    return chosen
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run what the command line asks for; returns the exit code."""
+    chosen = _parse(argv)
+    if chosen.child:
+        return _child(*chosen.child)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # what it started ends, too
+    options = Options(**{field.name: getattr(chosen, field.name) for field in fields(Options)})
+    with tempfile.TemporaryDirectory(prefix="stdbridge-benchmarks-", dir=chosen.directory) as root:
+        where = machine.describe(Path(root))
+        print(", ".join(f"{name} {value}" for name, value in where.items()))
+        results: Dict[str, Samples] = {}
+        for name in chosen.only:
+            figure = FIGURES[name]
+            if name == "cpu" and "throughput" in results:
+                samples = results["throughput"]
+            else:
+                samples = results[name] = _run(figure, options, Path(root))
+            print(f"\n{figure.title}\n{'=' * len(figure.title)}\n")
+            print(figure.report(samples, options), flush=True)
+    if chosen.json:
+        document = {
+            "machine": where,
+            "options": options.as_dict(),
+            "taken": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "samples": {name: samples.by_measure() for name, samples in results.items()},
+        }
+        Path(chosen.json).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    if chosen.svg:
+        from .chart import draw
+
+        draw(results["throughput"], where, options, Path(chosen.svg))
+    return 0
+
+
+def _run(figure: Figure, options: Options, root: Path) -> Samples:
+    """Every case in turn, then again: A B C A B C ..."""
+    samples = Samples((case, []) for case in figure.cases(options))
+    for run in range(options.runs):
+        for case in samples:
+            print(f"{figure.name} {run + 1}/{options.runs} {case}", file=sys.stderr, flush=True)
+            samples[case].append(_measure(figure, case, options, root))
+    return samples
+
+
+def _measure(figure: Figure, case: str, options: Options, root: Path) -> Sample:
+    """One sample, taken in a Python process of its own with a directory of its own."""
+    with tempfile.TemporaryDirectory(dir=root) as directory:
+        environment = {
+            **os.environ,
+            "LOGURU_STDBRIDGE_SPOOL_DIR": os.path.join(directory, "spool"),
+            "PYTHONHASHSEED": "0",
+        }
+        environment.pop("LOGURU_STDBRIDGE_ADDRESS", None)
+        load = os.getloadavg()[0]
+        command = [sys.executable, "-m", __package__, "--child", figure.name, case]
+        child = subprocess.Popen(
+            [*command, json.dumps({**options.as_dict(), "directory": directory})],
+            env=environment,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # so that what hangs can be ended with all that it has started
+        )
+        try:
+            out, _ = child.communicate(timeout=_TIMEOUT)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        if child.returncode:
+            raise SystemExit(f"{figure.name}, {case}: failed")
+        sample: Sample = {**json.loads(out), "load": load}
+        return sample
+
+
+def _child(name: str, case: str, text: str) -> int:
+    given: Dict[str, Any] = json.loads(text)
+    directory = Path(given.pop("directory"))
+    print(json.dumps(FIGURES[name].measure(case, Options(**given), directory)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

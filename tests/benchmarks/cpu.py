@@ -1,0 +1,41 @@
+"""Processor time of all processes together, per record, against the direct file's.
+
+The same runs as :mod:`throughput`: what workers, receiver and the parent took from before the fork to
+the last line. Where both figures are asked for they share their samples.
+"""
+
+from __future__ import annotations
+
+from typing import List
+
+from .figure import Options, Samples, at_most, table
+from .peers import LIMIT, OURS, PEERS, available
+from .throughput import Throughput
+
+_COST = "cpu_us_per_record"
+
+
+class Cpu(Throughput):
+    name = "cpu"
+    title = "Processor time, microseconds a record, all processes together"
+
+    def cases(self, options: Options) -> List[str]:
+        return available((LIMIT, *OURS))
+
+    def report(self, samples: Samples, options: Options) -> str:
+        rows = [
+            [
+                PEERS[case].label,
+                *samples.cells(case, _COST, ".1f"),
+                f"{samples.ratio(case, LIMIT, _COST):.2f}",
+            ]
+            for case in samples
+        ]
+        found = [
+            at_most(
+                f"{PEERS[case].label}, times the limit's", samples.ratio(case, LIMIT, _COST), 2.0
+            )
+            for case in OURS
+            if case in samples
+        ]
+        return table(["", "median", "min", "max", "times"], rows) + "\n\n" + "\n".join(found)

@@ -1,0 +1,47 @@
+"""Count the lines in the files: a fast loss cannot win."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, Dict, Iterable, Optional, Sequence
+
+_LINE = re.compile(rb"worker (\d+) number (\d+) end\n\Z")
+
+
+def message(style: str) -> str:
+    """The text that every benchmark logs, with places for worker and number, for ``{}`` or ``%d``."""
+    return f"worker {style} number {style} end"
+
+
+def count_lines(
+    files: Iterable[Path], expected: Sequence[int], others: Optional[bytes] = None
+) -> Dict[str, float]:
+    """``lost``, ``doubled`` and ``torn`` where worker ``i`` has logged ``expected[i]`` lines.
+
+    Lines that end with ``others`` are left out.
+    """
+    found: Any = Counter()
+    torn = 0
+    for path in files:
+        opener: Any = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rb") as file:
+            for line in file:
+                match = _LINE.search(line)
+                if match is not None:
+                    found[match.groups()] += 1
+                elif others is None or not line.endswith(others):
+                    torn += 1
+    wanted = {(b"%d" % w, b"%d" % n) for w, count in enumerate(expected) for n in range(count)}
+    strange = sum(count for line, count in found.items() if line not in wanted)
+    return {
+        "lost": len(wanted) - sum(line in wanted for line in found),
+        "doubled": sum(count - 1 for line, count in found.items() if line in wanted),
+        "torn": torn + strange,
+    }
+
+
+def flaws(sample: Dict[str, float]) -> int:
+    return int(sum(abs(sample.get(kind, 0)) for kind in ("lost", "doubled", "torn")))

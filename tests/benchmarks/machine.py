@@ -1,0 +1,59 @@
+"""What the figures were measured on and with."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Dict
+
+PACKAGES = ("loguru", "concurrent-log-handler", "pyzmq")
+
+
+def describe(directory: Path) -> Dict[str, Any]:
+    """Machine, Python and versions; ``directory`` is where the files go."""
+    import loguru_stdbridge
+
+    found: Dict[str, Any] = {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+        "system": f"{platform.system()} {platform.release()}",
+        "file_system": _file_system(directory),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "loguru_stdbridge": loguru_stdbridge.__version__,
+    }
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def _processor() -> str:
+    try:
+        for line in (
+            Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+        ):
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _file_system(directory: Path) -> str:
+    """The type of the file system: figures on a tmpfs are not figures on a disk."""
+    best, kind = "", "unknown"
+    try:
+        lines = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return kind
+    path = str(directory.resolve())
+    for line in lines:
+        _, point, type_name = line.split()[:3]
+        if (path + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best):
+            best, kind = point, type_name
+    return kind

@@ -1,0 +1,324 @@
+"""The set-ups that are compared, each in the form that its documentation shows, at its best.
+
+A peer is prepared (``start``), the clock starts, workers are forked and each runs ``work``, the peer
+is drained, the clock stops; then it is stopped and its lines are counted. All write the same line
+(loguru's default format, or the same in a ``logging.Formatter``), and all rotate at 5 MB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import logging.handlers
+import multiprocessing
+import os
+import struct
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Optional, Type
+
+from loguru import logger
+
+from tests.processes import log_files
+
+from .bridges import install, start_receiver, stop
+from .figure import Options
+from .lines import message
+from .workers import fork, join
+
+ROTATION = 5_000_000  # bytes
+_MOMENT = struct.Struct("d")
+_STDLIB_FORMAT = (
+    "%(asctime)s.%(msecs)03d | %(levelname)-8s | %(module)s:%(funcName)s:%(lineno)d - %(message)s"
+)
+
+
+class Peer:
+    """One set-up in one directory."""
+
+    label = ""
+    keeps = ""  # whether the whole record arrives at the writer: "yes", "no", "-" for no way there
+
+    def __init__(self, directory: Path, options: Options) -> None:
+        self.directory = directory
+        self.options = options
+        self.records = options.records
+        self.workers = options.workers
+        self.sink = directory / "logs" / "app.log"
+        self.sink.parent.mkdir()
+
+    @classmethod
+    def missing(cls) -> Optional[str]:
+        """Why it cannot be measured here, or ``None``."""
+        return None
+
+    @property
+    def pids(self) -> List[int]:
+        """Processes beside the workers and this one."""
+        return []
+
+    def start(self) -> None:
+        """What runs before the workers do."""
+
+    def forked(self) -> None:
+        """Right after the fork, in the parent."""
+
+    def work(self, index: int) -> None:
+        """In a worker: log, and return when all has been handed on."""
+        raise NotImplementedError
+
+    def drain(self) -> Optional[float]:
+        """Return when all lines are in the files; the workers have ended.
+
+        Where the last line was written earlier than this can tell, its ``time.perf_counter()``.
+        """
+
+    def stop(self) -> None:
+        """After the clock."""
+
+    def files(self) -> List[Path]:
+        """All files with lines in them."""
+        return log_files(self.sink)
+
+    # what the workers do
+
+    def log_loguru(self, index: int) -> None:
+        info, text = logger.info, message("{}")
+        for number in range(self.records):
+            info(text, index, number)
+
+    def log_stdlib(self, index: int, handler: logging.Handler) -> None:
+        log = logging.getLogger("benchmark")
+        log.propagate = False
+        log.setLevel(logging.INFO)
+        log.addHandler(handler)
+        info, text = log.info, message("%d")
+        for number in range(self.records):
+            info(text, index, number)
+
+
+class Limit(Peer):
+    """No sharing at all: the most that loguru can do, and what any sharing is measured by."""
+
+    label = "the limit: loguru, a file per process"
+    keeps = "-"
+
+    def work(self, index: int) -> None:
+        logger.remove()
+        logger.add(self.sink.with_name(f"worker{index}.log"), rotation=ROTATION)
+        self.log_loguru(index)
+        logger.remove()
+
+    def files(self) -> List[Path]:
+        return list(self.sink.parent.iterdir())
+
+
+class ZeroMQ(Peer):
+    """loguru's recipe, with what it takes to keep the lines and to be quick.
+
+    PUSH and PULL for PUB and SUB, which drop what comes too fast. No high-water mark in the writer:
+    with the default of 1,000 messages it lost the last hundreds of lines of a worker that had ended
+    while the writer was behind. A plain function for the sink, where the recipe has pyzmq's
+    ``logging`` handler.
+    """
+
+    label = "ZeroMQ recipe, formatted text"
+    keeps = "no"
+
+    @classmethod
+    def missing(cls) -> Optional[str]:
+        return _cannot_import("zmq")
+
+    def start(self) -> None:
+        self.address = f"ipc://{self.directory}/zmq"
+        self._written, self._leave = os.pipe(), os.pipe()
+        self._writer = fork(self._write)
+
+    @property
+    def pids(self) -> List[int]:
+        return [self._writer]
+
+    def _write(self) -> None:
+        import zmq
+
+        socket = zmq.Context().socket(zmq.PULL)
+        socket.rcvhwm = 0
+        socket.rcvtimeo = 5000  # milliseconds; lines that are lost are counted, not waited for
+        socket.bind(self.address)
+        logger.remove()
+        logger.add(self.sink, rotation=ROTATION, format="{message}")
+        left = self.workers
+        write = logger.opt(raw=True).info
+        with contextlib.suppress(zmq.Again):
+            while left:
+                text = socket.recv_string()
+                if text:
+                    write(text)
+                    last = time.perf_counter()
+                else:
+                    left -= 1
+        os.write(self._written[1], _MOMENT.pack(last))
+        os.read(self._leave[0], 1)
+
+    def work(self, index: int) -> None:
+        import zmq
+
+        context = zmq.Context()
+        socket = context.socket(zmq.PUSH)
+        socket.connect(self.address)
+        logger.remove()
+        logger.add(socket.send_string)
+        self.log_loguru(index)
+        socket.send_string("")
+        socket.close()
+        context.term()  # waits until all is sent
+
+    def drain(self) -> Optional[float]:
+        moment: float = _MOMENT.unpack(os.read(self._written[0], _MOMENT.size))[0]
+        return moment
+
+    def stop(self) -> None:
+        os.write(self._leave[1], b"l")
+        join(self._writer)
+
+
+class ConcurrentLogHandler(Peer):
+    label = "concurrent-log-handler, stdlib logging"
+    keeps = "-"
+
+    @classmethod
+    def missing(cls) -> Optional[str]:
+        return _cannot_import("concurrent_log_handler")
+
+    def handler(self) -> logging.Handler:
+        from concurrent_log_handler import ConcurrentRotatingFileHandler
+
+        return ConcurrentRotatingFileHandler(  # type: ignore[no-any-return]
+            str(self.sink), "a", maxBytes=ROTATION, backupCount=1000
+        )
+
+    def work(self, index: int) -> None:
+        handler = self.handler()
+        handler.setFormatter(logging.Formatter(_STDLIB_FORMAT, "%Y-%m-%d %H:%M:%S"))
+        self.log_stdlib(index, handler)
+        handler.close()
+
+    def files(self) -> List[Path]:
+        return list(self.sink.parent.glob("app.log*"))
+
+
+class LoguruConcurrentLogHandler(ConcurrentLogHandler):
+    label = "loguru into concurrent-log-handler"
+
+    def work(self, index: int) -> None:
+        logger.remove()
+        logger.add(self.handler())
+        self.log_loguru(index)
+        logger.remove()
+
+
+class Queue(Peer):
+    label = "multiprocessing.Queue + QueueListener, stdlib"
+    keeps = "partly"
+
+    def start(self) -> None:
+        self.queue: Any = multiprocessing.get_context("fork").Queue()
+        handler = logging.handlers.RotatingFileHandler(
+            self.sink, maxBytes=ROTATION, backupCount=1000
+        )
+        handler.setFormatter(logging.Formatter(_STDLIB_FORMAT, "%Y-%m-%d %H:%M:%S"))
+        self.listener = logging.handlers.QueueListener(self.queue, handler)
+
+    def forked(self) -> None:
+        self.listener.start()  # not before the fork: a thread's locks would go with it
+
+    def work(self, index: int) -> None:
+        self.log_stdlib(index, logging.handlers.QueueHandler(self.queue))
+        self.queue.close()
+        self.queue.join_thread()
+
+    def drain(self) -> Optional[float]:
+        self.listener.stop()
+        return None
+
+    def files(self) -> List[Path]:
+        return list(self.sink.parent.glob("app.log*"))
+
+
+class Enqueue(Peer):
+    label = "loguru enqueue=True, inherited by fork"
+    keeps = "yes"
+
+    def start(self) -> None:
+        logger.remove()
+        logger.add(
+            self.sink, rotation=ROTATION, enqueue=True, context=multiprocessing.get_context("fork")
+        )
+
+    def work(self, index: int) -> None:
+        self.log_loguru(index)
+        logger.complete()
+
+    def drain(self) -> Optional[float]:
+        logger.remove()
+        return None
+
+
+class Bridge(Peer):
+    """Ours: a receiver that is a process of its own, acknowledgements, journals and ledger on disk."""
+
+    label = "loguru_stdbridge, by replay"
+    keeps = "yes"
+    render = "receiver"
+
+    def start(self) -> None:
+        options = replace(self.options, render=self.render)
+        self.receiver = start_receiver(self.sink, options, "--rotation", str(ROTATION))
+
+    @property
+    def pids(self) -> List[int]:
+        return [self.receiver.process.pid]
+
+    def work(self, index: int) -> None:
+        bridge = install(self.receiver.address)
+        self.log_loguru(index)
+        if not bridge.close(300):
+            raise RuntimeError(f"not delivered: {bridge.stats()}")
+
+    def stop(self) -> None:
+        stop(self.receiver)
+
+
+class RenderedBridge(Bridge):
+    """Ours, with the line rendered in the worker."""
+
+    label = "loguru_stdbridge, by rendered rows"
+    keeps = "the line"
+    render = "worker"
+
+
+def _cannot_import(name: str) -> Optional[str]:
+    try:
+        __import__(name)
+    except ImportError:
+        return f"{name} is not installed: see the extra 'benchmark'"
+    return None
+
+
+PEERS: Dict[str, Type[Peer]] = {
+    "limit": Limit,
+    "zeromq": ZeroMQ,
+    "clh": ConcurrentLogHandler,
+    "queue": Queue,
+    "loguru-clh": LoguruConcurrentLogHandler,
+    "enqueue": Enqueue,
+    "replay": Bridge,
+    "rendered": RenderedBridge,
+}
+LIMIT, REPLAY, RENDERED = "limit", "replay", "rendered"
+OURS = (REPLAY, RENDERED)
+
+
+def available(names: Iterable[str]) -> List[str]:
+    return [name for name in names if PEERS[name].missing() is None]

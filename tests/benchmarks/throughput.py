@@ -1,0 +1,87 @@
+"""Throughput: forked workers that log short records as fast as they can, into one rotated file.
+
+The whole run is timed, from before the fork to the moment when every line is in the files. The
+processor time of all processes in that span is taken along, for :mod:`cpu`.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import List
+
+from .figure import Figure, Options, Sample, Samples, at_least, table
+from .lines import count_lines, flaws
+from .peers import LIMIT, OURS, PEERS, RENDERED, REPLAY, available
+from .workers import Workers, processor_seconds
+
+_TARGETS = {
+    REPLAY: (1.5, 0.5),
+    RENDERED: (2.2, 0.75),
+}  # of the best that keeps records, of the limit
+_RATE = "records_per_second"
+
+
+class Throughput(Figure):
+    name = "throughput"
+    title = "Throughput, records a second"
+
+    def cases(self, options: Options) -> List[str]:
+        return available(options.peers or PEERS)
+
+    def measure(self, case: str, options: Options, directory: Path) -> Sample:
+        peer = PEERS[case](directory, options)
+        peer.start()
+        pids = peer.pids
+        before = processor_seconds(pids)
+        start = time.perf_counter()
+        workers = Workers(options.workers, peer.work)
+        peer.forked()
+        used = workers.join()
+        seconds = (peer.drain() or time.perf_counter()) - start
+        used += processor_seconds(pids) - before
+        peer.stop()
+        records = options.workers * options.records
+        return {
+            "seconds": seconds,
+            "records_per_second": records / seconds,
+            "cpu_us_per_record": used / records * 1e6,
+            **count_lines(peer.files(), [options.records] * options.workers),
+        }
+
+    def report(self, samples: Samples, options: Options) -> str:
+        rows = []
+        for case in options.peers or PEERS:
+            why = PEERS[case].missing() or ""
+            counts = [
+                f"{sum(samples.values(case, kind)):.0f}" for kind in ("lost", "doubled", "torn")
+            ]
+            ratio = f"{samples.ratio(case, LIMIT, _RATE):.2f}"
+            numbers = [*samples.cells(case, _RATE, ",.0f"), ratio, *counts]
+            rows.append(
+                [PEERS[case].label, PEERS[case].keeps, *(["-"] * 7 if why else numbers), why]
+            )
+        head = ["", "record", "median", "min", "max", "of limit", "lost", "doubled", "torn", ""]
+        return table(head, rows) + "\n\n" + "\n".join(self._verdicts(samples))
+
+    def _verdicts(self, samples: Samples) -> List[str]:
+        whole = [case for case in samples if not any(map(flaws, samples[case]))]
+        others = [case for case in whole if case not in (LIMIT, *OURS)]
+        found = []
+        for case in OURS:
+            if case not in samples:
+                continue
+            label = PEERS[case].label
+            of_best, of_limit = _TARGETS[case]
+            keeping = [name for name in others if PEERS[name].keeps == "yes"]
+            for among, limit, what in ((keeping, of_best, "best peer that keeps records"),
+                                       (others, 1.0, "best peer of all")):  # fmt: skip
+                best = max(among, key=lambda name: samples.median(name, _RATE), default="")
+                named = f" ({PEERS[best].label})" if best else ""
+                ratio = samples.ratio(case, best, _RATE)
+                found.append(at_least(f"{label}, over the {what}{named}", ratio, limit))
+            ratio = samples.ratio(case, LIMIT, _RATE)
+            found.append(at_least(f"{label}, of the limit", ratio, of_limit))
+            if case not in whole:
+                found.append(f"  MISSED {label}: lines lost, doubled or torn")
+        return found
