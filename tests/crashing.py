@@ -34,6 +34,7 @@ from loguru_stdbridge.receiver.adoption import Adoption
 from loguru_stdbridge.receiver.archive import Archive
 from loguru_stdbridge.receiver.connection import Connection
 from loguru_stdbridge.receiver.ledger import Ledger
+from loguru_stdbridge.worker import adoption as worker_adoption
 from loguru_stdbridge.worker import journal
 
 DECOY = "2001-01-01"
@@ -248,13 +249,20 @@ ADOPTION: Dict[str, Callable[[], None]] = {
 }
 WORKER: Dict[str, Callable[[], None]] = {
     "journal half made": partial(before, os, "replace", _path_ends("/meta")),
-    "row without its header": partial(before, journal, "checksum"),
+    "row without its header": partial(before, journal, "_pack_record"),
     "segment without its header": partial(before, journal, "encode_segment_header"),
     "acknowledgement read": partial(before, journal.Journal, "acknowledge", _trims),
     "noted, not trimmed": partial(before, os, "unlink", _path_ends(".seg")),
     "trimmed": partial(after, os, "unlink", _path_ends(".seg")),
     "before the goodbye": partial(before, protocol.SenderConnection, "goodbye"),
     "leaving, meta gone": partial(after, os, "unlink", _path_ends("/meta")),
+}
+WORKER_ADOPTION: Dict[str, Callable[[], None]] = {
+    "a worker has adopted": _after_adopt,
+    "by a worker: batch delivered, not noted": partial(before, Orphan, "acknowledge", _delivers),
+    "by a worker: batch noted": partial(after, Orphan, "acknowledge", _delivers),
+    "by a worker: meta gone": partial(after, os, "unlink", _path_ends("/meta")),
+    "by a worker: between two segments": partial(after, os, "unlink", _path_ends(".seg")),
 }
 RECEIVER: Dict[str, Callable[[], None]] = {
     **WRITING, **ROTATION, **COMPRESSION, **SWEEP, **COMPACTION, **ADOPTION
@@ -304,14 +312,17 @@ def run_worker(options: argparse.Namespace) -> int:
     """Log through both libraries, note in the shared memory map how many calls have returned.
 
     Ends by its fate after a delay; or when the map says stop, or after a count of records, in good
-    order, or (``leave``) without a word.
+    order, or (``leave``) without a word. With ``wait`` it logs its count and stays until the map
+    says stop.
     """
+    if options.point in WORKER_ADOPTION or options.fate == "wait":
+        worker_adoption.INTERVAL, worker_adoption.PATIENCE = 0.2, 0.0
     name, address, path = options.arguments[:3]
     fate, delay, count = options.fate, options.delay, options.count
     with open(path, "r+b") as file:
-        notes = memoryview(mmap.mmap(file.fileno(), 16)).cast("Q")
+        notes = memoryview(mmap.mmap(file.fileno(), 24)).cast("Q")
     logger.remove()
-    bridge = install_bridge(address, level="DEBUG")
+    bridge = install_bridge(address, level="DEBUG", spool_limit=options.spool_limit)
     filler = {"filler": FILLER} if options.filler else {}
     bound, stdlib = logger.bind(**filler), logging.getLogger("std")
     if fate in FATES:
@@ -331,7 +342,11 @@ def run_worker(options: argparse.Namespace) -> int:
                 bridge.flush(0.05)
     if fate == "leave":
         os._exit(7)
-    return 0 if bridge.close(120) else 1
+    while fate == "wait" and not notes[1]:
+        threading.Event().wait(0.01)
+    done = bridge.close(120)
+    notes[2] = sum(bridge.stats().dropped.values())
+    return 0 if done else 1
 
 
 def main() -> int:
@@ -341,17 +356,18 @@ def main() -> int:
     parser.add_argument("--passage", type=int, default=1)
     parser.add_argument("--forced", choices=["written", "unwritten"])
     parser.add_argument("--also")
-    parser.add_argument("--fate", choices=["stay", "leave", *FATES], default="stay")
+    parser.add_argument("--fate", choices=["stay", "leave", "wait", *FATES], default="stay")
     parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--count", type=int, default=1 << 40)
     parser.add_argument("--ahead", type=int, default=20_000, help="most records undelivered")
+    parser.add_argument("--spool-limit", type=int)
     parser.add_argument("--filler", action="store_true")
     parser.add_argument("role", choices=["receiver", "worker"])
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     _passages_left = options.passage
     if options.point is not None:
-        (RECEIVER if options.role == "receiver" else WORKER)[options.point]()
+        {**RECEIVER, **WORKER, **WORKER_ADOPTION}[options.point]()
     return run_receiver(options) if options.role == "receiver" else run_worker(options)
 
 

@@ -128,9 +128,9 @@ class Worker:
         self.name = name
         self.killed = False
         path = scene.directory / f"notes-{name}"
-        path.write_bytes(bytes(16))
+        path.write_bytes(bytes(24))
         with open(path, "r+b") as file:
-            self._notes = memoryview(mmap.mmap(file.fileno(), 16)).cast("Q")
+            self._notes = memoryview(mmap.mmap(file.fileno(), 24)).cast("Q")
         with open(scene.directory / "workers.txt", "ab") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, CRASHING, *options, "worker", name, scene.address, str(path)],
@@ -142,6 +142,11 @@ class Worker:
     def returned(self) -> int:
         """How many of its log calls have returned."""
         return int(self._notes[0])
+
+    @property
+    def given_up(self) -> int:
+        """How many records it has given up by its own count, once it has ended in good order."""
+        return int(self._notes[2])
 
     def began(self) -> None:
         """Wait until it logs."""
@@ -172,13 +177,21 @@ class Scene:
     """A sink, a spool directory, a receiver and its workers, in a directory of their own."""
 
     def __init__(
-        self, title: str, directory: Path, seed: int, *options: str, forced: Optional[str] = None
+        self,
+        title: str,
+        directory: Path,
+        seed: int,
+        *options: str,
+        forced: Optional[str] = None,
+        spool: str = "spool",
     ) -> None:
+        """``forced`` is the ledger's answer, ``spool`` the receiver's own spool directory."""
         directory.mkdir(parents=True)
         self.directory = directory
         self.sink = directory / "logs" / "app.log"
         self.spool = directory / "spool"
         self.environment = {"LOGURU_STDBRIDGE_SPOOL_DIR": str(self.spool)}
+        self._spool_of_receiver = directory / spool
         self.random = random.Random(seed)
         self.figures = Figures(title, seed)
         self.more: Tuple[str, ...] = () if forced is None else ("--forced", forced)
@@ -190,7 +203,8 @@ class Scene:
         self.address = self.receiver.address
 
     def new_receiver(self, *options: str, listen: str = "tcp://127.0.0.1:0") -> Receiver:
-        receiver = Receiver(self.sink, *options, listen=listen, **self.environment)
+        spool = {"LOGURU_STDBRIDGE_SPOOL_DIR": str(self._spool_of_receiver)}
+        receiver = Receiver(self.sink, *options, listen=listen, **spool)
         self.receivers.append(receiver)
         return receiver
 
@@ -233,18 +247,25 @@ class Scene:
             raise AssertionError(f"not reached: {what}") from None
         assert status == -signal.SIGKILL, f"status {status}: {what}\n{self.told()}"
 
-    def crash_workers(self, points: Sequence[str]) -> None:
+    def crash_workers(self, points: Sequence[str], *more: str) -> None:
         """Workers that kill themselves, one at each point; all at the same time."""
         started = []
+        more = more or ("--filler", "--count", "4000")
         for point in points:
             passage = self.random.randint(1, PASSAGES.get(point, 1))
             name = f"w{len(self.workers)}"
-            options = ("--point", point, "--passage", str(passage), "--filler", "--count", "4000")
+            options = ("--point", point, "--passage", str(passage), *more)
             started.append((self.add_worker(name, *options), f"a worker dies {point} ({passage})"))
         for (worker, what), point in zip(started, points):
             self._await_crash(worker.process, what)
             worker.killed = True
             self.figures.kills[point] += 1
+
+    def leave_journal(self) -> None:
+        """A worker that logs while no receiver is there, and leaves a journal of some segments."""
+        name = f"o{len(self.workers)}"
+        worker = self.add_worker(name, "--fate", "leave", "--count", "2500", "--filler")
+        assert worker.wait() == 7
 
     def new_file_or(self, mark: str) -> Callable[[], bool]:
         """Whether a rotated file has appeared, or a file whose name ends with ``mark``."""
@@ -270,7 +291,7 @@ class Scene:
         for worker in self.workers:
             status = worker.wait()
             assert status == 0 or worker.killed, f"{worker.name} ended with {status}"
-        wait_until(lambda: not self._journals(), 120, "every journal is delivered and removed")
+        wait_until(lambda: not self.journals(), 120, "every journal is delivered and removed")
         assert self.receiver.stop() == 0, self.told()
         assert not self._not_archived(), f"{self._not_archived()}\n{self.told()}"
         account = Account(self.sink)
@@ -297,7 +318,7 @@ class Scene:
             if ".compressing" in path.name or (path.suffix == ".log" and path != self.sink)
         ]  # fmt: skip
 
-    def _journals(self) -> List[str]:
+    def journals(self) -> List[str]:
         """What is in the spool directory but peers' marks and directories that await a sweep."""
         found = []
         for entry in os.scandir(self.spool):
@@ -378,16 +399,65 @@ def crash_points(directory: Path, seed: int) -> Figures:
         scene.receiver.kill()
         for point in points:
             if point in crashing.ADOPTION:
-                orphan = scene.add_worker(
-                    f"o{len(scene.workers)}", "--fate", "leave", "--count", "2500", "--filler"
-                )  # fmt: skip
-                assert orphan.wait() == 7
+                scene.leave_journal()
             elif point in crashing.SWEEP:
                 _make_decoys(scene.sink)
             scene.crash_receiver(point)
         scene.start_receiver()
         scene.crash_workers(list(crashing.WORKER))
         return scene.finish()
+
+
+def elsewhere(directory: Path, seed: int) -> Figures:
+    """Workers adopt, where the receiver has another spool directory, and are killed at it."""
+    with Scene("adoption by workers", directory, seed, *BIG_FILES, spool="elsewhere") as scene:
+        scene.receiver.kill()
+        for point in crashing.WORKER_ADOPTION:
+            scene.leave_journal()
+            scene.start_receiver()
+            scene.receiver.wait_ready()
+            scene.crash_workers([point], "--fate", "wait", "--count", "10")
+            scene.receiver.kill()
+        scene.start_receiver()
+        last = scene.add_worker("last", "--fate", "wait", "--count", "10")
+        wait_until(lambda: len(scene.journals()) == 1, 120, "a worker delivers every journal")
+        assert last.returned == 10
+        return scene.finish()
+
+
+def drops(directory: Path, seed: int, kills: int) -> Figures:
+    """The receiver is killed and away for longer than the journals can hold.
+
+    What is not in the file is what the file itself says is missing, to the record.
+    """
+    with Scene("more than the spool holds", directory, seed, *BIG_FILES) as scene:
+        for name in "abc":
+            scene.add_worker(name, "--ahead", str(1 << 40), "--spool-limit", str(1 << 20))
+        for worker in scene.workers:
+            worker.began()
+        for _ in range(kills):
+            scene.pause(1.0)
+            scene.kill_receiver("the receiver")
+            scene.pause(1.0)
+            scene.start_receiver()
+            scene.receiver.wait_ready()
+        scene.workers[0].kill()
+        figures = scene.finish()
+        (verdict,) = figures.verdicts
+        told = [
+            re.match(r"(\d+) records of sender .* were given up", line) for line in verdict.torn
+        ]
+        count = sum(int(match.group(1)) for match in told if match is not None)
+        figures.notes.append(f"{count:,} records given up, as the file says {len(told)} times")
+        if count == len(verdict.lost) and all(told):
+            figures.verdicts = [verdict._replace(lost=[], torn=[])]
+        lost = Counter(worker for worker, _ in verdict.lost)
+        for worker in scene.workers[1:]:
+            counts = (
+                f"{worker.name} counts {worker.given_up} given up, {lost[worker.name]} are missing"
+            )
+            assert worker.given_up == lost[worker.name], counts
+        return figures
 
 
 def _make_decoys(sink: Path) -> None:
@@ -535,10 +605,13 @@ def _episodes(options: argparse.Namespace) -> Iterator[Tuple[str, Callable[[Path
         yield "receiver", partial(receiver_kills, kills=kills, pace=LONG)
     for _ in range(options.rounds):
         yield "points", crash_points
+        yield "elsewhere", elsewhere
     for kills in _parts(options.worker_kills, 100):
         yield "workers", partial(worker_kills, kills=kills)
     for seconds in _parts(options.seconds, 60):
         yield "both", partial(both_sides, seconds=seconds)
+    for kills in _parts(options.drop_kills, 20):
+        yield "drops", partial(drops, kills=kills)
     if options.standby_kills:
         yield "standby", partial(standby, kills=options.standby_kills)
     for forced in ("written", "unwritten") if options.control_kills else ():
@@ -561,8 +634,8 @@ def _failures(sums: Dict[str, Figures], rounds: int) -> Iterator[str]:
                 yield "with the ledger forced to 'unwritten' nothing doubled: the checker is blind"
         elif not figures.clean:
             yield f"{figures.title}: records are lost, doubled, torn or out of order"
-    reached = sums["points"].kills if "points" in sums else Counter()
-    for point in (*crashing.RECEIVER, *crashing.WORKER):
+    reached = sum((figures.kills for figures in sums.values()), Counter())
+    for point in (*crashing.RECEIVER, *crashing.WORKER, *crashing.WORKER_ADOPTION):
         if reached[point] < rounds:
             yield f"the point {point!r} was reached {reached[point]} times"
 
@@ -575,6 +648,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--rounds", type=int, default=10, help="how often each crash point (10)")
     parser.add_argument("--worker-kills", type=int, default=200)
     parser.add_argument("--seconds", type=int, default=300, help="of killing both sides (300)")
+    parser.add_argument("--drop-kills", type=int, default=40, help="with a small spool (40)")
     parser.add_argument("--standby-kills", type=int, default=20)
     parser.add_argument("--control-kills", type=int, default=16, help="of a negative control (16)")
     parser.add_argument("--directory", help="where to play; what failed is left there")

@@ -45,8 +45,8 @@ def test_a_receiver_killed_again_and_again_loses_and_doubles_nothing(tmp_path):
 
 @pytest.mark.parametrize("forced, what", [("written", "lost"), ("unwritten", "doubled")])
 def test_a_ledger_that_errs_is_seen(tmp_path, forced, what):
-    """The same run with the ledger's answer forced: the count finds what is lost, or doubled."""
-    figures = play(kills.receiver_kills, tmp_path, kills=8, pace=kills.SHORT, forced=forced)
+    """The run above with the ledger's answer forced: the count finds what is lost, or doubled."""
+    figures = play(kills.receiver_kills, tmp_path, kills=4, pace=kills.SHORT, forced=forced)
     assert figures.total(what) > 0, figures
 
 
@@ -55,6 +55,18 @@ def test_every_named_crash_point_is_survived(tmp_path):
     figures = play(kills.crash_points, tmp_path)
     check(figures)
     assert set(figures.kills) == {*crashing.RECEIVER, *crashing.WORKER}
+
+
+def test_a_worker_that_adopts_is_survived(tmp_path):
+    """Where the receiver is elsewhere the next worker adopts: each point of that, once."""
+    figures = play(kills.elsewhere, tmp_path)
+    check(figures)
+    assert set(figures.kills) == set(crashing.WORKER_ADOPTION)
+
+
+def test_what_kills_make_the_spool_give_up_is_told_to_the_record(tmp_path):
+    """The receiver is away for longer than the journals hold: what is missing is what is told."""
+    check(play(kills.drops, tmp_path, kills=2))
 
 
 def test_workers_that_die_in_every_way_leave_no_record_behind(tmp_path):
