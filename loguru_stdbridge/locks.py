@@ -36,6 +36,15 @@ def lock_file(descriptor: int) -> bool:
     return True
 
 
+def unlock_file(descriptor: int) -> None:
+    """Let the lock go at once, for every copy of the descriptor; its owner's to do, never a child's.
+
+    Closing alone leaves it for the moment that a child forked just now needs to close its copy.
+    """
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
 def is_file_at(descriptor: int, path: str) -> bool:
     """Whether the open file is the one that ``path`` names now; a lock on a removed one is none."""
     try:

@@ -12,7 +12,7 @@ import loguru_stdbridge
 PACKAGE = Path(loguru_stdbridge.__file__).parent
 
 FLOORS = {
-    0: ["_version", "addresses", "exceptions", "locks"],
+    0: ["_version", "addresses", "exceptions", "forks", "locks"],
     1: ["frames", "values", "rows", "segments", "pickles", "records"],
     2: ["protocol", "receiver.complaints", "receiver.internals", "spool"],
     3: ["orphans", "worker.journal", "worker.transport", "receiver.ledger", "receiver.replay",
