@@ -13,18 +13,32 @@ waits for an opening that is under way in another thread, or that descriptor wou
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-import threading
 from typing import Optional, Set
+
+from .forks import drop_in_children, no_fork
 
 if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
 
-_held: Set[int] = set()
-_opening = threading.RLock()
+
+class _Held:
+    """The descriptors of the locks that this process holds."""
+
+    def __init__(self) -> None:
+        self.descriptors: Set[int] = set()
+
+    def after_fork_in_child(self) -> None:
+        while self.descriptors:
+            os.close(self.descriptors.pop())
+
+
+_held = _Held()
+drop_in_children(_held)
 
 
 def lock_file(descriptor: int) -> bool:
@@ -62,7 +76,7 @@ def take_lock(path: str, *, create: bool = False) -> Optional[int]:
     none and ``create`` is false, and ``OSError`` for a file system that knows no locks.
     """
     flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | (os.O_CREAT if create else 0)
-    with _opening:
+    with no_fork():
         descriptor = os.open(path, flags, 0o600)
         try:
             taken = lock_file(descriptor) and is_file_at(descriptor, path)
@@ -70,7 +84,7 @@ def take_lock(path: str, *, create: bool = False) -> Optional[int]:
             os.close(descriptor)
             raise
         if taken:
-            _held.add(descriptor)
+            _held.descriptors.add(descriptor)
             return descriptor
         os.close(descriptor)
         return None
@@ -78,30 +92,11 @@ def take_lock(path: str, *, create: bool = False) -> Optional[int]:
 
 def let_go(descriptor: int) -> None:
     """Give a lock of :func:`take_lock` back. Nothing happens in a child that never had it."""
-    with _opening:
-        if descriptor in _held:
-            _held.discard(descriptor)
+    with no_fork():
+        if descriptor in _held.descriptors:
+            _held.descriptors.discard(descriptor)
+            if sys.platform != "win32":
+                # Closing alone would leave it to a child that has not closed its copy yet.
+                with contextlib.suppress(OSError):
+                    fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
-
-
-def _before_fork() -> None:
-    _opening.acquire()
-
-
-def _after_fork_in_parent() -> None:
-    _opening.release()
-
-
-def _after_fork_in_child() -> None:
-    global _opening
-    _opening = threading.RLock()  # the fork holds the one that was
-    while _held:
-        os.close(_held.pop())
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -38,12 +39,20 @@ def spool_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
+@pytest.fixture
+def memory_path() -> Iterator[Path]:
+    """A directory in memory where there is one, for tests that make thousands of files."""
+    shared = "/dev/shm"
+    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as name:
+        yield Path(name)
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Threads, descriptors, loguru handlers and root handlers are as before the test."""
     gc.collect()
     threads = set(threading.enumerate())
-    descriptors = _descriptors()
+    before = descriptors()
     handlers = set(logger._core.handlers)  # type: ignore[attr-defined]
     root = list(logging.getLogger().handlers)
     level = logging.getLogger().level
@@ -52,13 +61,14 @@ def nothing_left_behind() -> Iterator[None]:
     wait_until(
         lambda: not set(threading.enumerate()) - threads, 5, f"threads end: {threading.enumerate()}"
     )
-    assert len(_descriptors()) <= len(descriptors), f"left open: {_descriptors() - descriptors}"
+    assert len(descriptors()) <= len(before), f"left open: {descriptors() - before}"
     assert set(logger._core.handlers) == handlers  # type: ignore[attr-defined]
     assert logging.getLogger().handlers == root
     assert logging.getLogger().level == level
 
 
-def _descriptors() -> set:  # type: ignore[type-arg]
+def descriptors() -> set:  # type: ignore[type-arg]
+    """``(number, what it is)`` of each open descriptor of this process."""
     found = set()
     try:
         numbers = os.listdir("/proc/self/fd")

@@ -71,10 +71,11 @@ class ReceiverProcess:
             self.kill()
 
 
-def start_python(code: str, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
+def start_python(code: str, *arguments: str, stdin: bool = False, **environment: str) -> "subprocess.Popen[bytes]":
     """A Python process that runs ``code``, with its output in pipes."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
+        stdin=subprocess.PIPE if stdin else None,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, **environment},

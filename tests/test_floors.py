@@ -12,7 +12,7 @@ import loguru_stdbridge
 PACKAGE = Path(loguru_stdbridge.__file__).parent
 
 FLOORS = {
-    0: ["_version", "addresses", "exceptions", "locks"],
+    0: ["_version", "addresses", "exceptions", "forks", "locks"],
     1: ["frames", "styles", "values", "rows", "segments", "pickles", "records"],
     2: ["protocol", "receiver.complaints", "receiver.internals", "spool"],
     3: ["orphans", "worker.journal", "worker.transport", "receiver.ledger", "receiver.replay",
@@ -31,7 +31,7 @@ WITHIN = {  # imports on one floor, each for a reason
     ("receiver.archive", "receiver.ledger"), ("worker.channel", "worker.sender"),
     ("worker.channel", "worker.adoption"), ("worker.adoption", "worker.sender"),
     ("receiver.cli", "receiver.service"), ("receiver.adoption", "orphans"),
-    ("addresses", "exceptions"), ("receiver.__main__", "receiver"),
+    ("addresses", "exceptions"), ("locks", "forks"), ("receiver.__main__", "receiver"),
 }  # fmt: skip
 
 

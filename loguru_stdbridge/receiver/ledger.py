@@ -23,12 +23,19 @@ file holds a prefix of it behind the offset, and nothing else does, since nobody
 Only the last intent is ever compared with a file. The cost per block is one ``write``.
 
 What a power cut leaves is not a prefix: for that there is ``fsync``.
+
+A ledger that is damaged
+------------------------
+A kill leaves at most a prefix of one entry, at the end. Any other entry that fails its checksum is
+damage: it is told, the ledger is kept aside, and the entries behind it are looked for and count,
+since a sender's number only ever grows. The log file is not touched for it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import struct
 import time
 import zlib
@@ -37,7 +44,8 @@ from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..exceptions import LedgerError, LedgerHeldError
-from ..locks import is_file_at, lock_file
+from ..forks import drop_in_children, no_fork
+from ..locks import is_file_at, let_go, take_lock
 
 COMPACT_SIZE = 4 * 1024 * 1024
 """Bytes after which the ledger is written anew with only what is needed; at least twice that."""
@@ -50,14 +58,16 @@ MAX_AGE = 30 * 24 * 3600.0
 """Seconds of silence after which a sender is forgotten without a goodbye."""
 
 _MAGIC = b"LSBLEDG\1"
-_ENTRY = struct.Struct("<IIBxxxI")  # length, checksum, type, lines that stand of the intent before
+_ENTRY = struct.Struct("<IIII")  # length, checksum, type, lines that stand of the intent before
 _ALL = 0xFFFFFFFF
 _SNAPSHOT, _INTENT, _SETTLED, _FILE, _ROTATING, _GONE = range(1, 7)
+_HEADER = re.compile(rb"(?=.{8}[\x01-\x06]\0\0\0.{4})", re.DOTALL)  # what _ENTRY may look like
 _SENDER = struct.Struct("<16sQII")  # id, last, seen, gone (seconds since the epoch, 0: not gone)
 _INTENT_HEAD = struct.Struct("<QQQIII")  # device, inode, offset, checksum, runs, lines
 _RUN = struct.Struct("<16sQI")  # sender (zeros: a stranger), first number, count
 _FILE_HEAD = struct.Struct("<QQ")
 _STRANGER = bytes(16)
+_CLOEXEC: int = getattr(os, "O_CLOEXEC", 0)
 _POLL = 0.02  # seconds between two looks of a standby
 
 
@@ -86,9 +96,12 @@ class _Intent(NamedTuple):
 class Ledger:
     """See the module's text. Used by the receiver's one thread."""
 
-    def __init__(self, directory: Path, name: str, lock_descriptor: int, report: Callable[[str], None]):
-        self.path = directory / f".{name}.ledger"
-        self._lock_descriptor = lock_descriptor
+    def __init__(self, sink: Path, report: Callable[[str], None]) -> None:
+        directory = _directory_of(sink)
+        self.path = directory / f".{sink.name}.ledger"
+        self._sink = sink
+        self._lock = directory / f".{sink.name}.lock"
+        self._lock_descriptor = -1
         self._report = report
         self._last: Dict[bytes, int] = {}
         self._seen: Dict[bytes, int] = {}
@@ -118,19 +131,15 @@ class Ledger:
         second, and waiting goes on as long as it returns true. Raises :class:`LedgerHeldError`
         where another process is the writer, :class:`LedgerError` where the files cannot be made.
         """
-        sink = Path(os.path.abspath(path))
-        directory = _directory_of(sink)
+        ledger = cls(Path(os.path.abspath(path)), report)
+        drop_in_children(ledger)
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            descriptor = _take_lock(directory / f".{sink.name}.lock", sink, wait)
-        except OSError as error:
-            raise LedgerError(f"cannot keep a ledger for {sink}: {error}") from error
-        ledger = cls(directory, sink.name, descriptor, report)
-        try:
+            ledger.path.parent.mkdir(parents=True, exist_ok=True)
+            ledger._take_lock(wait)
             ledger._open()
         except OSError as error:
-            os.close(descriptor)
-            raise LedgerError(f"cannot keep a ledger for {sink}: {error}") from error
+            ledger._close_descriptors()
+            raise LedgerError(f"cannot keep a ledger for {ledger._sink}: {error}") from error
         return ledger
 
     # -- what is asked of it
@@ -208,20 +217,65 @@ class Ledger:
         """Note that nothing is in doubt, and let another writer in."""
         with contextlib.suppress(OSError):
             self._append(_SETTLED, b"")
-        os.close(self._descriptor)
-        os.close(self._lock_descriptor)
+        self._close_descriptors()
+
+    def keep_place(self) -> None:
+        """Put ledger and lock back where someone removed them, with the log's directory perhaps.
+
+        Raises :class:`LedgerHeldError` where another process has become the writer meanwhile.
+        """
+        if not is_file_at(self._lock_descriptor, str(self._lock)):
+            lost = self._lock_descriptor
+            with contextlib.suppress(OSError):  # no directory: it comes back with the next line
+                self._take_lock(None)
+                let_go(lost)
+        if not is_file_at(self._descriptor, str(self.path)):
+            self._compact()
+
+    def after_fork_in_child(self) -> None:
+        """It is the parent's: the lock is gone already (:mod:`locks`)."""
+        self._lock_descriptor = -1
+        self._close_descriptors()
+
+    def _close_descriptors(self) -> None:
+        with no_fork():  # no child may meet a number that is closed, and another file's perhaps
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+            let_go(self._lock_descriptor)
+            self._descriptor = self._lock_descriptor = -1
+
+    def _take_lock(self, wait: Optional[Callable[[], bool]]) -> None:
+        """Lock the lock file. The file stays for good: only its lock counts."""
+        while True:
+            descriptor = take_lock(str(self._lock), create=True)
+            if descriptor is not None:
+                self._lock_descriptor = descriptor
+                with contextlib.suppress(OSError):  # it is there for messages only
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+                return
+            text = ""
+            with contextlib.suppress(OSError):
+                text = self._lock.read_text("ascii", "replace").strip()
+            holder = int(text) if text.isdigit() else None
+            if wait is None or not wait():
+                who = "another process" if holder is None else f"process {holder}"
+                raise LedgerHeldError(f"{self._sink} is written by {who} already", holder)
+            time.sleep(_POLL)
 
     def _append(self, kind: int, body: bytes) -> None:
-        """One entry at the end, all of it or an ``OSError``.
-
-        What a failed write left behind is overwritten by the next entry, and fails its checksum
-        until then.
-        """
-        entry = _ENTRY.pack(len(body), zlib.crc32(body, kind ^ self._stands), kind, self._stands)
-        data = entry + body
+        """One entry at the end, all of it or an ``OSError``."""
+        data = _entry(kind, self._stands, body)
         written = 0
-        while written < len(data):
-            written += os.pwrite(self._descriptor, data[written:], self._size + written)
+        try:
+            while written < len(data):
+                written += os.pwrite(self._descriptor, data[written:], self._size + written)
+        except OSError:
+            # What was written of it must not stand behind the next, shorter entry: it would pass
+            # for damage.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
+            raise
         self._size += len(data)
         self._stands = _ALL
 
@@ -240,9 +294,7 @@ class Ledger:
     # -- at the start
 
     def _open(self) -> None:
-        self._descriptor = os.open(
-            self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600
-        )
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | _CLOEXEC, 0o600)
         data = self._read_all()
         if not data:
             os.pwrite(self._descriptor, _MAGIC, 0)
@@ -251,7 +303,9 @@ class Ledger:
         if data[: len(_MAGIC)] != _MAGIC:
             self._set_aside(data)
             return
-        self._replay(data)
+        damage = self._replay(data)
+        if damage is not None:
+            self._keep_damaged(data, damage)
         if self._outstanding is not None:
             self._stands = self._recover(self._outstanding)
             self._apply(self._outstanding, self._stands)
@@ -259,7 +313,7 @@ class Ledger:
         self._compact()
 
     def _read_all(self) -> bytes:
-        chunks = []
+        chunks: List[bytes] = []
         size = 0
         while True:
             chunk = os.pread(self._descriptor, 1 << 20, size)
@@ -270,8 +324,9 @@ class Ledger:
 
     def _set_aside(self, data: bytes) -> None:
         """A ledger of another version, or none: kept, told, and a new one begun."""
-        os.close(self._descriptor)
-        aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
+        old, self._descriptor = self._descriptor, -1
+        os.close(old)
+        aside = self._aside()
         os.replace(self.path, aside)
         self._report(
             f"{self.path} begins with {data[:8]!r} and not with {_MAGIC!r}: it is damaged or of "
@@ -280,23 +335,56 @@ class Ledger:
         )
         self._open()
 
-    def _replay(self, data: bytes) -> None:
-        """Read every whole entry; the size stands behind the last of them."""
-        position = len(_MAGIC)
-        while position + _ENTRY.size <= len(data):
-            length, crc, kind, stands = _ENTRY.unpack_from(data, position)
-            start = position + _ENTRY.size
-            body = data[start : start + length]
-            if len(body) < length or zlib.crc32(body, kind ^ stands) != crc:
-                break
-            if self._outstanding is not None:
-                whole = len(self._outstanding.lengths) if stands == _ALL else stands
-                self._apply(self._outstanding, whole)
-                self._outstanding = None
+    def _keep_damaged(self, data: bytes, position: int) -> None:
+        """What could be read counts; the rest is kept and told."""
+        aside = self._aside()
+        try:
+            aside.write_bytes(data)
+            kept = f"kept as {aside}"
+        except OSError as error:
+            kept = f"it could not be kept ({error})"
+        self._report(
+            f"{self.path} is damaged at byte {position} of {len(data)}; {kept}. What could be read "
+            "of it is used: some of what senders hold unacknowledged may be written twice"
+        )
+
+    def _aside(self) -> Path:
+        """A free name for a damaged ledger."""
+        now, count = int(time.time()), 1
+        while True:
+            aside = self.path.with_name(f"{self.path.name}.damaged-{now}-{count}")
+            if not aside.exists():
+                return aside
+            count += 1
+
+    def _replay(self, data: bytes) -> Optional[int]:
+        """Read every whole entry; the size stands behind the last. Returns where damage begins."""
+        self._size = position = len(_MAGIC)
+        damage: Optional[int] = None
+        while position < len(data):
+            end = _end_of_entry(data, position)
+            if end is None:
+                resumed = _next_entry(data, position + 1)
+                if damage is None and (resumed is not None or not _is_torn(data, position)):
+                    damage = position
+                if resumed is None:
+                    break
+                # How much of an intent before the damage stands is not known: nearly always all.
+                self._settle_outstanding(_ALL)
+                position = resumed
+                continue
+            _, _, kind, stands = _ENTRY.unpack_from(data, position)
+            self._settle_outstanding(stands)
             self.interrupted = None
-            self._replay_entry(kind, body)
-            position = start + length
-        self._size = position
+            self._replay_entry(kind, data[position + _ENTRY.size : end])
+            self._size = position = end
+        return damage
+
+    def _settle_outstanding(self, stands: int) -> None:
+        if self._outstanding is not None:
+            whole = len(self._outstanding.lengths) if stands == _ALL else stands
+            self._apply(self._outstanding, whole)
+            self._outstanding = None
 
     def _replay_entry(self, kind: int, body: bytes) -> None:
         if kind == _SNAPSHOT:
@@ -316,20 +404,26 @@ class Ledger:
 
     def _recover(self, intent: _Intent) -> int:
         """How many lines of the last intent are whole in the file; a torn one is cut off."""
-        path = None if self._file is None else find_file(*self._file)
+        named = str(self._sink) if self._file is None else self._file[1]
+        path = find_file(intent.file, named)
         if path is None:
-            return 0  # the file is gone, and what was written into it with it
+            self._report(
+                f"{named} is gone, or is another file now, and its last lines with it: what was "
+                "not acknowledged of them is written again"
+            )
+            return 0
         with open(path, "r+b") as file:
             size = os.fstat(file.fileno()).st_size
             total = sum(intent.lengths)
             if size >= intent.offset + total:
                 file.seek(intent.offset)
-                if zlib.crc32(file.read(total)) != intent.crc:
-                    self._report(
-                        f"{path} was changed by someone else at byte {intent.offset}; "
-                        "its last lines are taken as written"
-                    )
-                return len(intent.lengths)
+                if zlib.crc32(file.read(total)) == intent.crc:
+                    return len(intent.lengths)
+                self._report(
+                    f"{path} was changed by someone else behind byte {intent.offset}: what was not "
+                    "acknowledged of its last lines is written again"
+                )
+                return 0
             whole = 0
             end = intent.offset
             for length in intent.lengths:
@@ -361,15 +455,12 @@ class Ledger:
             kind = _FILE if self.interrupted is None else _ROTATING
             named = self.interrupted or self._file
             entries.append((kind, _FILE_HEAD.pack(*named[0]) + os.fsencode(named[1])))
-        data = _MAGIC + b"".join(
-            _ENTRY.pack(len(body), zlib.crc32(body, kind ^ _ALL), kind, _ALL) + body
-            for kind, body in entries
-        )
+        data = _MAGIC + b"".join(_entry(kind, _ALL, body) for kind, body in entries)
         partial = self.path.with_name(f"{self.path.name}.new")
         self._compact_at = self._size + COMPACT_SIZE  # where it fails: not again at once
         try:
             descriptor = os.open(
-                partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600
+                partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | _CLOEXEC, 0o600
             )
             try:
                 if os.write(descriptor, data) != len(data):
@@ -384,8 +475,8 @@ class Ledger:
             with contextlib.suppress(OSError):
                 os.unlink(partial)
             return  # a full disk: the old one is whole, and goes on
-        os.close(self._descriptor)
-        self._descriptor, self._size = descriptor, len(data)
+        old, self._descriptor, self._size = self._descriptor, descriptor, len(data)
+        os.close(old)
         self._stands = _ALL
         self._compact_at = max(COMPACT_SIZE, 2 * len(data))
 
@@ -410,6 +501,44 @@ def find_file(file: FileId, path: str) -> Optional[str]:
     return None
 
 
+def _checksum(kind: int, stands: int, body: Union[bytes, memoryview]) -> int:
+    """Of an entry; the constant keeps a run of zeros from passing for an empty one."""
+    return zlib.crc32(body, kind ^ stands ^ 0x4C53424C)
+
+
+def _entry(kind: int, stands: int, body: bytes) -> bytes:
+    return _ENTRY.pack(len(body), _checksum(kind, stands, body), kind, stands) + body
+
+
+def _end_of_entry(data: bytes, position: int) -> Optional[int]:
+    """Where the whole entry at ``position`` ends, or ``None``."""
+    if len(data) - position < _ENTRY.size:
+        return None
+    length, crc, kind, stands = _ENTRY.unpack_from(data, position)
+    start = position + _ENTRY.size
+    end = start + length
+    if end > len(data):
+        return None
+    with memoryview(data) as view:
+        return int(end) if _checksum(kind, stands, view[start:end]) == crc else None
+
+
+def _next_entry(data: bytes, position: int) -> Optional[int]:
+    """Where the next whole entry begins; only after damage, so it may be slow."""
+    for match in _HEADER.finditer(data, position):
+        if _end_of_entry(data, match.start()) is not None:
+            return match.start()
+    return None
+
+
+def _is_torn(data: bytes, position: int) -> bool:
+    """Whether what ends the ledger may be the beginning of an entry, as a kill leaves it."""
+    if len(data) - position < _ENTRY.size:
+        return True
+    length = _ENTRY.unpack_from(data, position)[0]
+    return _HEADER.match(data, position) is not None and position + _ENTRY.size + length > len(data)
+
+
 def _read_intent(body: bytes) -> _Intent:
     device, inode, offset, crc, run_count, line_count = _INTENT_HEAD.unpack_from(body)
     at = _INTENT_HEAD.size
@@ -429,20 +558,3 @@ def _directory_of(sink: Path) -> Path:
     while "{" in str(directory):
         directory = directory.parent
     return directory
-
-
-def _take_lock(path: Path, sink: Path, wait: Optional[Callable[[], bool]]) -> int:
-    """The descriptor of the lock file, locked. The file stays for good: only its lock counts."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        if lock_file(descriptor) and is_file_at(descriptor, str(path)):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-            return descriptor
-        text = os.pread(descriptor, 32, 0).strip()
-        os.close(descriptor)
-        holder = int(text) if text.isdigit() else None
-        if wait is None or not wait():
-            who = "another process" if holder is None else f"process {holder}"
-            raise LedgerHeldError(f"{sink} is written by {who} already", holder)
-        time.sleep(_POLL)

@@ -1,0 +1,648 @@
+"""The ledger: whatever is killed, deleted or damaged, what it says is written is written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import tempfile
+import threading
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from loguru_stdbridge import locks
+from loguru_stdbridge.exceptions import LedgerError, LedgerHeldError
+from loguru_stdbridge.receiver import ledger as ledger_module
+from loguru_stdbridge.receiver.ledger import FileId, Ledger, find_file
+from tests.conftest import descriptors
+from tests.processes import start_python
+
+A, B, C = (f"{digit}" * 32 for digit in "abc")
+
+
+def kill(ledger):
+    """What the death of its process does: descriptors are closed, nothing is written."""
+    locks.let_go(ledger._lock_descriptor)
+    ledger.after_fork_in_child()
+
+
+class Book:
+    """A ledger and its log file, written as the sink does it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.told = []
+        self.log = open(path, "ab", buffering=0)  # noqa: SIM115
+        self.ledger = Ledger.open(path, report=self.told.append)
+        self.file = self.ledger.path
+        self.ledger.use_file(FileId.of(os.fstat(self.log.fileno())), str(path))
+        self.next = {}
+
+    def intend(self, *lines):
+        """``lines`` are senders and texts; their numbers follow on."""
+        numbered = []
+        for sender, _ in lines:
+            self.next[sender] = self.next.get(sender, 0) + 1
+            numbered.append((sender, self.next[sender] if sender else 0, 1))
+        texts = [text for _, text in lines]
+        self.ledger.intend(self.path.stat().st_size, numbered, list(map(len, texts)),
+                           zlib.crc32(b"".join(texts)))  # fmt: skip
+
+    def write(self, *lines, stands=None):
+        self.intend(*lines)
+        self.log.write(b"".join(text for _, text in lines[:stands]))
+        self.ledger.settle(stands)
+
+    def reopen(self):
+        """As after a kill: without a goodbye."""
+        kill(self.ledger)
+        self.ledger = Ledger.open(self.path, report=self.told.append)
+
+    def last(self):
+        return {sender: self.ledger.last(sender) for sender in (A, B, C)}
+
+    def close(self):
+        self.log.close()
+        self.ledger.close()
+
+
+@pytest.fixture
+def book(memory_path):
+    made = Book(memory_path / "app.log")
+    yield made
+    made.close()
+
+
+@contextlib.contextmanager
+def reopened(path, told):
+    """The ledger as a restart finds it, killed afterwards."""
+    ledger = Ledger.open(path, report=told.append)
+    try:
+        yield ledger
+    finally:
+        kill(ledger)
+
+
+# -- every instant of a kill
+
+_lines = st.lists(
+    st.tuples(st.sampled_from([A, B, None]), st.sampled_from([b"", b"x\n", b"line\n"])),
+    min_size=1, max_size=4,
+)  # fmt: skip
+_blocks = st.lists(st.tuples(_lines, st.none() | st.integers(0, 4)), min_size=1, max_size=3)
+
+
+def moments(path, blocks):
+    """Every state of ledger and log that a kill can leave, and what is written then.
+
+    Blocks are ``(lines, how many of them the disk had room for)``.
+    """
+    book = Book(path)
+    content = {A: [], B: [], None: []}  # the numbers that are written
+    settled = b""
+
+    def written(upto):
+        return {sender: max(numbers[: upto.count(sender)] or [0]) for sender, numbers in content.items()}
+
+    before = book.file.read_bytes()
+    whole = []  # senders of the lines that stand
+    for lines, room in blocks:
+        numbers = dict(book.next)
+        fits = len(lines) if room is None else min(room, len(lines))
+        while fits < len(lines) and not lines[fits][1]:
+            fits += 1  # an empty line needs no room
+        book.intend(*lines)
+        after = book.file.read_bytes()
+        for cut in range(len(before), len(after)):
+            yield after[:cut], settled, written(whole), settled
+        data = b"".join(text for _, text in lines)
+        for sender, _ in lines:
+            numbers[sender] = numbers.get(sender, 0) + 1
+            content[sender].append(numbers[sender])
+        for size in range(len(data) + 1):
+            if size > sum(len(text) for _, text in lines[: fits + 1]):
+                break  # the disk is full
+            stand, end = 0, 0
+            for _, text in lines:
+                if end + len(text) > size:
+                    break
+                stand, end = stand + 1, end + len(text)
+            senders = whole + [sender for sender, _ in lines[:stand]]
+            yield after, settled + data[:size], written(senders), settled + data[:end]
+        whole += [sender for sender, _ in lines[:fits]]
+        settled += b"".join(text for _, text in lines[:fits])
+        for sender, _ in lines[fits:]:  # they come again, under the same numbers
+            content[sender].pop()
+            numbers[sender] -= 1
+        book.log.truncate(0)
+        book.log.write(settled)
+        book.ledger.settle(None if room is None else fits)
+        book.next = numbers
+        before = after
+    yield before, settled, written(whole), settled
+    book.close()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(blocks=_blocks)
+@example(blocks=[([(A, b"one\n"), (B, b""), (None, b"x\n"), (A, b"two\n")], 2), ([(A, b"two\n")], None)])
+def test_whatever_byte_a_kill_stops_at_the_ledger_is_right(memory_path, blocks):
+    """For every prefix of the ledger, and of the log after each intent: exactly what is whole counts."""
+    path = Path(tempfile.mkdtemp(dir=memory_path)) / "app.log"
+    for entries, log, expected, whole in list(moments(path, blocks)):
+        with open(path, "r+b") as file:  # the same file: the ledger knows it by its inode
+            file.truncate(0)
+            file.write(log)
+        told = []
+        (path.parent / ".app.log.ledger").write_bytes(entries)
+        for _ in range(1 + (log != whole)):  # killed again after the repair: the same answer
+            with reopened(path, told) as ledger:
+                assert [ledger.last(key) for key in (A, B)] == [expected[key] for key in (A, B)]
+            assert path.read_bytes() == whole
+        assert told == []
+
+
+def test_a_ledger_cut_anywhere_at_its_beginning_is_a_new_one(book):
+    """Cut within its first bytes it says nothing; nobody is taken for written."""
+    book.write((A, b"one\n"))
+    data = book.file.read_bytes()
+    for cut in range(16):
+        book.file.write_bytes(data[:cut])
+        book.reopen()
+        assert book.last() == {A: 0, B: 0, C: 0}
+    assert book.path.read_bytes() == b"one\n"
+
+
+# -- what it remembers
+
+
+def test_it_remembers_senders_over_restarts(book):
+    """Numbers of many senders, in one block or in many, across an orderly end."""
+    book.write((A, b"1\n"), (A, b"2\n"), (B, b"1\n"), (None, b"stranger\n"), (A, b"3\n"))
+    book.write((B, b"2\n"))
+    assert book.last() == {A: 3, B: 2, C: 0}
+    assert len(book.ledger) == 2
+    book.ledger.close()
+    book.ledger = Ledger.open(book.path, report=book.told.append)
+    assert book.last() == {A: 3, B: 2, C: 0}
+    assert book.told == []
+
+
+def test_a_number_may_jump(book):
+    """A gap is one line under its last number."""
+    book.ledger.intend(0, [(A, 7, 1), (A, 20, 2)], [1, 1, 1], zlib.crc32(b"abc"))
+    book.log.write(b"ab")
+    book.reopen()
+    assert book.ledger.last(A) == 20
+
+
+def test_a_sender_that_said_goodbye_is_forgotten_in_time(book, monkeypatch):
+    """Not at once: bytes of its dead connections may still come. Not if it speaks again."""
+    book.write((A, b"1\n"), (B, b"1\n"), (C, b"1\n"))
+    for sender in (A, B):
+        book.ledger.gone(sender)
+    book.write((B, b"2\n"))
+    book.reopen()
+    assert book.last() == {A: 1, B: 2, C: 1}
+    monkeypatch.setattr(ledger_module, "FORGET_AFTER", 0)
+    book.reopen()
+    assert book.last() == {A: 0, B: 2, C: 1}
+
+
+def test_a_silent_sender_is_forgotten_after_an_age(book, monkeypatch):
+    """One that was killed on another machine says no goodbye."""
+    book.write((A, b"1\n"))
+    book.reopen()
+    assert book.ledger.last(A) == 1
+    monkeypatch.setattr(ledger_module, "MAX_AGE", 0)
+    book.reopen()
+    assert len(book.ledger) == 0
+
+
+def test_hundreds_of_thousands_of_senders_leave_it_small(book, monkeypatch):
+    """What is forgotten takes no room, in the file or in memory, and what is not stays known."""
+    monkeypatch.setattr(ledger_module, "FORGET_AFTER", 0)
+    monkeypatch.setattr(ledger_module, "COMPACT_SIZE", 64 * 1024)
+    book.reopen()
+    book.write((C, b"kept\n"))
+    largest = 0
+    for block in range(200):
+        senders = [f"{block * 1000 + number:032x}" for number in range(1000)]
+        book.ledger.intend(0, [(sender, 1, 1) for sender in senders], [0] * 1000, zlib.crc32(b""))
+        book.ledger.settle()
+        for sender in senders:
+            book.ledger.gone(sender)
+        largest = max(largest, book.file.stat().st_size)
+    assert largest < 300_000
+    book.write((C, b"kept\n"))
+    book.reopen()
+    assert len(book.ledger) <= 2001
+    assert book.ledger.last(C) == 2
+    assert book.file.stat().st_size < 100_000
+
+
+# -- rotation
+
+
+def test_a_rotation_that_was_interrupted_is_known(book):
+    """From its beginning to the next line; then it is over."""
+    book.write((A, b"1\n"))
+    assert book.ledger.interrupted is None
+    book.ledger.rotating()
+    book.write((A, b"2\n"))  # it failed: lines go on into the old file
+    book.reopen()
+    assert book.ledger.interrupted is None
+    book.ledger.rotating()
+    file = FileId.of(os.fstat(book.log.fileno()))
+    for _ in range(2):
+        book.reopen()
+        assert book.ledger.interrupted == (file, str(book.path))
+    rotated = book.path.rename(book.path.with_name("app.2024.log"))
+    assert find_file(file, str(book.path)) == str(rotated)
+    book.log.close()
+    book.log = open(book.path, "ab", buffering=0)  # noqa: SIM115
+    book.ledger.use_file(FileId.of(os.fstat(book.log.fileno())), str(book.path))
+    book.reopen()
+    assert book.ledger.interrupted is None
+
+
+def test_a_torn_line_is_cut_off_under_another_name_too(book):
+    """Someone renamed the log while the receiver was dead: the ledger knows the file, not the name."""
+    book.write((A, b"one\n"))
+    book.intend((A, b"two\n"), (A, b"three\n"))
+    book.log.write(b"two\nthr")
+    moved = book.path.rename(book.path.with_name("app.moved.log"))
+    book.reopen()
+    assert book.ledger.last(A) == 2
+    assert moved.read_bytes() == b"one\ntwo\n"
+
+
+# -- someone else was at the log file
+
+
+@pytest.mark.parametrize("what", ["deleted", "replaced", "emptied", "edited"])
+def test_a_log_file_that_someone_changed_is_told(book, what):
+    """What was not acknowledged of the last lines comes again; another's file is not touched."""
+    book.write((A, b"one\n"))
+    book.write((A, b"two\n"), (B, b"one\n"))
+    other = book.path.with_name("other")
+    other.write_bytes(b"another file, long enough to be taken for the log\n")
+    if what == "deleted":
+        book.path.unlink()
+    elif what == "replaced":
+        other.rename(book.path)
+    elif what == "emptied":
+        os.truncate(book.path, 0)
+    else:
+        book.path.write_bytes(b"edited, in place, and longer than before\n")
+    content = book.path.read_bytes() if book.path.exists() else None
+    book.reopen()
+    assert book.last() == {A: 1, B: 0, C: 0}
+    assert (book.path.read_bytes() if book.path.exists() else None) == content
+    assert len(book.told) == (what != "emptied")
+    assert all(str(book.path) in text and "written again" in text for text in book.told)
+
+
+# -- damage
+
+
+def damaged_ledgers(book):
+    return [path.read_bytes() for path in book.path.parent.glob(".app.log.ledger.damaged-*")]
+
+
+@pytest.mark.parametrize(
+    "data", [b"LSBLEDG\2 of the next version", b"garbage" * 1000, bytes(5000), b"\n"], ids=["2", "x", "0", "n"]
+)
+def test_a_ledger_of_another_version_is_kept_aside(book, data):
+    """The message shows it; a new one is begun; the log file is not touched."""
+    book.write((A, b"one\n"))
+    book.file.write_bytes(data)
+    book.reopen()
+    assert book.last() == {A: 0, B: 0, C: 0}
+    assert damaged_ledgers(book) == [data]
+    (told,) = book.told
+    assert "another version" in told and "written twice" in told
+    book.reopen()
+    assert len(book.told) == 1
+    assert book.path.read_bytes() == b"one\n"
+
+
+def test_any_damaged_byte_is_told_and_costs_no_more_than_its_entry(book):
+    """Each byte in turn: never a number too high, and what stands behind the damage counts."""
+    sizes = [book.file.stat().st_size]
+    for sender in (A, B, C, A, B):
+        book.write((sender, b"line\n"))
+        sizes.append(book.file.stat().st_size)
+    data = book.file.read_bytes()
+    for position in range(8, len(data)):
+        book.told.clear()
+        book.file.write_bytes(data[:position] + bytes([data[position] ^ 0x55]) + data[position + 1 :])
+        book.reopen()
+        entry = sum(size <= position for size in sizes)  # 0: the file; 1: A; 2: B; 3: C; 4: A; 5: B
+        expected = {A: 2, B: 2, C: 1}
+        expected.update({3: {C: 0}, 4: {A: 1}, 5: {B: 1}}.get(entry, {}))
+        assert book.last() == expected, position
+        torn = sizes[4] <= position < sizes[4] + 4  # a last entry that seems to go on
+        assert torn or any("damaged at byte" in text for text in book.told), position
+        assert book.path.read_bytes() == b"line\n" * 5
+        book.reopen()
+        assert book.last() == expected
+    assert len(damaged_ledgers(book)) > 300
+
+
+def test_a_hole_in_the_middle_is_told_and_what_follows_counts(book):
+    """A run of zeros, as some file systems leave it after a power cut."""
+    for number in range(100):
+        book.write(((A, B)[number % 2], b"line\n"))
+    book.write((C, b"line\n"))
+    data = bytearray(book.file.read_bytes())
+    data[200:3000] = bytes(2800)
+    book.file.write_bytes(data)
+    book.reopen()
+    assert book.last() == {A: 50, B: 50, C: 1}
+    assert damaged_ledgers(book) == [bytes(data)]
+    assert "damaged at byte" in book.told[0]
+
+
+def test_damage_is_not_taken_for_a_failure_of_the_block_before(book):
+    """What an entry says of the lost intent before it is not said of the one before that."""
+    book.write((A, b"one\n"), (A, b"two\n"))
+    before = book.file.stat().st_size
+    book.write((B, b"lost\n"), stands=0)
+    after = book.file.stat().st_size
+    book.write((C, b"one\n"))
+    data = bytearray(book.file.read_bytes())
+    data[before:after] = bytes(after - before)
+    book.file.write_bytes(data)
+    book.reopen()
+    assert book.last() == {A: 2, B: 0, C: 1}
+
+
+def test_a_damaged_ledger_that_cannot_be_kept_is_told_all_the_same(book, monkeypatch):
+    """On a full disk there may be no room for the copy."""
+    for _ in range(3):
+        book.write((A, b"line\n"))
+    data = bytearray(book.file.read_bytes())
+    data[150] ^= 1
+    book.file.write_bytes(data)
+
+    def full(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    book.reopen()
+    assert book.ledger.last(A) == 3
+    assert "No space left" in book.told[0]
+
+
+# -- a disk that is full
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """``full_disk(n)``: from now on a write takes n bytes and the next one fails."""
+    real = os.pwrite
+
+    def fill(room):
+        def pwrite(descriptor, data, offset):
+            nonlocal room
+            if not room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            taken, room = bytes(data)[:room], max(room - len(data), 0)
+            return real(descriptor, taken, offset)
+
+        monkeypatch.setattr(os, "pwrite", real if room is None else pwrite)
+
+    yield fill
+    monkeypatch.setattr(os, "pwrite", real)
+
+
+@pytest.mark.parametrize("room", [0, 1, 20, 60, 100])
+def test_a_full_disk_leaves_nothing_half_in_the_ledger(book, full_disk, room):
+    """An intent that does not fit raises; later and shorter entries stand, and no damage is seen."""
+    book.write((A, b"one\n"))
+    full_disk(room)
+    with pytest.raises(OSError, match="No space"):
+        book.intend(*[(sender, b"x\n") for sender in (B, C) * 20])
+    full_disk(None)
+    book.next.clear()
+    book.next[A] = 1
+    book.write((A, b"two\n"))
+    book.reopen()
+    assert book.last() == {A: 2, B: 0, C: 0}
+    assert book.told == []
+
+
+def test_a_failed_block_is_known_after_any_later_entry(book, full_disk):
+    """How many lines stand is told by the entry that follows, however often that fails at first."""
+    book.write((A, b"one\n"), (A, b"two\n"), (A, b"three\n"), stands=2)
+    assert book.ledger.last(A) == 2
+    full_disk(0)
+    with pytest.raises(OSError, match="No space"):
+        book.ledger.rotating()
+    full_disk(None)
+    book.ledger.rotating()
+    book.path.write_bytes(b"one\ntwo\nthree, by someone else\n")
+    book.reopen()
+    assert book.ledger.last(A) == 2
+
+
+def test_a_full_disk_stops_no_compaction_for_good(book, monkeypatch):
+    """The old ledger goes on while the new one has no room, and what it holds is right."""
+    monkeypatch.setattr(ledger_module, "COMPACT_SIZE", 500)
+    book.reopen()
+    real = os.write
+
+    tries = []
+
+    def full(descriptor, data):
+        tries.append(1)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    for _ in range(50):
+        book.write((A, b""))
+    assert book.file.stat().st_size > 3000
+    assert 1 < len(tries) < 15  # again, and not at every block
+    monkeypatch.setattr(os, "write", real)
+    for _ in range(50):
+        book.write((A, b""))
+    assert book.file.stat().st_size < 3000
+    book.reopen()
+    assert book.ledger.last(A) == 100
+    assert not list(book.path.parent.glob("*.new"))
+
+
+def test_goodbyes_never_fail(book, full_disk):
+    """Where one cannot be noted the sender is forgotten for its age."""
+    book.write((A, b"one\n"))
+    full_disk(0)
+    book.ledger.gone(A)
+    book.ledger.gone(B)  # never heard of
+
+
+# -- the only writer
+
+
+def test_a_second_writer_is_told_who_is_the_first(book):
+    """In another process or in this one."""
+    with pytest.raises(LedgerHeldError, match=str(os.getpid())) as caught:
+        Ledger.open(book.path)
+    assert caught.value.holder == os.getpid()
+
+
+HOLD = """
+import sys
+from loguru_stdbridge.receiver.ledger import Ledger
+ledger = Ledger.open(sys.argv[1])
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None])
+def test_a_standby_takes_over_however_the_first_one_ends(tmp_path, end):
+    """It waits as long as it is told to, and no stale lock can exist."""
+    path = tmp_path / "app.log"
+    first = start_python(HOLD, str(path), stdin=True)
+    assert first.stdout.readline() == b"held\n"
+    with pytest.raises(LedgerHeldError) as caught:
+        Ledger.open(path, wait=lambda: False)
+    assert caught.value.holder == first.pid
+    waits = []
+
+    def wait():
+        waits.append(1)
+        if len(waits) == 3:
+            first.communicate(b"\n") if end is None else (first.send_signal(end), first.communicate())
+        return True
+
+    Ledger.open(path, wait=wait).close()
+    assert len(waits) >= 3
+    assert (tmp_path / ".app.log.lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_forked_child_does_not_keep_the_lock(book):
+    """An embedded receiver's process forks: its children may outlive it, the lock does not."""
+    holding = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(holding[1])
+        os.read(holding[0], 1)
+        os._exit(0)
+    try:
+        book.ledger.close()
+        Ledger.open(book.path).close()  # the child lives, and holds nothing
+        book.ledger = Ledger.open(book.path)
+    finally:
+        for end in holding:
+            os.close(end)
+        os.waitpid(child, 0)
+
+
+def test_forks_at_any_instant_leave_no_lock_behind(tmp_path):
+    """A thread opens and closes a ledger again and again; no child holds the lock."""
+    path, over = tmp_path / "app.log", threading.Event()
+    failures = []
+
+    def open_and_close():
+        while not over.is_set():
+            try:
+                Ledger.open(path).close()
+            except LedgerError as error:
+                failures.append(error)
+
+    thread = threading.Thread(target=open_and_close)
+    thread.start()
+    statuses = []
+    try:
+        for _ in range(200):
+            child = os.fork()
+            if child == 0:
+                os._exit(any(".app.log.lock" in target for _, target in descriptors()))
+            statuses.append(os.waitpid(child, 0)[1])
+    finally:
+        over.set()
+        thread.join()
+    assert failures == []
+    assert set(statuses) == {0}
+
+
+def test_a_lock_file_without_a_process_id_is_a_lock_all_the_same(book):
+    """Its content is for messages only."""
+    (book.path.parent / ".app.log.lock").write_bytes(b"")
+    with pytest.raises(LedgerHeldError, match="another process") as caught:
+        Ledger.open(book.path)
+    assert caught.value.holder is None
+
+
+def test_files_that_cannot_be_made_are_told(tmp_path):
+    """The message names the log file and the cause."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match=r"app\.log.*file"):
+        Ledger.open(tmp_path / "file" / "app.log")
+    (tmp_path / ".b.log.ledger").mkdir()
+    with pytest.raises(LedgerError, match=r"b\.log"):
+        Ledger.open(tmp_path / "b.log")
+    os.rmdir(tmp_path / ".b.log.ledger")
+    Ledger.open(tmp_path / "b.log").close()  # the lock was let go
+
+
+def test_it_stands_in_the_last_directory_that_is_fixed(tmp_path):
+    """A path with ``{time}`` in it names many directories; the ledger is one."""
+    Ledger.open(tmp_path / "logs" / "{time:YYYY}" / "app_{time}.log").close()
+    names = sorted(path.name for path in (tmp_path / "logs").iterdir())
+    assert names == [".app_{time}.log.ledger", ".app_{time}.log.lock"]
+
+
+# -- its place
+
+
+@pytest.mark.parametrize("what", ["ledger", "lock", "both", "directory"])
+def test_it_comes_back_where_someone_removed_it(tmp_path, what):
+    """What it knew is in the new file, and it is the only writer still."""
+    (tmp_path / "logs").mkdir()
+    book = Book(tmp_path / "logs" / "app.log")
+    book.write((A, b"one\n"), (B, b"one\n"))
+    if what == "directory":
+        for path in (tmp_path / "logs").iterdir():
+            path.unlink()
+        (tmp_path / "logs").rmdir()
+        book.ledger.keep_place()  # there is no place yet
+        assert not (tmp_path / "logs").exists()
+        (tmp_path / "logs").mkdir()
+    for name in ("ledger", "lock"):
+        if what in (name, "both"):
+            (tmp_path / "logs" / f".app.log.{name}").unlink()
+    book.ledger.keep_place()
+    with pytest.raises(LedgerHeldError, match=str(os.getpid())):
+        Ledger.open(book.path)
+    book.reopen()
+    if what != "directory":
+        assert book.last() == {A: 1, B: 1, C: 0}
+    book.close()
+
+
+def test_another_writer_in_its_place_is_not_overrun(book):
+    """The lock file was removed, and another process has become the writer: that ends us."""
+    (book.path.parent / ".app.log.lock").unlink()
+    other = Ledger.open(book.path)
+    with pytest.raises(LedgerHeldError):
+        book.ledger.keep_place()
+    other.close()
+
+
+# -- a power cut
+
+
+def test_sync_asks_the_disk(book, monkeypatch):
+    """The ledger's data are on the disk itself after ``sync``."""
+    synced = []
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    book.ledger.sync()
+    assert synced == [str(book.file)]
