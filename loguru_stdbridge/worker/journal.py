@@ -13,6 +13,10 @@ mapped: storing into a hole of a full disk is SIGBUS, and logging would kill the
 exception that a signal handler raises in the middle leaves the old state, and the next record
 overwrites what was begun.
 
+(CPython 3.8 and 3.9 can run a handler after any instruction, 3.10 and later after calls and in loops
+only. So on the former one that raises can leave a ``with lock`` with the lock held, here as in any
+other Python code; one that only logs cannot.)
+
 Why a log call inside a log call is safe
 ----------------------------------------
 A signal handler or a ``__del__`` can log while its own thread is inside ``append``. A lock would
@@ -102,6 +106,7 @@ NO_SPACE_PAUSE = 0.5
 """Seconds without another attempt to make a segment after one has failed: it costs a log call more
 than all the rest, and the disk is still full."""
 
+_CLOSE, _CLOSE_AND_REMOVE = b"close", b"close and remove"  # in the stash; no row is like them
 _RECORD_SIZE = RECORD.size
 _pack_record = RECORD.pack_into
 _crc32 = zlib.crc32
@@ -253,10 +258,15 @@ class Journal:
                 descriptor = _own(directory)
                 if descriptor is not None:
                     break  # else an adopter took the half-made one for an orphan: another
-            return cls(
-                directory, address, sender_id=sender_id, lock_descriptor=descriptor,
-                limit=limit or DEFAULT_LIMIT, **options,
-            )  # fmt: skip
+            try:
+                return cls(
+                    directory, address, sender_id=sender_id, lock_descriptor=descriptor,
+                    limit=limit or DEFAULT_LIMIT, **options,
+                )  # fmt: skip
+            except BaseException:
+                remove_journal(directory)
+                let_go(descriptor)
+                raise
         except OSError as error:
             raise JournalError(f"cannot make a journal in {spool_dir}: {error}") from error
 
@@ -371,11 +381,17 @@ class Journal:
                 self._inside.now = False
         while self._stash:
             with contextlib.suppress(IndexError):  # another thread was quicker
-                self.successor(self._stash.popleft())
+                row = self._stash.popleft()
+                if row is not _CLOSE and row is not _CLOSE_AND_REMOVE:
+                    self.successor(row)
 
     def _empty_stash(self) -> None:
         while self._stash and not self.closed:
-            self._store(self._stash[0])
+            row = self._stash[0]
+            if row is _CLOSE or row is _CLOSE_AND_REMOVE:
+                self._close(row is _CLOSE_AND_REMOVE)
+            else:
+                self._store(row)
             self._stash.popleft()
 
     def _store(self, row: bytes) -> int:
@@ -499,8 +515,8 @@ class Journal:
             self._close_active()
             self._position = (0, self._position[1], _NO_SEGMENT)
         self._give_up_all(max(oldest.first, self._acked + 1), oldest.last, SPOOL_FULL)
-        self._segments.popleft()
         oldest.release()
+        self._segments.popleft()
 
     # -- segments; with the lock
 
@@ -520,7 +536,7 @@ class Journal:
             self._close_active()
         self._segments.append(segment)
         self._position = (SEGMENT_HEADER, self._position[1], segment)
-        if len(self._segments) > 2:
+        if len(self._segments) > 2 and self._in_file:  # else the other files may be gone, too
             previous.unmap()
         self._room.notify_all()
         return True
@@ -612,10 +628,10 @@ class Journal:
                 return Batch(after + 1, (), after)
             number, segment, offset = self._cursor
             if number != after or segment is None or segment not in self._segments:
-                segment = next(
-                    s for s in reversed(self._segments)
-                    if s.first <= after + 1 and self._end_of(s)  # 0: never came into use
-                )  # fmt: skip
+                segments = reversed(self._segments)  # an end of 0: it never came into use
+                segment = next((s for s in segments if s.first <= after + 1 and self._end_of(s)), None)
+                if segment is None:  # acknowledged, or the journal is closed
+                    return Batch(after + 1, (), after)
                 offset = SEGMENT_HEADER
             while offset >= self._end_of(segment):  # read to its end: the next one
                 if segment is not self._segments[0]:
@@ -689,25 +705,33 @@ class Journal:
         """Take no more rows and let the lock go; returns whether nothing was pending.
 
         With ``remove``, a journal that has nothing pending is removed; any other is an orphan now.
-        What is pending in memory is given up.
+        What is pending in memory is given up. Called by a signal handler in the middle of a log
+        call it is done when that has stored its row.
         """
+        if self._inside.now:
+            self._stash.append(_CLOSE_AND_REMOVE if remove else _CLOSE)
+            return False
         with self._section():
-            empty = self.pending == 0
-            if self._position[2] is not _NO_SEGMENT:
-                self._close_active()
-            for segment in self._segments:
-                if segment.path is None:
-                    self._give_up_all(max(segment.first, self.first), segment.last, CLOSED)
-            self.closed = True
-            self._position = (0, self._position[1], _NO_SEGMENT)
-            self._segments = deque()
-            self._meta = None
-            self._cursor = (0, None, 0)
-            self._room.notify_all()
+            return self._close(remove)
+
+    def _close(self, remove: bool) -> bool:
+        empty = self.pending == 0
+        if self._position[2] is not _NO_SEGMENT:
+            self._close_active()
+        for segment in self._segments:
+            if segment.path is None:
+                self._give_up_all(max(segment.first, self.first), segment.last, CLOSED)
+        self.closed = True
+        self._position = (0, self._position[1], _NO_SEGMENT)
+        self._segments = deque()
+        self._meta = None
+        self._cursor = (0, None, 0)
+        self._room.notify_all()
         if self.path is not None:
             if remove and empty:
                 remove_journal(self.path)
             let_go(self._lock_descriptor)
+            self._lock_descriptor = -1
         return empty
 
     def after_fork_in_child(self) -> None:

@@ -1,0 +1,464 @@
+"""Orphans: what can be adopted, by whom, and what is read of it; races against real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import threading
+import time
+
+import pytest
+
+from loguru_stdbridge import orphans
+from loguru_stdbridge.exceptions import JournalError
+from loguru_stdbridge.locks import let_go, take_lock
+from loguru_stdbridge.orphans import Orphan, journal_directories
+from loguru_stdbridge.segments import (
+    ACKED_AT,
+    NUMBER,
+    RECORD,
+    SEGMENT_HEADER,
+    Meta,
+    checksum,
+    decode_meta,
+    encode_meta,
+    encode_segment_header,
+)
+from tests.processes import start_python
+
+SENDER = "0123456789abcdef" * 2
+ADDRESS = "tcp://127.0.0.1:9020"
+
+
+def row(number):
+    return b'["%d"]' % number
+
+
+def a_segment(first, numbers, size=2048):
+    records = b"".join(
+        RECORD.pack(len(row(n)), checksum(row(n), n), n) + row(n) for n in numbers
+    )
+    return (encode_segment_header(first) + records).ljust(size, b"\0")
+
+
+def make_orphan(spool, *segments, acked=0, given_up=0, sender=SENDER, pid=1):
+    """A journal whose owner is dead. ``segments``: bytes, or the numbers that one holds."""
+    path = spool / sender
+    path.mkdir(parents=True)
+    (path / "lock").touch()
+    (path / "meta").write_bytes(encode_meta(Meta(sender, ADDRESS, acked, pid, 0.0, given_up)))
+    for index, segment in enumerate(segments, 1):
+        data = segment if isinstance(segment, bytes) else a_segment(segment[0], segment)
+        (path / f"{index:010d}.seg").write_bytes(data)
+    return path
+
+
+def read_all(orphan, max_bytes=1):
+    """Everything that it delivers, in order: numbers, and gaps as ``(first, last, reason)``."""
+    found, after = [], orphan.acked
+    while True:
+        batch = orphan.read(after, max_bytes)
+        if batch.gap is not None:
+            assert batch.gap[0] == after + 1
+            found.append(batch.gap)
+            after = batch.gap[1]
+        elif batch.rows:
+            assert batch.first == after + 1
+            assert batch.last == after + len(batch.rows)
+            assert list(batch.rows) == [row(n) for n in range(batch.first, batch.last + 1)]
+            found += range(batch.first, batch.last + 1)
+            after = batch.last
+        else:
+            assert after == orphan.last
+            return found
+
+
+@pytest.fixture
+def spool(tmp_path):
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def adopt():
+    """``Orphan.adopt`` of what is released at the end, whatever becomes of the test."""
+    adopted = []
+
+    def adopt(path):
+        orphan = Orphan.adopt(path)
+        if orphan is not None:
+            adopted.append(orphan)
+        return orphan
+
+    yield adopt
+    for orphan in adopted:
+        orphan.release()
+
+
+# -- what is read
+
+
+@pytest.mark.parametrize("max_bytes", [1, 13, 1 << 20])
+def test_everything_that_was_not_acknowledged_is_read_in_order(spool, adopt, max_bytes):
+    """Over several segments, in batches of any size, and again if it is asked for again."""
+    path = make_orphan(spool, range(1, 11), range(11, 21), range(21, 26), acked=4, pid=77)
+    orphan = adopt(path)
+    assert (orphan.sender_id, orphan.address, orphan.pid) == (SENDER, ADDRESS, 77)
+    assert orphan.last == 25
+    for _ in range(2):
+        assert read_all(orphan, max_bytes) == list(range(5, 26))
+    assert orphan.damaged == []
+
+
+def test_a_batch_holds_one_row_at_least_and_ends_at_its_size(spool, adopt):
+    """A row is taken while the batch is below its size."""
+    orphan = adopt(make_orphan(spool, range(1, 11)))
+    assert [len(orphan.read(0, size).rows) for size in (1, 5, 6, 1000)] == [1, 1, 2, 10]
+
+
+def test_reading_on_does_not_read_what_is_behind(spool, adopt):
+    """A sender reads far ahead of the acknowledgements: each segment is loaded once."""
+    path = make_orphan(spool, range(1, 11), range(11, 21), range(21, 31))
+    orphan = adopt(path)
+    assert read_all(orphan) == list(range(1, 31))
+    (path / "0000000001.seg").unlink()
+    (path / "0000000002.seg").unlink()
+    assert orphan.read(20, 1000).last == 30
+
+
+@pytest.mark.parametrize(
+    ("segments", "acked", "given_up", "expected"),
+    [
+        ([[5, 6]], 0, 0, [(1, 4, "spool_full"), 5, 6]),  # the oldest were given up
+        ([[1, 2], [7, 8]], 0, 0, [1, 2, (3, 6, "damaged"), 7, 8]),  # a file is missing
+        ([[1, 2, 7, 8]], 0, 0, [1, 2, (3, 6, "spool_full"), 7, 8]),  # the newest were, for a while
+        ([[1, 2]], 0, 9, [1, 2, (3, 9, "spool_full")]),  # and to the end
+        ([[1, 2, 7]], 0, 6, [1, 2, (3, 6, "spool_full"), 7]),
+        ([], 3, 9, [(4, 9, "spool_full")]),  # all of it
+        ([[1, 2]], 4, 6, [(5, 6, "spool_full")]),
+        ([[1, 2], b"rubbish"], 0, 0, [1, 2]),  # what followed cannot be known
+        ([[1, 2]], 2, 2, []),
+        ([[1, 2]], 2, 0, []),
+        ([], 0, 0, []),
+    ],
+)
+def test_numbers_without_a_record_are_gaps(spool, adopt, segments, acked, given_up, expected):
+    """Every number is delivered or told: at the beginning, in the middle and at the end."""
+    orphan = adopt(make_orphan(spool, *segments, acked=acked, given_up=given_up))
+    assert read_all(orphan) == expected
+
+
+def test_a_segment_may_begin_with_numbers_that_were_given_up(spool, adopt):
+    """Its header has the number after the last record: so a segment that is missing is noticed."""
+    orphan = adopt(make_orphan(spool, [1, 2], a_segment(3, [7, 8])))
+    assert read_all(orphan) == [1, 2, (3, 6, "spool_full"), 7, 8]
+    assert orphan.damaged == []
+
+
+@pytest.mark.parametrize(
+    "unused", [b"", bytes(2048), a_segment(3, []), a_segment(3, [])[:40]], ids=len
+)
+def test_a_segment_that_never_came_into_use_says_nothing(spool, adopt, unused):
+    """Its owner was killed while it made it, or an exception ended the call that had begun it."""
+    orphan = adopt(make_orphan(spool, [1, 2, 3, 4], unused, [5, 6], unused))
+    assert read_all(orphan) == [1, 2, 3, 4, 5, 6]
+    assert orphan.damaged == []
+
+
+# -- damage
+
+
+def flipped(data, index):
+    changed = bytearray(data)
+    changed[index] ^= 0x81
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "lost"),
+    [
+        (flipped(a_segment(11, range(11, 21)), 3), (11, 20)),  # the header
+        (b"rubbish", (11, 20)),
+        (flipped(a_segment(11, range(11, 21)), 50), (11, 11)),  # the first record
+        (flipped(a_segment(11, range(11, 21)), 150), (16, 16)),  # in the middle
+        (a_segment(11, range(11, 18)), (18, 20)),  # the end: zeros
+        (a_segment(11, range(11, 21))[:200], (18, 20)),  # the end: cut off
+    ],
+    ids=["header", "rubbish", "first", "middle", "end", "short"],
+)
+def test_what_is_whole_around_damage_is_delivered_and_the_rest_is_kept(spool, adopt, damaged, lost):
+    """The hole is a gap, told as damage; the segment with it is kept aside, and only that one."""
+    orphan = adopt(make_orphan(spool, range(1, 11), damaged, range(21, 31)))
+    expected = [*range(1, lost[0]), (*lost, "damaged"), *range(lost[1] + 1, 31)]
+    assert read_all(orphan) == expected
+    (kept,) = orphan.remove()
+    assert kept == spool / f"damaged-{SENDER}-0000000002.seg"
+    assert kept.read_bytes() == damaged
+    assert list(spool.iterdir()) == [kept]
+
+
+def test_damage_at_the_very_end_is_noticed(spool, adopt):
+    """The last record's header is whole and its checksum wrong: that is no call under way."""
+    orphan = adopt(make_orphan(spool, flipped(a_segment(1, [1, 2]), SEGMENT_HEADER + 16 + 5 + 20)))
+    assert read_all(orphan) == [1]
+    assert len(orphan.remove()) == 1
+
+
+def test_a_segment_that_cannot_be_read_is_a_gap(spool, adopt):
+    """A broken disk, or somebody who removes files, stops neither the receiver nor the rest."""
+    path = make_orphan(spool, range(1, 11), range(11, 21), range(21, 31))
+    orphan = adopt(path)
+    (path / "0000000002.seg").unlink()
+    assert read_all(orphan) == [*range(1, 11), (11, 20, "damaged"), *range(21, 31)]
+    assert orphan.remove() == []
+
+
+@pytest.mark.parametrize(
+    ("meta", "told"),
+    [
+        (b"", "0 bytes"),
+        (b"x" * 4096, "is none"),
+        (flipped(encode_meta(Meta(SENDER, ADDRESS, 0, 1, 0.0)), 100), "damaged"),
+        (flipped(encode_meta(Meta(SENDER, ADDRESS, 0, 1, 0.0)), 8), "version 128; this is version 1"),
+    ],
+    ids=["empty", "other", "damaged", "version"],
+)  # fmt: skip
+def test_a_journal_that_is_not_understood_is_kept_aside(spool, meta, told):
+    """With everything in it, told once, and never tried again."""
+    path = make_orphan(spool, range(1, 11))
+    (path / "meta").write_bytes(meta)
+    with pytest.raises(JournalError, match=told) as caught:
+        Orphan.adopt(path)
+    aside = spool / f"damaged-{SENDER}"
+    assert str(aside) in str(caught.value)
+    assert (aside / "0000000001.seg").read_bytes() == a_segment(1, range(1, 11))
+    assert journal_directories(spool) == []
+    let_go(take_lock(str(aside / "lock")))
+
+
+# -- delivery
+
+
+def test_what_is_acknowledged_is_not_delivered_again(spool, adopt):
+    """It is stored at once, for the next adopter; it never goes back."""
+    path = make_orphan(spool, range(1, 11), acked=2)
+    orphan = adopt(path)
+    orphan.acknowledge(5)
+    orphan.acknowledge(4)
+    orphan.release()
+    assert NUMBER.unpack_from((path / "meta").read_bytes(), ACKED_AT) == (5,)
+    again = adopt(path)
+    assert again.acked == 5
+    assert read_all(again) == [6, 7, 8, 9, 10]
+
+
+def test_an_acknowledgement_that_cannot_be_stored_stops_nothing(spool, adopt):
+    """Whoever adopts it next delivers that again, and the numbers reveal it."""
+    path = make_orphan(spool, range(1, 11))
+    orphan = adopt(path)
+    (path / "meta").unlink()
+    orphan.acknowledge(5)
+    assert orphan.acked == 5
+
+
+def test_what_is_delivered_is_removed(spool, adopt):
+    """The directory and all that is in it."""
+    orphan = adopt(make_orphan(spool, range(1, 11)))
+    assert orphan.remove() == []
+    assert list(spool.iterdir()) == []
+    orphan.release()
+
+
+# -- who may adopt
+
+
+def test_what_is_half_made_or_half_removed_is_swept_up(spool):
+    """Without ``meta`` there is nothing to deliver; a directory without a lock gets some time."""
+    path = make_orphan(spool, range(1, 11))
+    (path / "meta").unlink()
+    assert Orphan.adopt(path) is None
+    assert not path.exists()
+    path.mkdir()
+    assert Orphan.adopt(path) is None
+    assert path.exists()
+    old = time.time() - orphans.HALF_MADE_AGE - 1
+    os.utime(path, (old, old))
+    assert Orphan.adopt(path) is None
+    assert not path.exists()
+    assert Orphan.adopt(path) is None
+
+
+def test_other_things_in_the_spool_directory_are_no_journals(spool):
+    """Marks, what was kept aside, and what people put there."""
+    make_orphan(spool, [1])
+    for name in ("peers", f"damaged-{SENDER}", SENDER[:-1], SENDER.upper(), "x" * 32):
+        (spool / name).mkdir()
+    assert journal_directories(spool) == [spool / SENDER]
+    assert journal_directories(spool / "absent") == []
+
+
+def test_a_journal_has_one_adopter(spool, adopt):
+    """The second one is refused until the first lets go."""
+    path = make_orphan(spool, [1])
+    first = adopt(path)
+    assert adopt(path) is None
+    first.release()
+    assert adopt(path) is not None
+
+
+def test_a_journal_that_another_delivered_in_between_is_left_alone(spool, monkeypatch):
+    """Both saw the directory; one has removed it before the other has opened, or locked, the file."""
+    path = make_orphan(spool, [1])
+
+    def late(lock, **options):
+        Orphan(path, decode_meta((path / "meta").read_bytes()), take_lock(lock)).remove()
+        return take_lock(lock, **options)
+
+    monkeypatch.setattr(orphans, "take_lock", late)
+    assert Orphan.adopt(path) is None
+    assert not path.exists()
+
+
+def test_an_error_leaves_the_journal_to_others(spool, adopt, monkeypatch):
+    """Whatever goes wrong while it is adopted, the lock is let go."""
+    path = make_orphan(spool, [1])
+
+    def broken(data):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(orphans, "decode_segment_header", broken)
+        with pytest.raises(OSError, match="Input/output"):
+            Orphan.adopt(path)
+    assert read_all(adopt(path)) == [1]
+
+
+# -- real processes
+
+
+OWNER = """
+import os, signal, sys
+from pathlib import Path
+from loguru_stdbridge.worker.journal import Journal
+journal = Journal.create(Path(sys.argv[1]), "tcp://127.0.0.1:9020")
+for number in range(1, int(sys.argv[2]) + 1):
+    journal.append(b'["%d"]' % number)
+print(journal.path, os.getpid(), flush=True)
+signal.pause()
+"""
+
+
+def test_the_owner_that_is_alive_after_all_keeps_its_journal(spool, adopt):
+    """Stopped, it looks like a dead one to all but the lock; killed, it is one at once."""
+    owner = start_python(OWNER, str(spool), "50")
+    try:
+        owner.stdout.readline()
+        (path,) = journal_directories(spool)
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            assert adopt(path) is None
+            owner.send_signal(number)
+        assert adopt(path) is None
+    finally:
+        owner.kill()
+        owner.communicate()
+    orphan = adopt(path)
+    assert orphan.pid == owner.pid
+    assert read_all(orphan) == list(range(1, 51))
+
+
+def test_a_recycled_process_id_decides_nothing(spool, adopt):
+    """The pid in ``meta`` is that of a living process: of ours, and of init."""
+    for sender, pid in ((SENDER, os.getpid()), (SENDER[::-1], 1)):
+        assert read_all(adopt(make_orphan(spool, [1, 2], sender=sender, pid=pid))) == [1, 2]
+
+
+ADOPTER = """
+import sys
+from pathlib import Path
+from loguru_stdbridge.orphans import Orphan, journal_directories
+spool = Path(sys.argv[1])
+while journal_directories(spool):
+    for path in journal_directories(spool):
+        orphan = Orphan.adopt(path)
+        if orphan is None:
+            continue
+        after = orphan.acked
+        while True:
+            batch = orphan.read(after, 100)
+            if not batch.rows:
+                break
+            print(*(data.decode()[2:-2] for data in batch.rows), sep="\\n", flush=True)
+            orphan.acknowledge(batch.last)
+            after = batch.last
+        orphan.remove()
+"""
+
+
+def test_many_adopters_deliver_each_journal_once(spool):
+    """Four processes look for 40 journals at once: each record comes out of one of them, in order."""
+    for index in range(40):
+        numbers = range(100 * index + 1, 100 * index + 100)
+        make_orphan(spool, a_segment(numbers[0], numbers, 4096), acked=100 * index, sender=f"{index:032x}")
+    adopters = [start_python(ADOPTER, str(spool)) for _ in range(4)]
+    outputs = [adopter.communicate(timeout=60) for adopter in adopters]
+    assert [adopter.returncode for adopter in adopters] == [0] * 4, outputs
+    delivered = [[int(line) for line in out.split()] for out, _ in outputs]
+    assert sorted(sum(delivered, [])) == [n for n in range(1, 4000) if n % 100]
+    for numbers in delivered:
+        for index in {n // 100 for n in numbers}:
+            assert [n for n in numbers if n // 100 == index] == list(range(100 * index + 1, 100 * index + 100))
+    assert list(spool.iterdir()) == []
+
+
+@pytest.mark.parametrize("run", range(5))
+def test_an_adopter_that_is_killed_half_way_is_followed_by_the_next(spool, adopt, run):
+    """What it had noted is not delivered again; what it had not, again: at most one batch."""
+    path = make_orphan(spool, *(a_segment(n, range(n, n + 1000), 32768) for n in range(1, 20_000, 1000)))
+    adopter = start_python(ADOPTER, str(spool))
+    try:
+        lines = [adopter.stdout.readline() for _ in range(1 + 1000 * run)]
+    finally:
+        adopter.kill()
+        delivered = lines + adopter.stdout.readlines()
+        adopter.communicate()
+    if not delivered[-1].endswith(b"\n"):
+        delivered.pop()  # the kill, in the middle of a line
+    delivered = [int(line) for line in delivered]
+    orphan = adopt(path)
+    rest = read_all(orphan, 1000)
+    assert delivered == list(range(1, len(delivered) + 1))
+    assert rest == list(range(orphan.acked + 1, 20_001))
+    assert orphan.acked <= len(delivered) <= orphan.acked + 20  # rows of one batch of 100 bytes
+
+
+def test_looking_at_a_journal_in_the_making_does_not_harm_it(spool):
+    """Its owner has no lock yet, or no meta file: the look sweeps up, the owner begins anew."""
+    from loguru_stdbridge.worker.journal import Journal
+
+    spool.mkdir(0o700)
+    stop = threading.Event()
+
+    def sweep():
+        while not stop.is_set():
+            for path in journal_directories(spool):
+                assert Orphan.adopt(path) is None
+
+    sweepers = [threading.Thread(target=sweep) for _ in range(2)]
+    for sweeper in sweepers:
+        sweeper.start()
+    try:
+        journals = []
+        for _ in range(50):
+            journal = Journal.create(spool, ADDRESS, segment_size=4096)
+            assert journal.append(b"[1]") == 1
+            journals.append(journal)
+    finally:
+        stop.set()
+        for sweeper in sweepers:
+            sweeper.join()
+    assert sorted(journal_directories(spool)) == sorted(journal.path for journal in journals)
+    for journal in journals:
+        assert [batch.rows for batch in [journal.read(0, 10)]] == [[b"[1]"]]
+        journal.acknowledge(1)
+        assert journal.close(remove=True)
+    assert list(spool.iterdir()) == []

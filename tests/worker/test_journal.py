@@ -1,0 +1,1096 @@
+"""The journal's full life: what is in it, what is given up, and what can come in the way."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import threading
+import types
+
+import pytest
+
+from loguru_stdbridge.exceptions import JournalError
+from loguru_stdbridge.orphans import Orphan, journal_directories
+from loguru_stdbridge.protocol import Sequencer
+from loguru_stdbridge.segments import SEGMENT_HEADER, decode_meta, scan_segment
+from loguru_stdbridge.worker import journal as module
+from loguru_stdbridge.worker.journal import REENTRANT, Figures, Journal
+from tests.processes import run_python, start_python
+
+ADDRESS = "tcp://127.0.0.1:9020"
+SEGMENT = 4096
+LIMIT = 4 * SEGMENT
+PER_SEGMENT = 7  # rows of 500 bytes in a segment
+
+
+def row(number):
+    return b'["%06d%s"]' % (number, b"x" * 490)
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Journals of small segments, in ``tmp_path / "spool"`` unless told otherwise."""
+    made = []
+
+    def make(spool_dir=tmp_path / "spool", **options):
+        options = {"limit": LIMIT, "segment_size": SEGMENT, **options}
+        journal = Journal.create(spool_dir, ADDRESS, **options)
+        made.append(journal)
+        return journal
+
+    yield make
+    for journal in made:
+        journal.close(remove=False)
+
+
+@pytest.fixture(params=["disk", "memory"])
+def journal(request, make):
+    return make() if request.param == "disk" else make(None)
+
+
+def fill(journal, count):
+    """Append ``count`` rows, each with the number it gets; returns the numbers taken."""
+    taken = []
+    for _ in range(count):
+        expected = journal.next
+        number = journal.append(row(expected))
+        assert number in (expected, 0)
+        if number:
+            taken.append(number)
+    return taken
+
+
+def read_all(journal, max_bytes=1200):
+    """Everything pending: numbers, and gaps as ``(first, last, reason)``."""
+    found, after = [], journal.first - 1
+    while True:
+        batch = journal.read(after, max_bytes)
+        if batch.gap is not None:
+            found.append(batch.gap)
+            after = batch.gap[1]
+        elif batch.rows:
+            assert batch.first == after + 1
+            assert [bytes(r) for r in batch.rows] == [row(n) for n in range(batch.first, batch.last + 1)]
+            found += range(batch.first, batch.last + 1)
+            after = batch.last
+        else:
+            assert after == journal.next - 1
+            return found
+
+
+def of_orphan(path):
+    """The same of a journal whose owner is dead."""
+    orphan = Orphan.adopt(path)
+    found, after = [], orphan.acked
+    while True:
+        batch = orphan.read(after, 1200)
+        if batch.gap is not None:
+            found.append(batch.gap)
+            after = batch.gap[1]
+        elif batch.rows:
+            assert list(batch.rows) == [row(n) for n in range(batch.first, batch.last + 1)]
+            found += range(batch.first, batch.last + 1)
+            after = batch.last
+        else:
+            assert orphan.damaged == []
+            orphan.release()
+            return found
+
+
+def balance(journal):
+    """The figures, which must always agree."""
+    figures = journal.figures()
+    assert figures.accepted == figures.acknowledged + figures.pending + sum(figures.dropped.values())
+    assert min(figures[:3]) >= 0
+    assert all(count > 0 for count in figures.dropped.values())
+    return figures
+
+
+def segment_files(journal):
+    return sorted(journal.path.glob("*.seg"))
+
+
+# -- what is in it
+
+
+def test_rows_come_out_as_they_went_in(journal):
+    """In order, numbered from 1, over several segments, in batches of any size, more than once."""
+    assert fill(journal, 20) == list(range(1, 21))
+    for max_bytes in (1, 500, 501, 1200, 1 << 20):
+        assert read_all(journal, max_bytes) == list(range(1, 21))
+    assert balance(journal) == Figures(20, 0, 20, {})
+
+
+def test_a_batch_has_one_row_at_least_and_ends_with_its_segment(journal):
+    """It is full when its rows have ``max_bytes``; a row is never cut."""
+    fill(journal, 10)
+    assert [len(journal.read(0, size).rows) for size in (1, 500, 501, 1 << 20)] == [1, 1, 2, 7]
+    assert not journal.read(10, 1000).rows
+
+
+def test_reading_goes_on_from_anywhere(journal):
+    """After a reconnect it starts again from what is not acknowledged, or from what was greeted."""
+    fill(journal, 20)
+    rng = random.Random(1)
+    for _ in range(50):
+        after = rng.randrange(20)
+        batch = journal.read(after, rng.choice([1, 1200, 10_000]))
+        assert batch.first == after + 1
+        assert batch.rows[0] == row(after + 1)
+
+
+def test_reading_while_it_is_written(journal):
+    """A sender that is up to date reads each row as it comes, over the ends of segments too."""
+    after = 0
+    for number in range(1, 60):
+        journal.append(row(number))
+        batch = journal.read(after, 1 << 20)
+        assert batch.rows == [row(number)]
+        after = batch.last
+        journal.acknowledge(after - 1)
+    assert balance(journal) == Figures(59, 58, 1, {})
+
+
+def test_a_row_is_in_the_file_when_append_returns(make):
+    """Whole, with its checksum, in the page cache: a kill of this process cannot take it."""
+    journal = make()
+    for number in range(1, 20):
+        journal.append(row(number))
+        (scan, data) = [(scan_segment(f.read_bytes()), f.read_bytes()) for f in segment_files(journal)][-1]
+        found, start, end = scan.records[-1]
+        assert (found, data[start:end]) == (number, row(number))
+
+
+def test_rows_of_any_size(make):
+    """Larger than a segment: it gets one of its own, and the next goes into one of the usual size."""
+    journal = make(limit=64 * SEGMENT)
+    sizes = [1, 10, SEGMENT - 48, SEGMENT - 47, 3 * SEGMENT, 1 << 17, 5]
+    rows = [b"x" * size for size in sizes]
+    assert [journal.append(r) for r in rows] == list(range(1, 8))
+    found, after = [], 0
+    while after < 7:
+        batch = journal.read(after, 1)
+        found += batch.rows
+        after = batch.last
+    assert found == rows
+    assert segment_files(journal)[-1].stat().st_size == SEGMENT
+
+
+def test_the_meta_file_says_whose_it_is(make):
+    """Sender, address, process, and what is acknowledged as it is confirmed."""
+    journal = make()
+    fill(journal, 5)
+    journal.acknowledge(3)
+    meta = decode_meta((journal.path / "meta").read_bytes())
+    assert (meta.sender_id, meta.address, meta.acked, meta.pid) == (journal.sender_id, ADDRESS, 3, os.getpid())
+    assert journal.path.name == journal.sender_id
+    assert journal.path.stat().st_mode & 0o777 == 0o700
+    assert {f.stat().st_mode & 0o777 for f in segment_files(journal)} == {0o600}
+
+
+def test_a_journal_cannot_be_made_where_nothing_can(tmp_path, make):
+    """The error is ours, and names the place."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JournalError, match="file"):
+        make(tmp_path / "file")
+    with pytest.raises(JournalError, match="5000 bytes; "):
+        Journal.create(tmp_path / "spool", "unix:///" + "x" * 4992)
+
+
+# -- space
+
+
+def test_it_grows_while_the_receiver_is_away_and_shrinks_after(make):
+    """Segment by segment; what is acknowledged is given back at once, but for the one in use."""
+    journal = make(limit=64 * SEGMENT)
+    fill(journal, 20 * PER_SEGMENT)
+    assert len(segment_files(journal)) == 20
+    assert journal.size_bytes == 20 * SEGMENT
+    for segments in range(1, 20):
+        journal.acknowledge(segments * PER_SEGMENT - 1)
+        assert len(segment_files(journal)) == 21 - segments
+        journal.acknowledge(segments * PER_SEGMENT)
+        assert len(segment_files(journal)) == 20 - segments
+    journal.acknowledge(journal.next - 1)
+    assert journal.size_bytes == SEGMENT
+    fill(journal, 5)
+    assert read_all(journal) == list(range(141, 146))
+
+
+def test_a_backlog_takes_neither_descriptors_nor_memory(make):
+    """Only the segments in use are mapped, and only they are open."""
+    journal = make(limit=64 * SEGMENT)
+    fill(journal, 1)
+    descriptors = len(os.listdir("/proc/self/fd"))
+    fill(journal, 30 * PER_SEGMENT)
+    read_all(journal)
+    assert len(os.listdir("/proc/self/fd")) <= descriptors + 2
+    with open("/proc/self/maps") as maps:
+        assert sum(str(journal.path) in line and ".seg" in line for line in maps) <= 3
+
+
+def test_acknowledgements_never_go_back_or_beyond(journal):
+    """A lower one is old news; a higher one than was stored is a receiver's mistake."""
+    fill(journal, 10)
+    journal.acknowledge(5)
+    journal.acknowledge(3)
+    assert journal.first == 6
+    journal.acknowledge(99)
+    assert (journal.first, journal.pending) == (11, 0)
+    assert fill(journal, 1) == [11]
+
+
+# -- what is given up
+
+
+def test_drop_oldest_keeps_the_newest(journal):
+    """The limit holds at every moment; the oldest segment goes, as one gap, and is counted."""
+    for _ in range(200):
+        fill(journal, 1)
+        assert journal.size_bytes <= LIMIT
+        if journal.path is not None:
+            assert sum(f.stat().st_size for f in segment_files(journal)) <= LIMIT
+    gap, *rest = read_all(journal)
+    assert gap == (1, rest[0] - 1, "spool_full")
+    assert rest == list(range(rest[0], 201))
+    assert 3 * PER_SEGMENT < len(rest) <= 4 * PER_SEGMENT
+    assert balance(journal) == Figures(200, 0, len(rest), {"spool_full": 200 - len(rest)})
+
+
+def test_drop_newest_keeps_the_oldest(make):
+    """What comes when it is full is numbered and given up, and the next that fits is taken."""
+    journal = make(when_full="drop_newest")
+    taken = fill(journal, 200)
+    assert taken == list(range(1, 4 * PER_SEGMENT + 1))
+    assert journal.append(b"[]") == 201  # small enough for what is left
+    journal.acknowledge(PER_SEGMENT)
+    assert fill(journal, 3) == [202, 203, 204]
+    assert journal.read(200, 100).rows == [b"[]"]
+    kept = read_all_but(journal, 201)
+    assert kept == [*range(8, 29), (29, 200, "spool_full"), 202, 203, 204]
+    assert balance(journal) == Figures(204, 7, 25, {"spool_full": 172})
+
+
+def read_all_but(journal, odd):
+    """``read_all`` where the row of number ``odd`` is another one."""
+    found, after = [], journal.first - 1
+    while after < journal.next - 1:
+        batch = journal.read(after, 1)
+        after = batch.gap[1] if batch.gap else batch.last
+        if after != odd:
+            found.append(batch.gap or after)
+    return found
+
+
+@pytest.mark.parametrize("when_full", ["drop_oldest", "drop_newest", "block"])
+def test_a_row_that_is_larger_than_the_limit_is_given_up_alone(make, when_full):
+    """Nothing else is dropped for it, and nobody waits."""
+    journal = make(when_full=when_full, block_timeout=60)
+    fill(journal, 5)
+    assert journal.append(b"x" * LIMIT) == 0
+    fill(journal, 2)
+    assert read_all(journal) == [1, 2, 3, 4, 5, (6, 6, "too_large"), 7, 8]
+    assert balance(journal) == Figures(8, 0, 7, {"too_large": 1})
+
+
+def test_a_row_as_large_as_the_limit_takes_all_of_it(make):
+    """With ``drop_oldest`` everything else goes."""
+    journal = make()
+    fill(journal, 20)
+    assert journal.append(b"x" * (LIMIT - SEGMENT_HEADER - 16)) == 21
+    assert journal.read(0, 1).gap == (1, 20, "spool_full")
+    assert len(journal.read(20, 1).rows[0]) == LIMIT - 48
+    assert fill(journal, 1) == [22]
+    assert read_all(journal) == [(1, 21, "spool_full"), 22]
+
+
+@pytest.mark.parametrize("when_full", ["drop_oldest", "drop_newest"])
+def test_an_adopter_sees_what_a_killed_process_gave_up(make, when_full):
+    """In the middle and at the end: the numbers are on disk, as they are given up."""
+    journal = make(when_full=when_full)
+    fill(journal, 30)
+    journal.append(b"x" * LIMIT)
+    if when_full == "drop_newest":
+        journal.acknowledge(2 * PER_SEGMENT)
+    fill(journal, 10)
+    journal.append(b"x" * LIMIT)
+    seen = [item[:2] if isinstance(item, tuple) else item for item in read_all(journal)]
+    journal.close(remove=False)
+    found = [item[:2] if isinstance(item, tuple) else item for item in of_orphan(journal.path)]
+    assert merged(found) == merged(seen)
+    assert found[-1][1] == 42
+
+
+def merged(found):
+    """Gaps side by side as one: on disk they have no reasons."""
+    items = []
+    for item in found:
+        if items and isinstance(item, tuple) and isinstance(items[-1], tuple):
+            items[-1] = (items[-1][0], item[1])
+        else:
+            items.append(item)
+    return items
+
+
+# -- gaps and acknowledgements
+
+
+def test_a_gap_whose_records_had_arrived_is_none(make):
+    """Given up while they were on their way: their acknowledgement says so."""
+    journal = make()
+    fill(journal, 4 * PER_SEGMENT)
+    assert journal.read(0, 1 << 20).last == PER_SEGMENT  # sent
+    fill(journal, 1)  # drops them
+    assert balance(journal).dropped == {"spool_full": 7}
+    journal.acknowledge(5)
+    assert balance(journal) == Figures(29, 5, 22, {"spool_full": 2})
+    journal.acknowledge(10)
+    assert balance(journal) == Figures(29, 10, 19, {})
+
+
+def test_of_a_gap_that_is_told_only_what_is_told_counts(make):
+    """The sender has sent up to 3 on this connection: 4 to 7 are missing, however it ends."""
+    journal = make()
+    fill(journal, 4 * PER_SEGMENT + 1)
+    assert journal.read(3, 1).gap == (4, 7, "spool_full")
+    journal.tell(4, 7)
+    assert balance(journal).dropped == {"spool_full": 4}
+    journal.acknowledge(3)
+    assert balance(journal) == Figures(29, 3, 22, {"spool_full": 4})
+    journal.acknowledge(29)
+    assert balance(journal) == Figures(29, 25, 0, {"spool_full": 4})
+
+
+def test_the_receiver_knows_best_what_was_missing(make):
+    """Its answer to a gap can only be less: what came over an older connection meanwhile."""
+    journal = make()
+    fill(journal, 4 * PER_SEGMENT + 1)
+    journal.confirm_gap(7, 0)  # an answer to nothing that was told
+    assert balance(journal).dropped == {"spool_full": 7}
+    journal.tell(1, 7)
+    journal.confirm_gap(7, 6)
+    journal.confirm_gap(8, 0)
+    assert balance(journal).dropped == {"spool_full": 6}
+
+
+def test_a_gap_that_grows_while_it_is_told(make):
+    """The log call that drops more comes between reading and telling: the rest is a gap of its own."""
+    journal = make()
+    fill(journal, 4 * PER_SEGMENT + 1)
+    first, last, _ = journal.read(2, 1).gap
+    fill(journal, PER_SEGMENT)
+    journal.tell(first, last)
+    assert balance(journal).dropped == {"spool_full": 5 + PER_SEGMENT}
+    fill(journal, PER_SEGMENT)
+    assert [item for item in read_all(journal) if isinstance(item, tuple)] == [
+        (1, 7, "spool_full"), (8, 21, "spool_full")
+    ]  # fmt: skip
+    assert journal.read(7, 1).gap == (8, 21, "spool_full")
+
+
+class World:
+    """A sender's bookkeeping over a journal, and a receiver, with connections that are lost."""
+
+    def __init__(self, journal, rng):
+        self.journal, self.rng = journal, rng
+        self.written = {}  # number: how often
+        self.ledger = 0
+        self.missing = 0
+        self.sequencer = Sequencer(lambda sender: self.ledger)
+        self.connect()
+
+    def connect(self):
+        """Greeted: what is on its way in either direction is gone."""
+        self.on_the_way, self.answers = [], []
+        self.sent = max(self.journal.first - 1, self.sequencer.greet("s", self.journal.first))
+
+    def send(self):
+        batch = self.journal.read(self.sent, 1200)
+        if batch.gap is not None:
+            self.journal.tell(*batch.gap[:2])
+            self.sent = batch.gap[1]
+        elif batch.rows:
+            self.sent = batch.last
+        self.on_the_way.append(batch)
+
+    def receive(self):
+        """The receiver takes what comes next; it writes and answers at once, or it is killed first."""
+        if not self.on_the_way:
+            return
+        batch = self.on_the_way.pop(0)
+        if batch.gap is not None:
+            missing = self.sequencer.skip("s", batch.gap[1])
+            self.missing += missing
+            self.answers.append((batch.gap[1], missing))
+        elif batch.rows:
+            skip = self.sequencer.admit("s", batch.first, len(batch.rows))
+            for number in range(batch.first + skip, batch.last + 1):
+                self.written[number] = self.written.get(number, 0) + 1
+        self.ledger = self.sequencer.last("s")
+        self.answers.append(self.ledger)
+
+    def answer(self):
+        if self.answers:
+            answer = self.answers.pop(0)
+            if isinstance(answer, tuple):
+                self.journal.confirm_gap(*answer)
+            else:
+                self.journal.acknowledge(answer)
+
+    def run(self, steps):
+        for _ in range(steps):
+            self.rng.choice([self.send, self.send, self.receive, self.answer, self.connect])()
+
+    def finish(self):
+        self.connect()
+        while self.journal.pending:
+            self.send()
+            self.receive()
+            self.answer()
+            self.answer()
+
+
+@pytest.mark.parametrize("when_full", ["drop_oldest", "drop_newest"])
+@pytest.mark.parametrize("seed", range(40))
+def test_every_record_is_written_or_counted_whatever_is_lost(make, when_full, seed):
+    """Log calls, sending, answers and lost connections in any order: the figures are exact."""
+    rng = random.Random(seed)
+    journal = make(when_full=when_full)
+    world = World(journal, rng)
+    for _ in range(60):
+        for _ in range(rng.randrange(20)):
+            journal.append(b"x" * (LIMIT if rng.random() < 0.02 else rng.choice([20, 500, 2000])))
+        world.run(rng.randrange(20))
+        balance(journal)
+    world.finish()
+    figures = balance(journal)
+    assert set(world.written.values()) <= {1}
+    assert figures.pending == 0
+    assert figures.acknowledged == len(world.written)
+    assert sum(figures.dropped.values()) == figures.accepted - len(world.written) == world.missing
+    assert figures.dropped
+
+
+# -- block
+
+
+def test_block_waits_until_there_is_room(make, eventually):
+    """And then goes on where it was; nothing is dropped."""
+    journal = make(when_full="block", block_timeout=60)
+    fill(journal, 4 * PER_SEGMENT)
+    results = []
+    blocked = threading.Thread(target=lambda: results.append(journal.append(row(29))))
+    blocked.start()
+    journal.acknowledge(3)  # makes no room
+    blocked.join(0.05)
+    assert results == []
+    journal.acknowledge(PER_SEGMENT)
+    blocked.join(30)
+    assert results == [29]
+    assert balance(journal) == Figures(29, 7, 22, {})
+
+
+def test_block_waits_for_a_bounded_time(make):
+    """Then the newest is given up and counted, as with ``drop_newest``."""
+    journal = make(when_full="block", block_timeout=0.05)
+    assert fill(journal, 4 * PER_SEGMENT + 3) == list(range(1, 29))
+    assert balance(journal) == Figures(31, 0, 28, {"spool_full": 3})
+    assert read_all(journal) == [*range(1, 29), (29, 31, "spool_full")]
+
+
+def test_all_that_are_blocked_go_on_when_there_is_room_for_all(make):
+    """The first begins a segment; the others, whose rows fit into it, need no other room."""
+    journal = make(when_full="block", block_timeout=60)
+    fill(journal, 4 * PER_SEGMENT)
+    results = []
+    blocked = [threading.Thread(target=lambda: results.append(journal.append(row(0)))) for _ in range(5)]
+    for thread in blocked:
+        thread.start()
+    journal.acknowledge(PER_SEGMENT)
+    for thread in blocked:
+        thread.join(30)
+    assert sorted(results) == [29, 30, 31, 32, 33]
+    assert len(segment_files(journal)) == 4
+
+
+def test_the_thread_that_empties_it_never_waits_for_room(make):
+    """A ``__del__`` may log in it: nobody else would make the room."""
+    journal = make(when_full="block", block_timeout=60)
+    journal.emptied_by = threading.get_ident()
+    assert fill(journal, 4 * PER_SEGMENT + 1) == list(range(1, 29))
+    assert balance(journal).dropped == {"spool_full": 1}
+
+
+def test_closing_ends_the_wait(make, eventually):
+    """What was not taken is not counted: the caller puts it elsewhere."""
+    journal = make(when_full="block", block_timeout=60)
+    fill(journal, 4 * PER_SEGMENT)
+    results = []
+    blocked = threading.Thread(target=lambda: results.append(journal.append(row(29))))
+    blocked.start()
+    eventually(lambda: journal._room._waiters, what="it waits")
+    assert not journal.close(remove=True)
+    blocked.join(30)
+    assert results == [0]
+    assert journal.closed
+    assert balance(journal) == Figures(28, 0, 28, {})
+
+
+def test_a_signal_handler_that_logs_while_its_thread_is_blocked(make):
+    """It does not wait for itself; both records are stored when there is room, by whom ever."""
+    journal = make(when_full="block", block_timeout=60)
+    fill(journal, 4 * PER_SEGMENT)
+    inner, outer = row(1000), row(2000)
+
+    def on_alarm(number, frame):
+        assert journal.append(inner) == REENTRANT
+        sender.start()
+
+    sender = threading.Thread(target=journal.acknowledge, args=(PER_SEGMENT,))
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)  # for as long it is blocked at least
+    try:
+        assert journal.append(outer) in (29, 30)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    sender.join()
+    assert sorted(journal.read(28, 1 << 20).rows) == [inner, outer]
+
+
+# -- a disk that does not take it
+
+
+LIMITED = """
+import os, resource, signal, sys
+from pathlib import Path
+from loguru_stdbridge.worker.journal import Journal
+journal = Journal.create(Path(sys.argv[1]), "tcp://127.0.0.1:9020", limit=1 << 20, segment_size=4096)
+for letter, limit in ((b"x", -1), (b"y", 4000), (b"z", -1)):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, -1))
+    for number in range(10):
+        assert journal.append(letter * 500)
+    print(journal.trouble)
+found, after = b"", 0
+while after < 30:
+    batch = journal.read(after, 1 << 20)
+    found += b"".join(row[:1] for row in batch.rows)
+    after = batch.last
+print(found.decode(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_segment_that_the_disk_does_not_take_is_in_memory(tmp_path):
+    """A real limit of the file size: rows go on in memory, told once, and on disk when it can again."""
+    status, out, err = run_python(LIMITED, str(tmp_path / "spool"))
+    assert status == -signal.SIGKILL, err
+    before, full, after, found = out.split("\n")[:4]
+    assert before == "None"
+    assert "cannot add to the journal" in full and "kept in memory" in full
+    assert after == full
+    assert found == "x" * 10 + "y" * 10 + "z" * 10
+    (path,) = journal_directories(tmp_path / "spool")
+    orphan = Orphan.adopt(path)
+    assert orphan.read(7, 1 << 20).last == 14
+    assert orphan.read(14, 1).gap[:2] == (15, 21)  # what was in memory has died with the process
+    assert orphan.read(21, 1 << 20).last == 28
+    orphan.release()
+
+
+@pytest.mark.parametrize("when_full", ["drop_oldest", "drop_newest"])
+def test_a_disk_and_a_memory_that_are_full(make, monkeypatch, when_full):
+    """Then the policy decides; a failed attempt is not repeated for each log call."""
+    journal = make(when_full=when_full)
+    fill(journal, 2 * PER_SEGMENT)
+    attempts = []
+
+    def full(descriptor, size):
+        attempts.append(size)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "_reserve", full)
+    monkeypatch.setattr(module, "MEMORY_LIMIT", SEGMENT)
+    monkeypatch.setattr(module, "NO_SPACE_PAUSE", 3600.0)
+    fill(journal, 4 * PER_SEGMENT)
+    if when_full == "drop_oldest":
+        gap, *rest = read_all(journal)
+        assert gap == (1, 2 * PER_SEGMENT, "spool_full")
+        assert rest[-1][2] == "no_space"
+    else:
+        assert read_all(journal) == [*range(1, 3 * PER_SEGMENT + 1), (3 * PER_SEGMENT + 1, 42, "no_space")]
+    assert len(attempts) <= 5
+    balance(journal)
+    monkeypatch.setattr(module, "NO_SPACE_PAUSE", 0.0)
+    journal._no_space_until = 0.0
+    monkeypatch.undo()
+    assert fill(journal, 1) == [43]
+    balance(journal)
+
+
+def test_a_file_system_that_cannot_reserve_is_written_to(make, monkeypatch):
+    """A C library without a stand-in for ``posix_fallocate``: the blocks are written, as zeros."""
+
+    def unsupported(descriptor, offset, size):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", unsupported)
+    journal = make()
+    fill(journal, 10)
+    assert [f.stat().st_blocks * 512 for f in segment_files(journal)] == [SEGMENT, SEGMENT]
+    assert of_dead(journal) == list(range(1, 11))
+
+
+def of_dead(journal):
+    journal.close(remove=False)
+    return of_orphan(journal.path)
+
+
+def test_a_reservation_that_fails_leaves_no_file(make, monkeypatch):
+    """And no descriptor."""
+    journal = make()
+    monkeypatch.setattr(module, "_reserve", lambda descriptor, size: os.write(-1, b""))
+    fill(journal, 1)
+    assert segment_files(journal) == []
+    assert read_all(journal) == [1]
+
+
+def test_a_process_that_has_no_descriptors_left_goes_on_logging(tmp_path):
+    """It is just then that its log is needed."""
+    code = LIMITED.replace("RLIMIT_FSIZE", "RLIMIT_NOFILE").replace("4000, -1", "3, 1000").replace(
+        "(limit, -1)", "(3 if limit == 4000 else 1000, 1000)"
+    )
+    status, out, err = run_python(code, str(tmp_path / "spool"))
+    assert status == -signal.SIGKILL, err
+    assert "Too many open files" in out
+    assert out.split("\n")[3] == "x" * 10 + "y" * 10 + "z" * 10
+
+
+def test_a_spool_directory_that_is_removed_while_it_is_used(make):
+    """What is mapped is delivered; what is not is a gap, counted; and logging goes on in memory."""
+    journal = make(limit=64 * SEGMENT)
+    fill(journal, 6 * PER_SEGMENT)
+    for file in [*journal.path.iterdir()]:
+        file.unlink()
+    journal.path.rmdir()
+    fill(journal, PER_SEGMENT)
+    assert "No such file" in journal.trouble
+    found = read_all(journal)
+    lost = [item for item in found if isinstance(item, tuple)]
+    assert all(reason == "damaged" for _, _, reason in lost)
+    numbers = set(range(1, 50))
+    for first, last, _ in lost:
+        numbers -= set(range(first, last + 1))
+    assert [item for item in found if isinstance(item, int)] == sorted(numbers)
+    assert {*range(1, 8), *range(36, 50)} <= numbers
+    assert balance(journal).dropped == {"damaged": 49 - len(numbers)}
+    journal.acknowledge(49)
+    assert journal.close(remove=True)
+
+
+def test_a_segment_file_that_is_cut_short_is_a_gap(make):
+    """Mapping it would be a SIGBUS."""
+    journal = make(limit=64 * SEGMENT)
+    fill(journal, 5 * PER_SEGMENT)
+    os.truncate(segment_files(journal)[2], 100)
+    assert read_all(journal) == [*range(1, 15), (15, 21, "damaged"), *range(22, 36)]
+    assert balance(journal).dropped == {"damaged": 7}
+
+
+# -- log calls inside log calls
+
+
+@pytest.fixture
+def in_append(monkeypatch):
+    """``in_append(action)``: what happens once in the middle of the next ``append``."""
+
+    def in_append(action):
+        def checksum(data, number):
+            nonlocal action
+            todo, action = action, None
+            if todo is not None:
+                todo()
+            return original(data, number)
+
+        monkeypatch.setattr(module, "checksum", checksum)
+
+    original = module.checksum
+    return in_append
+
+
+def test_a_log_call_inside_a_log_call(journal, in_append):
+    """A signal handler's, or a ``__del__``'s: stored whole, right after the outer one."""
+    in_append(lambda: [journal.append(row(n)) for n in (2, 3)])
+    assert journal.append(row(1)) == 1
+    assert fill(journal, 1) == [4]
+    assert read_all(journal) == [1, 2, 3, 4]
+
+
+def test_a_log_call_inside_the_sender_s_own_section(journal):
+    """A ``__del__`` that the sender's allocations bring about: no deadlock, and its row is stored."""
+    fill(journal, 3)
+
+    class Gaps(list):
+        def __iter__(self):
+            results.append(journal.append(row(4)))
+            return super().__iter__()
+
+    results = []
+    journal._gaps = Gaps()
+    journal.read(0, 1)
+    assert results == [REENTRANT]
+    journal._gaps = []
+    assert read_all(journal) == [1, 2, 3, 4]
+
+
+def test_figures_out_of_the_middle_of_a_log_call(journal, in_append):
+    """A signal handler that looks at ``bridge.stats()``."""
+    found = []
+    in_append(lambda: found.append(journal.figures()))
+    journal.append(row(1))
+    assert found == [Figures(0, 0, 0, {})]
+
+
+def test_a_log_call_of_another_thread_waits_for_this_one(journal, in_append):
+    """And its row follows."""
+    started, results = threading.Event(), []
+
+    def other():
+        started.set()
+        results.append(journal.append(row(2)))
+
+    thread = threading.Thread(target=other)
+
+    def meanwhile():
+        thread.start()
+        started.wait()
+        thread.join(0.05)
+
+    in_append(meanwhile)
+    assert journal.append(row(1)) == 1
+    thread.join()
+    assert results == [2]
+    assert read_all(journal) == [1, 2]
+
+
+def test_the_inner_row_that_comes_after_the_stash_was_emptied(journal):
+    """Between that and the end of the outer call: it is looked at once more."""
+
+    class Late:
+        """The flag; when it goes down, a signal handler logs just before."""
+
+        def __init__(self):
+            self.__dict__["now"] = False
+            self.__dict__["late"] = [row(2)]
+
+        def __setattr__(self, name, value):
+            if not value and self.late:
+                assert journal.append(self.late.pop()) == REENTRANT
+            self.__dict__[name] = value
+
+    journal._inside = Late()
+    assert journal.append(row(1)) == 1
+    assert read_all(journal) == [1, 2]
+
+
+class Interrupted(Exception):
+    """What a signal handler raises."""
+
+
+def test_a_handler_that_raises_in_the_middle_leaves_no_trace(journal, in_append):
+    """The row was begun; the next one takes its place and its number."""
+    fill(journal, 3)
+
+    def interrupt():
+        raise Interrupted
+
+    in_append(interrupt)
+    with pytest.raises(Interrupted):
+        journal.append(b'["' + b"begun" * 200 + b'"]')
+    assert fill(journal, 10) == list(range(4, 14))
+    assert read_all(journal) == list(range(1, 14))
+    balance(journal)
+
+
+def raise_at(count):
+    """A profile function that raises at the ``count``-th place where CPython looks for signals.
+
+    Since 3.10 these are the entry of a Python function and the return of one in C (and loops).
+    ``open`` is left out: what it has opened would be lost, a descriptor and an empty file.
+    """
+
+    def profile(frame, event, argument):
+        nonlocal count
+        if event in ("call", "c_return") and argument is not os.open:
+            count -= 1
+            if count == 0:
+                raise Interrupted
+
+    return profile
+
+
+@pytest.mark.parametrize("when_full", ["drop_oldest", "drop_newest"])
+@pytest.mark.parametrize("filled", [3, PER_SEGMENT, 4 * PER_SEGMENT], ids=["store", "roll", "full"])
+def test_a_handler_that_raises_anywhere_in_a_log_call(make, when_full, filled):
+    """What was stored before and after is there once, live and on disk, and nothing is locked."""
+    count, finished = 0, False
+    while not finished:
+        count += 1
+        journal = make(when_full=when_full)
+        fill(journal, filled)
+        sys.setprofile(raise_at(count))
+        try:
+            journal.append(row(filled + 1))
+            finished = True
+        except Interrupted:
+            pass
+        finally:
+            sys.setprofile(None)
+        assert not journal._inside.now, count
+        for _ in range(2 * PER_SEGMENT):
+            assert journal.append(row(journal.next)) != REENTRANT
+        live = read_all(journal)
+        rows = [item for item in live if isinstance(item, int)]
+        assert rows == sorted(set(rows)), count
+        told = sum(item[1] - item[0] + 1 for item in live if isinstance(item, tuple))
+        assert len(rows) + told == journal.next - 1, count
+        balance(journal)
+        assert merged(strip(of_dead(journal))) == merged(strip(live)), count
+    assert count > 5
+
+
+def strip(found):
+    return [item[:2] if isinstance(item, tuple) else item for item in found]
+
+
+# -- waking the sender
+
+
+def test_the_sender_is_woken_once_when_it_sleeps(journal):
+    """And by what is given up as well: it has to tell that."""
+    woken = []
+    journal.on_append = lambda: woken.append(journal.next)
+    fill(journal, 2)
+    assert woken == []
+    journal.asleep = True
+    fill(journal, 2)
+    assert woken == [4]
+    journal.asleep = True
+    journal.append(b"x" * LIMIT)
+    assert woken == [4, 6]
+
+
+# -- the end
+
+
+def test_a_journal_that_is_empty_is_removed(make):
+    """Whole, and its lock is free; one with something pending stays, as an orphan."""
+    empty, full, kept = make(), make(), make()
+    for journal in (empty, full, kept):
+        fill(journal, 10)
+    empty.acknowledge(10)
+    kept.acknowledge(10)
+    full.acknowledge(4)
+    assert empty.close(remove=True)
+    assert not full.close(remove=True)
+    assert kept.close(remove=False)
+    assert not empty.path.exists()
+    assert of_orphan(full.path) == [5, 6, 7, 8, 9, 10]
+    assert of_orphan(kept.path) == []
+    assert empty.close(remove=True)  # again: harmless
+    assert balance(full) == Figures(10, 4, 6, {})
+
+
+def test_a_closed_journal_takes_nothing(journal):
+    """Nor does it count it: 0, and ``closed``, so the caller goes elsewhere."""
+    fill(journal, 3)
+    journal.acknowledge(3)
+    journal.close(remove=True)
+    assert journal.append(row(4)) == 0
+    assert journal.closed
+    assert balance(journal) == Figures(3, 3, 0, {})
+    journal.acknowledge(4)  # by a sender that has not noticed yet
+    assert not journal.read(0, 1000).rows
+
+
+def test_what_was_in_memory_ends_with_it(make):
+    """It is counted: nothing is given up in silence."""
+    journal = make(None)
+    fill(journal, 10)
+    journal.acknowledge(4)
+    assert not journal.close(remove=True)
+    assert balance(journal) == Figures(10, 4, 0, {"closed": 6})
+
+
+def test_what_a_journal_on_disk_had_to_keep_in_memory_is_told_by_its_adopter(make, monkeypatch):
+    """The numbers are on disk, as given up."""
+    journal = make()
+    fill(journal, PER_SEGMENT)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_reserve", lambda descriptor, size: os.write(-1, b""))
+        fill(journal, PER_SEGMENT)
+    assert not journal.close(remove=True)
+    assert balance(journal) == Figures(14, 0, 7, {"closed": 7})
+    assert of_orphan(journal.path) == [*range(1, 8), (8, 14, "spool_full")]
+
+
+def test_the_inner_row_of_a_journal_that_was_closed_goes_to_its_successor(make, in_append):
+    """It was accepted: it is the next journal's."""
+    journal, taken = make(), []
+    journal.successor = taken.append
+
+    def close():
+        assert journal.append(row(2)) == REENTRANT
+        journal.closed = True  # by another thread, the moment the lock was free
+
+    in_append(close)
+    assert journal.append(row(1)) == 1
+    journal.closed = False
+    assert taken == [row(2)]
+
+
+def test_closing_out_of_the_middle_of_a_log_call(make, in_append):
+    """A SIGTERM handler that closes: no deadlock; it is done when the row is stored."""
+    for remove in (True, False):
+        journal = make()
+        fill(journal, 2)
+        in_append(lambda journal=journal, remove=remove: journal.close(remove=remove))
+        assert journal.append(row(3)) == 3
+        assert journal.closed
+        assert of_orphan(journal.path) == [1, 2, 3]
+
+
+def test_a_signal_handler_that_logs_while_its_thread_closes(make):
+    """No deadlock, and its row goes to the next journal."""
+    journal, taken = make(), []
+    journal.successor = taken.append
+
+    class Room:
+        def notify_all(self):
+            assert journal.append(row(4)) == REENTRANT
+
+    fill(journal, 3)
+    journal._room = Room()
+    assert not journal.close(remove=False)
+    assert taken == [row(4)]
+    assert of_orphan(journal.path) == [1, 2, 3]
+
+
+# -- forks
+
+
+def test_a_child_has_no_part_in_its_parent_s_journal(make):
+    """Whatever it does with its copy: nothing is stored, unlocked or removed."""
+    journal = make()
+    fill(journal, 10)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            journal.after_fork_in_child()
+            assert journal.append(row(11)) == 0
+            journal.acknowledge(5)
+            journal.close(remove=True)
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert Orphan.adopt(journal.path) is None
+    assert read_all(journal) == list(range(1, 11))
+    assert fill(journal, 1) == [11]
+    assert of_dead(journal) == list(range(1, 12))
+
+
+def test_a_child_that_is_forked_while_another_thread_holds_the_lock(make, in_append):
+    """It never asks for that lock; a journal of its own works at once."""
+    journal = make()
+    locked, go_on = threading.Event(), threading.Event()
+
+    def hold():
+        locked.set()
+        go_on.wait(60)
+
+    in_append(hold)
+    holder = threading.Thread(target=journal.append, args=(row(1),))
+    holder.start()
+    locked.wait(60)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            journal.after_fork_in_child()
+            own = Journal.create(journal.path.parent, ADDRESS)
+            status = 0 if own.append(row(1)) == 1 else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    go_on.set()
+    holder.join()
+    assert read_all(journal) == [1]
+    (other,) = [path for path in journal_directories(journal.path.parent) if path != journal.path]
+    assert of_orphan(other) == [1]
+
+
+def test_a_child_that_is_forked_in_the_middle_of_a_log_call(make, in_append):
+    """By a signal handler: the call ends in both, and the record is there once, whole."""
+    journal = make()
+    fill(journal, 3)
+    inside = []
+
+    def fork():
+        inside.append(os.fork())
+        if inside[0] == 0:
+            journal.after_fork_in_child()
+        else:
+            os.waitpid(inside[0], 0)
+
+    in_append(fork)
+    try:
+        journal.append(row(4))
+    finally:
+        if inside and inside[0] == 0:
+            os._exit(0)
+    assert fill(journal, 1) == [5]
+    assert of_dead(journal) == [1, 2, 3, 4, 5]
+
+
+# -- a kill
+
+
+KILLED = """
+import mmap, os, struct, sys
+from pathlib import Path
+from loguru_stdbridge.worker.journal import Journal
+counter = mmap.mmap(os.open(sys.argv[2], os.O_RDWR), 8)
+journal = Journal.create(Path(sys.argv[1]), "tcp://127.0.0.1:9020", segment_size=4096, limit=1 << 24)
+number = 0
+while True:
+    number += 1
+    journal.append(b'["%06d%s"]' % (number, b"x" * 490))
+    counter[:] = struct.pack("<Q", number)
+    if number % 100 == 0:
+        journal.acknowledge(number - 90)
+    if number == 200:
+        print("go", flush=True)
+"""
+
+
+@pytest.mark.parametrize("run", range(10))
+def test_a_process_that_is_killed_leaves_every_row_whose_call_returned(tmp_path, run):
+    """Killed in full flight, between any two instructions; at most the call under way is more."""
+    spool, counter = tmp_path / "spool", tmp_path / "counter"
+    counter.write_bytes(bytes(8))
+    process = start_python(KILLED, str(spool), str(counter))
+    try:
+        assert process.stdout.readline() == b"go\n"
+        threading.Event().wait(0.002 * run)  # somewhere else each time
+    finally:
+        process.kill()
+        process.communicate()
+    returned = int.from_bytes(counter.read_bytes(), "little")
+    (path,) = journal_directories(spool)
+    found = of_orphan(path)
+    assert found == list(range(found[0], found[-1] + 1))
+    assert found[0] <= returned - 9
+    assert returned <= found[-1] <= returned + 1
