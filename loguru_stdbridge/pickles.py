@@ -11,10 +11,14 @@ So this module never gives a stranger's bytes to an unpickler. It reads the opco
    made; a dict is a list of its keys and values, so nothing is hashed; nothing is imported, fetched
    or compared. Every opcode is counted, and the count is bounded, which bounds time and memory:
    no opcode costs more than the bytes that it brings along.
-2. :func:`_finish` turns that into plain values, as a tree: what is shared is copied and counted
+2. :class:`_Tree` turns that into plain values, as a tree: what is shared is copied and counted
    each time, a cycle is cut, depth is bounded, and so is the text in all. About fifteen well-known
    names have a decoder here that checks its arguments and builds the value itself. Every other
    class becomes a :class:`Placeholder` that shows its name, so that the record survives.
+
+What is shared is the danger in the second step: two bytes of memo refer to a megabyte. So nothing
+there is walked, copied or shown that is not paid for, by :meth:`_Tree.spend`, *each time*: a text
+by its characters, a number by its digits, a call by the work of its decoder.
 
 What is malformed, or beyond a bound, is a :class:`PayloadError`. There is no looser way to fall
 back to.
@@ -31,14 +35,18 @@ import uuid
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 from .exceptions import PayloadError
-from .values import MAX_KEYED, is_bounded_decimal
+from .values import is_bounded_decimal, many_collide
 
-MAX_OPCODES = 150_000
-"""Opcodes of one payload: about 40 ms and 20 MB at worst. A record with a list of 70,000 numbers in
+MAX_OPCODES = 100_000
+"""Opcodes of one payload: about 40 ms and 20 MB at worst. A record with a list of 45,000 numbers in
 its ``extra`` has as many."""
 
-MAX_NODES = 80_000
-"""Values of the finished record, each counted as often as it appears: 0.1 s to load and render."""
+MAX_NODES = 50_000
+"""Values of the finished record, each counted as often as it appears: 0.1 s to load and render. What
+takes longer than a short list or a float counts for more."""
+
+_CALL_NODES = 4
+"""What an object of an admitted class counts for: 2 microseconds to make, as many to show, twice."""
 
 MAX_DEPTH = 50
 MAX_INT_BYTES = 512
@@ -101,8 +109,8 @@ def load_record(payload: Buffer) -> Dict[str, Any]:
         key = pairs[index]
         if type(key) is not str:
             raise PayloadError("not_a_record", "a key that is no text")
+        tree.spend(1, len(key))
         fields[key] = tree.finish(pairs[index + 1], 0)
-        tree.text -= len(key)
     return fields
 
 
@@ -471,29 +479,35 @@ class _Tree:
     """Turns what the machine built into plain values, within budgets of nodes and text."""
 
     def __init__(self, text: int) -> None:
-        self.text = text
+        self._text = text
         self._nodes = MAX_NODES
         self._path: List[int] = []
 
-    def finish(self, value: Any, depth: int) -> Any:
-        """The plain value. Raises :class:`PayloadError` beyond a budget."""
-        self._nodes -= 1
-        kind = type(value)
-        if kind in _SCALARS:
-            return value
-        if kind is str or kind is bytes:
-            self.text -= len(value)
-            if self.text < 0:
-                raise PayloadError("too_much_text", "texts that are repeated too often")
-            return value
+    def spend(self, nodes: int, text: int) -> None:
+        """Pay for values and characters. Raises :class:`PayloadError` beyond a budget."""
+        self._nodes -= nodes
+        self._text -= text
         if self._nodes < 0:
             raise PayloadError("too_many_values", f"more than {MAX_NODES}")
+        if self._text < 0:
+            raise PayloadError("too_much_text", "texts that are repeated too often")
+
+    def finish(self, value: Any, depth: int) -> Any:
+        """The plain value. Raises :class:`PayloadError` beyond a budget."""
+        kind = type(value)
+        if kind in _SCALARS:
+            self.spend(1, value.bit_length() // 3 if kind is int else 0)
+            return value
+        if kind is str or kind is bytes:
+            self.spend(1, len(value))
+            return value
+        self.spend(1, 0)
         if depth > MAX_DEPTH:
             return Placeholder("<too deep>")
         if kind is Placeholder:
             return value
         if kind is _Global:
-            return Placeholder(f"<class '{_shown_name(value)}'>")
+            return self._placeholder(f"<class '{_shown_name(value)}'>")
         if id(value) in self._path:
             return Placeholder("<cycle>")
         self._path.append(id(value))
@@ -513,20 +527,25 @@ class _Tree:
         assert kind is _Call
         return self._finish_call(value, depth)
 
+    def _placeholder(self, text: str) -> Placeholder:
+        self.spend(0, len(text))
+        return Placeholder(text)
+
     def _finish_pairs(self, pairs: List[Any], depth: int) -> Any:
-        result: Dict[Any, Any] = {}
-        other_keys = 0
+        keys: List[Any] = []
+        others: List[Any] = []
         for index in range(0, len(pairs), 2):
             key = pairs[index]
             if type(key) is not str:
-                other_keys += 1
                 key = self._key(key, depth)
-                if other_keys > MAX_KEYED:
-                    raise PayloadError("too_many_keys", f"{MAX_KEYED} keys that are no text")
+                others.append(key)
             else:
-                self.text -= len(key)
-            result[key] = self.finish(pairs[index + 1], depth)
-        return result
+                self.spend(1, len(key))
+            keys.append(key)
+        values = [self.finish(pairs[index], depth) for index in range(1, len(pairs), 2)]
+        if many_collide(others):
+            return Placeholder(f"<dict of {len(keys)} whose keys collide>")
+        return dict(zip(keys, values))
 
     def _key(self, key: Any, depth: int) -> Any:
         """A key whose hash costs no more than its size."""
@@ -537,11 +556,13 @@ class _Tree:
         return Placeholder(f"<{type(key).__name__.strip('_').lower()} as a key>")
 
     def _finish_set(self, items: List[Any], depth: int, kind: Any) -> Any:
-        if len(items) > MAX_KEYED:
-            return Placeholder(f"<set of {len(items)}>")
-        return kind([self._key(item, depth) for item in items])
+        members = [self._key(item, depth) for item in items]
+        if many_collide(members):
+            return Placeholder(f"<{kind.__name__} of {len(items)} that collide>")
+        return kind(members)
 
     def _finish_call(self, call: _Call, depth: int) -> Any:
+        self.spend(_CALL_NODES, 0)
         function = call.function
         module, name = function.module, function.name
         arguments = call.arguments
@@ -558,7 +579,7 @@ class _Tree:
                     return decoded
             except (ValueError, TypeError, ArithmeticError, IndexError, AttributeError):
                 pass  # not as the class itself would have written it
-        return Placeholder(f"<{_shown_name(function)} object>")
+        return self._placeholder(f"<{_shown_name(function)} object>")
 
 
 _MODULES = {"__builtin__": "builtins", "_decimal": "decimal", "pathlib._local": "pathlib"}
@@ -580,8 +601,8 @@ def _raw(value: Any) -> bytes:
 
 def _decode_encode(tree: _Tree, arguments: Any, call: _Call, depth: int) -> Any:
     text, encoding = arguments
-    if type(text) is str and encoding in ("latin1", "latin-1"):
-        tree.text -= len(text)
+    if type(text) is str and type(encoding) is str and encoding in ("latin1", "latin-1"):
+        tree.spend(0, len(text))
         return text.encode("latin-1")
     return None
 
@@ -596,10 +617,10 @@ def _decode_bytes(tree: _Tree, arguments: Any, call: _Call, depth: int) -> Any:
 def _decode_bytearray(tree: _Tree, arguments: Any, call: _Call, depth: int) -> Any:
     if not arguments:
         return bytearray()
-    value = tree.finish(arguments[0], depth)
-    if type(value) is str and len(arguments) == 2 and arguments[1] in ("latin-1", "latin1"):
+    value, *encoding = _plain_arguments(tree, arguments, depth)
+    if type(value) is str and encoding in (["latin-1"], ["latin1"]):
         return bytearray(value.encode("latin-1"))
-    return bytearray(value) if type(value) is bytes and len(arguments) == 1 else None
+    return bytearray(value) if type(value) is bytes and not encoding else None
 
 
 def _decode_set(kind: Any) -> Any:
@@ -667,6 +688,7 @@ def _decode_decimal(tree: _Tree, arguments: Any, call: _Call, depth: int) -> Any
     (text,) = arguments
     if type(text) is not str or len(text) > 2000:
         return None
+    tree.spend(len(text) // 20, len(text))  # 40 microseconds for 2,000 digits
     value = decimal.Decimal(text)
     return value if is_bounded_decimal(value) else None
 
@@ -674,7 +696,7 @@ def _decode_decimal(tree: _Tree, arguments: Any, call: _Call, depth: int) -> Any
 def _decode_uuid(tree: _Tree, arguments: Any, call: _Call, depth: int) -> Any:
     if type(call.state) is not _Map:
         return None
-    pairs = call.state.pairs
+    pairs = call.state.pairs[:4]  # "int", and from Python 3.7 on perhaps "is_safe"
     for index in range(0, len(pairs), 2):
         if type(pairs[index]) is str and pairs[index] == "int" and type(pairs[index + 1]) is int:
             return uuid.UUID(int=pairs[index + 1])
@@ -682,15 +704,20 @@ def _decode_uuid(tree: _Tree, arguments: Any, call: _Call, depth: int) -> Any:
 
 
 def _decode_ordered(tree: _Tree, arguments: Any, call: _Call, depth: int) -> Any:
-    pairs = list(call.pairs)
-    for pair in arguments[0] if arguments else ():
-        pairs += pair
-    return tree._finish_pairs(pairs, depth) if len(pairs) % 2 == 0 else None
+    if not arguments:
+        return tree._finish_pairs(call.pairs, depth)
+    (given,) = arguments
+    if type(given) is not list or call.pairs:
+        return None
+    tree.spend(len(given), 0)
+    if any(type(pair) not in (list, tuple) or len(pair) != 2 for pair in given):
+        return None
+    return tree._finish_pairs([item for pair in given for item in pair], depth)
 
 
 def _decode_path(tree: _Tree, arguments: Any, call: _Call, depth: int) -> Any:
-    parts = _plain_arguments(tree, arguments, depth)
-    text = "/".join(parts)
+    text = "/".join(_plain_arguments(tree, arguments, depth))
+    tree.spend(0, len(text))
     return Placeholder(text.replace("//", "/", 1) if text.startswith("//") else text)
 
 

@@ -19,9 +19,24 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import json
 import math
 import uuid
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple, Type, Union
+from collections import Counter
+from itertools import islice
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Type,
+    Union,
+)
 
 from .exceptions import RowError
 
@@ -41,12 +56,20 @@ MAX_TEXT = 1024 * 1024
 MAX_TOTAL_TEXT = 4 * MAX_TEXT
 """Characters of all texts in one ``extra``."""
 
+MAX_SPARED = 64
+"""Characters of a text that is kept even where others have used up the room: names, identifiers."""
+
 MAX_SHOWN = 8192
 """Characters of a value shown by its ``repr`` or ``str``."""
 
-MAX_KEYED = 256
-"""Members of a set, pairs of a dict whose keys are not all text. Hashes of numbers are not
-randomised: 60,000 chosen integers make one set cost minutes. 256 of them cost 0.3 ms."""
+MAX_UNCOUNTED = 256
+"""Keys of one ``extra`` itself that are kept, whatever the values of those before them take. That
+many texts and numbers are within every other bound for certain."""
+
+MAX_COLLISIONS = 16
+"""Members of a set, or keys of a dict, that may have the same hash. Hashes of numbers are not
+randomised: 60,000 chosen integers make one set cost minutes, and 256 wide tuples a second. Honest
+ones hardly collide: -1 and -2 do, and the tuples that differ by them only."""
 
 MAX_PLAIN_BITS = 2000
 """Integers up to here go as JSON digits: 602 of them, under the lowest limit (640) that
@@ -56,11 +79,19 @@ linear to read."""
 MAX_INT_BITS = 14_000
 """4,215 digits: what a JSON document may show under the default digit limit of 4,300."""
 
+MAX_GROWTH = 10
+"""Bytes of memory that the line of a large record may take for each byte of its payload; it is held
+about three times while it is made."""
+
+MAX_ZONE = 100
+"""Characters of a time zone's name."""
+
 MAX_DECIMAL_DIGITS = 1000
 MAX_DECIMAL_EXPONENT = 6144  # decimal128's: ``format(Decimal("1E+999999999"), "f")`` is a bomb
 
 Json = Union[None, bool, int, float, str, List[Any], Dict[str, Any]]
 _PLAIN_TYPES = frozenset({int, float, bool, type(None)})
+_CONTAINERS = (list, tuple, dict, set, frozenset)
 
 
 class Shown:
@@ -126,33 +157,46 @@ def show(value: object, convert: Callable[[object], str] = repr, limit: int = MA
         if type(text) is not str:
             text = str.__str__(text)
     except Exception:
-        text = f"<unprintable {type(value).__name__} object>"
+        text = f"<unprintable {class_name(value)} object>"
     return bounded_text(text, limit)
+
+
+def class_name(value: object) -> str:
+    """The name of an object's class, whatever its metaclass makes of it."""
+    try:
+        return bounded_text(str.__str__(type(value).__name__), 200)
+    except Exception:
+        return "strange"
 
 
 def flatten_extra(extra: Dict[Any, Any]) -> Tuple[Json, bool]:
     """``extra`` as JSON, and whether it holds tagged values. Never raises.
 
-    The common case (text keys; texts and numbers) costs one look at each value.
+    The common case (text keys; texts and numbers) costs one look at each value. What is no dict, or
+    one that cannot be read, is tagged itself: the far end gets another type then.
     """
-    for key, value in extra.items():
-        kind = type(value)
-        if type(key) is not str or key == TAG:
-            break
-        if kind is str:
-            if len(value) > MAX_SHOWN:
+    if type(extra) is dict and len(extra) <= MAX_UNCOUNTED:
+        for key, value in extra.items():
+            kind = type(value)
+            if type(key) is not str or key == TAG:
                 break
-        elif kind not in _PLAIN_TYPES or (kind is int and value.bit_length() > MAX_PLAIN_BITS):
-            break
-    else:
-        if len(extra) <= MAX_KEYED:
+            if kind is str:
+                if len(value) > MAX_SHOWN:
+                    break
+            elif kind not in _PLAIN_TYPES or (kind is int and value.bit_length() > MAX_PLAIN_BITS):
+                break
+        else:
             return extra, False
     flattener = _Flattener()
-    return flattener.flatten(dict(extra), 0), flattener.tagged
+    return flattener.flatten(extra, 0), flattener.tagged
 
 
 class _Flattener:
-    """One walk over one ``extra``, with its budgets."""
+    """One walk over one ``extra``, with its budgets.
+
+    What a value is, its real type says: ``isinstance`` also believes a ``__class__`` of the
+    application's making (a mock, a proxy, a dead weak reference), and so does no local sink.
+    """
 
     def __init__(self) -> None:
         self.tagged = False
@@ -168,49 +212,57 @@ class _Flattener:
             return self._flatten_int(value)
         if kind in _PLAIN_TYPES:
             return value  # type: ignore[no-any-return]
-        if isinstance(value, (list, tuple, dict, set, frozenset)):
-            return self._flatten_container(value, depth)
-        if kind in _SIMPLE_WRITERS:
-            try:
+        try:
+            if issubclass(kind, _CONTAINERS):
+                return self._flatten_container(value, kind, depth)
+            if kind in _SIMPLE_WRITERS:
                 written = _SIMPLE_WRITERS[kind](value)
-            except Exception:  # a tzinfo of the application's may raise
-                written = None
-            if written is not None:
-                return self._tag(_TAG_OF[kind], written)
-        return self._flatten_object(value, depth)
+                if written is not None and self._affords(written):
+                    return self._tag(_TAG_OF[kind], written)
+            return self._flatten_object(value, kind, depth)
+        except Exception:  # iteration or a tzinfo that fails, a container changed by a thread
+            return self._as_text(self._show(value))
 
     def _tag(self, tag: str, content: Json) -> Json:
         self.tagged = True
         return {TAG: [tag, content]}
 
+    def _as_text(self, text: str) -> Json:
+        return self._tag("as", ["object", None, text, None])
+
     def _bounded(self, text: str, limit: int = MAX_TEXT) -> str:
-        limit = min(limit, max(self._text, 0))
+        limit = min(limit, max(self._text, MAX_SPARED))
         self._text -= min(len(text), limit)
         return bounded_text(text, limit)
 
+    def _affords(self, written: Json) -> bool:
+        """Pay for what cannot be cut; False where too little is left."""
+        if type(written) is str:
+            self._text -= len(written)
+        return self._text >= 0
+
     def _show(self, value: object, convert: Callable[[object], str] = repr) -> str:
-        return self._bounded(show(value, convert))
+        # The text of a set is its members' order, which the far end cannot know.
+        limit = MAX_TEXT if type(value) in (set, frozenset) else MAX_SHOWN
+        return self._bounded(show(value, convert, limit))
 
     def _flatten_int(self, value: int) -> Json:
         bits = value.bit_length()
         if bits <= MAX_PLAIN_BITS:
             return value
         if bits <= MAX_INT_BITS:
-            return self._tag("int", self._bounded(hex(value)))
-        return self._tag("as", ["object", None, f"<int of {bits} bits>", None])
+            digits = hex(value)
+            if self._affords(digits):
+                return self._tag("int", digits)
+        return self._as_text(f"<int of {bits} bits>")
 
-    def _flatten_object(self, value: object, depth: int) -> Json:
-        if isinstance(value, (bytes, bytearray)) and len(value) > MAX_SHOWN:
+    def _flatten_object(self, value: Any, kind: Type[Any], depth: int) -> Json:
+        if issubclass(kind, (bytes, bytearray)) and len(value) > MAX_SHOWN:
             start = show(bytes(value[: MAX_SHOWN // 4]))  # a whole repr may be four times the size
-            text = self._bounded(f"{start}... ({len(value)} bytes)")
-            return self._tag("as", ["object", None, text, None])
+            return self._as_text(self._bounded(f"{start}... ({len(value)} bytes)"))
         for builtin, plain_of in _PLAIN_OF:
-            if isinstance(value, builtin):
-                try:
-                    base = self.flatten(plain_of(value), depth + 1)
-                except Exception:  # a bytes subclass that is changed or released meanwhile
-                    break
-                return self._as(builtin.__name__, base, value)
+            if kind is not builtin and issubclass(kind, builtin):
+                return self._as(builtin.__name__, self.flatten(plain_of(value), depth + 1), value)
         return self._as("object", None, value)
 
     def _as(self, kind: str, base: Json, value: object) -> Json:
@@ -219,76 +271,76 @@ class _Flattener:
         text = None if same else self._show(value, str)
         return self._tag("as", [kind, base, shown, None if text == shown else text])
 
-    def _flatten_container(self, value: Any, depth: int) -> Json:
-        kind = type(value)
+    def _flatten_container(self, value: Any, kind: Type[Any], depth: int) -> Json:
         identity = id(value)
         if identity in self._path:
-            return self._tag("as", ["object", None, _cycle_text(value), None])
+            return self._as_text(_cycle_text(kind))
         self._values -= 1
         if depth >= MAX_DEPTH or self._values < 0:
-            return self._tag("as", ["object", None, f"<{kind.__name__} of {len(value)}>", None])
+            return self._as_text(f"<{class_name(value)} of {len(value)}>")
         self._path.add(identity)
         try:
-            if isinstance(value, dict):
+            if issubclass(kind, dict):
                 flat = self._flatten_dict(value, depth)
             else:
-                flat = self._flatten_sequence(value, depth)
-        except Exception:  # a subclass whose iteration fails, a container changed by a thread
-            return self._tag("as", ["object", None, self._show(value), None])
+                flat = self._flatten_sequence(value, kind, depth)
         finally:
             self._path.discard(identity)
         if kind in (list, dict, tuple):
             return flat
-        base = next(b for b in (list, tuple, dict, set, frozenset) if isinstance(value, b))
+        base = next(base for base in _CONTAINERS if issubclass(kind, base))
         return self._as(base.__name__, flat, value)
 
-    def _flatten_sequence(self, value: Any, depth: int) -> Json:
-        keyed = isinstance(value, (set, frozenset))
-        limit = MAX_KEYED if keyed else max(self._values, 0)
+    def _first(self, items: Iterable[Any]) -> List[Any]:
+        """As many as there is room for, and one; an iteration of the application's may never end."""
+        return list(islice(items, max(self._values, 0) + 1))
+
+    def _flatten_sequence(self, value: Any, kind: Type[Any], depth: int) -> Json:
         items: List[Json] = []
-        for item in list(value):
-            if len(items) >= limit:
-                items.append(self._more(len(value) - limit))
+        for item in self._first(value):
+            if self._values <= 0:
+                items.append(self._more(value, len(items)))
                 break
             self._values -= 1
             items.append(self.flatten(item, depth + 1))
-        return self._tag("tuple", items) if isinstance(value, tuple) else items
+        return self._tag("tuple", items) if issubclass(kind, tuple) else items
 
     def _flatten_dict(self, value: Dict[Any, Any], depth: int) -> Json:
-        limit = max(self._values, 0)
-        if all(type(key) is str for key in value) and TAG not in value:
+        found = self._first(value.items())
+        if all(type(key) is str and key != TAG for key, _ in found):
             flat: Dict[str, Json] = {}
-            for key, item in list(value.items()):
-                if len(flat) >= limit:
-                    flat["..."] = self._more(len(value) - limit)
+            for key, item in found:
+                if self._values <= 0 and (depth or len(flat) >= MAX_UNCOUNTED):
+                    flat["..."] = self._more(value, len(flat))
                     break
                 self._values -= 1
                 flat[self._bounded(key)] = self.flatten(item, depth + 1)
             return flat
         pairs: List[Json] = []
-        for key, item in list(value.items()):
-            if len(pairs) >= min(limit, MAX_KEYED):
-                pairs.append(["...", self._more(len(value) - len(pairs))])
+        for key, item in found:
+            if self._values <= 0:
+                pairs.append(["...", self._more(value, len(pairs))])
                 break
             self._values -= 2
             pairs.append([self.flatten(key, depth + 1), self.flatten(item, depth + 1)])
         return self._tag("dict", pairs)
 
-    def _more(self, count: int) -> Json:
-        return self._tag("as", ["object", None, f"<{count} more>", None])
+    def _more(self, value: Any, taken: int) -> Json:
+        return self._as_text(f"<{len(value) - taken} more>")
 
 
-def _cycle_text(value: object) -> str:
-    if isinstance(value, dict):
+def _cycle_text(kind: Type[Any]) -> str:
+    if issubclass(kind, dict):
         return "{...}"
-    return "(...)" if isinstance(value, tuple) else "[...]"
+    return "(...)" if issubclass(kind, tuple) else "[...]"
 
 
 def _zone_of(value: Union[datetime.datetime, datetime.time]) -> Json:
     offset = value.utcoffset()
     if offset is None:
         return None
-    return [offset.total_seconds(), value.tzname()]
+    name = value.tzname()
+    return [offset.total_seconds(), None if name is None else bounded_text(name, MAX_ZONE)]
 
 
 def _write_datetime(value: datetime.datetime) -> Json:
@@ -373,16 +425,33 @@ def _typed(value: Any, *kinds: Type[Any]) -> Any:
 
 
 def _read_dict(content: Any, depth: int) -> Any:
-    pairs = [
-        (restore(key, depth), restore(item, depth)) for key, item in _keyed(_typed(content, list))
-    ]
-    return dict(pairs)
+    pairs = [(restore(key, depth), restore(item, depth)) for key, item in _typed(content, list)]
+    keys = _hashable([key for key, _ in pairs])
+    if many_collide(keys):
+        return Shown(f"<dict of {len(keys)} whose keys collide>")
+    return dict(zip(keys, [item for _, item in pairs]))
 
 
-def _keyed(content: List[Any]) -> List[Any]:
-    if len(content) > MAX_KEYED + 1:
-        raise ValueError(f"{len(content)} keys, {MAX_KEYED} at most")
-    return content
+def _hashable(keys: Sequence[Any]) -> List[Any]:
+    """The keys of a dict or members of a set; one whose hash was its class's own is shown."""
+    found = []
+    for key in keys:
+        try:
+            hash(key)
+            found.append(key)
+        except TypeError:
+            found.append(Shown(show(key)))
+    return found
+
+
+def many_collide(keys: Sequence[Any]) -> bool:
+    """Whether a set or dict of these keys would take more time than their size allows.
+
+    It looks at the hashes alone, in linear time: distinct ones hardly collide among themselves.
+    """
+    if len(keys) <= MAX_COLLISIONS:
+        return False
+    return max(Counter(map(hash, keys)).values()) > MAX_COLLISIONS
 
 
 def _read_int(content: Any, depth: int) -> int:
@@ -426,7 +495,9 @@ def _read_as(content: Any, depth: int) -> Any:
         return Shown(repr_text, str_text)
     plain = restore(base, depth)
     if kind in ("set", "frozenset"):
-        _keyed(_typed(plain, list))
+        plain = _hashable(_typed(plain, list))
+        if many_collide(plain):
+            return Shown(repr_text, str_text)
     shown = _SHOWN_CLASSES[kind](plain)
     shown.shown_repr = repr_text
     shown.shown_str = str_text
@@ -448,6 +519,75 @@ _READERS: Dict[str, Callable[[Any, int], Any]] = {
     "uuid": lambda content, depth: uuid.UUID(content),
     "as": _read_as,
 }
+
+
+def bound_growth(value: Any, size: int) -> Any:
+    """``value`` with its texts cut where the record's line would be out of all proportion.
+
+    ``size`` is that of the payload, in bytes. One character may become ten in a ``repr`` and then
+    eleven in JSON, beside itself, and one emoji makes all of them four bytes wide: 30 MB of a
+    frame of 400 KB. What people write, in any script, stays below :data:`MAX_GROWTH`.
+    """
+    joined = "".join(_texts_in(value))
+    width = _width_of(joined)
+    room = MAX_GROWTH * size
+    if 11 * width * len(joined) <= room:
+        return value
+    grown = width * sum(map(_grown, (joined[at : at + 65536] for at in range(0, len(joined), 65536))))
+    return value if grown <= room else _cut_texts(value, room / grown)
+
+
+def _texts_in(value: Any) -> List[str]:
+    """Every text in it, keys too; bytes as the text that they are shown as."""
+    texts: List[str] = []
+    left = [value]
+    while left:  # not by recursion: a stranger's nesting may be as deep as the interpreter bears
+        value = left.pop()
+        kind = type(value)
+        if kind is str:
+            texts.append(value)
+        elif kind is dict:
+            left += value
+            left += value.values()
+        elif kind in _CONTAINERS:
+            left += value
+        elif kind in (bytes, bytearray):
+            texts.append(value.decode("latin-1"))
+    return texts
+
+
+def _width_of(text: str) -> int:
+    """Bytes that the interpreter takes for each character."""
+    try:
+        text.encode("latin-1")
+        return 1
+    except UnicodeEncodeError:
+        return 4 if len(text.encode("utf-16-le", "surrogatepass")) > 2 * len(text) else 2
+
+
+_quote = json.encoder.encode_basestring
+
+
+def _grown(text: str) -> int:
+    return len(_quote(text)) + len(_quote(repr(text)))
+
+
+def _cut_texts(value: Any, share: float, depth: int = 0) -> Any:
+    kind = type(value)
+    if kind is str and len(value) > 8:
+        return f"{value[: int(len(value) * share)]}..."
+    if kind in (bytes, bytearray):
+        return value[: int(len(value) * share)]
+    if kind in (dict, list, tuple) and depth > 3 * MAX_DEPTH:
+        return "..."
+    if kind is dict:
+        return {
+            _cut_texts(key, share): _cut_texts(item, share, depth + 1)
+            for key, item in value.items()
+        }
+    if kind in (list, tuple):
+        return kind([_cut_texts(item, share, depth + 1) for item in value])
+    return value
 
 
 def make_timezone(seconds: float, name: Optional[str]) -> datetime.timezone:
