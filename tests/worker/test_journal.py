@@ -706,16 +706,19 @@ def in_append(monkeypatch):
     """``in_append(action)``: what happens once in the middle of the next ``append``."""
 
     def in_append(action):
-        def checksum(data, number):
-            nonlocal action
-            todo, action = action, None
-            if todo is not None:
-                todo()
-            return original(data, number)
+        def interrupted(original):
+            def checksum(data, number):
+                nonlocal action
+                todo, action = action, None
+                if todo is not None:
+                    todo()
+                return original(data, number)
 
-        monkeypatch.setattr(module, "checksum", checksum)
+            return checksum
 
-    original = module.checksum
+        for name in ("checksum", "_crc32"):  # where there is a new segment, and where there is none
+            monkeypatch.setattr(module, name, interrupted(getattr(module, name)))
+
     return in_append
 
 
