@@ -30,6 +30,14 @@ _FIELDS = frozenset(
     "elapsed exception file function level line message module name process thread time".split()
 )
 _FIELD = re.compile(r"([a-z]+)(\.[a-z]+)?")
+_TAG = re.compile(r"</?((?:[fb]g\s)?[^<>\s]*)>")
+_COLORS = "black|red|green|yellow|blue|magenta|cyan|white"
+_KNOWN_TAG = re.compile(
+    "|level|lvl|[bdnhilsuv]|bold|dim|normal|hide|italic|blink|strike|underline|reverse|"
+    f"l?[krgyemcw]|L?[KRGYEMCW]|(light-)?({_COLORS})|(LIGHT-)?({_COLORS.upper()})"
+)
+"""The markup that every loguru from 0.7.0 on knows; another could refuse it, and lose the record."""
+
 _LONG_NUMBER = re.compile(r"\d{4}")
 
 
@@ -55,7 +63,8 @@ def make_style(template: Any, level: Any) -> Optional[Style]:
     """The style of a sink; ``None`` where only the receiver can render for it."""
     if type(template) is not str or type(level) is not int or len(template) > MAX_FORMAT:
         return None
-    return None if _fields_of(template) is None else Style(template, level)
+    known = all(map(_KNOWN_TAG.fullmatch, _TAG.findall(template)))
+    return Style(template, level) if known and _fields_of(template) is not None else None
 
 
 def _fields_of(template: str) -> Optional[Tuple[str, ...]]:

@@ -20,6 +20,7 @@ DEFAULT = (
          ("level", "file", "thread", "process")),
         ("{time:[year 2024] YYYY}", ("time",)),
         ("{elapsed} {exception} {module}", ("elapsed", "exception", "module")),
+        ("<b><LIGHT-RED>{line: <8}</LIGHT-RED></b> <lvl>{name:<9}</> <k><Y>x</Y></k>", ("line", "name")),
     ],
 )  # fmt: skip
 def test_a_plain_format_is_a_style(template, fields):
@@ -35,7 +36,7 @@ def test_a_plain_format_is_a_style(template, fields):
         "{process.__init__.__globals__}", "{message.__class__}", "{level.no.real}", "{file.id}",
         "{extra}", "{extra[user]}", "{extra.__class__}", "{0}", "{}", "{unknown}", "{message[0]}",
         "{message:>999999999}", "{message:.99999}", "{line:05000d}", "{time!s:>99999999}",
-        "{message:{line}}", "{", "}", "{message!x}", "x" * (MAX_FORMAT + 1), 5, None, b"{message}",
+        "{message:{line}}", "{", "}", "{message!x}", "<sparkling>{message}</sparkling>", "<fg #00005f>{message}</fg #00005f>", "x" * (MAX_FORMAT + 1), 5, None, b"{message}",
     ],
 )  # fmt: skip
 def test_a_format_that_reaches_further_is_none(template):

@@ -202,18 +202,8 @@ def _is_plain(kind: type) -> bool:
 
 
 def make_rendering(style: Optional[Style]) -> Optional[_Rendering]:
-    """How to render in ``style``; ``None`` where this process's loguru cannot."""
-    if style is None:
-        return None
-    try:  # its markup is loguru's to read: another version may know other colours
-        logger.remove(logger.add(_ignore, format=style.format, level=2**31 - 1, catch=True))
-    except (ValueError, TypeError):
-        return None
-    return _Rendering(style)
-
-
-def _ignore(message: Any) -> None:
-    """A sink that is there for its format's sake."""
+    """How to render in ``style``."""
+    return None if style is None else _Rendering(style)
 
 
 class BridgeSink:
