@@ -3,9 +3,12 @@
 Owns the layout of a row and of a frame of rows. Sans-IO: no sockets, files, threads or clocks.
 
 JSON is safe by construction: what comes out of the decoder is text, numbers, lists and dicts, and
-nothing is called. What is left to bound is size: nesting (the decoder stops at the interpreter's
-recursion limit), digits (quadratic to read before the limit that Python 3.11 brought), and the
-number of containers: ``[[]]`` is 5 bytes on the wire and 184 in memory.
+nothing is called. What is left to bound is cost: nesting (the decoder stops at the interpreter's
+recursion limit), digits (quadratic to read), and how much is made of few bytes. ``[[]]`` is 5 bytes
+on the wire and 184 in memory, ``1e-300`` takes 3 microseconds to read and to write, a whole record
+in 66 bytes 150. So rows, containers, values and surrogates are counted, before anything is made of
+them. A worker holds its own rows against the same bounds (:func:`is_bounded`): one beyond them
+would be refused for ever.
 
 A *rendered* row holds a finished line in place of the fields: what the worker has made of the record
 in the format of the receiver's own sink (:mod:`styles`). Where the sink still has that style, the
@@ -20,16 +23,30 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .exceptions import RowError
 from .values import restore
 
-MAX_CONTAINERS = 50_000
-"""Lists and dicts in one frame. The sender's frames hold 128 KiB of rows or one row of at most
-10,000 values, so 43,700 is the most that an honest frame can have."""
+MAX_ROWS = 1000
+"""Rows of one frame: 0.2 s to write, where each has an exception. A sender sends no more at once."""
+
+MAX_UNCOUNTED = 136 * 1024
+"""Bytes of a frame that is bounded by its size. A sender's frames hold 128 KiB of rows, or one row."""
+
+MAX_CONTAINERS = 32_000
+"""Lists and dicts of a larger frame, which holds one row of at most 10,000 values: of most kinds
+each is three containers at most."""
+
+MAX_VALUES = 40_000
+"""Values of a larger frame, as its commas tell: each takes up to 3 microseconds in all."""
+
+MAX_SURROGATES = 50_000
+"""Surrogates of a larger frame: UTF-8 has none, so each is an error to handle, 0.6 microseconds."""
+
+MAX_DIGITS = 640
+"""Digits of an integer in a larger frame; a sender's have 602 at most."""
 
 ROW_LENGTH = 22
 """Fields that every row has; :class:`Row` names them. ``more`` is left out where it is empty, and
@@ -147,20 +164,50 @@ def encode_control(fields: Dict[str, Any]) -> bytes:
 
 
 def _bounded_int(digits: str) -> int:
-    if len(digits) > 640:
-        raise ValueError(f"an integer of {len(digits)} digits, 640 at most")
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits, {MAX_DIGITS} at most")
     return int(digits)
 
 
 def _make_decoder() -> json.JSONDecoder:
     limit: int = getattr(sys, "get_int_max_str_digits", lambda: 0)()
-    if limit:  # the interpreter bounds the digits by itself, at C speed
+    if 0 < limit <= 4300:  # the interpreter bounds the digits by itself, at C speed
         return json.JSONDecoder()
     return json.JSONDecoder(parse_int=_bounded_int)
 
 
 _decoder = _make_decoder()
-_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"' if sys.version_info >= (3, 11) else rb'"[^"\\]*"')
+_DIGITS = bytes(ord("0") if chr(byte) in "0123456789" else ord(" ") for byte in range(256))
+_TOO_LONG = b"0" * (MAX_DIGITS + 1)
+
+
+def _excess(payload: bytes) -> Optional[str]:
+    """What a payload of JSON has too much of; ``None`` where it is within the bounds."""
+    containers = payload.count(b"[") + payload.count(b"{")
+    values = payload.count(b",")
+    long_number = _TOO_LONG in payload.translate(_DIGITS)
+    if containers > MAX_CONTAINERS or values > MAX_VALUES or long_number:
+        # Inside texts none of this counts: take the escaped quotes out, then the quoted parts.
+        bare = payload.replace(b"\\\\", b"").replace(b'\\"', b"")
+        outside = b'"'.join(bare.split(b'"')[::2])
+        containers = outside.count(b"[") + outside.count(b"{")
+        values = outside.count(b",")
+        if containers > MAX_CONTAINERS:
+            return f"{containers} lists and objects, {MAX_CONTAINERS} at most"
+        if values > MAX_VALUES:
+            return f"{values} values, {MAX_VALUES} at most"
+        if long_number and _TOO_LONG in outside.translate(_DIGITS):
+            return f"a number of more than {MAX_DIGITS} digits"
+    if payload.count(b"\xed") > MAX_SURROGATES:
+        left_out = len(payload) - len(payload.decode("utf-8", "ignore").encode("utf-8"))
+        if left_out > 3 * MAX_SURROGATES:
+            return f"{left_out // 3} surrogates, {MAX_SURROGATES} at most"
+    return None
+
+
+def is_bounded(row: bytes) -> bool:
+    """Whether a row of our own is one that a receiver takes."""
+    return len(row) <= MAX_UNCOUNTED or _excess(row) is None
 
 
 def decode_dense(payload: bytes) -> Union[List[Any], Dict[str, Any]]:
@@ -168,14 +215,10 @@ def decode_dense(payload: bytes) -> Union[List[Any], Dict[str, Any]]:
 
     Raises :class:`RowError` where it is not JSON, not one of the two, or beyond a bound.
     """
-    containers = payload.count(b"[") + payload.count(b"{")
-    if containers > MAX_CONTAINERS:  # brackets inside texts do not count
-        outside = _STRINGS.sub(b"", payload)
-        containers = outside.count(b"[") + outside.count(b"{")
-        if containers > MAX_CONTAINERS:
-            raise RowError(
-                f"a frame of {containers} lists and objects is beyond the limit of {MAX_CONTAINERS}"
-            )
+    if len(payload) > MAX_UNCOUNTED:
+        excess = _excess(payload)
+        if excess is not None:
+            raise RowError(f"a frame of {len(payload)} bytes has {excess}")
     try:
         decoded = _decoder.decode(payload.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError) as error:
@@ -191,6 +234,8 @@ def split_rows(decoded: List[Any]) -> Tuple[int, List[Any]]:
     """``(first sequence number, rows)`` of a decoded rows frame. Raises :class:`RowError`."""
     if len(decoded) < 2 or type(decoded[0]) is not int or not 0 < decoded[0] < 1 << 55:
         raise RowError("a rows frame needs the sequence number of its first row, and a row")
+    if len(decoded) > MAX_ROWS + 1:
+        raise RowError(f"a frame of {len(decoded) - 1} rows, {MAX_ROWS} at most")
     return decoded[0], decoded[1:]
 
 

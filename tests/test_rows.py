@@ -8,12 +8,18 @@ from loguru_stdbridge.exceptions import RowError
 from loguru_stdbridge.rows import (
     FLAG_TAGGED,
     MAX_CONTAINERS,
+    MAX_DIGITS,
+    MAX_ROWS,
+    MAX_SURROGATES,
+    MAX_UNCOUNTED,
+    MAX_VALUES,
     ROW_LENGTH,
     Row,
     decode_dense,
     encode_control,
     encode_row,
     encode_rows_frame,
+    is_bounded,
     read_row,
     split_rows,
 )
@@ -48,7 +54,7 @@ def test_any_text_comes_back(text):
     "payload",
     [
         b"", b"[", b"nonsense", b"\xff\xfe", b"[1,[2]", b'["\x01"]', b"5", b'"text"', b"null",
-        b"[" * 100_000, b'{"a":' * 40_000, b"[" + b"[]," * MAX_CONTAINERS + b"1]",
+        b"[" * 100_000, b'{"a":' * 40_000,
         b"[" + b"1" * 10_000 + b"]", b"[-" + b"1" * 1_000_000 + b"]",
     ],
 )  # fmt: skip
@@ -58,10 +64,49 @@ def test_a_payload_that_is_no_dense_frame_is_refused(payload):
         decode_dense(payload)
 
 
-def test_brackets_inside_texts_are_no_containers():
-    """A message that is full of brackets passes."""
-    fields = ["[{" * MAX_CONTAINERS, '"\\"[']
-    assert decode_dense(encode_row(fields)) == fields
+PAD = b'"' + b"x" * MAX_UNCOUNTED + b'"]'
+CROWDED = {
+    "containers": (b"[", b"[],", MAX_CONTAINERS),
+    "objects": (b"[", b"{},", MAX_CONTAINERS),
+    "values": (b"[", b"1,", MAX_VALUES),
+    "surrogates": (b'["', b"\xed\xa0\xbd", MAX_SURROGATES),
+    "digits": (b"[", b"1", MAX_DIGITS),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CROWDED))
+def test_a_large_payload_is_refused_for_what_it_is_crowded_with(name):
+    """Before anything is made of it; up to the bound it is taken."""
+    begin, one, most = CROWDED[name]
+    end = b'",' if name == "surrogates" else b"," if name == "digits" else b""
+    few = begin + one * (most - 3) + end + PAD
+    assert len(decode_dense(few)) > 1
+    assert is_bounded(few)
+    many = begin + one * (most + 3) + end + PAD
+    assert not is_bounded(many)
+    with pytest.raises(RowError, match="at most|more than"):
+        decode_dense(many)
+
+
+def test_what_is_inside_texts_does_not_count():
+    """A message that is full of brackets, commas and digits passes, whatever quotes it holds."""
+    for text in ("[{,", '\\"[,', "\\\\[,", '\\\\"', "7" * 700, 'a "quoted, [word]"'):
+        fields = [text * (MAX_VALUES + 1), '"\\"[']
+        assert decode_dense(encode_row(fields)) == fields
+
+
+def test_a_small_payload_is_bounded_by_its_size():
+    """What a sender puts into one frame is never refused for its crowding."""
+    for one in (b"[],", b"1,", b"{},"):
+        payload = b"[" + one * (128 * 1024 // len(one)) + b"1]"
+        assert len(decode_dense(payload)) > 1
+
+
+def test_a_frame_of_too_many_rows_is_refused():
+    """Each row costs a line, however small it is."""
+    assert len(split_rows([1, *[[]] * MAX_ROWS])[1]) == MAX_ROWS
+    with pytest.raises(RowError, match=f"{MAX_ROWS + 1} rows, {MAX_ROWS} at most"):
+        split_rows([1, *[[]] * (MAX_ROWS + 1)])
 
 
 @pytest.mark.parametrize("decoded", [[], [1], [0, []], [-1, []], ["1", []], [1.0, []], [True, []], [1 << 60, []]])
