@@ -1,0 +1,753 @@
+"""The sender against a receiver that is scripted move by move: order, losses, gaps, stock peers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+
+import pytest
+
+from loguru_stdbridge.addresses import Address
+from loguru_stdbridge.frames import encode_frame
+from loguru_stdbridge.protocol import GapReceived, GoodbyeReceived, RowsReceived
+from loguru_stdbridge.records import encode_logrecord
+from loguru_stdbridge.worker import sender as module
+from loguru_stdbridge.worker.journal import Figures, Journal
+from loguru_stdbridge.worker.sender import Sender
+from tests.scripted import ScriptedReceiver
+
+SEGMENT = 16 * 1024
+PER_SEGMENT = 4  # rows of some 3,500 bytes
+
+
+def row(text, **fields):
+    record = logging.makeLogRecord({"msg": str(text), "name": "app", "levelname": "INFO", "levelno": 20, **fields})
+    return encode_logrecord(record, lambda name: ("i", None))
+
+
+def large(number):
+    return row(f"{number} {'x' * 3500}")
+
+
+def numbers(rows):
+    """The numbers that the messages of rows begin with, to hold against their sequence numbers."""
+    return {sequence: int(fields[9].split()[0]) for sequence, fields in rows.items()}
+
+
+@pytest.fixture
+def receiver():
+    with ScriptedReceiver() as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def journal():
+    journal = Journal.create(None, "tcp://127.0.0.1:1", segment_size=SEGMENT, limit=4 * SEGMENT)
+    yield journal
+    journal.close(remove=True)
+
+
+@pytest.fixture
+def told():
+    """What the operator was told."""
+    return []
+
+
+@pytest.fixture
+def start(receiver, journal, told):
+    """Start a sender of ``journal`` to ``receiver``; it is closed at the end."""
+    started = []
+
+    def start(begin=True, of=journal, **options):
+        options = {"address": receiver.address, "report": told.append, "notice": row, **options}
+        sender = Sender(of, **options)
+        started.append(sender)
+        if begin:
+            sender.start()
+        return sender
+
+    yield start
+    for sender in started:
+        sender.close(0.0)
+
+
+def fill(journal, count):
+    for _ in range(count):
+        journal.append(row(journal.next))
+
+
+# -- to a receiver of ours
+
+
+def test_rows_are_delivered_and_acknowledged(receiver, journal, start):
+    """The oldest in the hello, the rest in dense frames, each with its number."""
+    fill(journal, 3)
+    sender = start()
+    client = receiver.accept()
+    hello = client.hello(greet_with=0)
+    assert (hello.sender, hello.base) == (journal.sender_id, 1)
+    assert numbers(client.rows(3)) == {1: 1, 2: 2, 3: 3}
+    assert not sender.flush(3, 0.01)
+    client.acknowledge(2)
+    assert sender.flush(2, 30)
+    client.acknowledge(3)
+    assert sender.flush(3, 30)
+    assert (sender.connected, sender.peer, sender.unacknowledged) == (True, "bridge", 0)
+    fill(journal, 2)
+    assert numbers(client.rows(5)) == {4: 4, 5: 5}
+    client.acknowledge(5)
+    assert sender.flush(5, None)
+    assert journal.figures() == Figures(5, 5, 0, {})
+
+
+def test_nothing_is_opened_before_there_is_something_to_say(receiver, journal, start):
+    """A process that never logs never connects."""
+    sender = start()
+    receiver.listener.settimeout(0.05)
+    with pytest.raises(OSError, match="timed out"):
+        receiver.accept()
+    assert sender.close(1)
+
+
+def test_what_the_receiver_holds_already_is_not_sent_again(receiver, journal, start):
+    """The greeting says it: only what comes after goes out."""
+    fill(journal, 20)
+    start()
+    client = receiver.accept()
+    client.hello(greet_with=15)
+    client.rows(1)  # it was in the hello
+    assert list(client.rows(20)) == [16, 17, 18, 19, 20]
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+def test_a_lost_connection_is_followed_by_the_next(receiver, journal, told, start, reset):
+    """From what was not acknowledged on; the operator is told, once."""
+    fill(journal, 10)
+    sender = start()
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.rows(10)
+    client.acknowledge(4)
+    assert sender.flush(4, 30)
+    client.close(reset=reset)
+    for _ in range(2):
+        client = receiver.accept()
+        assert client.hello().base == 5
+        client.close(reset=reset)
+    client = receiver.accept()
+    client.hello(greet_with=7)
+    client.rows(5)
+    assert list(client.rows(10)) == [8, 9, 10]
+    client.acknowledge(10)
+    assert sender.flush(10, 30)
+    assert sender.reconnects == 3
+    assert len(told) == 1 and "cannot deliver" in told[0]
+
+
+def test_a_connection_that_breaks_in_the_middle_of_a_frame(receiver, journal, start):
+    """The part is worth nothing; the whole comes again."""
+    for number in range(1, 4 * PER_SEGMENT + 1):
+        journal.append(large(number))
+    sender = start()
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.socket.recv(100)
+    client.close(reset=True)
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    assert numbers(client.rows(16)) == {n: n for n in range(1, 17)}
+    client.acknowledge(16)
+    assert sender.flush(16, 30)
+
+
+def test_an_idle_connection_that_ends_is_no_outage(receiver, journal, told, start, eventually):
+    """Nothing waits for it; the next record opens another."""
+    fill(journal, 1)
+    sender = start()
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.acknowledge(1)
+    assert sender.flush(1, 30)
+    client.close()
+    eventually(lambda: not sender.connected)
+    fill(journal, 1)
+    client = receiver.accept()
+    assert client.hello(greet_with=1).base == 2
+    assert told == []
+
+
+def test_a_receiver_that_refuses_is_told_and_tried_again(receiver, journal, told, start):
+    """Its reason is passed on to the operator."""
+    fill(journal, 1)
+    start()
+    client = receiver.accept()
+    client.hello()
+    client.socket.sendall(client.protocol.error("the moon is in the wrong house"))
+    assert receiver.accept().hello().base == 1
+    assert "the moon is in the wrong house" in told[0]
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", encode_frame(b"[]"), b"\xff" * 9])
+def test_an_answer_that_is_none_ends_the_connection(receiver, journal, told, start, answer):
+    """Something else listens there: it is told, and nothing is given up."""
+    fill(journal, 1)
+    start()
+    client = receiver.accept()
+    client.hello()
+    client.socket.sendall(answer)
+    assert receiver.accept().hello().base == 1
+    assert "PeerError" in told[0] or "FrameError" in told[0]
+    assert journal.figures().pending == 1
+
+
+def test_a_host_has_several_addresses(receiver, journal, start, monkeypatch):
+    """``localhost`` is ``::1`` first: the one that takes the connection is taken."""
+    good = module.targets(receiver.address)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        bad = (socket.AF_INET, closed.getsockname())
+        monkeypatch.setattr(module, "targets", lambda address: [bad, *good])
+        fill(journal, 1)
+        start()
+        receiver.accept().hello(greet_with=0)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("no such host"), UnicodeError("label too long")], ids=["unknown", "impossible"]
+)
+def test_a_host_that_is_not_known_yet_is_tried_again(receiver, journal, told, start, monkeypatch, error):
+    """A name server that comes up later than the worker."""
+    original, errors = module.targets, [error] * 3
+
+    def targets(address):
+        if errors:
+            raise errors.pop()
+        return original(address)
+
+    monkeypatch.setattr(module, "targets", targets)
+    fill(journal, 1)
+    start()
+    receiver.accept().hello(greet_with=0)
+    assert len(told) == 1 and str(error) in told[0]
+
+
+def test_a_host_without_any_address(journal, told, start, monkeypatch, eventually):
+    """An empty answer is an error like any other."""
+    monkeypatch.setattr(module, "targets", lambda address: [])
+    fill(journal, 1)
+    start()
+    eventually(lambda: told)
+    assert "has no address" in told[0]
+
+
+def test_a_bug_of_ours_does_not_end_the_thread(receiver, journal, told, start, monkeypatch):
+    """It is told, the records stay safe, and the next attempt goes on."""
+    original, errors = journal.read, [ZeroDivisionError("division by zero")]
+
+    def read(after, max_bytes):
+        if errors:
+            raise errors.pop()
+        return original(after, max_bytes)
+
+    monkeypatch.setattr(journal, "read", read)
+    fill(journal, 1)
+    start()
+    receiver.accept()
+    assert receiver.accept().hello(greet_with=0).base == 1
+    assert "ZeroDivisionError" in told[0]
+
+
+def test_a_journal_that_has_not_what_it_says_is_no_busy_loop(receiver, journal, told, start, monkeypatch, eventually):
+    """The attempt fails like any other, with a pause."""
+    monkeypatch.setattr(journal, "read", lambda after, size: module.Batch(after + 1, (), after))
+    fill(journal, 1)
+    sender = start()
+    receiver.accept()
+    receiver.accept()
+    eventually(lambda: sender._backoff.remaining() > 0, what="it pauses")
+    assert "not in the journal" in told[0]
+
+
+def test_the_journal_s_trouble_is_told(receiver, journal, told, start, eventually):
+    """Once, whether there is a connection or not."""
+    fill(journal, 1)
+    start()
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.rows(1)
+    journal.trouble = "the disk is full"
+    fill(journal, 1)
+    client.rows(2)
+    eventually(lambda: told == ["the disk is full"])
+    receiver.close()
+    client.close()
+    journal.trouble = "still"
+    eventually(lambda: "still" in told)
+    assert told.count("the disk is full") == told.count("still") == 1
+
+
+# -- what was given up
+
+
+def fill_over(journal, count=1):
+    """Fill it, and drop ``count`` segments of the oldest."""
+    for _ in range((4 + count - 1) * PER_SEGMENT + 1):
+        journal.append(large(journal.next))
+
+
+def test_a_gap_comes_first_and_is_told_after_the_greeting(receiver, journal, start):
+    """The hello only introduces; then the gap, then the rows; the figures are exact."""
+    fill_over(journal)
+    sender = start()
+    client = receiver.accept()
+    assert client.hello(greet_with=0).base == 1
+    assert client.event() == GapReceived(journal.sender_id, 1, 4, "spool_full")
+    assert numbers(client.rows(17)) == {n: n for n in range(5, 18)}
+    client.acknowledge(17)
+    assert sender.flush(17, 30)
+    assert journal.figures() == Figures(17, 13, 0, {"spool_full": 4})
+
+
+def test_of_a_gap_only_what_the_receiver_lacks_is_told(receiver, journal, start):
+    """It had got two of the four before the connection was lost."""
+    fill_over(journal)
+    sender = start()
+    client = receiver.accept()
+    client.hello(greet_with=2)
+    assert client.event() == GapReceived(journal.sender_id, 3, 4, "spool_full")
+    client.rows(17)
+    client.acknowledge(17)
+    assert sender.flush(17, 30)
+    assert journal.figures() == Figures(17, 15, 0, {"spool_full": 2})
+
+
+def test_a_gap_that_the_receiver_has_taken_is_not_told_twice(receiver, journal, start):
+    """The connection is lost after it; the count stays what it was, and what came after is another."""
+    fill_over(journal)
+    sender = start()
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.event()
+    client.rows(5)
+    client.close(reset=True)
+    for number in range(18, 22):
+        journal.append(large(number))  # drops 5 to 8, of which 5 has arrived
+    client = receiver.accept()
+    assert client.hello(greet_with=5).base == 1
+    assert client.event() == GapReceived(journal.sender_id, 6, 8, "spool_full")
+    assert list(client.rows(21)) == list(range(9, 22))
+    client.acknowledge(21)
+    assert sender.flush(21, 30)
+    assert journal.figures() == Figures(21, 14, 0, {"spool_full": 7})
+
+
+def test_gaps_side_by_side_are_told_one_after_the_other(receiver, journal, start):
+    """The first was told and not taken; the journal has dropped more since: no endless round."""
+    fill_over(journal)
+    start()
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.event()
+    client.close(reset=True)
+    fill_over(journal)
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    first, second = client.event(), client.event()
+    assert (first.first, first.last) == (1, 4)
+    assert second.first == 5
+    assert list(client.rows(34)) == list(range(second.last + 1, 35))
+
+
+def test_a_gap_and_no_rows(receiver, journal, start):
+    """All that is left was given up: it is told without a record to go with it."""
+    journal.append(b"x" * (5 * SEGMENT))
+    sender = start()
+    client = receiver.accept()
+    assert client.hello(greet_with=0).base == 1
+    assert client.event() == GapReceived(journal.sender_id, 1, 1, "too_large")
+    client.socket.sendall(client.protocol.missing(1, 1))
+    client.acknowledge(1)
+    assert sender.flush(1, 30)
+    assert journal.figures() == Figures(1, 0, 0, {"too_large": 1})
+    fill(journal, 1)
+    assert numbers(client.rows(2)) == {2: 2}
+
+
+def test_the_receiver_s_count_of_a_gap_is_taken(receiver, journal, start, eventually):
+    """An older connection has brought two of them meanwhile."""
+    fill_over(journal)
+    start()
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.event()
+    client.socket.sendall(client.protocol.missing(4, 2))
+    eventually(lambda: journal.figures().dropped == {"spool_full": 2})
+
+
+def test_rows_that_are_dropped_while_they_are_read_arrive(receiver, journal, start, monkeypatch):
+    """The sender holds them already: they go out, and count as what they are."""
+    for number in range(1, 17):
+        journal.append(large(number))
+    original, dropping = journal._find, [17]
+
+    def find(after):
+        found = original(after)
+        if after == 0 and dropping:
+            for number in range(4):  # while it reads that very segment
+                journal._store(large(dropping[0] + number))
+            dropping.clear()
+        return found
+
+    monkeypatch.setattr(journal, "_find", find)
+    sender = start()
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    assert numbers(client.rows(1)) == {1: 1}
+    assert client.event() == GapReceived(journal.sender_id, 2, 4, "spool_full")
+    assert numbers(client.rows(20)) == {n: n for n in range(5, 21)}
+    client.acknowledge(20)
+    assert sender.flush(20, 30)
+    assert journal.figures() == Figures(20, 17, 0, {"spool_full": 3})
+
+
+# -- stock peers
+
+
+def test_a_peer_that_does_not_greet_is_a_stock_one(receiver, journal, told, start):
+    """Every record in a frame of its own, once; what its kernel took counts as delivered."""
+    fill(journal, 5)
+    sender = start(greeting_timeout=0.01)
+    client = receiver.accept()
+    assert [client.record().getMessage() for _ in range(5)] == ["1", "2", "3", "4", "5"]
+    assert sender.flush(5, 30)
+    fill(journal, 1)
+    assert client.record().getMessage() == "6"
+    assert sender.flush(6, 30)
+    assert (sender.peer, sender.unacknowledged) == (None, 6)
+    assert journal.figures() == Figures(6, 6, 0, {})
+    assert len(told) == 1 and "taken for a stock receiver" in told[0]
+
+
+def test_one_that_is_named_stock_is_not_waited_for(receiver, journal, told, start):
+    """``peer="stock"``: no silence to be told of."""
+    fill(journal, 2)
+    sender = start(peer="stock", greeting_timeout=3600.0)
+    client = receiver.accept()
+    assert [client.record().getMessage() for _ in range(2)] == ["1", "2"]
+    assert sender.peer == "stock"
+    assert told == []
+
+
+def test_after_a_reconnect_a_stock_peer_gets_what_was_not_taken(receiver, journal, start, eventually):
+    """Not everything again: the records that its kernel had taken are its own affair."""
+    fill(journal, 3)
+    sender = start(peer="stock")
+    client = receiver.accept()
+    assert [client.record().getMessage() for _ in range(3)] == ["1", "2", "3"]
+    client.close()
+    eventually(lambda: not sender.connected)
+    fill(journal, 2)
+    client = receiver.accept()
+    assert [client.record().getMessage() for _ in range(2)] == ["4", "5"]
+    assert sender.flush(5, 30)
+    assert sender.unacknowledged == 5
+
+
+def test_a_stock_peer_that_does_not_read(receiver, start, journal, eventually):
+    """The sender waits for it, alone; what was taken in part comes again whole on the next one."""
+    big = Journal.create(None, "tcp://127.0.0.1:1", limit=64 << 20)
+    for number in range(1, 201):
+        big.append(row(f"{number} {'x' * 200_000}"))  # more than any socket holds
+    sender = start(peer="stock", of=big)
+    client = receiver.accept()
+    eventually(lambda: big.first > 1)
+    client.close(reset=True)
+    client = receiver.accept()
+    found = [int(client.record().getMessage().split()[0])]
+    assert found[0] > 1
+    while found[-1] < 200:
+        found.append(int(client.record().getMessage().split()[0]))
+    assert found == list(range(found[0], 201))
+    assert sender.flush(200, 30)
+    assert sender.unacknowledged == 200
+    sender.close(0)
+    big.close(remove=True)
+
+
+def test_what_was_given_up_is_told_to_a_stock_peer(receiver, journal, start):
+    """As a record of its own, in its place, whether it comes first or later; the figures are exact."""
+    fill_over(journal)
+    sender = start(peer="stock")
+    client = receiver.accept()
+    assert client.record().getMessage() == "4 records were given up: spool_full"
+    assert [int(client.record().getMessage().split()[0]) for _ in range(13)] == list(range(5, 18))
+    journal.append(b"x" * (5 * SEGMENT))
+    assert client.record().getMessage() == "1 records were given up: too_large"
+    fill(journal, 1)
+    assert client.record().getMessage() == "19"
+    assert sender.flush(19, 30)
+    assert sender.unacknowledged == 14
+    assert journal.figures() == Figures(19, 14, 0, {"spool_full": 4, "too_large": 1})
+
+
+def test_a_receiver_of_ours_that_greets_late_is_taken_at_its_word(receiver, journal, start):
+    """It was busy; from then on it acknowledges."""
+    fill(journal, 2)
+    sender = start(greeting_timeout=0.01)
+    client = receiver.accept()
+    client.hello()
+    assert client.event().first == 1
+    assert client.event().sequence == 2
+    client.socket.sendall(client.protocol.greeting(2))
+    fill(journal, 1)
+    event = client.event()
+    while not isinstance(event, RowsReceived):
+        event = client.event()
+    assert event.first == 3
+    assert sender.peer == "bridge"
+    assert not sender.flush(3, 0.01)
+    client.acknowledge(3)
+    assert sender.flush(3, 30)
+
+
+def test_a_receiver_that_is_known_to_be_ours_is_waited_for(receiver, journal, told, start):
+    """It is stopped or busy: its silence is no stock receiver's, however long."""
+    fill(journal, 2)
+    sender = start(peer="bridge", greeting_timeout=0.01)
+    client = receiver.accept()
+    client.hello()
+    assert not sender.flush(1, 0.1)
+    client.socket.sendall(client.protocol.greeting(0))
+    client.rows(2)
+    client.acknowledge(2)
+    assert sender.flush(2, 30)
+    assert told == []
+
+
+# -- the end
+
+
+def test_leaving_says_goodbye_and_reads_what_is_still_said(receiver, journal, start):
+    """Unread answers would turn the close into a reset that eats what is on its way."""
+    fill(journal, 3)
+    sender = start()
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.rows(3)
+    client.acknowledge(3)
+    assert sender.flush(3, 30)
+    closing = threading.Thread(target=sender.close, args=(30,))
+    closing.start()
+    assert client.event() == GoodbyeReceived(journal.sender_id)
+    assert client.event() is None
+    for _ in range(100):
+        client.acknowledge(3)  # heard, not refused
+    client.close()
+    closing.join(30)
+    assert not closing.is_alive()
+    assert not sender.connected
+
+
+def test_leaving_with_something_left_says_no_goodbye(receiver, journal, start):
+    """The sender may come back: somebody adopts its journal."""
+    fill(journal, 3)
+    sender = start()
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.rows(3)
+    assert not sender.close(0.05)
+    assert client.event() is None
+
+
+def test_closing_waits_for_what_is_left(receiver, journal, start):
+    """Until it is acknowledged, or for as long as was said."""
+    fill(journal, 1)
+    sender = start()
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.rows(1)
+    results = []
+    closing = threading.Thread(target=lambda: results.append(sender.close(30)))
+    closing.start()
+    fill(journal, 1)  # another thread is logging still
+    client.rows(2)
+    client.acknowledge(2)
+    assert isinstance(client.event(), GoodbyeReceived)
+    client.close()
+    closing.join(30)
+    assert results == [True]
+
+
+@pytest.mark.parametrize("state", ["absent", "not accepting", "not greeting", "not reading"])
+def test_closing_is_bounded_whatever_the_receiver_does(receiver, journal, start, state):
+    """Nothing to be waited for but the time that was given; the thread has ended."""
+    client = None
+    if state == "absent":
+        receiver.close()
+    elif state == "not accepting":
+        receiver.listener.listen(0)
+        fillers = [socket.create_connection(receiver.listener.getsockname())]
+    journal.append(large(1))
+    sender = start(peer="bridge" if state == "not greeting" else "auto")
+    if state.endswith("ing") and state != "not accepting":
+        client = receiver.accept()
+        client.hello(greet_with=0 if state == "not reading" else None)
+    for number in range(2, 17):
+        journal.append(large(number))
+    assert not sender.close(0.1)
+    assert not sender._thread.is_alive()
+    if state == "not accepting":
+        fillers[0].close()
+
+
+def test_an_impatient_close_does_not_wait_for_one_that_is_away(receiver, journal, start, eventually):
+    """At the end of a process: the journal keeps what is left, and the exit is quick."""
+    receiver.close()
+    fill(journal, 1)
+    sender = start()
+    eventually(lambda: sender._unreachable)
+    assert not sender.close(3600, patient=False)
+    assert not sender._thread.is_alive()
+
+
+def test_a_sender_that_was_never_started_closes_its_sockets(journal, start):
+    """No thread could be started: the interpreter is shutting down."""
+    fill(journal, 1)
+    sender = start(begin=False)
+    assert not sender.flush(1, 3600)
+    assert not sender.close(3600)
+
+
+def test_a_sender_can_end_by_itself(receiver, journal, start, eventually):
+    """``until_empty``: when all is delivered, or when the receiver is lost, and tells its owner."""
+    fill(journal, 2)
+    ended = []
+    sender = start(begin=False, on_end=lambda: ended.append(journal.pending))
+    sender.start(until_empty=True)
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.rows(2)
+    client.acknowledge(2)
+    assert isinstance(client.event(), GoodbyeReceived)
+    client.close()
+    eventually(lambda: ended == [0])
+    fill(journal, 1)
+    lost = start(begin=False, on_end=lambda: ended.append(journal.pending))
+    lost.start(until_empty=True)
+    client = receiver.accept()
+    client.hello(greet_with=2)
+    client.close(reset=True)
+    eventually(lambda: ended == [0, 1])
+
+
+def test_a_flush_ends_with_the_thread(receiver, journal, start):
+    """Nobody will deliver it any more: waiting for it would be for ever."""
+    fill(journal, 1)
+    sender = start()
+    results = []
+    flushing = threading.Thread(target=lambda: results.append(sender.flush(1, None)))
+    flushing.start()
+    sender.close(0.05)
+    flushing.join(30)
+    assert results == [False]
+
+
+def test_a_signal_handler_that_flushes_while_its_thread_does(receiver, journal, start):
+    """No deadlock: both get their answer."""
+    fill(journal, 1)
+    sender = start()
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    results = []
+
+    class Journal:
+        """What the outer call asks, and in the middle of it the signal comes."""
+
+        @property
+        def first(self):
+            if not results:
+                results.append(None)
+                results.append(sender.flush(1, 0.05))
+                client.acknowledge(1)
+            return journal.first
+
+        def __getattr__(self, name):
+            return getattr(journal, name)
+
+    sender._journal = Journal()
+    assert sender.flush(1, 30)
+    assert results == [None, False]
+    sender._journal = journal
+
+
+def test_what_is_to_be_looked_for_is_looked_for_while_records_are_taken(receiver, journal, start):
+    """At once after the greeting, then when it asks to be; never without a receiver or at the end."""
+    looked, again = [], threading.Event()
+
+    def look(peer):
+        looked.append(peer)
+        if len(looked) == 3:
+            again.set()
+        return 0.0 if len(looked) < 3 else 3600.0
+
+    fill(journal, 1)
+    sender = start(look=look)
+    client = receiver.accept()
+    client.hello()
+    assert looked == []
+    client.socket.sendall(client.protocol.greeting(0))
+    assert again.wait(30)
+    fill(journal, 1)
+    client.rows(2)
+    client.acknowledge(2)
+    assert sender.flush(2, 30)
+    assert looked == ["bridge"] * 3
+
+
+def test_a_stock_peer_takes_what_is_adopted_too(receiver, journal, start):
+    """The look-out learns what the peer is."""
+    looked = threading.Event()
+    fill(journal, 1)
+    start(peer="stock", look=lambda peer: looked.set() or 3600.0 if peer == "stock" else 0.0)
+    receiver.accept()
+    assert looked.wait(30)
+
+
+def test_a_child_closes_its_copies_and_ends_nothing(receiver, journal, start):
+    """The parent's connection goes on after the child has ended."""
+    fill(journal, 1)
+    sender = start()
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.rows(1)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            before = len(os.listdir("/proc/self/fd"))
+            sender.after_fork_in_child()
+            status = 0 if len(os.listdir("/proc/self/fd")) == before - 4 else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    fill(journal, 1)
+    client.rows(2)
+    client.acknowledge(2)
+    assert sender.flush(2, 30)
+
+
+def test_the_address_may_be_a_unix_socket(journal, told, tmp_path, start, eventually):
+    """Absent, then there."""
+    path = tmp_path / "log.sock"
+    fill(journal, 1)
+    start(address=Address("unix", path=str(path)))
+    eventually(lambda: told)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        listener.settimeout(30)
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.recv(4)

@@ -1,0 +1,241 @@
+"""One connection: every way in which it can begin, stall and end; and the pauses between them."""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+
+import pytest
+
+from loguru_stdbridge.addresses import Address, parse_address
+from loguru_stdbridge.worker import transport as module
+from loguru_stdbridge.worker.transport import Backoff, Transport, targets
+from tests.scripted import ScriptedReceiver
+
+
+@pytest.fixture
+def peer():
+    with ScriptedReceiver() as receiver:
+        yield receiver
+
+
+def connect(address):
+    (target,) = targets(address)
+    transport = Transport(target)
+    select.select([], [transport], [], 30)
+    try:
+        transport.finish_connect()
+    except BaseException:
+        transport.close()
+        raise
+    return transport
+
+
+@pytest.fixture
+def pair(peer):
+    """A transport that is connected, and the other end of it."""
+    transport = connect(peer.address)
+    yield transport, peer.accept().socket
+    transport.close()
+
+
+# -- where to
+
+
+def test_a_unix_socket_is_one_target():
+    """The path, as it is."""
+    assert targets(parse_address("unix:///run/log")) == [(socket.AF_UNIX, "/run/log")]
+
+
+def test_a_host_has_the_targets_that_the_system_knows():
+    """IPv4, IPv6, a name."""
+    assert targets(parse_address("tcp://127.0.0.1:9020")) == [(socket.AF_INET, ("127.0.0.1", 9020))]
+    assert targets(parse_address("tcp://[::1]:9020"))[0][0] == socket.AF_INET6
+    assert (socket.AF_INET, ("127.0.0.1", 9020)) in targets(parse_address("tcp://localhost:9020"))
+
+
+def test_an_unknown_host_is_an_oserror(monkeypatch):
+    """As everything else that can be in the way of a connection."""
+
+    def unknown(host, port, **options):
+        raise socket.gaierror(socket.EAI_NONAME, f"{host} is not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(OSError, match=r"no.such.host is not known"):
+        targets(Address("tcp", "no.such.host", 9020))
+
+
+def test_a_platform_without_unix_sockets_says_so(monkeypatch):
+    """The message names the address."""
+    monkeypatch.delattr(socket, "AF_UNIX")
+    with pytest.raises(OSError, match="unix:///run/log"):
+        targets(parse_address("unix:///run/log"))
+
+
+# -- connecting
+
+
+def test_a_connection_over_a_unix_socket(tmp_path):
+    """Connected at once, and both directions work."""
+    path = str(tmp_path / "log.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        transport = connect(Address("unix", path=path))
+        other, _ = listener.accept()
+        with other:
+            assert transport.send(memoryview(b"there"), end_of_record=True) == 5
+            assert other.recv(10) == b"there"
+        transport.close()
+
+
+@pytest.mark.parametrize("path", ["absent", "file"])
+def test_a_unix_socket_that_is_none_is_refused_at_once(tmp_path, path):
+    """And nothing is left open."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError):
+        Transport((socket.AF_UNIX, str(tmp_path / path)))
+
+
+def test_a_port_where_nobody_listens_is_refused(peer):
+    """Learned when the socket becomes writable, as the error that it was."""
+    peer.close()
+    with pytest.raises(ConnectionRefusedError):
+        connect(peer.address)
+
+
+def test_a_connection_is_under_way_without_being_waited_for(peer):
+    """The peer has not accepted; the constructor has returned."""
+    transport = Transport(targets(peer.address)[0])
+    assert transport.fileno() > 0
+    peer.accept()
+    transport.close()
+    assert transport.fileno() == -1
+
+
+def test_a_socket_that_meets_itself_is_no_connection(monkeypatch):
+    """Nobody listens on the port, and the system happens to choose it for our end."""
+
+    class OnThatPort(socket.socket):
+        def connect_ex(self, address):
+            self.bind(address)
+            return super().connect_ex(address)
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = Address("tcp", *probe.getsockname())
+    monkeypatch.setattr(module.socket, "socket", OnThatPort)
+    transport = Transport(targets(address)[0])
+    select.select([], [transport], [], 30)
+    with pytest.raises(ConnectionRefusedError, match="met itself"):
+        transport.finish_connect()
+    transport.close()
+
+
+# -- bytes
+
+
+def test_sending_takes_what_the_kernel_takes(pair):
+    """Then 0, and never waits; what was taken arrives."""
+    transport, other = pair
+    data, sent = memoryview(bytes(range(256)) * 4096), 0
+    while True:
+        count = transport.send(data[sent % len(data) :])
+        if not count:
+            break
+        sent += count
+    assert sent
+    received = 0
+    while received < sent:
+        received += len(other.recv(1 << 20))
+    assert received == sent
+    assert transport.send(data[:100], end_of_record=True) == 100
+
+
+def test_receiving_tells_nothing_yet_from_the_end(pair):
+    """``None``, bytes, ``b""``."""
+    transport, other = pair
+    assert transport.receive() is None
+    other.sendall(b"answer")
+    select.select([transport], [], [], 30)
+    assert transport.receive() == b"answer"
+    other.shutdown(socket.SHUT_WR)
+    select.select([transport], [], [], 30)
+    assert transport.receive() == b""
+
+
+def test_a_reset_is_an_error(pair):
+    """Of the receiving and of the sending."""
+    transport, other = pair
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    other.close()
+    select.select([transport], [], [], 30)
+    with pytest.raises(ConnectionResetError):
+        transport.receive()
+    with pytest.raises(BrokenPipeError):
+        transport.send(memoryview(b"x"))
+    transport.finish()  # no error: there is nothing to say goodbye to
+
+
+def test_finishing_ends_one_direction(pair):
+    """The peer reads everything and the end; what it says after that can be read still."""
+    transport, other = pair
+    transport.send(memoryview(b"last words"))
+    transport.finish()
+    assert other.recv(100) == b"last words"
+    assert other.recv(100) == b""
+    other.sendall(b"heard")
+    select.select([transport], [], [], 30)
+    assert transport.receive() == b"heard"
+
+
+# -- pauses
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time, which stands; and no chance."""
+
+    class Clock:
+        now = 1000.0
+
+    monkeypatch.setattr(module.time, "monotonic", lambda: Clock.now)
+    monkeypatch.setattr(module.random, "uniform", lambda low, high: 1.0)
+    return Clock
+
+
+def test_the_pauses_grow_and_end(clock):
+    """Doubled up to a maximum; success begins anew; time passes."""
+    backoff = Backoff(start=0.1, maximum=1.0, factor=2.0)
+    assert backoff.remaining() == 0.0
+    pauses = []
+    for _ in range(6):
+        backoff.failed()
+        pauses.append(round(backoff.remaining(), 6))
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    clock.now += 0.75
+    assert round(backoff.remaining(), 6) == 0.25
+    clock.now += 1
+    assert backoff.remaining() == 0.0
+    backoff.succeeded()
+    backoff.failed()
+    assert round(backoff.remaining(), 6) == 0.1
+
+
+def test_many_workers_do_not_come_back_in_step(clock, monkeypatch):
+    """Each pause is spread by a quarter, up and down."""
+    asked = []
+    monkeypatch.setattr(module.random, "uniform", lambda low, high: asked.append((low, high)) or high)
+    backoff = Backoff(start=0.1)
+    backoff.failed()
+    assert asked == [(0.75, 1.25)]
+    assert round(backoff.remaining(), 6) == 0.125
+
+
+def test_the_errors_keep_their_number(monkeypatch, peer):
+    """What the report shows is the system's own."""
+    monkeypatch.setattr(socket.socket, "connect_ex", lambda self, address: errno.ENETUNREACH)
+    with pytest.raises(OSError) as caught:
+        Transport(targets(peer.address)[0])
+    assert caught.value.errno == errno.ENETUNREACH
