@@ -1,6 +1,7 @@
 """What worker and receiver say to each other: the mark, the greeting, acknowledgements, duplicates.
 
-Sans-IO: bytes in, events out. No sockets, threads, clocks or files here.
+Sans-IO: bytes in, events out. No sockets, threads, clocks or files here. The worker's side is in this
+module, the receiver's in :mod:`receiver.protocol`.
 
 The conversation
 ----------------
@@ -23,7 +24,7 @@ The conversation
 Why nothing is lost and nothing doubled
 ---------------------------------------
 A sender numbers its records 1, 2, 3, ... and gives a record up only after its acknowledgement or
-by a gap. :class:`Sequencer` admits exactly the next number; a lower one is a duplicate and is
+by a gap. :class:`~receiver.protocol.Sequencer` admits exactly the next number; a lower one is a duplicate and is
 dropped, a higher one is refused, so a record can neither be taken twice nor skipped in silence.
 The one jump that is admitted is ``base`` at the hello: the sender holds nothing below it any more,
 so waiting for it would wait for ever.
@@ -32,31 +33,22 @@ so waiting for it would wait for ever.
 from __future__ import annotations
 
 import json
-import re
 import struct
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
-from .exceptions import FrameError, PayloadError, PeerError, RowError, SequenceError
+from .exceptions import PeerError
 from .frames import Buffer, FrameDecoder, encode_frame
-from .pickles import dump_record, load_record
+from .pickles import dump_record
 from .records import MARK, logrecord_fields
-from .rows import decode_dense, encode_control, encode_rows_frame, read_row, split_rows
+from .rows import decode_dense, encode_control, encode_rows_frame, read_row
 from .styles import Style, make_style
-from .values import show
 
 VERSION = 1
 MAX_SEQUENCE = 1 << 55
 MAX_ANSWER = 65536
 """Largest answer that a worker reads, in bytes: a greeting is a few hundred."""
 
-MAX_REFUSED = 100
-"""Refused payloads in a row after which a connection is closed: it has nothing for us."""
-
-_ACKNOWLEDGEMENT = struct.Struct(">Q")
-_SENDER_ID = re.compile(r"[0-9a-f]{32}")
-
-
-# -- the worker's side --------------------------------------------------------------------------
+ACKNOWLEDGEMENT = struct.Struct(">Q")
 
 
 class Greeting(NamedTuple):
@@ -133,8 +125,8 @@ class SenderConnection:
         return [self._answer(payload) for payload in self._decoder.feed(data)]
 
     def _answer(self, payload: bytes) -> Answer:
-        if len(payload) == _ACKNOWLEDGEMENT.size:
-            (through,) = _ACKNOWLEDGEMENT.unpack(payload)
+        if len(payload) == ACKNOWLEDGEMENT.size:
+            (through,) = ACKNOWLEDGEMENT.unpack(payload)
             if self.greeting is None or through >= MAX_SEQUENCE:
                 raise PeerError(f"an acknowledgement of {through} out of turn")
             return Acknowledged(through)
@@ -154,230 +146,3 @@ class SenderConnection:
             raise PeerError(f"the peer answers {payload[:60]!r}, which is no greeting") from error
         self.greeting = greeting
         return greeting
-
-
-# -- the receiver's side ------------------------------------------------------------------------
-
-
-class HelloReceived(NamedTuple):
-    """A sender of ours introduced itself; greet it before anything else."""
-
-    sender: str
-    base: int
-
-
-class RowsReceived(NamedTuple):
-    """Consecutive rows of a sender, as decoded JSON; :func:`rows.read_row` checks each."""
-
-    sender: str
-    first: int
-    rows: Sequence[Any]
-
-
-class MarkedReceived(NamedTuple):
-    """One record of a sender that came as a stock payload (a sender that was not greeted)."""
-
-    sender: str
-    sequence: int
-    fields: Dict[str, Any]
-
-
-class GapReceived(NamedTuple):
-    """A sender has given up its records ``first`` to ``last``."""
-
-    sender: str
-    first: int
-    last: int
-    reason: str
-
-
-class GoodbyeReceived(NamedTuple):
-    """A sender will never send again."""
-
-    sender: str
-
-
-class StrangerReceived(NamedTuple):
-    """A record of a stock client: inert values, not yet checked."""
-
-    fields: Dict[str, Any]
-
-
-class PayloadRefused(NamedTuple):
-    """A payload that was not taken; the connection goes on unless ``fatal``."""
-
-    error: PeerError
-    size: int
-    fatal: bool = False
-
-
-Event = Union[
-    HelloReceived,
-    RowsReceived,
-    MarkedReceived,
-    GapReceived,
-    GoodbyeReceived,
-    StrangerReceived,
-    PayloadRefused,
-]
-
-
-class ReceiverConnection:
-    """The receiver's end of one connection."""
-
-    def __init__(self, max_payload: int) -> None:
-        self.sender: Optional[str] = None
-        self._decoder = FrameDecoder(max_payload)
-        self._refused = 0
-
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes held of a frame that is not complete."""
-        return self._decoder.pending_bytes
-
-    def receive(self, data: Buffer) -> List[Event]:
-        """Take bytes of the stream. Never raises: what is wrong comes as :class:`PayloadRefused`.
-
-        After an event with ``fatal`` the connection must be closed.
-        """
-        events: List[Event] = []
-        fatal: Optional[FrameError] = None
-        try:
-            payloads: Sequence[bytes] = self._decoder.feed(data)
-        except FrameError as error:
-            payloads, fatal = error.completed, error
-        for payload in payloads:
-            try:
-                if self.sender is not None and payload[:1] in (b"[", b"{"):
-                    events.append(self._dense(payload))
-                else:
-                    events.extend(self._stock(payload))
-                self._refused = 0
-            except RowError as error:
-                events.append(PayloadRefused(error, len(payload), fatal=True))
-                return events
-            except PayloadError as error:
-                self._refused += 1
-                too_many = self._refused >= MAX_REFUSED
-                events.append(PayloadRefused(error, len(payload), fatal=too_many))
-                if too_many:
-                    return events
-        if fatal is not None:
-            events.append(PayloadRefused(fatal, 0, fatal=True))
-        return events
-
-    def _dense(self, payload: bytes) -> Event:
-        assert self.sender is not None
-        decoded = decode_dense(payload)
-        if isinstance(decoded, list):
-            first, rows = split_rows(decoded)
-            return RowsReceived(self.sender, first, rows)
-        if "gap" in decoded:
-            return _read_gap(self.sender, decoded["gap"])
-        if "bye" in decoded:
-            return GoodbyeReceived(self.sender)
-        raise RowError(f"an unknown control frame: {payload[:60]!r}")
-
-    def _stock(self, payload: bytes) -> List[Event]:
-        fields = load_record(payload)
-        mark = fields.get(MARK)
-        if type(mark) is not dict or mark.get("version") != VERSION:
-            return [StrangerReceived(fields)]
-        sender, sequence = mark.get("sender"), mark.get("sequence")
-        if type(sender) is not str or not _SENDER_ID.fullmatch(sender):
-            return [StrangerReceived(fields)]
-        if not _is_sequence(sequence) or self.sender not in (None, sender):
-            return [StrangerReceived(fields)]
-        if self.sender is not None:
-            return [MarkedReceived(sender, sequence, fields)]
-        self.sender = sender
-        base, text = mark.get("base"), mark.get("row")
-        events: List[Event] = [HelloReceived(sender, base if _is_sequence(base) else sequence)]
-        if mark.get("notice") is True:
-            return events
-        if type(text) is str:
-            row = decode_dense(text.encode("utf-8", "surrogatepass"))
-            events.append(RowsReceived(sender, sequence, [row]))
-        else:
-            events.append(MarkedReceived(sender, sequence, fields))
-        return events
-
-    def greeting(self, last: int, style: Optional[Style] = None) -> bytes:
-        """The answer to a hello; ``last`` is the highest number held from this sender."""
-        answer: Dict[str, Any] = {MARK: VERSION, "last": last}
-        if style is not None:
-            answer["style"] = [style.format, style.level]
-        return encode_frame(encode_control(answer))
-
-    def acknowledgement(self, through: int) -> bytes:
-        """Everything up to ``through`` is in the file."""
-        return encode_frame(_ACKNOWLEDGEMENT.pack(through))
-
-    def missing(self, last: int, count: int) -> bytes:
-        """The answer to a gap: how many of its records had not arrived before."""
-        return encode_frame(encode_control({"missing": [last, count]}))
-
-    def error(self, reason: str) -> bytes:
-        """Why the connection is about to be closed. Only ever sent to a sender of ours."""
-        return encode_frame(encode_control({"error": reason[:1000]}))
-
-
-def _read_gap(sender: str, gap: Any) -> GapReceived:
-    if type(gap) is not list or len(gap) != 3:
-        raise RowError("a gap needs a first and a last number and a reason")
-    first, last, reason = gap
-    if not _is_sequence(first) or not _is_sequence(last) or first > last:
-        raise RowError(f"a gap from {show(first, limit=40)} to {show(last, limit=40)}")
-    return GapReceived(sender, first, last, show(reason, str, 100))
-
-
-def _is_sequence(value: object) -> bool:
-    return type(value) is int and 0 < value < MAX_SEQUENCE
-
-
-class Sequencer:
-    """The highest number taken from each sender, written or still on its way to the file.
-
-    ``last_written`` looks a sender up that is not known here yet (the ledger).
-    """
-
-    def __init__(self, last_written: Callable[[str], int]) -> None:
-        self._last_written = last_written
-        self._taken: Dict[str, int] = {}
-
-    def last(self, sender: str) -> int:
-        """Highest number taken from ``sender``; 0 where it is unknown."""
-        taken = self._taken.get(sender)
-        if taken is None:
-            taken = self._taken[sender] = self._last_written(sender)
-        return taken
-
-    def greet(self, sender: str, base: int) -> int:
-        """Admit a hello: nothing below ``base`` will ever come. Returns the number to greet with."""
-        last = max(self.last(sender), base - 1)
-        self._taken[sender] = last
-        return last
-
-    def admit(self, sender: str, first: int, count: int) -> int:
-        """Take records ``first`` to ``first + count - 1``; returns how many of them are duplicates.
-
-        Raises :class:`SequenceError` where they do not follow on what is held.
-        """
-        last = self.last(sender)
-        if first > last + 1:
-            raise SequenceError(
-                f"record {first} of sender {sender[:8]} came where {last + 1} is next"
-            )
-        duplicates = min(last + 1 - first, count)
-        self._taken[sender] = max(last, first + count - 1)
-        return duplicates
-
-    def skip(self, sender: str, last: int) -> int:
-        """Admit a gap up to ``last``; returns how many records it really leaves out."""
-        held = self.last(sender)
-        self._taken[sender] = max(held, last)
-        return max(last - held, 0)
-
-    def forget(self, sender: str) -> None:
-        """Drop what is held of a sender that no connection speaks for."""
-        self._taken.pop(sender, None)

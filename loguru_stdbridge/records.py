@@ -366,7 +366,7 @@ def logrecord_fields(row: Row, mark: Dict[str, Any]) -> Dict[str, Any]:
 def row_of_stock_fields(fields: Mapping[str, Any], now: float) -> Row:
     """A stock client's record, every field checked.
 
-    ``fields`` hold inert values only (``pickles.load_record``). ``now`` (seconds since the epoch)
+    ``fields`` hold inert values only (``strangers.load_record``). ``now`` (seconds since the epoch)
     is taken where the client's time is no time that a calendar has. Never raises.
     """
     created = _number(fields.get("created"), now)

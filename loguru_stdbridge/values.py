@@ -21,7 +21,7 @@ import datetime
 import decimal
 import json
 import math
-import uuid
+import sys
 from collections import Counter
 from itertools import islice
 from typing import (
@@ -215,8 +215,9 @@ class _Flattener:
         try:
             if issubclass(kind, _CONTAINERS):
                 return self._flatten_container(value, kind, depth)
-            if kind in _SIMPLE_WRITERS:
-                written = _SIMPLE_WRITERS[kind](value)
+            writer = _writer_of(kind)
+            if writer is not None:
+                written = writer(value)
                 if written is not None and self._affords(written):
                     return self._tag(_TAG_OF[kind], written)
             return self._flatten_object(value, kind, depth)
@@ -378,7 +379,6 @@ _SIMPLE_WRITERS: Dict[Type[Any], Callable[[Any], Json]] = {
     datetime.time: _write_time,
     datetime.timedelta: lambda value: [value.days, value.seconds, value.microseconds],
     decimal.Decimal: _write_decimal,
-    uuid.UUID: str,
 }
 _PLAIN_OF: Tuple[Tuple[Type[Any], Callable[[Any], Any]], ...] = (
     (str, str.__str__),  # a subclass's own characters, whatever its __str__ says
@@ -387,6 +387,18 @@ _PLAIN_OF: Tuple[Tuple[Type[Any], Callable[[Any], Any]], ...] = (
     (bytes, lambda value: bytes(memoryview(value))),
 )
 _TAG_OF = {kind: kind.__name__.lower() for kind in _SIMPLE_WRITERS}
+
+
+def _writer_of(kind: Type[Any]) -> Optional[Callable[[Any], Json]]:
+    """How to write values of exactly this type; ``None`` for those that are shown.
+
+    ``uuid`` costs a process as much to import as a third of this package: only who has one knows it.
+    """
+    writer = _SIMPLE_WRITERS.get(kind)
+    if writer is None and kind is getattr(sys.modules.get("uuid"), "UUID", None):
+        writer = _SIMPLE_WRITERS[kind] = str
+        _TAG_OF[kind] = "uuid"
+    return writer
 
 
 # -- at the far end ---------------------------------------------------------------------------
@@ -487,6 +499,12 @@ def _read_decimal(content: Any, depth: int) -> decimal.Decimal:
     return value
 
 
+def _read_uuid(content: Any, depth: int) -> Any:
+    from uuid import UUID  # see _writer_of
+
+    return UUID(content)
+
+
 def _read_as(content: Any, depth: int) -> Any:
     kind, base, repr_text, str_text = content
     repr_text = _typed(repr_text, str)
@@ -516,7 +534,7 @@ _READERS: Dict[str, Callable[[Any, int], Any]] = {
     "time": _read_time,
     "timedelta": lambda content, depth: datetime.timedelta(*content),
     "decimal": _read_decimal,
-    "uuid": lambda content, depth: uuid.UUID(content),
+    "uuid": _read_uuid,
     "as": _read_as,
 }
 
@@ -612,7 +630,7 @@ def plain(value: Any) -> Any:
         return kind(plain(item) for item in value)
     if kind is dict:
         return {plain(key): plain(item) for key, item in value.items()}
-    if kind in _PLAIN_TYPES or kind is str or kind in _SIMPLE_WRITERS:
+    if kind in _PLAIN_TYPES or kind is str or _writer_of(kind) is not None:
         return value
     for base in (dict, list, tuple, set, frozenset):
         if isinstance(value, base):

@@ -19,7 +19,7 @@ from typing import Callable, Iterator, List
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from loguru_stdbridge.exceptions import PayloadError  # noqa: E402
-from loguru_stdbridge.pickles import load_record  # noqa: E402
+from loguru_stdbridge.strangers import load_record  # noqa: E402
 from tests.hostile import corpus  # noqa: E402
 
 MAX_SEED = 4096  # bytes of an input that is mutated: what is large is covered as it is

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional
 
 from loguru_stdbridge.addresses import Address
 from loguru_stdbridge.frames import MAX_PAYLOAD, FrameDecoder
-from loguru_stdbridge.protocol import HelloReceived, ReceiverConnection, RowsReceived
+from loguru_stdbridge.receiver.protocol import HelloReceived, ReceiverConnection, RowsReceived
 
 TIMEOUT = 30.0  # seconds; what does not come by then never does
 

@@ -19,7 +19,7 @@ from collections import OrderedDict
 import pytest
 
 from loguru_stdbridge.exceptions import PayloadError
-from loguru_stdbridge.pickles import Placeholder, load_record
+from loguru_stdbridge.strangers import Placeholder, load_record
 from loguru_stdbridge.receiver.replay import Replay
 from loguru_stdbridge.records import row_of_stock_fields
 from tests.hostile import corpus

@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loguru_stdbridge import pickles
+from loguru_stdbridge import opcodes
 from loguru_stdbridge.exceptions import PayloadError
-from loguru_stdbridge.pickles import Placeholder, dump_record, load_record
+from loguru_stdbridge.pickles import dump_record
+from loguru_stdbridge.strangers import Placeholder, load_record
 from tests import fuzz_pickles
 from tests.test_hostile import check_inert
 
@@ -114,7 +115,7 @@ def test_cycles_are_cut(protocol):
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        (b"}(" + b"N" * pickles.MAX_OPCODES + b"u.", "too_many_opcodes"),
+        (b"}(" + b"N" * opcodes.MAX_OPCODES + b"u.", "too_many_opcodes"),
         (b"cbuiltins\ngetattr\n.", "getattr"), (b"c" + b"x" * 300 + b"\ny\n.", "long_name"),
         (b"Pid\n.", "opcode"), (b"}.x", "trailing"), (b"K\1.", "not_a_record"), (b"}K\1Ns.", "not_a_record"),
         (b"I" + b"1" * 700 + b"\n.", "bad_number"), (b"}", "truncated"), (b"", "truncated"),

@@ -13,18 +13,16 @@ import pytest
 from loguru_stdbridge import protocol
 from loguru_stdbridge.exceptions import PeerError, SequenceError
 from loguru_stdbridge.frames import MAX_PAYLOAD, encode_frame
-from loguru_stdbridge.protocol import (
-    Acknowledged,
+from loguru_stdbridge.protocol import Acknowledged, Greeting, Refusal, SenderConnection
+from loguru_stdbridge.receiver.protocol import (
+    MAX_REFUSED,
     GapReceived,
     GoodbyeReceived,
-    Greeting,
     HelloReceived,
     MarkedReceived,
     PayloadRefused,
     ReceiverConnection,
-    Refusal,
     RowsReceived,
-    SenderConnection,
     Sequencer,
     StrangerReceived,
 )
@@ -195,8 +193,8 @@ def test_many_refused_payloads_end_the_connection():
     """A client that sends only rubbish does not keep its place."""
     receiver = ReceiverConnection(MAX_PAYLOAD)
     events = receiver.receive(encode_frame(b"rubbish") * 500)
-    assert len(events) == protocol.MAX_REFUSED
-    assert [event.fatal for event in events] == [False] * (protocol.MAX_REFUSED - 1) + [True]
+    assert len(events) == MAX_REFUSED
+    assert [event.fatal for event in events] == [False] * (MAX_REFUSED - 1) + [True]
 
 
 def test_a_length_prefix_beyond_the_limit_is_fatal_after_what_was_whole():

@@ -27,7 +27,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set
 from ..addresses import Address
 from ..exceptions import PeerError, RowError, SequenceError, SinkError
 from ..frames import MAX_PAYLOAD
-from ..protocol import (
+from .protocol import (
     Event,
     GapReceived,
     GoodbyeReceived,

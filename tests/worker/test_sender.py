@@ -11,7 +11,7 @@ import pytest
 
 from loguru_stdbridge.addresses import Address
 from loguru_stdbridge.frames import encode_frame
-from loguru_stdbridge.protocol import GapReceived, GoodbyeReceived, RowsReceived
+from loguru_stdbridge.receiver.protocol import GapReceived, GoodbyeReceived, RowsReceived
 from loguru_stdbridge.records import encode_logrecord
 from loguru_stdbridge.worker import sender as module
 from loguru_stdbridge.worker.journal import Figures, Journal
