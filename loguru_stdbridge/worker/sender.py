@@ -91,6 +91,7 @@ class Sender:
         self._connections = 0
         self._stock_seen = False
         self._unreachable = False
+        self._ended = False
         self._backoff = Backoff()
         self._closing_until: Optional[float] = None
         self._patient = True
@@ -130,7 +131,10 @@ class Sender:
         """Wait until ``through`` is acknowledged, ``timeout`` seconds at most (``None``: ever)."""
         with self._progress:
             return self._progress.wait_for(
-                lambda: self._journal.first > through or not self._thread.is_alive(), timeout
+                lambda: (
+                    self._journal.first > through or self._ended or not self._thread.is_alive()
+                ),
+                timeout,
             ) and bool(self._journal.first > through)
 
     def close(self, timeout: float, *, patient: bool = True) -> bool:
@@ -176,6 +180,7 @@ class Sender:
             self._close_sockets()
             self._on_end()
             with self._progress:
+                self._ended = True
                 self._progress.notify_all()
 
     @property
