@@ -278,7 +278,8 @@ def read_row(fields: Any) -> Row:
 def _raw_row(fields: List[Any]) -> Row:
     """A rendered row as the raw message that it is to a sink of another style."""
     _, nanoseconds, level_no, level_name, _, line = fields
-    seconds = nanoseconds / 1e9 if type(nanoseconds) is int else None
+    known = type(nanoseconds) is int and nanoseconds.bit_length() <= 64
+    seconds = nanoseconds / 1e9 if known else None
     whole = [FLAG_RAW, seconds, 0.0, "UTC", 0.0, level_no, level_name, " ", None, line, None]
     return read_row([*whole, "", 0, "", "", "", 0, "", 0, "", None, {}])
 

@@ -49,6 +49,17 @@ def doubled(times: int) -> bytes:
     return b")" + b"2\x86" * times
 
 
+def shared(value: bytes, use: bytes, times: int, key: str = "msg") -> bytes:
+    """A record with a list in which ``use``, which refers to ``value`` as memo 1, is many times."""
+    return record(value + b"q\1" + b"0(" + use * times + b"l", key)
+
+
+def name(module_and_name: str) -> bytes:
+    """A class by name, as memo 2."""
+    module, _, attribute = module_and_name.partition(" ")
+    return f"c{module}\n{attribute}\nq\2".encode() + b"0"
+
+
 COLLIDING = b"".join(
     b"\x8a\x10" + ((2**61 - 1) * n).to_bytes(16, "little") + b"N" for n in range(1, 30_000)
 )
@@ -141,7 +152,43 @@ _MAKERS: Dict[str, Tuple[Callable[[], bytes], Tuple[str, ...]]] = {
     "a million empty dicts": (lambda: record(b"(" + b"}" * 1_000_000 + b"l"), BOTH),
     "a million marks": (lambda: b"(" * MILLION + b"}.", ()),
     "a million memo puts": (lambda: b"N" + b"\x94" * MILLION + b"0}.", ()),
+    "a shared text as an ordered dict": (
+        lambda: record(text("x" * 900_000) + b"q\1" + b"0" + call("collections OrderedDict", b"(" + b"h\1" * 30_000 + b"l")), BOTH),
+    "a shared text encoded": (
+        lambda: shared(text("latin1") + b"q\3" + b"0" + name("_codecs encode") + text("x" * 900_000), b"h\2h\1h\3\x86R", 18_000), BOTH),
+    "a shared text as a key": (lambda: shared(text("x" * 900_000), b"}h\1Ns", 18_000), BOTH),
+    "a shared number": (lambda: shared(b"\x8a\xff" + b"\x7f" * 255, b"h\1", 45_000), ()),
+    "a shared number of 512 bytes": (lambda: shared(b"\x8b\0\2\0\0" + b"\x7f" * 512, b"h\1", 45_000), ()),
+    "a shared class": (lambda: shared(b"c" + b"m" * 200 + b"\n" + b"n" * 200 + b"\n", b"h\1", 45_000), LOADS),
+    "a shared path": (lambda: shared(name("pathlib PosixPath") + text("x" * 900_000), b"h\2h\1\x85R", 18_000), BOTH),
+    "escapes and an emoji": (lambda: record(text("\x01" * MILLION + "\U0001f600")), ()),
+    "escapes and an emoji in extra": (lambda: record(text("\x7f" * MILLION + "\U0001f600"), "own"), ()),
+    "a shared text of escapes": (lambda: shared(text("\U000e0001" * 100_000), b"h\1", 14, "own"), ()),
+    "bytes in extra": (lambda: record(b"B" + struct.pack("<I", MILLION) + b"\xff" * MILLION, "own"), ()),
     # -- processor time
+    "a shared ordered dict": (
+        lambda: record(
+            b"(" + b"N" * 60_000 + b"lq\1" + b"0" + call("collections OrderedDict", b"(](Neh\1l") + b"q\2"
+            + b"0(" + b"h\2" * 35_000 + b"l"), LOADS),
+    "a shared decimal": (
+        lambda: shared(name("decimal Decimal") + text("7" * 1000), b"h\2h\1\x85R", 18_000, "own"), ()),
+    "a shared decimal that is refused": (
+        lambda: shared(name("decimal Decimal") + text("7" * 2000), b"h\2h\1\x85R", 18_000, "own"), ()),
+    "a shared state of UUIDs": (
+        lambda: shared(name("uuid UUID") + b"}(" + b"K\1N" * 20_000 + b"u", b"h\2)\x81h\1b", 10_000, "own"), LOADS),
+    "shared datetimes": (
+        lambda: shared(
+            name("datetime datetime") + call("datetime timezone", call("datetime timedelta", b"K\0K\1K\0")) + b"q\3"
+            + b"0" + b"C\x0a\x07\xe8\x01\x02\x03\x04\x05\x00\x00\x00", b"h\2h\1h\3\x86R", 15_000, "own"), ()),
+    "shared UUIDs": (
+        lambda: shared(name("uuid UUID") + b"}" + text("int") + b"K\5s", b"h\2)\x81h\1b", 15_000, "own"), ()),
+    "wide members that collide": (
+        lambda: b"\x80\x04" + record(
+            b"\x8f(" + b"".join(
+                b"(" + b"M\1\2" * 370 + b"\x8a\x10" + ((2**61 - 1) * n).to_bytes(16, "little") + b"t"
+                for n in range(1, 255)
+            ) + b"\x90", "own"), BOTH),
+    "floats that take long": (lambda: record(b"(" + b"G\0\0\0\0\0\0\0\1" * 48_000 + b"l", "own"), ()),
     "a doubled tuple as a key": (lambda: record(b"}" + doubled(60) + b"Ns"), BOTH),
     "a doubled tuple in a set": (lambda: b"\x80\x04" + record(b"\x8f(" + doubled(60) + b"\x90"), BOTH),
     "a doubled tuple in a frozenset": (lambda: b"\x80\x04" + record(b"(" + doubled(60) + b"\x91"), BOTH),
@@ -226,3 +273,122 @@ _MAKERS: Dict[str, Tuple[Callable[[], bytes], Tuple[str, ...]]] = {
 def corpus() -> List[Entry]:
     """Every entry, made now."""
     return [Entry(name, make(), harms) for name, (make, harms) in _MAKERS.items()]
+
+
+# -- dense frames, of a client that has said its hello
+
+
+def _row(extra: str = "{}", flags: int = 0, message: str = '"m"', name: str = '"n"', exception: str = "null",
+         zone: str = '"UTC"', level: str = '20,"INFO"', color: str = "null", more: str = "") -> str:  # fmt: skip
+    return (
+        f'[{flags},1.7e9,0.0,{zone},1.0,{level},"i",{color},{message},{name},"f",1,"f","p","m",1,"p",1,"t",'
+        f"{exception},{extra}{more}]"
+    )
+
+
+def _values(one: str, size: int = MILLION) -> str:
+    """An ``extra`` with a list of as much of ``one`` as fits."""
+    return f'{{"a":[{",".join([one] * (size // (len(one) + 1)))}]}}'
+
+
+def _tagged(one: str, count: int) -> str:
+    return _row(f'{{"a":[{",".join([one] * count)}]}}', 2)
+
+
+_TINY = '[0,0,0,null,0,0,"","",null,"","","",0,"","","",0,"",0,"",null,{}]'
+_TINY_ERROR = _TINY.replace("null,{}]", '["E","v","t",1],{}]')
+_COLLIDING = [n * (2**61 - 1) for n in range(1, 50_000)]
+
+
+def _sets(size: int, count: int) -> str:
+    chunks = [_COLLIDING[n * size : (n + 1) * size] for n in range(count)]
+    return ",".join('{"~":["as",["set",[%s],"r",null]]}' % ",".join(map(str, chunk)) for chunk in chunks)
+
+
+def _wide_set(one: str, width: int, count: int) -> str:
+    tuples = ",".join(
+        '{"~":["tuple",[%s,%d]]}' % (",".join([one] * width), number) for number in _COLLIDING[:count]
+    )
+    return f'{{"~":["as",["set",[{tuples}],"r",null]]}}'
+
+
+_DENSE: Dict[str, Callable[[], str]] = {
+    # -- refused for their number
+    "15,000 tiny rows": lambda: ",".join([_TINY] * 15_000),
+    "500,000 rows that are none": lambda: ",".join("0" * 500_000),
+    "300,000 empty lists": lambda: _row(_values("[]")),
+    "a million digits": lambda: _row(_values("7" * MILLION, MILLION + 1)),
+    "half a million values": lambda: _row(_values("1")),
+    "143,000 floats": lambda: _row(_values("1e-300")),
+    "long integers": lambda: _row(_values("7" * 4000)),
+    "333,000 surrogates": lambda: _row(message='"' + "\ud83d" * 333_000 + '"'),
+    "100,000 keys": lambda: _row("{" + ",".join(f'"{n:x}":0' for n in range(100_000)) + "}", 2),
+    # -- as much as is taken
+    "a thousand tiny rows": lambda: ",".join([_TINY] * 1000),
+    "a thousand errors": lambda: ",".join([_TINY_ERROR] * 1000),
+    "many floats": lambda: _row(_values("1e-300", 39_000 * 7)),
+    "many floats of many digits": lambda: _row(_values("1.7976931348623157e308", 39_000 * 23)),
+    "many floats and escapes": lambda: _row(
+        _values("1e-300", 39_000 * 7)[:-1] + ',"b":"' + "\x7f" * 600_000 + "\U0001f600" + '"}'),
+    "many surrogates and floats": lambda: _row(
+        _values("1e-300", 39_000 * 7)[:-1] + ',"b":"' + "\ud83d" * 49_000 + '"}'),
+    "many integers": lambda: _row(_values("7" * 600)),
+    "many integers in hexadecimal": lambda: _tagged('{"~":["int","0x%s"]}' % ("f" * 2000), 490),
+    "many keys": lambda: _row("{" + ",".join(f'"{n:x}":0' for n in range(39_000)) + "}", 2),
+    "many wide keys": lambda: _row(
+        "{" + ",".join(f'"{chr(0x100 + n % 999)}{chr(0x200 + n // 999)}":1e-300' for n in range(39_000)) + "}", 2),
+    "many dicts": lambda: _tagged('{"a":1e-300}', 31_000),
+    "many tuples": lambda: _tagged('{"~":["tuple",[]]}', 10_600),
+    "many sets": lambda: _tagged('{"~":["as",["set",[1],"r",null]]}', 7_900),
+    "many shown values": lambda: _tagged('{"~":["as",["float",1e-300,"r",null]]}', 6_600),
+    "many datetimes": lambda: _tagged('{"~":["datetime",["2024-01-01",[1.5,"x"],0]]}', 6_600),
+    "many UUIDs": lambda: _tagged('{"~":["uuid","%032x"]}' % 5, 13_000),
+    "many decimals": lambda: _tagged('{"~":["decimal","1E+6144"]}', 13_000),
+    "many long decimals": lambda: _tagged('{"~":["decimal","%s"]}' % ("7" * 900), 1_080),
+    "many timedeltas": lambda: _tagged('{"~":["timedelta",[1,2,3]]}', 9_900),
+    "colliding sets": lambda: _row(f'{{"a":[{_sets(16, 1_900)}]}}', 2),
+    "larger colliding sets": lambda: _row(f'{{"a":[{_sets(257, 140)}]}}', 2),
+    "a colliding dict": lambda: _row(
+        '{"a":{"~":["dict",[%s]]}}' % ",".join(f"[{n},0]" for n in _COLLIDING[:12_000]), 2),
+    "wide members": lambda: _row(f'{{"a":{_wide_set("257", 145, 256)}}}', 2),
+    "wide members of floats": lambda: _row(f'{{"a":{_wide_set("0.5", 145, 256)}}}', 2),
+    "few wide members": lambda: _row(f'{{"a":{_wide_set("0.5", 2_300, 16)}}}', 2),
+    "deep lists": lambda: _row(_values("[" * 400 + "]" * 400, 30_000)),
+    "deep tagged lists": lambda: _tagged("[" * 140 + "]" * 140, 220),
+    "deep as": lambda: _tagged('{"~":["as",["list",[' * 40 + '],"r",null]]}' * 40, 200),
+    "deeper than the interpreter": lambda: _row('{"a":' + "[" * 100_000 + "]" * 100_000 + "}"),
+    # -- texts
+    "escapes": lambda: _row('{"a":"' + "\x7f" * MILLION + '"}'),
+    "escapes and an emoji": lambda: _row('{"a":"' + "\x7f" * MILLION + "\U0001f600" + '"}'),
+    "astral": lambda: _row('{"a":"' + "\U000e0001" * 250_000 + '"}'),
+    "backslashes": lambda: _row('{"a":"' + "\\\\" * 500_000 + "\U0001f600" + '"}'),
+    "a message of quotes": lambda: _row(message='"' + '\\"' * 500_000 + "\U0001f600" + '"'),
+    "a message of escapes": lambda: _row(message='"' + "\x7f" * MILLION + "\U0001f600" + '"'),
+    "bytes": lambda: _row('{"a":{"~":["bytes","' + "\x7f" * MILLION + '"]}}', 2),
+    "many short escapes": lambda: _row(
+        _values('"' + "\x7f" * 25 + '"', 39_000 * 28)[:-1] + ',"b":"\U0001f600"}'),
+    "an exception of escapes": lambda: _row(
+        exception='["E","v","' + "\x7f" * MILLION + "\U0001f600" + '",true]'),
+    "an exception of lines": lambda: _row(exception='["E","v","' + "\\n" * 500_000 + '",true]'),
+    "an exception's value": lambda: _row(exception='["E","' + "\x7f" * MILLION + '","x",true]'),
+    "an exception of surrogates": lambda: _row(exception='["\\ud800","\\ud800","\\ud800",true]'),
+    "an exception of lists": lambda: _row(exception="[" + ",".join(["[]"] * 30_000) + "]"),
+    "a name of dots": lambda: _row(name='"' + "." * MILLION + '"'),
+    "many names of dots": lambda: ",".join([_row(name='"' + "." * 2000 + '"')] * 480),
+    "a zone": lambda: _row(zone='"' + "z" * MILLION + '"'),
+    "a colour": lambda: _row(color='"' + "<red>" * 200_000 + '"', level='27,"COLOUR"'),
+    "a level": lambda: _row(level='-5,"' + "x" * MILLION + '"'),
+    "other keys": lambda: _row(more=",{" + ",".join(f'"{n:x}":0' for n in range(39_000)) + "}"),
+    # -- rendered rows
+    "a time that no float holds": lambda: f'[4,1{"0" * 500},20,"INFO","x","line"]',
+    "a thousand lines": lambda: ",".join(['[4,1,20,"INFO","0000000000000000",""]'] * 1000),
+    "a line of a megabyte": lambda: '[4,1,20,"INFO","0000000000000000","' + "\x7f" * MILLION + '"]',
+    "a line that is none": lambda: '[4,1,20,"INFO",["0000000000000000"],{}],"abcdef",{"a":1}',
+}  # fmt: skip
+
+
+def dense_corpus() -> List[Entry]:
+    """Payloads of frames of rows; ``harms`` is empty: nobody but us reads them."""
+    return [
+        Entry(name, f"[2,{make()}]".encode("utf-8", "surrogatepass"), ()) for name, make in _DENSE.items()
+    ]

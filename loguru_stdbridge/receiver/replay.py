@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import datetime
 import inspect
+import re
 import time
 from functools import lru_cache
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type
@@ -32,11 +33,18 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type
 from ..exceptions import ConfigurationError
 from ..rows import FLAG_RAW, Row
 from ..styles import Style, make_style
-from ..values import make_timezone, show
+from ..values import MAX_ZONE, make_timezone, show
 from .internals import private_logger
+
+MAX_NAME = 1000
+"""Characters of a record's name. A ``filter`` by modules takes a name apart at each of its dots, and
+copies what is left."""
 
 MAX_LEVELS = 64
 """Levels that peers can make known for a coloured sink; each stays in a loguru table for good."""
+
+MAX_LEVEL_NAME = 100
+_COLOR = re.compile(r"(?:</?[\w ,#]{1,40}>){0,8}")  # markup alone: it goes before every line
 
 _LEVEL = 2**31 - 1  # above any sink's own level, so that the record's decides
 _WORKER_SIDE = ("backtrace", "diagnose")
@@ -170,10 +178,13 @@ class Replay:
 
     def _record(self, row: Row) -> Dict[str, Any]:
         try:
-            when = self._time.fromtimestamp(row.time, _timezone(row.offset, row.zone))
-            elapsed = datetime.timedelta(seconds=row.elapsed)
+            zone = row.zone and row.zone[:MAX_ZONE]  # each is kept for a while
+            when = self._time.fromtimestamp(row.time, _timezone(row.offset, zone))
         except (ValueError, OverflowError, OSError):
             when = self._time.fromtimestamp(time.time(), datetime.timezone.utc)
+        try:
+            elapsed = datetime.timedelta(seconds=row.elapsed)
+        except (ValueError, OverflowError):
             elapsed = datetime.timedelta(0)
         record = {
             "elapsed": elapsed,
@@ -185,7 +196,7 @@ class Replay:
             "line": row.line,
             "message": row.message,
             "module": row.module,
-            "name": row.name,
+            "name": row.name and row.name[:MAX_NAME],
             "process": self._process(row.process_id, row.process_name),
             "thread": self._thread(row.thread_id, row.thread_name),
             "time": when,
@@ -204,15 +215,18 @@ class Replay:
         """The level as loguru knows it, for its colour; made known where there is room."""
         name = row.level_name
         if name not in self._levels:
-            if len(self._levels) >= MAX_LEVELS:
+            if len(self._levels) >= MAX_LEVELS or len(name) > MAX_LEVEL_NAME:
                 return None
             self._levels[name] = name
             try:
                 self._logger.level(name)
             except ValueError:
+                color = row.level_color or ""
                 try:
-                    self._logger.level(name, no=row.level_no, color=row.level_color or "")
-                except Exception:  # a colour that is none
+                    self._logger.level(
+                        name, no=row.level_no, color=color if _COLOR.fullmatch(color) else ""
+                    )
+                except Exception:  # a colour that loguru does not know, a number that it refuses
                     self._levels[name] = None
         return self._levels[name]
 
@@ -257,7 +271,8 @@ def _rendering_class(text: str) -> Type[Exception]:
 
 @lru_cache(maxsize=256)
 def _named_class(name: str) -> Type[Exception]:
-    return type(name.replace("\0", ""), (Exception,), {"__module__": "builtins"})
+    named = name.replace("\0", "").encode("utf-8", "backslashreplace").decode("utf-8")
+    return type(named, (Exception,), {"__module__": "builtins"})
 
 
 def _exception_class(base: Type[Any]) -> Type[Any]:
