@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import contextlib
 import json
 import os
@@ -14,6 +15,8 @@ import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
+
+import loguru_stdbridge
 
 from . import machine
 from .call import Call
@@ -75,6 +78,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if chosen.child:
         return _child(*chosen.child)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # what it started ends, too
+    # As pip does it for an installed package: no worker shall compile modules while it is measured.
+    compileall.compile_dir(str(Path(loguru_stdbridge.__file__).parent), quiet=2)
     options = Options(**{field.name: getattr(chosen, field.name) for field in fields(Options)})
     with tempfile.TemporaryDirectory(prefix="stdbridge-benchmarks-", dir=chosen.directory) as root:
         where = machine.describe(Path(root))
@@ -121,7 +126,8 @@ def _measure(figure: Figure, case: str, options: Options, root: Path) -> Sample:
             "LOGURU_STDBRIDGE_SPOOL_DIR": os.path.join(directory, "spool"),
             "PYTHONHASHSEED": "0",
         }
-        environment.pop("LOGURU_STDBRIDGE_ADDRESS", None)
+        for name in ("LOGURU_STDBRIDGE_ADDRESS", "PYTHONDONTWRITEBYTECODE"):
+            environment.pop(name, None)
         load = os.getloadavg()[0]
         command = [sys.executable, "-m", __package__, "--child", figure.name, case]
         child = subprocess.Popen(

@@ -28,6 +28,7 @@ class Cpu(Throughput):
                 PEERS[case].label,
                 *samples.cells(case, _COST, ".1f"),
                 f"{samples.ratio(case, LIMIT, _COST):.2f}",
+                *samples.cells(case, "workers_cpu_us_per_record", ".1f")[:1],
             ]
             for case in samples
         ]
@@ -38,4 +39,8 @@ class Cpu(Throughput):
             for case in OURS
             if case in samples
         ]
-        return table(["", "median", "min", "max", "times"], rows) + "\n\n" + "\n".join(found)
+        return (
+            table(["", "median", "min", "max", "times", "in workers"], rows)
+            + "\n\n"
+            + "\n".join(found)
+        )

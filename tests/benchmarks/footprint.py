@@ -9,7 +9,6 @@ it ever took while 256 workers were connected and logged.
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -73,13 +72,13 @@ class Footprint(Figure):
     def measure(self, case: str, options: Options, directory: Path) -> Sample:
         sink = directory / "logs" / "app.log"
         if case == "memory-direct":
-            return _memory("direct", str(directory / "direct.log"), options, directory)
+            return _memory("direct", str(directory / "direct.log"), options)
         receiver = start_receiver(sink, options)
         try:
             if case == "memory-ours":
-                return _memory("ours", receiver.address, options, directory)
+                return _memory("ours", receiver.address, options)
             if case == "start":
-                return _starts(receiver.address, directory)
+                return _starts(receiver.address)
             return _connections(receiver)
         finally:
             stop(receiver)
@@ -106,30 +105,22 @@ class Footprint(Figure):
         ])  # fmt: skip
 
 
-def _run(code: str, *arguments: str, cache: Path) -> List[float]:
-    """The numbers that a fresh process prints; with compiled modules, as an installed package has."""
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(cache)}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+def _run(code: str, *arguments: str) -> List[float]:
+    """The numbers that a fresh process prints."""
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        stdout=subprocess.PIPE,
-        env=environment,
-        check=True,
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, check=True
     )
     return [float(word) for word in done.stdout.split()]
 
 
-def _starts(address: str, cache: Path) -> Sample:
-    taken = [_run(_START, address, cache=cache) for _ in range(_STARTS + 1)][
-        1:
-    ]  # the first compiles
+def _starts(address: str) -> Sample:
+    taken = [_run(_START, address) for _ in range(_STARTS)]
     names = ("install_ms", "install_cpu_ms", "first_call_ms")
     return {name: statistics.median(found) * 1000 for name, found in zip(names, zip(*taken))}
 
 
-def _memory(kind: str, target: str, options: Options, cache: Path) -> Sample:
-    for records in (1, options.records):  # the first compiles
-        own, anonymous, resident = _run(_MEMORY, kind, target, str(records), cache=cache)
+def _memory(kind: str, target: str, options: Options) -> Sample:
+    own, anonymous, resident = _run(_MEMORY, kind, target, str(options.records))
     return {"own_mb": own, "anonymous_mb": anonymous, "rss_mb": resident}
 
 

@@ -37,15 +37,16 @@ class Throughput(Figure):
         start = time.perf_counter()
         workers = Workers(options.workers, peer.work)
         peer.forked()
-        used = workers.join()
+        in_workers = workers.join()
         seconds = (peer.drain() or time.perf_counter()) - start
-        used += processor_seconds(pids) - before
+        beside = processor_seconds(pids) - before
         peer.stop()
         records = options.workers * options.records
         return {
             "seconds": seconds,
             "records_per_second": records / seconds,
-            "cpu_us_per_record": used / records * 1e6,
+            "cpu_us_per_record": (in_workers + beside) / records * 1e6,
+            "workers_cpu_us_per_record": in_workers / records * 1e6,
             **count_lines(peer.files(), [options.records] * options.workers),
         }
 
