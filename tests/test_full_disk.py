@@ -73,6 +73,7 @@ if "heavy" in sys.argv:
 log(0, 4000)
 tell()
 sys.stdin.readline()
+weight.clear()
 time.sleep(0.6)  # for so long the journal does not look whether there is space again
 log(4000, 5000)
 tell()
