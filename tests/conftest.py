@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import random
 import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
 from loguru import logger
@@ -22,6 +23,38 @@ def wait_until(condition: Callable[[], object], timeout: float = 30.0, what: str
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {what or condition}")
         threading.Event().wait(0.005)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="the long form of the endurance tests")
+    parser.addoption("--seed", type=int, default=random.randrange(10**6), help="of what is random")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"seed: {config.getoption('seed')}"
+
+
+@pytest.fixture
+def scale(request: pytest.FixtureRequest) -> Callable[[Any, Any], Any]:
+    """``scale(short, long)``: the figure for the suite, or with ``--long`` the other one."""
+    return lambda short, long: long if request.config.getoption("long") else short
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """``tell(text)``: a line on the terminal, with the figures of a run."""
+
+    def tell(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n    {text}")
+
+    return tell
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """What is random in a test; the same again with the ``--seed`` that the header shows."""
+    return random.Random(f"{request.config.getoption('seed')} {request.node.nodeid}")
 
 
 @pytest.fixture

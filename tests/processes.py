@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -92,6 +94,23 @@ def run_python(code: str, *arguments: str, timeout: float = 120, **environment: 
             process.kill()
             process.communicate()
     return process.returncode, out.decode(), err.decode()
+
+
+def free_address() -> str:
+    """An address where nobody listens, for a receiver that comes later."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def disk_usage(directory: Path) -> int:
+    """Bytes that a directory and what is in it take up on the disk; it may change meanwhile."""
+    total = 0
+    for parent, _, names in os.walk(directory):
+        for path in (parent, *(os.path.join(parent, name) for name in names)):
+            with contextlib.suppress(FileNotFoundError):
+                total += os.lstat(path).st_blocks * 512
+    return total
 
 
 def log_files(sink: Path) -> List[Path]:

@@ -13,10 +13,11 @@ made in the fork hook itself: most children never log, and many call ``exec``.
 
 Exit
 ----
-``atexit`` gives the sender a bounded time to deliver, then leaves the journal: empty, it is
-removed; else it is an orphan, and whoever can deliver it adopts it. A record logged after that (by
-a thread that is still running, by a ``__del__`` at shutdown) opens a new journal, with a thread
-where the interpreter still allows one, and is adopted like any other where not.
+``atexit`` gives the sender a bounded time to deliver what was logged until then. A journal that is
+empty is removed. Any other stays open: a record logged after that (by a thread that is still
+running, by a ``__del__`` at shutdown) comes behind those that are in it, and when the process is
+gone it is an orphan, which whoever can deliver it adopts. Where it was removed, such a record opens
+a new one, with a thread where the interpreter still allows one, and is adopted where not.
 """
 
 from __future__ import annotations
@@ -123,6 +124,7 @@ class Channel:
         self._lock = threading.RLock()
         self._past = Stats(0, 0, 0, 0)
         self._own = 0  # records out of the sender's thread
+        self._leaving = False
         _channels.add(self)
 
     @staticmethod
@@ -238,11 +240,19 @@ class Channel:
                 return True
             line.sender.close(timeout, patient=patient)
             self._line = None  # before the journal takes no more: another thread asks for a new one
-            done = line.journal.close(remove=True)
-            self._past = replace(_sum(self._past, line), connected=False)
+            done = line.journal.close(remove=True, at_exit=self._leaving)
+            if line.journal.closed:
+                self._past = replace(_sum(self._past, line), connected=False)
+            else:
+                self._line = line
         if line.adoption is not None:
             line.adoption.close(max(deadline - time.monotonic(), 0.0))
         return done
+
+    def leave(self) -> None:
+        """The process ends: close, but for a journal that is not empty; see the module's text."""
+        self._leaving = True
+        self.close(EXIT_TIMEOUT, patient=False)
 
     def __reduce__(self) -> Any:
         """It goes to another process as its options; it has its own journal there."""
@@ -290,7 +300,7 @@ def _after_fork_in_child() -> None:
 
 def _at_exit() -> None:
     for channel in list(_channels):
-        channel.close(EXIT_TIMEOUT, patient=False)
+        channel.leave()
 
 
 if hasattr(os, "register_at_fork"):

@@ -351,8 +351,8 @@ class Journal:
                     self._empty_stash()
         finally:
             inside.now = False
-        if stash:
-            self._store_stash()
+            if stash:  # of a signal handler that raises, too
+                self._store_stash()
         if self.asleep:
             self.asleep = False
             self.on_append()
@@ -367,8 +367,8 @@ class Journal:
                 yield
         finally:
             self._inside.now = False
-        if self._stash:
-            self._store_stash()
+            if self._stash:
+                self._store_stash()
 
     def _store_stash(self) -> None:
         """Store what re-entrant calls left; after a section of this thread, flag down."""
@@ -701,17 +701,21 @@ class Journal:
             self._settled[gap.reason] = self._settled.get(gap.reason, 0) + gap.counted
             del self._gaps[0]
 
-    def close(self, *, remove: bool) -> bool:
+    def close(self, *, remove: bool, at_exit: bool = False) -> bool:
         """Take no more rows and let the lock go; returns whether nothing was pending.
 
         With ``remove``, a journal that has nothing pending is removed; any other is an orphan now.
-        What is pending in memory is given up. Called by a signal handler in the middle of a log
+        What is pending in memory is given up. ``at_exit`` leaves a journal that is not empty, and
+        on disk, as it is: what is still logged comes behind, and the end of the process does the
+        rest. Called by a signal handler in the middle of a log
         call it is done when that has stored its row.
         """
         if self._inside.now:
             self._stash.append(_CLOSE_AND_REMOVE if remove else _CLOSE)
             return False
         with self._section():
+            if at_exit and self.pending and all(s.path is not None for s in self._segments):
+                return False
             return self._close(remove)
 
     def _close(self, remove: bool) -> bool:

@@ -94,6 +94,7 @@ class Sender:
         self._ended = False
         self._backoff = Backoff()
         self._closing_until: Optional[float] = None
+        self._closing_through = 0  # the last number that was there when the end was called for
         self._patient = True
         self._progress = threading.Condition()  # re-entrant: a signal handler may flush, too
         self._selector = selectors.DefaultSelector()
@@ -113,6 +114,7 @@ class Sender:
         """
         if until_empty:
             self._patient = False
+            self._closing_through = self._journal.next - 1
             self._closing_until = math.inf
         self._thread.start()
 
@@ -138,19 +140,20 @@ class Sender:
             ) and bool(self._journal.first > through)
 
     def close(self, timeout: float, *, patient: bool = True) -> bool:
-        """Deliver what is left within ``timeout`` seconds, take leave, end the thread.
+        """Deliver what is there now within ``timeout`` seconds, take leave, end the thread.
 
         Without ``patient`` a receiver that cannot be reached is not waited for: the journal keeps
         what is left. Returns whether everything was delivered.
         """
         self._patient = patient
+        self._closing_through = self._journal.next - 1
         self._closing_until = time.monotonic() + timeout
         self._wake()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout + 1.0)
         if self._thread.ident is None:  # it was never started
             self._close_sockets()
-        return bool(self._journal.pending == 0)
+        return bool(self._journal.first > self._closing_through)
 
     def _close_sockets(self) -> None:
         self._selector.close()
@@ -187,6 +190,11 @@ class Sender:
     def _closing(self) -> bool:
         return self._closing_until is not None
 
+    @property
+    def _done(self) -> bool:
+        """Whether the end was called for, and all that was there then is delivered."""
+        return self._closing and bool(self._journal.first > self._closing_through)
+
     def _out_of_time(self) -> bool:
         return self._closing_until is not None and time.monotonic() >= self._closing_until
 
@@ -194,7 +202,7 @@ class Sender:
         """Sleep until there is something to deliver; False when the thread should end."""
         journal = self._journal
         while True:
-            if self._out_of_time():
+            if self._out_of_time() or self._done:
                 return False
             pause = self._backoff.remaining()
             if self._closing and self._unreachable and not self._patient:
@@ -204,8 +212,6 @@ class Sender:
                     return True
                 self._sleep(pause)
             else:
-                if self._closing:
-                    return False
                 journal.asleep = True
                 if journal.pending == 0 and not self._closing:
                     self._sleep(None)
@@ -406,13 +412,13 @@ class _Conversation:
             until_look = sender._look_around()
             if self._out:
                 self._wait(until_look)
+            elif sender._done:
+                break
             elif journal.next - 1 > self._sent:
                 self._wait(max(self._next_frame_at - time.monotonic(), 0.0))
             else:
-                if sender._closing and journal.pending == 0:
-                    break
                 journal.asleep = True
-                if journal.next - 1 <= self._sent and not (sender._closing and not journal.pending):
+                if journal.next - 1 <= self._sent and not sender._done:
                     self._wait(until_look)
                 journal.asleep = False
         self._leave()
@@ -459,7 +465,7 @@ class _Conversation:
         else:
             self._taken_by_stock(self._sent)
         while self._connection.greeting is None:
-            if (sender._closing and journal.pending == 0) or sender._out_of_time():
+            if sender._done or sender._out_of_time():
                 self._transport.finish()
                 return
             until_look = sender._look_around()

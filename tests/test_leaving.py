@@ -1,0 +1,44 @@
+"""Workers end in every way there is, with acknowledgements unread: what they logged is written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import defaultdict
+
+from tests.leavers import WAYS, Notes
+from tests.processes import Account, ReceiverProcess
+
+
+def check_notes(account, notes, ways):
+    """Of each worker what it noted, whole and in order; one more where it ended inside a call."""
+    written = defaultdict(list)
+    for (worker, number), times in account.found.items():
+        assert times == 1
+        written[int(worker)].append(number)
+    for worker in range(2 * len(ways)):
+        found, noted = set(written[worker]), notes[worker]
+        lost = sorted(set(range(noted)) - found)
+        assert not lost, f"{len(lost)} of {noted} of {ways[worker % len(ways)]} lost: {lost[:5]}"
+        assert found - set(range(noted)) <= {noted}, f"{ways[worker % len(ways)]}: strange ones"
+    assert not (account.torn or account.out_of_order)
+
+
+def test_every_way_out(tmp_path, spool_dir, scale, chance, tell):
+    """Nothing is lost, no reset eats what was on its way, and no journal stays behind."""
+    count, seed = scale(32, 208), str(chance.random())
+    sink, notes = tmp_path / "app.log", tmp_path / "notes"
+    with ReceiverProcess(sink, "--format", "{message}", "--grace", "60") as receiver:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.leavers", receiver.address, notes, str(count), seed],
+            capture_output=True, text=True, timeout=600, check=True,
+        )  # fmt: skip
+        assert receiver.stop() == 0
+    assert "ogging error" not in done.stderr, done.stderr[-3000:]
+    account, ways = Account(sink), done.stdout.split()
+    tell(f"{count} workers left in {len(WAYS)} ways: {len(account.found):,} records written")
+    assert set(ways) == set(WAYS)
+    check_notes(account, Notes(notes, 2 * count), ways)
+    # One that was half made or half removed is an empty directory, and swept up a minute later.
+    left = [path for path in spool_dir.rglob("*") if path.is_file() and path.parent.name != "peers"]
+    assert not left, receiver.stderr.read_text()
