@@ -21,6 +21,7 @@ from loguru_stdbridge.receiver.internals import private_loguru
 from loguru_stdbridge.receiver.ledger import Ledger
 from loguru_stdbridge.receiver.sink import Block, RotatingSink
 
+pytestmark = pytest.mark.usefixtures("fast_handlers")
 SENDER = "5" * 32
 SECOND = datetime.timedelta(seconds=1)
 START = datetime.datetime(2024, 2, 28, 20, 0, 0)
