@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import os
 import random
+import sysconfig
 import tempfile
 import threading
 import time
@@ -70,6 +72,12 @@ def spool_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LOGURU_STDBRIDGE_SPOOL_DIR", str(directory))
     monkeypatch.delenv("LOGURU_STDBRIDGE_ADDRESS", raising=False)
     return directory
+
+
+@pytest.fixture
+def fast_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """loguru asks for every path of the installation at each ``add``; let it be told from memory."""
+    monkeypatch.setattr(sysconfig, "get_path", functools.lru_cache(sysconfig.get_path))
 
 
 @pytest.fixture

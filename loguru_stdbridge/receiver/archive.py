@@ -15,17 +15,35 @@ After a kill the work directory tells which step was reached: the link is there,
 not whole (done again from 2); an archive alone is whole (from 3); nothing is in it, so the archive
 is in place (from 4). A kill between loguru's rename and step 1 leaves no mark: the ledger's note of
 the rotation names the file by its inode, and it is compressed then.
+
+A sink without a rotation is compressed when it is closed, as loguru does it. Its name will be used
+again, so the file itself moves into its work directory, ``.NAME.closing``, and 4 falls away.
+
+What a retention sees
+---------------------
+An archive has the time of its file's last line, or a file that waits for its compression would pass
+for older than the archive of one before it. Between 3 and 4 a file is there twice: ``swapping`` is
+held for that long, and by whoever rotates.
+
+Failure
+-------
+A compression that fails, on a full disk perhaps, is told once and tried again until it works. The
+file stays as it is meanwhile; half an archive is removed at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime
+import glob
 import os
 import re
 import shutil
+import string
 import threading
+import time
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Callable, List, Optional
 
 from .internals import private_logger
@@ -34,8 +52,13 @@ from .ledger import Ledger, find_file
 CLOSE_TIMEOUT = 30.0
 """Seconds that the end waits for archives in the making; the rest is done at the next start."""
 
+RETRY_START = 1.0  # seconds, after a failed compression; doubled up to RETRY_MAX
+RETRY_MAX = 300.0
+
 _SUFFIX = ".compressing"
+_CLOSING = ".closing"
 _PARTIAL = ".new"
+_WORK = re.compile(r"\.(.+)(\.compressing|\.closing)(\.\d+|\.new)?", re.DOTALL)
 
 
 class Archive:
@@ -55,16 +78,35 @@ class Archive:
         """
         self._compression = compression
         self._report = report
-        self._jobs: "SimpleQueue[Optional[Path]]" = SimpleQueue()
+        self._jobs: SimpleQueue[Optional[Path]] = SimpleQueue()
         self._thread: Optional[threading.Thread] = None
+        self._failing = False
+        self.swapping = threading.Lock()
+        """Held while a file and its archive are both in place, and by whoever rotates."""
         if not callable(compression):
             _check(compression)
             self._take_up(Path(os.path.abspath(sink)), ledger)
 
     def take(self, path: str) -> None:
         """loguru's ``compression=`` callable: mark the rotated file, and leave it to the thread."""
-        file = Path(path)
-        self._submit(file if callable(self._compression) else _mark(file))
+        job = Path(path)
+        if not callable(self._compression):
+            with contextlib.suppress(OSError):  # a full disk: the thread tries it again
+                job = _mark(job)
+        self._submit(job)
+
+    def take_closed(self, path: str) -> None:
+        """Compress the file of a sink that has no rotation, now that it is closed."""
+        job = Path(path)
+        if not callable(self._compression):
+            work, count = job.with_name(f".{job.name}{_CLOSING}"), 1
+            while work.exists():  # an earlier one still waits
+                count += 1
+                work = job.with_name(f".{job.name}{_CLOSING}.{count}")
+            work.mkdir()
+            os.rename(job, work / job.name)
+            job = work
+        self._submit(job)
 
     def close(self) -> None:
         """Finish what is being done, for a bounded time."""
@@ -81,56 +123,95 @@ class Archive:
             self._thread.start()
 
     def _run(self) -> None:
+        failed: List[Path] = []
+        retry_at = pause = 0.0
         while True:
-            job = self._jobs.get()
-            if job is None:
-                return
             try:
-                if callable(self._compression):
-                    self._compression(str(job))
-                else:
-                    self._finish(job)
-            except FileNotFoundError:
-                continue  # a retention was quicker: there is nothing to keep
-            except Exception as error:
-                self._report(
-                    f"cannot compress {job}: {type(error).__name__}: {error}; the file is kept, "
-                    "and it is tried again at the next start"
-                )
+                job = self._jobs.get(timeout=max(retry_at - time.monotonic(), 0) if failed else None)
+            except Empty:
+                failed = [job for job in failed if not self._try(job)]
+            else:
+                if job is None:
+                    return
+                if self._try(job):
+                    continue
+                failed.append(job)
+            pause = min(max(2 * pause, RETRY_START), RETRY_MAX) if failed else 0.0
+            retry_at = time.monotonic() + pause
+            self._failing = bool(failed)
+
+    def _try(self, job: Path) -> bool:
+        """Whether a job is done, or there is nothing to do any more."""
+        try:
+            if callable(self._compression):
+                self._compression(str(job))
+            else:
+                self._finish(job if _WORK.fullmatch(job.name) else _mark(job))
+        except Exception as error:
+            gone = not os.path.lexists(job)
+            if gone and isinstance(error, FileNotFoundError):
+                return True  # a retention was quicker: there is nothing to keep
+            if not self._failing:
+                what = "the file is gone" if gone else "the file is kept, and it is tried again"
+                self._report(f"cannot compress {job}: {type(error).__name__}: {error}; {what}")
+            return gone
+        return True
 
     def _finish(self, work: Path) -> None:
         """Go from wherever the work directory stands to the end."""
-        original = work.with_name(work.name[1 : -len(_SUFFIX)])
+        named = _WORK.fullmatch(work.name)
+        assert named is not None
+        original, closing = work.with_name(named.group(1)), named.group(2) == _CLOSING
         link = work / original.name
-        if link.exists():
-            for other in work.iterdir():
-                if other != link:
-                    other.unlink()  # half an archive
-            _compress(link, self._compression)
-        archives = list(work.iterdir())
-        if archives and original.exists():
-            os.rename(archives[0], _free_name(original.with_name(archives[0].name)))
-        with contextlib.suppress(FileNotFoundError):
-            original.unlink()
+        if os.path.lexists(link):
+            _remove_all(work, link)  # half an archive
+            last_line = os.stat(link).st_mtime_ns
+            try:
+                _compress(link, self._compression)
+            except BaseException:
+                _remove_all(work, link)
+                raise
+            for archive in work.iterdir():
+                os.utime(archive, ns=(last_line, last_line))
+        with self.swapping:
+            for archive in list(work.iterdir()):
+                if closing or os.path.lexists(original):
+                    _place(archive, original)
+            if not closing:
+                with contextlib.suppress(FileNotFoundError):
+                    original.unlink()
         shutil.rmtree(work, ignore_errors=True)
 
     def _take_up(self, sink: Path, ledger: Ledger) -> None:
         """Find first, then submit: the thread removes what is being looked at."""
         jobs: List[Path] = []
         is_ours = _rotated_names(sink.name).fullmatch  # other sinks may have the same directory
-        for work in sorted(sink.parent.glob(f".*{_SUFFIX}*")):
-            name, _, end = work.name[1:].rpartition(_SUFFIX)
-            if is_ours(name) and not end:
-                jobs.append(work)
-            elif is_ours(name) and end == _PARTIAL:
+        for work in sorted(_work_directories(sink)):
+            named = _WORK.fullmatch(work.name)
+            if named is None or not is_ours(named.group(1)):
+                continue
+            if named.group(3) == _PARTIAL:
                 shutil.rmtree(work, ignore_errors=True)
+            else:
+                jobs.append(work)
         if ledger.interrupted is not None:
             file, path = ledger.interrupted
             found = find_file(file, path)
             if found is not None and found != path and _work_directory(Path(found)) not in jobs:
-                jobs.append(_mark(Path(found)))
+                jobs.append(Path(found))
         for work in jobs:
             self._submit(work)
+
+
+def _work_directories(sink: Path) -> List[Path]:
+    """Those of a sink, half-made ones too, in every directory that its path may name."""
+    fields = string.Formatter().parse(str(sink.parent))
+    directory = "".join(glob.escape(text) + "*" * (name is not None) for text, name, *_ in fields)
+    return [
+        Path(path)
+        for suffix in (_SUFFIX, _CLOSING)
+        for path in glob.glob(os.path.join(directory, f".*{suffix}*"))
+    ]
 
 
 def _rotated_names(name: str) -> re.Pattern[str]:
@@ -155,11 +236,31 @@ def _mark(file: Path) -> Path:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        os.link(file, partial / file.name)
-    except OSError:  # a file system without hard links
-        shutil.copy2(file, partial / file.name)
-    os.rename(partial, work)
+        if file.is_symlink():  # a link to it would be one to its name, which is relative perhaps
+            os.symlink(os.path.realpath(file), partial / file.name)
+        else:
+            _link(file, partial / file.name)
+        os.rename(partial, work)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     return work
+
+
+def _link(file: Path, link: Path) -> None:
+    try:
+        os.link(file, link)
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without hard links
+        shutil.copy2(file, link)
+
+
+def _remove_all(work: Path, link: Path) -> None:
+    """Remove what is in a work directory beside the link."""
+    for other in work.iterdir():
+        if other != link:
+            other.unlink()
 
 
 def _compress(link: Path, compression: Any) -> None:
@@ -177,10 +278,16 @@ def _check(compression: Any) -> None:
     logger.remove(logger.add(os.devnull, compression=compression, delay=True))
 
 
-def _free_name(wanted: Path) -> Path:
-    """``wanted``, or a name beside it that is free: an archive is never overwritten."""
-    candidate, count = wanted, 1
-    while candidate.exists():
-        count += 1
-        candidate = wanted.with_name(f"{wanted.stem}.{count}{wanted.suffix}")
-    return candidate
+def _place(archive: Path, original: Path) -> None:
+    """Move an archive beside its original. One that has its name is given a date, as by loguru."""
+    target = original.with_name(archive.name)
+    if target.exists():
+        when = datetime.datetime.fromtimestamp(target.stat().st_mtime)
+        extension = archive.name[len(original.name) :]
+        dated = f"{original.stem}.{when:%Y-%m-%d_%H-%M-%S_%f}"
+        aside, count = original.with_name(f"{dated}{original.suffix}{extension}"), 1
+        while aside.exists():
+            count += 1
+            aside = original.with_name(f"{dated}.{count}{original.suffix}{extension}")
+        os.rename(target, aside)
+    os.rename(archive, target)

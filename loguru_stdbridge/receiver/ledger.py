@@ -296,7 +296,7 @@ class Ledger:
     def _open(self) -> None:
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | _CLOEXEC, 0o600)
         data = self._read_all()
-        if not data:
+        if _MAGIC.startswith(data):  # a new one, or one that a kill cut short at its first byte
             os.pwrite(self._descriptor, _MAGIC, 0)
             self._size = len(_MAGIC)
             return

@@ -15,13 +15,14 @@ Failure
 -------
 A write that fails half-way is cut back to the last whole line, which is what the ledger is told.
 Where not even that is possible, it is done before anything else is written. A rotation that fails
-(a rename denied, a retention that raises) is told and tried again later; lines go on into the file
-that is there.
+(a rename denied, a retention or a rotation function that raises) is told and tried again later;
+lines go on into the file that is there.
 """
 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import time
 import zlib
@@ -94,6 +95,7 @@ class _FileView:
 
     @property
     def name(self) -> str:
+        self._sink._write_pending()  # whoever asks for it is about to look at the file itself
         return self._sink.path
 
     def __getattr__(self, name: str) -> Any:
@@ -141,6 +143,7 @@ class RotatingSink:
         self._rotate_now = False
         self._rotate_after = 0.0
         self._rotation_failing = False
+        self._write_error: Optional[OSError] = None  # of the write that is under way
         self._must_cut: Optional[Tuple[FileId, int]] = None
         self._pending: List[Block] = []
         self._logger = private_logger()
@@ -148,6 +151,7 @@ class RotatingSink:
             None if compression is None else Archive(compression, Path(path), ledger, report)
         )
         self._path = path
+        self._retention = options.get("retention")
         self._options: Dict[str, Any] = {
             **options,
             "rotation": self._on_message,
@@ -189,6 +193,7 @@ class RotatingSink:
         """
         self._done = 0
         self._pending = []
+        self._write_error = None
         try:
             self._open_file()
             for block in blocks:
@@ -250,13 +255,25 @@ class RotatingSink:
                     return None
                 view.position = start
             for index, text in enumerate(texts):
-                if text and not fresh and rotation.decide(self._message(block, index), view):
+                if text and not fresh and self._asks(rotation, self._message(block, index)):
                     return index
                 fresh = fresh and not text
                 view.position += self._length(text)
             return None
         finally:
             view.position = start
+
+    def _asks(self, rotation: Rotation, message: str) -> bool:
+        """Whether the rotation function wants a new file; one that raises is told, and does not."""
+        try:
+            answer = bool(rotation.decide(message, self._view))
+        except Exception as error:
+            if self._write_error is None:
+                self._tell_failed_rotation(error)
+            answer = False
+        if self._write_error is not None:  # it made us write, and may have caught what came of it
+            raise self._write_error
+        return answer
 
     def _message(self, block: Block, index: int) -> str:
         if not block.records:
@@ -292,8 +309,10 @@ class RotatingSink:
         self._ledger.rotating()
         self._rotate_now = True
         failure: Optional[BaseException] = None
+        swapping = contextlib.nullcontext() if self._archive is None else self._archive.swapping
         try:
-            self._tick("")
+            with swapping:
+                self._tick("")
         except Exception as error:
             failure = error
         finally:
@@ -303,11 +322,18 @@ class RotatingSink:
         if failure is None or vanished:
             self._rotation_failing = False
             return True
+        self._tell_failed_rotation(failure)
+        return False
+
+    def _tell_failed_rotation(self, failure: BaseException) -> None:
+        """Once, until one works; and leave it alone for a while."""
         self._rotate_after = time.monotonic() + ROTATION_RETRY
         if not self._rotation_failing:
-            self._report(f"a rotation of {self.path} failed: {failure}; it is tried again")
+            self._report(
+                f"a rotation of {self.path} failed: {type(failure).__name__}: {failure}; "
+                "it is tried again"
+            )
         self._rotation_failing = True
-        return False
 
     def _write_pending(self) -> None:
         """One write: intent, write, settled. Raises ``OSError``, cut back to whole lines."""
@@ -329,7 +355,8 @@ class RotatingSink:
                 written += os.write(descriptor, view[written:])
             if self._fsync:
                 os.fsync(descriptor)
-        except OSError:
+        except OSError as error:
+            self._write_error = error
             # With fsync nothing is certain but what was there before; else what is whole stands.
             kept = 0 if self._fsync else written
             whole = sum(end <= kept for end in accumulate(lengths))
@@ -364,12 +391,26 @@ class RotatingSink:
             raise SinkError(f"cannot open {self._path}: {error}") from error
 
     def close(self) -> None:
-        """Close the file; archives in the making are finished, for a bounded time."""
-        if self._handler is not None:
-            self._logger.remove(self._handler)
-            self._handler = None
-        if self._archive is not None:
-            self._archive.close()
+        """Close the file; archives in the making are finished, for a bounded time. Never raises.
+
+        As in loguru, a file without a rotation is compressed now, and old ones are removed.
+        """
+        path = self.path
+        try:
+            if self._handler is not None:
+                handler, self._handler = self._handler, None
+                self._logger.remove(handler)
+            if self._archive is not None:
+                if self._rotation is None and path and os.path.exists(path):
+                    self._ledger.rotating()
+                    self._archive.take_closed(path)
+                self._archive.close()
+            if self._rotation is None and self._retention is not None:
+                self._logger.remove(
+                    self._logger.add(self._path, retention=self._retention, delay=True)
+                )
+        except Exception as error:
+            self._report(f"closing {path or self._path}: {type(error).__name__}: {error}")
 
 
 def _check_encoding(encoding: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import signal
 import tempfile
@@ -45,13 +46,14 @@ class Book:
 
     def intend(self, *lines):
         """``lines`` are senders and texts; their numbers follow on."""
-        numbered = []
-        for sender, _ in lines:
-            self.next[sender] = self.next.get(sender, 0) + 1
-            numbered.append((sender, self.next[sender] if sender else 0, 1))
+        runs = []
+        for sender, group in itertools.groupby(sender for sender, _ in lines):
+            count = len(list(group))
+            runs.append((sender, self.next.get(sender, 0) + 1, count))
+            self.next[sender] = self.next.get(sender, 0) + count
         texts = [text for _, text in lines]
-        self.ledger.intend(self.path.stat().st_size, numbered, list(map(len, texts)),
-                           zlib.crc32(b"".join(texts)))  # fmt: skip
+        lengths = list(map(len, texts))
+        self.ledger.intend(self.path.stat().st_size, runs, lengths, zlib.crc32(b"".join(texts)))
 
     def write(self, *lines, stands=None):
         self.intend(*lines)

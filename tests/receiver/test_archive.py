@@ -1,0 +1,384 @@
+"""Archives: made beside the writing, whole or not at all, whatever is killed, full or in the way."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from loguru_stdbridge.receiver import archive as archive_module
+from loguru_stdbridge.receiver.archive import Archive
+from loguru_stdbridge.receiver.ledger import FileId, Ledger
+from loguru_stdbridge.receiver.sink import Block, RotatingSink
+from tests.processes import log_lines
+from tests.stepwise import kills
+
+pytestmark = pytest.mark.usefixtures("fast_handlers")
+SENDER = "a" * 32
+
+
+class Stock:
+    """An archive of the sink ``app.log`` in a directory, and what it reports."""
+
+    def __init__(self, directory: Path, compression="gz", name="app.log"):
+        self.directory, self.compression, self.name = directory, compression, name
+        self.told = []
+        self.open()
+
+    def open(self):
+        self.ledger = Ledger.open(self.directory / self.name, report=self.told.append)
+        self.archive = Archive(
+            self.compression, self.directory / self.name, self.ledger, self.told.append
+        )
+
+    def take(self, name, text="text\n"):
+        (self.directory / name).write_text(text)
+        self.archive.take(str(self.directory / name))
+
+    def close(self):
+        self.archive.close()
+        self.ledger.close()
+
+    def found(self):
+        """Every file, hidden ones too, but the ledger's; archives as their text."""
+        return {
+            str(path.relative_to(self.directory)): (
+                gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
+            )
+            for path in self.directory.rglob("*")
+            if path.is_file() and not path.name.endswith((".ledger", ".lock"))
+        }
+
+
+DATED = "app.2024-01-02_03-04-05_000006.log"
+
+
+@pytest.fixture
+def stock(tmp_path):
+    made = Stock(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Compressions wait until ``gate.set()``; ``gate.waiting`` is set when one does."""
+    real = archive_module._compress
+    gate = threading.Event()
+    gate.waiting = threading.Event()
+
+    def compress(link, compression):
+        gate.waiting.set()
+        assert gate.wait(30)
+        real(link, compression)
+
+    monkeypatch.setattr(archive_module, "_compress", compress)
+    yield gate
+    gate.set()
+
+
+def test_a_file_becomes_its_archive(stock):
+    """Beside it, under loguru's name, and nothing else is left."""
+    stock.take(DATED)
+    stock.close()
+    assert stock.found() == {f"{DATED}.gz": "text\n"}
+    assert stock.told == []
+    stock.open()
+
+
+def test_taking_does_not_wait_for_the_compression(stock, gate):
+    """The original stays readable until its archive is in place."""
+    stock.take(DATED)
+    assert gate.waiting.wait(30)
+    assert (stock.directory / DATED).read_text() == "text\n"
+    gate.set()
+    stock.close()
+    assert stock.found() == {f"{DATED}.gz": "text\n"}
+    stock.open()
+
+
+def test_an_archive_has_the_time_of_its_file(stock):
+    """A retention goes by it, and the file may have waited long."""
+    (stock.directory / DATED).write_text("text\n")
+    os.utime(stock.directory / DATED, ns=(10**18, 10**18))
+    stock.archive.take(str(stock.directory / DATED))
+    stock.close()
+    assert os.stat(stock.directory / f"{DATED}.gz").st_mtime_ns == 10**18
+    stock.open()
+
+
+def test_an_archive_is_never_overwritten(stock):
+    """One that has the name is given a date, as by loguru, with both extensions kept."""
+    for number, text in enumerate(("one\n", "two\n", "three\n", "four\n")):
+        (stock.directory / DATED).write_text(text)
+        second = 10**9 + number // 2  # two of the same time
+        os.utime(stock.directory / DATED, (second, second))
+        stock.archive.take(str(stock.directory / DATED))
+        stock.archive.close()
+        stock.archive = Archive("gz", stock.directory / "app.log", stock.ledger, stock.told.append)
+    names = sorted(stock.found())
+    assert {stock.found()[name] for name in names} == {"one\n", "two\n", "three\n", "four\n"}
+    assert all(name.startswith(DATED[:-4]) and name.endswith(".log.gz") for name in names)
+    assert stock.found()[f"{DATED}.gz"] == "four\n"
+
+
+def test_a_file_that_a_retention_removes_meanwhile_has_no_archive(stock, gate, eventually):
+    """It is gone, and nothing is told."""
+    stock.take(DATED)
+    assert gate.waiting.wait(30)
+    (stock.directory / DATED).unlink()
+    gate.set()
+    stock.close()
+    assert stock.found() == {}
+    assert stock.told == []
+    stock.open()
+
+
+def test_an_unknown_word_is_refused_at_once(tmp_path):
+    """By loguru, with its message."""
+    ledger = Ledger.open(tmp_path / "app.log")
+    try:
+        with pytest.raises(ValueError, match="rar"):
+            Archive("rar", tmp_path / "app.log", ledger)
+    finally:
+        ledger.close()
+    assert os.path.exists(os.devnull)
+
+
+def test_a_symbolic_link_is_archived_by_its_content(stock):
+    """As by loguru: the link goes, what it named stays."""
+    (stock.directory / "elsewhere").mkdir()
+    (stock.directory / "elsewhere" / "real.log").write_text("real\n")
+    (stock.directory / DATED).symlink_to("elsewhere/real.log")
+    stock.archive.take(str(stock.directory / DATED))
+    stock.close()
+    assert stock.found() == {f"{DATED}.gz": "real\n", "elsewhere/real.log": "real\n"}
+    stock.open()
+
+
+def test_a_file_system_without_links_gets_a_copy(stock, monkeypatch):
+    """The archive is the same."""
+
+    def link(*paths):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    stock.take(DATED)
+    stock.close()
+    assert stock.found() == {f"{DATED}.gz": "text\n"}
+    stock.open()
+
+
+# -- a compression that fails
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(archive_module, "RETRY_START", 0.01)
+    monkeypatch.setattr(archive_module, "RETRY_MAX", 0.02)
+
+
+class Failing:
+    """``archive._compress`` that leaves half an archive and fails, until it is told to work."""
+
+    def __init__(self, monkeypatch):
+        self.real, self.tries = archive_module._compress, 0
+        self.working = False
+        monkeypatch.setattr(archive_module, "_compress", self)
+
+    def __call__(self, link, compression):
+        self.tries += 1
+        if self.working:
+            return self.real(link, compression)
+        link.with_name(f"{link.name}.gz").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_compression_that_fails_is_told_once_and_tried_again(stock, quick, monkeypatch, eventually):
+    """Half an archive takes no room meanwhile, the file stays, and it goes on by itself."""
+    failing = Failing(monkeypatch)
+    stock.take(DATED)
+    stock.take(DATED.replace("2024", "2025"))
+    eventually(lambda: failing.tries > 6, 30, "it is tried again")
+    found = stock.found()
+    assert found[DATED] == "text\n"
+    assert not any(name.endswith(".gz") for name in found) or failing.tries
+    (told,) = stock.told
+    assert "No space left" in told and DATED in told
+    failing.working = True
+    eventually(lambda: len(stock.found()) == 2, 30, "both are archived")
+    stock.close()
+    assert stock.found() == {f"{DATED}.gz": "text\n", f"{DATED.replace('2024', '2025')}.gz": "text\n"}
+    failing.working = False
+    stock.open()
+    stock.take(DATED)
+    eventually(lambda: len(stock.told) == 2, 30, "a later failure is told again")
+    failing.working = True
+
+
+def test_what_still_fails_at_the_end_is_done_at_the_next_start(stock, monkeypatch, eventually):
+    """The mark stays."""
+    failing = Failing(monkeypatch)
+    stock.take(DATED)
+    eventually(lambda: stock.told, 30, "it fails")
+    stock.close()
+    assert (stock.directory / DATED).exists()
+    failing.working = True
+    stock.open()
+    stock.archive.close()
+    assert stock.found() == {f"{DATED}.gz": "text\n"}
+
+
+def test_a_mark_that_cannot_be_made_is_made_later(stock, quick, monkeypatch, eventually):
+    """On a full disk there is no room for a directory either; the rotation is none the worse."""
+    real = os.mkdir
+
+    def mkdir(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    stock.take(DATED)
+    eventually(lambda: stock.told, 30, "it is told")
+    assert stock.found() == {DATED: "text\n"}
+    monkeypatch.setattr(os, "mkdir", real)
+    eventually(lambda: stock.found() == {f"{DATED}.gz": "text\n"}, 30, "it is archived")
+    assert len(stock.told) == 1
+
+
+# -- a function of the user's
+
+
+def test_a_function_gets_the_path_in_the_background(tmp_path):
+    """One file after the other, as loguru would call it."""
+    seen = []
+    stock = Stock(tmp_path, lambda path: seen.append((path, threading.current_thread().name)))
+    stock.take("one.log")
+    stock.take("two.log")
+    stock.close()
+    assert [path for path, _ in seen] == [str(tmp_path / "one.log"), str(tmp_path / "two.log")]
+    assert all(name != threading.current_thread().name for _, name in seen)
+    assert stock.told == []
+
+
+@pytest.mark.parametrize("removes", [False, True], ids=["file kept", "file gone"])
+def test_a_function_that_raises_is_told_once_and_called_again(tmp_path, quick, eventually, removes):
+    """As long as the file is there; a later file is compressed all the same."""
+    calls = []
+
+    def compress(path):
+        calls.append(path)
+        if path.endswith("bad.log") and calls.count(path) < 4:
+            if removes:
+                os.unlink(path)
+            raise FileNotFoundError(2, "no such target") if not removes else ValueError("afterwards")
+
+    stock = Stock(tmp_path, compress)
+    stock.take("bad.log")
+    stock.take("good.log")
+    bad, good = str(tmp_path / "bad.log"), str(tmp_path / "good.log")
+    eventually(lambda: calls.count(bad) == (1 if removes else 4) and good in calls, 30, "both are done")
+    stock.close()
+    assert calls.count(good) == 1
+    (told,) = stock.told
+    assert bad in told and ("afterwards" in told) == removes
+
+
+# -- killed
+
+
+ROWS = [f"line {number}\n" for number in range(7)]
+
+
+def sink_at(directory: Path, told, **options):
+    ledger = Ledger.open(directory / "app.log", report=told.append)
+    return ledger, RotatingSink(directory / "app.log", ledger, report=told.append, **options)
+
+
+def write_rows(ledger, sink):
+    """All rows that are not written, in twos, as a worker would send them after a reconnection."""
+    first = ledger.last(SENDER)
+    for start in range(first, len(ROWS), 2):
+        sink.write([Block(SENDER, start + 1, ROWS[start : start + 2], [])])
+
+
+OPTIONS = {
+    "all": {"rotation": 25, "compression": "gz", "retention": 100},
+    "fsync": {"rotation": 25, "fsync": True},
+    "end": {"compression": "gz"},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_whatever_step_a_kill_stops_at_nothing_is_lost_doubled_or_torn(memory_path, name):
+    """At each step on disk of writing, rotation, compression and the end: a restart knows all.
+
+    What the ledger holds for written is in the files, once, in order, whole, and nothing else is;
+    after the rest has come again there is no trace of the kill.
+    """
+    options = OPTIONS[name]
+
+    def scenario(directory: Path) -> None:
+        ledger, sink = sink_at(directory, [], **options)
+        write_rows(ledger, sink)
+        sink.close()
+        ledger.close()
+
+    (memory_path / "warm").mkdir()
+    scenario(memory_path / "warm")  # the children shall not all import what it needs
+    count = 0
+    for place in kills(scenario, memory_path):
+        count += 1
+        told = []
+        ledger, sink = sink_at(place, told, **options)
+        written = ledger.last(SENDER)
+        sink.close()
+        ledger.close()
+        assert "".join(log_lines(place / "app.log")) == "".join(ROWS[:written]), place
+        ledger, sink = sink_at(place, told, **options)
+        write_rows(ledger, sink)
+        sink.close()
+        ledger.close()
+        assert "".join(log_lines(place / "app.log")) == "".join(ROWS), place
+        assert told == [], place
+        assert {path.name for path in place.glob(".*")} == {".app.log.ledger", ".app.log.lock"}, place
+    assert count > 50
+
+
+@pytest.mark.parametrize("name", ["app.log", "app_{time}.log", "{time}/app.log", "a [b] {{c}}.log"])
+def test_a_restart_takes_up_what_was_marked(tmp_path, monkeypatch, name):
+    """Wherever ``{time}`` stands in the path, and whatever else does; half-made marks are swept."""
+    monkeypatch.setattr(archive_module, "CLOSE_TIMEOUT", 0)
+    gate = threading.Event()
+    real = archive_module._compress
+    monkeypatch.setattr(archive_module, "_compress", lambda *a: gate.wait(30) and None)
+    stock = Stock(tmp_path, name=name)
+    named = {
+        "app.log": DATED,
+        "app_{time}.log": "app_2024.log",
+        "{time}/app.log": "2024/app.log",
+        "a [b] {{c}}.log": DATED.replace("app", "a [b] {c}"),
+    }[name]
+    (tmp_path / "2024").mkdir()
+    stock.take(named)
+    stock.close()
+    work = (tmp_path / named).with_name(f".{Path(named).name}.compressing")
+    assert work.is_dir()
+    work.with_name(f"{work.name}.new").mkdir()
+    thread = stock.archive._thread
+    monkeypatch.setattr(archive_module, "_compress", lambda *a: None)
+    work.rename(tmp_path / "kept")  # the first thread finds nothing to do any more
+    gate.set()
+    thread.join()
+    (tmp_path / "kept").rename(work)
+    (tmp_path / named).write_text("text\n")
+    (work / Path(named).name).write_text("text\n")
+    monkeypatch.setattr(archive_module, "_compress", real)
+    monkeypatch.setattr(archive_module, "CLOSE_TIMEOUT", 30)
+    stock.open()
+    stock.close()
+    assert stock.found() == {f"{named}.gz": "text\n"}
+    assert not list(tmp_path.rglob("*compressing*"))
