@@ -241,7 +241,7 @@ class Machine:
         line = self._line()
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
             raise PayloadError("malformed", "a text without its quotes")
-        self._stack.append(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))  # type: ignore
+        self._stack.append(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))
 
     def _unicode_line(self) -> None:
         self._stack.append(_decode_unicode_line(self._line())[0])

@@ -72,10 +72,10 @@ class Refusal(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """Of the gap that ended with ``last``, ``count`` records had not arrived before."""
+    """Of the gap that ended with ``last``, so many ``records`` had not arrived before."""
 
     last: int
-    count: int
+    records: int
 
 
 Answer = Union[Greeting, Acknowledged, Refusal, Missing]

@@ -120,7 +120,7 @@ def encode_fields(
     place: str,
     thread: str,
     exception: Optional[List[Any]],
-    extra: Optional[Dict[str, Any]],
+    extra: Any,
     more: Optional[Dict[str, Any]],
 ) -> bytes:
     """One row as bytes, of pieces that :func:`dump_fields` has made before.

@@ -83,31 +83,32 @@ class Adoption:
                 self._began = time.monotonic()
                 self._candidates = iter(journal_directories(self._spool_dir))
             for path in self._candidates:
-                self._try(path)
-                if self._orphan is not None:
+                if self._try(path):
                     return True
             self._candidates = None
             self.complete = self._began
             self._look_at = time.monotonic() + INTERVAL
         return self._orphan is not None
 
-    def _try(self, path: Path) -> None:
+    def _try(self, path: Path) -> bool:
+        """Adopt the journal at ``path``; whether it was one for us."""
         try:
             orphan = Orphan.adopt(path)
         except JournalError as error:
             self._report(str(error))
-            return
+            return False
         except OSError as error:
             self._tell_once(f"cannot adopt the journal {path}: {error}")
-            return
+            return False
         if orphan is None:
-            return
+            return False
         if not self._is_ours(orphan.address):
             orphan.release()
-            return
+            return False
         self._orphan = orphan
         self._read = orphan.acked
         self.at_end = False
+        return True
 
     def _is_ours(self, text: str) -> bool:
         try:

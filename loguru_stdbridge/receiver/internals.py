@@ -72,12 +72,12 @@ def compile_rotation(rotation: Any) -> Optional[Rotation]:
         make = FileSink._make_rotation_function
     except (ImportError, AttributeError):
         make = None
-    decide = make(rotation) if make is not None else None
+    decide: Any = make(rotation) if make is not None else None  # type: ignore[no-untyped-call]
     if isinstance(decide, partial) and set(decide.keywords) == {"size_limit"}:
         return Rotation(decide, "size")
     if type(decide).__name__ == "RotationTime":
         return Rotation(decide, "time")
     raise ConfigurationError(
-        f"loguru {loguru.__version__} compiles rotation={rotation!r} in a way that this version of "
+        f"loguru {vars(loguru)['__version__']} compiles rotation={rotation!r} in a way that this version of "
         "loguru_stdbridge does not know: give a callable, or install loguru 0.7.3"
     )

@@ -147,7 +147,7 @@ class ReceiverConnection:
         mark = fields.get(MARK)
         if type(mark) is not dict or mark.get("version") != VERSION:
             return [StrangerReceived(fields)]
-        sender, sequence = mark.get("sender"), mark.get("sequence")
+        sender, sequence = mark.get("sender"), mark.get("sequence", 0)
         if type(sender) is not str or not _SENDER_ID.fullmatch(sender):
             return [StrangerReceived(fields)]
         if not _is_sequence(sequence) or self.sender not in (None, sender):
@@ -155,7 +155,7 @@ class ReceiverConnection:
         if self.sender is not None:
             return [MarkedReceived(sender, sequence, fields)]
         self.sender = sender
-        base, text = mark.get("base"), mark.get("row")
+        base, text = mark.get("base", 0), mark.get("row")
         events: List[Event] = [HelloReceived(sender, base if _is_sequence(base) else sequence)]
         if mark.get("notice") is True:
             return events

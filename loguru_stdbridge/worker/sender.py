@@ -535,7 +535,7 @@ class _Conversation:
             if isinstance(answer, Acknowledged):
                 self._sender._acknowledge(answer.through)
             elif isinstance(answer, Missing):
-                self._journal.confirm_gap(answer.last, answer.count)
+                self._journal.confirm_gap(answer.last, answer.records)
             elif isinstance(answer, Refusal):
                 raise PeerError(f"the receiver refuses: {answer.reason}")
             else:

@@ -12,7 +12,7 @@ import pytest
 
 from loguru_stdbridge.receiver import archive as archive_module
 from loguru_stdbridge.receiver.archive import Archive
-from loguru_stdbridge.receiver.ledger import FileId, Ledger
+from loguru_stdbridge.receiver.ledger import Ledger
 from loguru_stdbridge.receiver.sink import Block, RotatingSink
 from tests.processes import log_lines
 from tests.stepwise import kills

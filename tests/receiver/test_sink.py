@@ -12,7 +12,6 @@ import sys
 import tarfile
 import types
 import zipfile
-from pathlib import Path
 
 import pytest
 from loguru import logger

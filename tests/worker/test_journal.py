@@ -7,7 +7,6 @@ import random
 import signal
 import sys
 import threading
-import types
 
 import pytest
 
