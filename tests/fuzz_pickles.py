@@ -212,7 +212,7 @@ def stream(rng: random.Random) -> bytes:
     frames = [
         sender.hello(row, 1, 1), sender.rows(2, [row, row]), sender.gap(4, 5, "x"), sender.stock(row, 6),
         sender.goodbye(6), encode_frame(pickle.dumps({"msg": "stock"}, 1)), encode_frame(dense_mutation(rng)),
-        encode_frame(b""), sender.hello(row, 7, 3, (3, 6, "spool_full")),
+        encode_frame(b""), sender.hello(row, 7, 3, notice=True),
     ]  # fmt: skip
     parts = [rng.choice(frames) for _ in range(rng.randint(0, 6))]
     if rng.random() < 0.7:

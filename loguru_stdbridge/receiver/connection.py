@@ -17,6 +17,9 @@ from .protocol import Event, ReceiverConnection
 READ_SIZE = 256 * 1024
 """Bytes taken from one client before the next has its turn."""
 
+MAX_UNREAD = 64 * 1024
+"""Bytes of answers kept for a client that does not read, beside those to what one turn has brought."""
+
 
 class Connection:
     """A client, non-blocking. ``key`` is what the selector knows it by."""
@@ -32,11 +35,14 @@ class Connection:
         self.opened = time.monotonic()
         self.frame_since: Optional[float] = None  # when the incomplete frame at the front began
         self.frames = 0
+        self.heard = self.opened  # when bytes came last
+        self.useful = False  # a stock client of which a record was taken: it may come with more
         self.interest = 0
         self.ended = False  # the client will send no more
+        self.refused = False  # and it is we who end it
         self.told = 0  # highest number acknowledged on this connection
         self.goodbye = False
-        self._out = b""
+        self._out = bytearray()
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -51,6 +57,11 @@ class Connection:
         """Whether an answer waits for room in the socket."""
         return bool(self._out)
 
+    @property
+    def deaf(self) -> bool:
+        """Whether the client does not read its answers: it must not ask for more of them."""
+        return len(self._out) > MAX_UNREAD
+
     def receive(self) -> List[Event]:
         """Read what is there, once. Sets ``ended`` at the end of the stream or a broken one."""
         try:
@@ -63,12 +74,13 @@ class Connection:
         if not data:
             self.ended = True
             return []
+        self.heard = time.monotonic()
         events = self.protocol.receive(data)
         self.frames += len(events)
         if not self.protocol.pending_bytes:
             self.frame_since = None
         elif self.frame_since is None or events:
-            self.frame_since = time.monotonic()
+            self.frame_since = self.heard
         return events
 
     def send(self, data: bytes) -> None:
@@ -79,11 +91,11 @@ class Connection:
     def flush(self) -> None:
         if self._out:
             try:
-                self._out = self._out[self.socket.send(self._out) :]
+                del self._out[: self.socket.send(self._out)]
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
-                self._out = b""
+                self._out.clear()
                 self.ended = True
 
     def acknowledge(self, through: int) -> None:

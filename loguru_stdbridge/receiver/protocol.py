@@ -12,10 +12,10 @@ from ..exceptions import FrameError, PayloadError, PeerError, RowError, Sequence
 from ..frames import Buffer, FrameDecoder, encode_frame
 from ..protocol import ACKNOWLEDGEMENT, MAX_SEQUENCE, VERSION
 from ..records import MARK
-from ..rows import decode_dense, encode_control, split_rows
+from ..rows import MAX_UNCOUNTED, decode_dense, encode_control, split_rows
 from ..strangers import load_record
 from ..styles import Style
-from ..values import show
+from ..values import bound_growth, show
 
 MAX_REFUSED = 100
 """Refused payloads in a row after which a connection is closed: it has nothing for us."""
@@ -99,6 +99,12 @@ class ReceiverConnection:
         """Bytes held of a frame that is not complete."""
         return self._decoder.pending_bytes
 
+    def drop(self) -> int:
+        """Give up the incomplete frame of a connection that is to be closed; returns its bytes."""
+        held = self._decoder.pending_bytes
+        self._decoder = FrameDecoder(0)
+        return held
+
     def receive(self, data: Buffer) -> List[Event]:
         """Take bytes of the stream. Never raises: what is wrong comes as :class:`PayloadRefused`.
 
@@ -135,6 +141,8 @@ class ReceiverConnection:
         decoded = decode_dense(payload)
         if isinstance(decoded, list):
             first, rows = split_rows(decoded)
+            if len(payload) > MAX_UNCOUNTED:
+                rows = bound_growth(rows, len(payload))
             return RowsReceived(self.sender, first, rows)
         if "gap" in decoded:
             return _read_gap(self.sender, decoded["gap"])
@@ -145,6 +153,8 @@ class ReceiverConnection:
     def _stock(self, payload: bytes) -> List[Event]:
         fields = load_record(payload)
         mark = fields.get(MARK)
+        if len(payload) > MAX_UNCOUNTED:
+            fields = bound_growth(fields, len(payload))
         if type(mark) is not dict or mark.get("version") != VERSION:
             return [StrangerReceived(fields)]
         sender, sequence = mark.get("sender"), mark.get("sequence", 0)
@@ -161,6 +171,8 @@ class ReceiverConnection:
             return events
         if type(text) is str:
             row = decode_dense(text.encode("utf-8", "surrogatepass"))
+            if len(payload) > MAX_UNCOUNTED:
+                row = bound_growth(row, len(payload))
             events.append(RowsReceived(sender, sequence, [row]))
         else:
             events.append(MarkedReceived(sender, sequence, fields))
