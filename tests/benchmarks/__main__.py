@@ -91,21 +91,30 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                 samples = results["throughput"]
             else:
                 samples = results[name] = _run(figure, options, Path(root))
-            print(f"\n{figure.title}\n{'=' * len(figure.title)}\n")
-            print(figure.report(samples, options), flush=True)
-    if chosen.json:
-        document = {
-            "machine": where,
-            "options": options.as_dict(),
-            "taken": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "samples": {name: samples.by_measure() for name, samples in results.items()},
-        }
-        Path(chosen.json).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+            _print(figure.title, figure.report(samples, options), options)
+            if chosen.json:  # after each figure: what is measured is kept, whatever comes next
+                _write(Path(chosen.json), where, options, results)
     if chosen.svg:
         from .chart import draw
 
         draw(results["throughput"], where, options, Path(chosen.svg))
     return 0
+
+
+def _print(title: str, text: str, options: Options) -> None:
+    few = "" if options.runs >= 5 else ", which is too few to prove anything"
+    title += f" ({options.runs} runs{few})"
+    print(f"\n{title}\n{'=' * len(title)}\n\n{text}", flush=True)
+
+
+def _write(path: Path, where: Any, options: Options, results: Dict[str, Samples]) -> None:
+    document = {
+        "machine": where,
+        "options": options.as_dict(),
+        "taken": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "samples": {name: samples.by_measure() for name, samples in results.items()},
+    }
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def _run(figure: Figure, options: Options, root: Path) -> Samples:

@@ -39,12 +39,15 @@ def deliver(bridge: Any) -> None:
 
 
 def connected_workers(
-    receiver: ReceiverProcess, count: int, log: Callable[[int], None]
+    receiver: ReceiverProcess,
+    count: int,
+    log: Callable[[int], None],
+    look: Callable[[], None] = lambda: None,
 ) -> Dict[str, float]:
     """Wall and processor seconds of ``count`` workers that run ``log``, until all is written.
 
     Starting is left out: the clocks run from when every worker has had its first record acknowledged,
-    to when the last one has had all of them.
+    to when the last one has had all of them. ``look`` is called then, while all are connected.
     """
     connected, written = Gate(count), Gate(count)
 
@@ -68,6 +71,7 @@ def connected_workers(
         "seconds": time.perf_counter() - start,
         "cpu_seconds": processor_seconds(pids) - before,
     }
+    look()
     written.open()
     workers.join()
     return found

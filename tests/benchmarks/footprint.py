@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import List
+from typing import Dict, List
 
 from loguru import logger
 
@@ -90,7 +90,7 @@ class Footprint(Figure):
             ("start", "first_call_ms", "with the first log call"),
             ("memory-direct", "own_mb", "a worker with a direct file, MB of its own"),
             ("memory-ours", "own_mb", "a worker with the bridge"),
-            ("receiver", "rss_mb", f"the receiver after {_CONNECTIONS} connections, MB"),
+            ("receiver", "rss_mb", f"the receiver with {_CONNECTIONS} connections, MB"),
             ("receiver", "most_mb", "the most that it ever had"),
         ]
         rows = [[label, *samples.cells(case, measure, ".1f")] for case, measure, label in shown]
@@ -129,6 +129,7 @@ def _connections(receiver: ReceiverProcess) -> Sample:
         for number in range(_RECORDS_OF_EACH):
             logger.info(message("{}"), index, number)
 
-    connected_workers(receiver, _CONNECTIONS, log)
-    found = memory(receiver.process.pid)
+    found: Dict[str, int] = {}
+    pid = receiver.process.pid
+    connected_workers(receiver, _CONNECTIONS, log, look=lambda: found.update(memory(pid)))
     return {"rss_mb": found["VmRSS"] / 1024, "most_mb": found["VmHWM"] / 1024}
