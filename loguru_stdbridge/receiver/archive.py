@@ -39,14 +39,13 @@ import glob
 import os
 import re
 import shutil
-import string
 import threading
 import time
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, Optional, Union
 
-from .internals import private_logger
+from .internals import SinkPath, private_logger, read_sink_path
 from .ledger import Ledger, find_file
 
 CLOSE_TIMEOUT = 30.0
@@ -67,7 +66,7 @@ class Archive:
     def __init__(
         self,
         compression: Any,
-        sink: Path,
+        sink: Union[str, Path],
         ledger: Ledger,
         report: Callable[[str], None] = lambda text: None,
     ) -> None:
@@ -85,7 +84,7 @@ class Archive:
         """Held while a file and its archive are both in place, and by whoever rotates."""
         if not callable(compression):
             _check(compression)
-            self._take_up(Path(os.path.abspath(sink)), ledger)
+            self._take_up(read_sink_path(sink), ledger)
 
     def take(self, path: str) -> None:
         """loguru's ``compression=`` callable: mark the rotated file, and leave it to the thread."""
@@ -182,7 +181,7 @@ class Archive:
                     original.unlink()
         shutil.rmtree(work, ignore_errors=True)
 
-    def _take_up(self, sink: Path, ledger: Ledger) -> None:
+    def _take_up(self, sink: SinkPath, ledger: Ledger) -> None:
         """Find first, then submit: the thread removes what is being looked at."""
         jobs: List[Path] = []
         is_ours = _rotated_names(sink.name).fullmatch  # other sinks may have the same directory
@@ -203,14 +202,12 @@ class Archive:
             self._submit(work)
 
 
-def _work_directories(sink: Path) -> List[Path]:
-    """Those of a sink, half-made ones too, in every directory that its path may name."""
-    fields = string.Formatter().parse(str(sink.parent))
-    directory = "".join(glob.escape(text) + "*" * (name is not None) for text, name, *_ in fields)
+def _work_directories(sink: SinkPath) -> List[Path]:
+    """Those of a sink, half-made ones too, and of others beside it."""
     return [
         Path(path)
         for suffix in (_SUFFIX, _CLOSING)
-        for path in glob.glob(os.path.join(directory, f".*{suffix}*"))
+        for path in glob.glob(os.path.join(sink.glob_directory, f".*{suffix}*"))
     ]
 
 

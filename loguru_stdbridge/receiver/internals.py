@@ -12,11 +12,16 @@ The one internal used here is the function that loguru compiles a ``rotation=`` 
 from __future__ import annotations
 
 import copy
+import glob
 import importlib.util
+import os
+import re
+import string
 import sys
 from functools import partial
+from pathlib import Path
 from types import ModuleType
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 import loguru
 
@@ -47,6 +52,50 @@ def private_loguru() -> ModuleType:
 def private_logger() -> Any:
     """A new logger with a core of its own and no handler (loguru documents the deep copy)."""
     return copy.deepcopy(private_loguru().logger)
+
+
+class SinkPath(NamedTuple):
+    """Where a sink writes. The working directory may change; this does not."""
+
+    template: str
+    """Absolute, for loguru, which fills in ``{time}``."""
+
+    directory: Path
+    """The deepest directory above it that does not depend on the time."""
+
+    @property
+    def name(self) -> str:
+        """The last part of the template."""
+        return os.path.basename(self.template)
+
+    @property
+    def glob_directory(self) -> str:
+        """A pattern of every directory that the sink may write in."""
+        fields = string.Formatter().parse(os.path.dirname(self.template))
+        return "".join(glob.escape(text) + "*" * (name is not None) for text, name, *_ in fields)
+
+
+def read_sink_path(path: Union[str, Path]) -> SinkPath:
+    """Read a sink's path as loguru does. Raises :class:`ConfigurationError` for one that it cannot."""
+    template = os.fspath(path)
+    if not os.path.isabs(template):
+        here = os.getcwd().replace("{", "{{").replace("}", "}}")
+        template = os.path.join(here, template)
+    template = os.path.normpath(template)
+    literal = ""
+    try:
+        for text, name, *_ in string.Formatter().parse(template):
+            literal += text
+            if name is not None:
+                if not re.match(r"time\b", name):
+                    raise ValueError(f"{{{name}}} is not known")
+                break
+    except ValueError as error:
+        raise ConfigurationError(
+            f"the path {os.fspath(path)!r} cannot be used: {error}. {{time}} may stand in it, "
+            "and {{ and }} for plain braces"
+        ) from error
+    return SinkPath(template, Path(os.path.dirname(literal)))
 
 
 class Rotation(NamedTuple):

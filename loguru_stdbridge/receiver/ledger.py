@@ -46,6 +46,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, 
 from ..exceptions import LedgerError, LedgerHeldError
 from ..forks import drop_in_children, no_fork
 from ..locks import is_file_at, let_go, take_lock
+from .internals import SinkPath, read_sink_path
 
 COMPACT_SIZE = 4 * 1024 * 1024
 """Bytes after which the ledger is written anew with only what is needed; at least twice that."""
@@ -96,11 +97,10 @@ class _Intent(NamedTuple):
 class Ledger:
     """See the module's text. Used by the receiver's one thread."""
 
-    def __init__(self, sink: Path, report: Callable[[str], None]) -> None:
-        directory = _directory_of(sink)
-        self.path = directory / f".{sink.name}.ledger"
-        self._sink = sink
-        self._lock = directory / f".{sink.name}.lock"
+    def __init__(self, sink: SinkPath, report: Callable[[str], None]) -> None:
+        self.path = sink.directory / f".{sink.name}.ledger"
+        self._sink = sink.template
+        self._lock = sink.directory / f".{sink.name}.lock"
         self._lock_descriptor = -1
         self._report = report
         self._last: Dict[bytes, int] = {}
@@ -111,8 +111,7 @@ class Ledger:
         self._file: Optional[Tuple[FileId, str]] = None
         self.interrupted: Optional[Tuple[FileId, str]] = None
         """The file whose rotation had begun and was not known to be over when the ledger opened."""
-        self.durable = False
-        """Whether a power cut is to be survived too: set by a sink with ``fsync``."""
+        self._durable = False
         self._descriptor = -1
         self._size = 0
         self._compact_at = COMPACT_SIZE
@@ -129,9 +128,10 @@ class Ledger:
 
         ``wait`` makes a standby: while another process is the writer it is called many times a
         second, and waiting goes on as long as it returns true. Raises :class:`LedgerHeldError`
-        where another process is the writer, :class:`LedgerError` where the files cannot be made.
+        where another process is the writer, :class:`LedgerError` where the files cannot be made,
+        :class:`ConfigurationError` for a path that loguru could not use.
         """
-        ledger = cls(Path(os.path.abspath(path)), report)
+        ledger = cls(read_sink_path(path), report)
         drop_in_children(ledger)
         try:
             ledger.path.parent.mkdir(parents=True, exist_ok=True)
@@ -208,6 +208,12 @@ class Ledger:
             self._gone[key] = now
             with contextlib.suppress(OSError):  # then it is forgotten for its age
                 self._append(_GONE, key + struct.pack("<I", now))
+
+    def make_durable(self) -> None:
+        """A power cut is to be survived, too. Raises ``OSError``."""
+        self._durable = True
+        os.fsync(self._descriptor)
+        sync_directory(self.path.parent)
 
     def sync(self) -> None:
         """Have the disk itself hold what was noted."""
@@ -404,7 +410,7 @@ class Ledger:
 
     def _recover(self, intent: _Intent) -> int:
         """How many lines of the last intent are whole in the file; a torn one is cut off."""
-        named = str(self._sink) if self._file is None else self._file[1]
+        named = self._sink if self._file is None else self._file[1]
         path = find_file(intent.file, named)
         if path is None:
             self._report(
@@ -465,9 +471,11 @@ class Ledger:
             try:
                 if os.write(descriptor, data) != len(data):
                     raise OSError("a short write")
-                if self.durable:
+                if self._durable:
                     os.fsync(descriptor)
                 os.replace(partial, self.path)
+                if self._durable:
+                    sync_directory(self.path.parent)
             except OSError:
                 os.close(descriptor)
                 raise
@@ -539,6 +547,16 @@ def _is_torn(data: bytes, position: int) -> bool:
     return _HEADER.match(data, position) is not None and position + _ENTRY.size + length > len(data)
 
 
+def sync_directory(directory: Union[str, Path]) -> None:
+    """Have the disk itself hold the names in a directory; a file that is new has none there yet."""
+    descriptor = os.open(directory or ".", os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system that cannot
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _read_intent(body: bytes) -> _Intent:
     device, inode, offset, crc, run_count, line_count = _INTENT_HEAD.unpack_from(body)
     at = _INTENT_HEAD.size
@@ -550,11 +568,3 @@ def _read_intent(body: bytes) -> _Intent:
 
 def _key(sender: Optional[str]) -> bytes:
     return _STRANGER if sender is None else bytes.fromhex(sender)
-
-
-def _directory_of(sink: Path) -> Path:
-    """The directory of the ledger: the sink's, above any part of the path that loguru fills in."""
-    directory = sink.parent
-    while "{" in str(directory):
-        directory = directory.parent
-    return directory

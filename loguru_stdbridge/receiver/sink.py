@@ -32,8 +32,8 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 from ..exceptions import ConfigurationError, SinkError
 from .archive import Archive
-from .internals import Rotation, compile_rotation, private_logger
-from .ledger import FileId, Ledger
+from .internals import Rotation, compile_rotation, private_logger, read_sink_path
+from .ledger import FileId, Ledger, sync_directory
 
 ROTATION_RETRY = 5.0
 """Seconds after a failed rotation before the next attempt."""
@@ -45,6 +45,9 @@ _NOT_OURS = {
     "context": "there is no queue",
     "loop": "the sink is a file",
 }
+
+
+_ASCII = "".join(map(chr, range(128)))
 
 
 class Block(NamedTuple):
@@ -134,7 +137,8 @@ class RotatingSink:
         self._errors = errors
         codecs.lookup_error(errors)
         self._ledger = ledger
-        ledger.durable = fsync
+        if fsync:
+            ledger.make_durable()
         self._fsync = fsync
         self._report = report
         self._rotation = compile_rotation(rotation)
@@ -144,13 +148,14 @@ class RotatingSink:
         self._rotate_after = 0.0
         self._rotation_failing = False
         self._write_error: Optional[OSError] = None  # of the write that is under way
+        self._synced: Optional[FileId] = None  # whose name the disk itself holds
         self._must_cut: Optional[Tuple[FileId, int]] = None
         self._pending: List[Block] = []
         self._logger = private_logger()
         self._archive = (
-            None if compression is None else Archive(compression, Path(path), ledger, report)
+            None if compression is None else Archive(compression, path, ledger, report)
         )
-        self._path = path
+        self._path = read_sink_path(path).template
         self._retention = options.get("retention")
         self._options: Dict[str, Any] = {
             **options,
@@ -164,7 +169,7 @@ class RotatingSink:
             "catch": False,
             "enqueue": False,
         }
-        self._handler: Optional[int] = self._logger.add(path, **self._options)
+        self._handler: Optional[int] = self._logger.add(self._path, **self._options)
         self._tick = self._logger.opt(raw=True).info
         self._now: Mapping[str, Any] = {}
         self._clock = private_logger()
@@ -207,6 +212,8 @@ class RotatingSink:
 
     def _open_file(self) -> None:
         """Have loguru open its file, or open it anew where it is gone (``watch``)."""
+        if self._handler is None:  # a reopening failed
+            self._handler = self._logger.add(self._path, **self._options)
         self._tick("")
         status = os.fstat(self._file.fileno())
         file = FileId.of(status)
@@ -215,6 +222,9 @@ class RotatingSink:
             if cut_file == file:
                 os.ftruncate(self._file.fileno(), size)
             self._must_cut = None
+        if self._fsync and file != self._synced:
+            sync_directory(os.path.dirname(self.path))
+            self._synced = file
         self._ledger.use_file(file, self.path)
         self._view.position = os.fstat(self._file.fileno()).st_size
 
@@ -298,7 +308,14 @@ class RotatingSink:
         self._now = message.record
 
     def _length(self, text: str) -> int:
-        return len(text) if text.isascii() else len(text.encode(self._encoding, self._errors))
+        return len(text) if text.isascii() else len(self._bytes(text))
+
+    def _bytes(self, text: str) -> bytes:
+        """A line in the file's encoding; with ``errors="strict"`` too it is not lost."""
+        try:
+            return text.encode(self._encoding, self._errors)
+        except UnicodeError:
+            return text.encode(self._encoding, "backslashreplace")
 
     def _rotate(self) -> bool:
         """Rotate; returns whether it worked. Never raises for what the lines can do without.
@@ -376,16 +393,19 @@ class RotatingSink:
         joined = "".join(texts)
         if joined.isascii():
             return joined.encode("ascii"), list(map(len, texts))
-        parts = [text.encode(self._encoding, self._errors) for text in texts]
+        parts = [self._bytes(text) for text in texts]
         return b"".join(parts), list(map(len, parts))
 
     def reopen(self) -> None:
-        """Close loguru's file and open it anew, as after an outside rotation."""
-        if self._handler is not None:
-            handler, self._handler = self._handler, None
-            self._logger.remove(handler)
-        self._file = None
+        """Close loguru's file and open it anew, as after an outside rotation.
+
+        Raises :class:`SinkError` where that fails; the next write tries again.
+        """
         try:
+            if self._handler is not None:
+                handler, self._handler = self._handler, None
+                self._logger.remove(handler)
+            self._file = None
             self._handler = self._logger.add(self._path, **self._options)
         except OSError as error:
             raise SinkError(f"cannot open {self._path}: {error}") from error
@@ -415,7 +435,9 @@ class RotatingSink:
 
 def _check_encoding(encoding: str) -> str:
     try:
-        plain = "a".encode(encoding) == b"a"
+        plain = _ASCII.encode(encoding) == _ASCII.encode("ascii")
+    except UnicodeError:
+        plain = False
     except LookupError as error:
         raise ConfigurationError(f"encoding={encoding!r} is not known to Python") from error
     if not plain:

@@ -14,6 +14,7 @@ from loguru_stdbridge.receiver import archive as archive_module
 from loguru_stdbridge.receiver.archive import Archive
 from loguru_stdbridge.receiver.ledger import Ledger
 from loguru_stdbridge.receiver.sink import Block, RotatingSink
+from tests.conftest import wait_until
 from tests.processes import log_lines
 from tests.stepwise import kills
 
@@ -285,6 +286,45 @@ def test_a_function_that_raises_is_told_once_and_called_again(tmp_path, quick, e
     assert calls.count(good) == 1
     (told,) = stock.told
     assert bad in told and ("afterwards" in told) == removes
+
+
+# -- beside a retention
+
+
+def test_a_retention_never_sees_a_file_and_its_archive(memory_path, monkeypatch):
+    """It would count them twice, and remove one file too many."""
+    place = archive_module._place
+
+    def place_slowly(archive, original):
+        place(archive, original)
+        threading.Event().wait(0.003)
+
+    monkeypatch.setattr(archive_module, "_place", place_slowly)
+    seen = []
+    ledger, sink = sink_at(memory_path, [], rotation=1, compression="gz", retention=seen.append)
+    for number in range(60):
+        sink.write([Block(SENDER, number + 1, ["line\n"], [])])
+    sink.close()
+    ledger.close()
+    assert len(seen) == 60
+    for files in seen:
+        assert not [name for name in files if f"{name}.gz" in files]
+
+
+def test_a_retention_keeps_the_newest_whatever_is_compressed_by_then(memory_path, gate):
+    """Files that wait for their compression are not older than an archive made before."""
+    ledger, sink = sink_at(memory_path, [], rotation=1, compression="gz", retention=3)
+    for number in range(10):
+        if number == 5:
+            gate.set()
+            wait_until(lambda: len(list(memory_path.glob("*.gz"))) >= 3)
+            gate.clear()
+        sink.write([Block(SENDER, number + 1, [f"{number}\n"], [])])
+        threading.Event().wait(0.01)  # a file's time has the kernel's grain
+    gate.set()
+    sink.close()
+    ledger.close()
+    assert list(log_lines(memory_path / "app.log")) == ["6\n", "7\n", "8\n", "9\n"]
 
 
 # -- killed
