@@ -12,15 +12,17 @@ worker marks an address whose receiver greeted it, and a marked address is never
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import stat
 import time
 import zlib
 from pathlib import Path
-from typing import Union
+from typing import Optional, Union
 
 from .addresses import Address
 from .exceptions import JournalError
+from .styles import Style, make_style
 
 SPOOL_VARIABLE = "LOGURU_STDBRIDGE_SPOOL_DIR"
 _MARK_LIFETIME = 7 * 24 * 3600.0  # seconds; ports given by the system come and go
@@ -87,12 +89,16 @@ def _mark_path(spool_dir: Path, address: Address) -> Path:
     return spool_dir / _PEERS / name
 
 
-def mark_peer(spool_dir: Path, address: Address) -> None:
-    """Note that a receiver of ours serves ``address``. Failure is harmless and silent."""
+def mark_peer(spool_dir: Path, address: Address, style: Optional[Style] = None) -> None:
+    """Note that a receiver of ours serves ``address``, and the style of its sink.
+
+    Failure is harmless and silent.
+    """
     with contextlib.suppress(OSError):
         marks = spool_dir / _PEERS
         marks.mkdir(mode=0o700, exist_ok=True)
-        _mark_path(spool_dir, address).write_text(f"{address}\n", encoding="utf-8")
+        text = f"{address}\n" if style is None else f"{address}\n{json.dumps(style)}\n"
+        _mark_path(spool_dir, address).write_text(text, encoding="utf-8")
         expired = time.time() - _MARK_LIFETIME
         for mark in list(os.scandir(marks)):
             if mark.stat().st_mtime < expired:
@@ -102,6 +108,19 @@ def mark_peer(spool_dir: Path, address: Address) -> None:
 def is_marked_peer(spool_dir: Path, address: Address) -> bool:
     """Whether some process has noted that a receiver of ours serves ``address``."""
     return _mark_path(spool_dir, address).exists()
+
+
+def marked_style(spool_dir: Path, address: Address) -> Optional[Style]:
+    """The style of the receiver's sink, where a mark tells it: workers begin with it.
+
+    A receiver that ends takes it away. One that was killed and comes back with another style gets a
+    few lines in the old one, as from any worker that was logging meanwhile.
+    """
+    try:
+        text = _mark_path(spool_dir, address).read_text(encoding="utf-8")
+        return make_style(*json.loads(text.split("\n")[1]))
+    except (OSError, ValueError, TypeError, IndexError):
+        return None
 
 
 def remove_journal(directory: Path) -> None:

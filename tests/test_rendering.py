@@ -246,3 +246,15 @@ def test_a_forked_child_renders_at_once(tmp_path):
                     os._exit(status)
             assert os.waitpid(pid, 0)[1] == 0
     assert (tmp_path / "app.log").read_text() == "parent\nchild\n"
+
+
+def test_the_first_record_is_rendered_where_the_receiver_is_known(tmp_path, spool_dir):
+    """It tells its style in the spool directory, and takes it away when it ends."""
+    options = {"address": "tcp://127.0.0.1:0", "format": "{message}"}
+    with start_receiver(tmp_path / "app.log", **options) as receiver:
+        with install_bridge(receiver.address) as bridge:
+            assert bridge._channel.rendering is not None
+        with install_bridge(receiver.address, peer="stock") as bridge:
+            assert bridge._channel.rendering is None
+    with install_bridge(receiver.address) as bridge:
+        assert bridge._channel.rendering is None

@@ -19,8 +19,10 @@ from loguru_stdbridge.spool import (
     is_marked_peer,
     make_spool_dir,
     mark_peer,
+    marked_style,
     remove_journal,
 )
+from loguru_stdbridge.styles import Style
 from tests.processes import run_python
 
 ADDRESS = parse_address("tcp://127.0.0.1:9020")
@@ -223,3 +225,18 @@ def test_a_removal_that_was_interrupted_is_finished(tmp_path):
             path.rmdir()
         remove_journal(path)
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mark_tells_the_sink_s_style(tmp_path):
+    """Workers begin with it; a mark without one, a broken one, and none at all tell nothing."""
+    style = Style("{message}", 20)
+    assert marked_style(tmp_path, ADDRESS) is None
+    mark_peer(tmp_path, ADDRESS, style)
+    assert is_marked_peer(tmp_path, ADDRESS)
+    assert marked_style(tmp_path, ADDRESS) == style
+    mark_peer(tmp_path, ADDRESS)
+    assert marked_style(tmp_path, ADDRESS) is None
+    (mark,) = (tmp_path / "peers").iterdir()
+    for text in ('x\n["{extra}",20]\n', "x\n[1\n", "x\n5\n", "x\n[1,2,3]\n", ""):
+        mark.write_text(text)
+        assert marked_style(tmp_path, ADDRESS) is None

@@ -96,8 +96,8 @@ class Receiver:
         self._replay = replay
         self._sink = sink
         self._ledger = ledger
-        self._style = replay.style if rendering and not sink.needs_records else None
-        self._style_id = "" if self._style is None else self._style.id
+        self.style = replay.style if rendering and not sink.needs_records else None
+        self._style_id = "" if self.style is None else self.style.id
         self._keeps_records = sink.needs_records
         self._report = report
         self._complaints = Complaints(report)
@@ -298,7 +298,7 @@ class Receiver:
         elif isinstance(event, HelloReceived):
             last = self._sequencer.greet(event.sender, event.base)
             self._by_sender.setdefault(event.sender, set()).add(connection)
-            connection.send(connection.protocol.greeting(last, self._style))
+            connection.send(connection.protocol.greeting(last, self.style))
             self._touched.add(connection)
         elif isinstance(event, GapReceived):
             missing = self._take_gap(event, connection.peer)

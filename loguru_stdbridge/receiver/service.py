@@ -80,9 +80,9 @@ class Service:
         except JournalError as error:
             report(f"{error}. Journals that workers leave behind are not delivered.")
             return None
-        for address in self.addresses:
-            for name in local_names(address):
-                mark_peer(directory, name)
+        self._names = [name for address in self.addresses for name in local_names(address)]
+        for name in self._names:
+            mark_peer(directory, name, self._receiver.style)
         return directory
 
     @property
@@ -105,6 +105,9 @@ class Service:
         try:
             self._receiver.serve()
         finally:
+            if self.spool_dir is not None:
+                for name in self._names:  # the next receiver may have another style
+                    mark_peer(self.spool_dir, name)
             assert self._sink is not None
             self._sink.close()
             self._ledger.close()

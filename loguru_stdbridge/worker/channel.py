@@ -38,7 +38,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Union
 from ..addresses import Address
 from ..exceptions import JournalError
 from ..protocol import Greeting
-from ..spool import default_spool_dir, is_marked_peer, make_spool_dir, mark_peer
+from ..spool import default_spool_dir, is_marked_peer, make_spool_dir, mark_peer, marked_style
 from ..styles import Style
 from .adoption import Adoption
 from .journal import Journal
@@ -125,6 +125,8 @@ class Channel:
         self._past = Stats(0, 0, 0, 0)
         self._own = 0  # records out of the sender's thread
         self._leaving = False
+        if self._spool_dir is not None and peer != "stock":
+            self._set_style(marked_style(self._spool_dir, address))
         _channels.add(self)
 
     @staticmethod
@@ -187,7 +189,7 @@ class Channel:
 
         def greeted(greeting: Optional[Greeting]) -> None:
             if greeting is not None and spool is not None:
-                mark_peer(spool, self.address)
+                mark_peer(spool, self.address, greeting.style)
             self._set_style(None if greeting is None else greeting.style)
 
         make_sender = partial(Sender, address=self.address, report=report, notice=self._notice)
