@@ -55,6 +55,10 @@ FORGET_AFTER = 600.0
 """Seconds after a goodbye before a sender is forgotten: bytes of its dead connections may still be
 on their way, and would pass for news."""
 
+MAX_SENDERS = 50_000
+"""Senders that are remembered after a compaction, those that wrote last: whoever can connect can
+make up new ones. Forgetting one costs nothing but what it had written and not been told of."""
+
 MAX_AGE = 30 * 24 * 3600.0
 """Seconds of silence after which a sender is forgotten without a goodbye."""
 
@@ -449,6 +453,9 @@ class Ledger:
             if now - self._seen.get(key, 0) < MAX_AGE
             and not (key in self._gone and now - self._gone[key] >= FORGET_AFTER)
         }  # fmt: skip
+        if len(kept) > MAX_SENDERS:
+            latest = sorted(kept, key=lambda key: (key not in self._gone, self._seen.get(key, 0)))
+            kept = set(latest[-MAX_SENDERS:])
         self._last = {key: self._last[key] for key in kept}
         self._seen = {key: self._seen.get(key, 0) for key in kept}
         self._gone = {key: gone for key, gone in self._gone.items() if key in kept}

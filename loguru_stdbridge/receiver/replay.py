@@ -50,7 +50,7 @@ _LEVEL = 2**31 - 1  # above any sink's own level, so that the record's decides
 _WORKER_SIDE = ("backtrace", "diagnose")
 _OURS = ("enqueue", "catch", "context", "loop")
 _EMIT_PARAMETERS = ("record", "level_id", "from_decorator", "is_raw", "colored_message")
-RENDER_OPTIONS = ("level", "format", "filter", "colorize", "serialize")
+RENDER_OPTIONS = ("level", "format", "filter", "colorize", "serialize", *_WORKER_SIDE)
 
 
 class Rendered(NamedTuple):

@@ -31,6 +31,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set
 
 from ..addresses import Address
 from ..exceptions import PeerError, RowError, SequenceError, SinkError
+from ..forks import drop_in_children, no_fork
 from ..frames import MAX_PAYLOAD
 from .protocol import (
     Event,
@@ -131,6 +132,18 @@ class Receiver:
             self._close_all()
             raise
         self._accept(True)
+        drop_in_children(self)
+
+    def after_fork_in_child(self) -> None:
+        """Close a child's copies: else the address stays taken and no client sees its end.
+
+        Nothing is unregistered or unlinked, which would be done to the parent.
+        """
+        for shared in (*self._connections, *(listener.socket for listener in self._listeners)):
+            shared.close()
+        self._selector.close()
+        self._wake_reader.close()
+        self._wake_writer.close()
 
     @property
     def addresses(self) -> List[Address]:
@@ -236,7 +249,8 @@ class Receiver:
     def _accept_from(self, listener: Any) -> None:
         while len(self._connections) < self._max_connections:
             before = len(self._connections)
-            listener.handle_request()
+            with no_fork():  # a child must not keep a connection that is not in the set yet
+                listener.handle_request()
             if len(self._connections) == before:
                 return
         self._make_room()

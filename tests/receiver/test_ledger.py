@@ -248,6 +248,22 @@ def test_hundreds_of_thousands_of_senders_leave_it_small(book, monkeypatch):
     assert book.file.stat().st_size < 100_000
 
 
+def test_of_too_many_senders_the_latest_are_remembered(book, monkeypatch):
+    """Who can connect can make up senders; those that said goodbye go first, then the oldest."""
+    monkeypatch.setattr(ledger_module, "MAX_SENDERS", 2)
+    clock = itertools.count(1_700_000_000)
+    monkeypatch.setattr(ledger_module.time, "time", lambda: next(clock))
+    book.write((A, b"1\n"))
+    book.write((B, b"1\n"))
+    book.write((C, b"1\n"))
+    book.ledger.gone(B)
+    book.reopen()
+    assert book.last() == {A: 1, B: 0, C: 1}
+    book.write((B, b"1\n"))
+    book.reopen()
+    assert book.last() == {A: 0, B: 2, C: 1}
+
+
 # -- rotation
 
 
