@@ -47,6 +47,7 @@ _NOT_OURS = {
 }
 
 
+_KEEP_LENGTH = ("strict", "backslashreplace", "replace", "xmlcharrefreplace", "surrogateescape")
 _ASCII = "".join(map(chr, range(128)))
 
 
@@ -136,6 +137,8 @@ class RotatingSink:
         self._encoding = _check_encoding(encoding)
         self._errors = errors
         codecs.lookup_error(errors)
+        # loguru adds characters to bytes: no line may have more of the first than of the second.
+        self._never_shrinks = codecs.lookup(encoding).name == "utf-8" and errors in _KEEP_LENGTH
         self._ledger = ledger
         if fsync:
             ledger.make_durable()
@@ -243,8 +246,10 @@ class RotatingSink:
                 break
             self._add_pending(Block(block.sender, block.first, block.texts[:ahead], []))
             self._write_pending()
-            fresh = self._rotate()
             block = block.rest(ahead)
+            fresh = self._rotate()
+            if not fresh:
+                break
         self._add_pending(block)
 
     def _lines_before_rotation(
@@ -257,7 +262,7 @@ class RotatingSink:
             return 0 if not fresh and rotation.decide(self._clock_message(), view) else None
         start = view.position
         try:
-            if rotation.kind == "size":
+            if rotation.kind == "size" and (self._never_shrinks or "".join(texts).isascii()):
                 # The answer can only turn from no to yes on the way: no for the last is no for all.
                 last = next((text for text in reversed(texts) if text), "")
                 view.position = start + self._length("".join(texts)) - self._length(last)

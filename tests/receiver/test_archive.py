@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gzip
 import os
@@ -46,13 +47,14 @@ class Stock:
 
     def found(self):
         """Every file, hidden ones too, but the ledger's; archives as their text."""
-        return {
-            str(path.relative_to(self.directory)): (
-                gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
-            )
-            for path in self.directory.rglob("*")
-            if path.is_file() and not path.name.endswith((".ledger", ".lock"))
-        }
+        found = {}
+        for path in self.directory.rglob("*"):
+            with contextlib.suppress(FileNotFoundError, EOFError):  # the thread is at work
+                if path.is_file() and not path.name.endswith((".ledger", ".lock")):
+                    data = path.read_bytes()
+                    data = gzip.decompress(data) if path.suffix == ".gz" else data
+                    found[str(path.relative_to(self.directory))] = data.decode()
+        return found
 
 
 DATED = "app.2024-01-02_03-04-05_000006.log"

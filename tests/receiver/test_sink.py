@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import datetime
 import decimal
+import errno
 import gzip
 import os
 import re
@@ -16,6 +18,8 @@ import zipfile
 import pytest
 from loguru import logger
 
+from loguru_stdbridge.exceptions import ConfigurationError, SinkError
+from loguru_stdbridge.receiver import sink as sink_module
 from loguru_stdbridge.receiver.internals import private_loguru
 from loguru_stdbridge.receiver.ledger import Ledger
 from loguru_stdbridge.receiver.sink import Block, RotatingSink
@@ -292,3 +296,442 @@ def test_retention_keeps_what_loguru_keeps(tmp_path, clock, monkeypatch, retenti
     twins.log(TEXTS, step=SECOND)
     twins.check()
     assert twins.names(twins.ours) == twins.names(twins.plain)
+
+
+# -- the file is not alone
+
+
+def test_a_file_that_someone_moved_or_removed_is_made_anew(tmp_path):
+    """``watch``: the next lines go to a new file, the moved one keeps its own, no line is in both."""
+    sink = opened(tmp_path / "logs" / "app.log")
+    sink.write([Block(SENDER, 1, ["one\n"], [])])
+    (tmp_path / "logs" / "app.log").rename(tmp_path / "moved.log")
+    sink.write([Block(SENDER, 2, ["two\n"], [])])
+    for path in (tmp_path / "logs").iterdir():
+        path.unlink()
+    (tmp_path / "logs").rmdir()
+    sink.write([Block(SENDER, 3, ["three\n"], [])])
+    closed(sink)
+    assert (tmp_path / "moved.log").read_text() == "one\n"
+    assert (tmp_path / "logs" / "app.log").read_text() == "three\n"
+
+
+def test_without_watch_lines_stay_with_the_file(tmp_path):
+    """As in loguru, until it is reopened."""
+    sink = opened(tmp_path / "app.log", watch=False)
+    sink.write([Block(SENDER, 1, ["one\n"], [])])
+    (tmp_path / "app.log").rename(tmp_path / "moved.log")
+    sink.write([Block(SENDER, 2, ["two\n"], [])])
+    sink.reopen()
+    sink.write([Block(SENDER, 3, ["three\n"], [])])
+    closed(sink)
+    assert (tmp_path / "moved.log").read_text() == "one\ntwo\n"
+    assert (tmp_path / "app.log").read_text() == "three\n"
+
+
+def test_with_delay_the_file_comes_with_the_first_line(tmp_path):
+    """And with none there is none."""
+    closed(opened(tmp_path / "none.log", delay=True))
+    sink = opened(tmp_path / "app.log", delay=True)
+    assert sink.path == ""
+    assert not list(tmp_path.glob("[!.]*"))
+    sink.write([Block(SENDER, 1, ["one\n"], [])])
+    closed(sink)
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["app.log"]
+
+
+def test_a_symbolic_link_is_written_through(tmp_path):
+    """As by loguru; a rotation moves the link, and the ledger knows what is written."""
+    (tmp_path / "real.log").write_text("before\n")
+    (tmp_path / "app.log").symlink_to("real.log")
+    sink = opened(tmp_path / "app.log", rotation=20)
+    sink.write([Block(SENDER, 1, ["one\n", "two\n", "three three three\n"], [])])
+    closed(sink)
+    assert (tmp_path / "real.log").read_text() == "before\none\ntwo\n"
+    assert (tmp_path / "app.log").read_text() == "three three three\n"
+    assert not (tmp_path / "app.log").is_symlink()
+
+
+@pytest.mark.parametrize("here", ["plain", "{braces}"])
+def test_a_relative_path_stays_where_it_was(tmp_path, monkeypatch, here):
+    """A program that changes its directory afterwards does not take the log with it."""
+    (tmp_path / here).mkdir()
+    monkeypatch.chdir(tmp_path / here)
+    sink = opened("logs/app.log", rotation=10)
+    monkeypatch.chdir(tmp_path)
+    sink.write([Block(SENDER, 1, ["one\n", "two two two\n"], [])])
+    sink.reopen()
+    sink.write([Block(SENDER, 3, ["3\n"], [])])
+    closed(sink)
+    assert not (tmp_path / "logs").exists()
+    assert [data for _, data in contents(tmp_path / here)] == [b"one\n", b"two two two\n", b"3\n"]
+    assert (tmp_path / here / "logs" / ".app.log.ledger").exists()
+
+
+# -- encodings
+
+
+@pytest.mark.parametrize("errors", ["backslashreplace", "replace", "xmlcharrefreplace", "ignore"])
+@pytest.mark.parametrize("encoding", ["utf8", "ascii", "latin-1", "cp1252", "gb18030"])
+def test_an_encoding_is_kept_as_loguru_keeps_it(tmp_path, clock, encoding, errors):
+    """Byte for byte, and sizes are counted in bytes."""
+    twins = Twins(tmp_path, clock, rotation=100, encoding=encoding, errors=errors)
+    twins.log(["plain", "\u00e9" * 40, "\u6f22\u5b57 " * 9, "lone \ud83d", "+&~\\", "\U0001f600"] * 4, batch=5)
+    twins.check()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf8"])
+def test_a_strict_encoding_loses_no_record(tmp_path, encoding):
+    """Plain loguru would tell an error and write nothing; a worker would send it again for ever."""
+    sink = opened(tmp_path / "app.log", encoding=encoding, errors="strict")
+    sink.write([Block(SENDER, 1, ["one\n", "\u6f22\ud83d\n", "three\n"], [])])
+    assert sink._ledger.last(SENDER) == 3
+    closed(sink)
+    first, second, third = (tmp_path / "app.log").read_bytes().decode(encoding).splitlines()
+    assert (first, third) == ("one", "three")
+    assert "\\ud83d" in second
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-7", "unicode_escape", "cp037", "no such"])
+def test_an_encoding_that_cannot_be_kept_is_refused(tmp_path, encoding):
+    """Lines are encoded one by one, and ASCII as it is."""
+    with pytest.raises(ConfigurationError, match=encoding):
+        opened(tmp_path / "app.log", encoding=encoding)
+
+
+@pytest.mark.parametrize("options", [{"enqueue": False}, {"catch": True}, {"mode": "w"}, {"buffering": 1}], ids=str)
+def test_words_that_cannot_be_kept_are_refused(tmp_path, options):
+    """With the way out."""
+    (name,) = options
+    with pytest.raises(ConfigurationError, match=name):
+        opened(tmp_path / "app.log", **options)
+
+
+@pytest.mark.parametrize("path", ["{user}.log", "{}/app.log", "a{b.log", "a}b.log", "{timer}.log"])
+def test_a_path_that_loguru_cannot_use_is_refused(tmp_path, path):
+    """With the path in the message, and no file made."""
+    with pytest.raises(ConfigurationError, match="app|log"):
+        opened(tmp_path / path)
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- failures
+
+
+class Disk:
+    """What the system does to a log file, through ``os``: room left, and errors."""
+
+    def __init__(self, monkeypatch):
+        self.error = None
+        self.room = 0  # bytes that a failing disk still takes
+        self.cuts = True
+        self.real_write, self.real_ftruncate = os.write, os.ftruncate
+        monkeypatch.setattr(os, "write", self.write)
+        monkeypatch.setattr(os, "ftruncate", self.ftruncate)
+
+    def write(self, descriptor, data):
+        if self.error is None:
+            return self.real_write(descriptor, data)
+        if not self.room:
+            raise OSError(self.error, os.strerror(self.error))
+        taken, self.room = bytes(data)[: self.room], max(self.room - len(data), 0)
+        return self.real_write(descriptor, taken)
+
+    def ftruncate(self, descriptor, size):
+        if not self.cuts:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self.real_ftruncate(descriptor, size)
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    return Disk(monkeypatch)
+
+
+ERRORS = [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG]
+
+
+@pytest.mark.parametrize("fsync", [False, True], ids=["", "fsync"])
+@pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
+@pytest.mark.parametrize("room", range(12))
+def test_a_failed_write_leaves_whole_lines_and_a_true_ledger(tmp_path, disk, room, error, fsync):
+    """However much still went out: what stands is told, half a line does not stand, the rest comes again."""
+    sink = opened(tmp_path / "app.log", fsync=fsync)
+    sink.write([Block(SENDER, 1, ["zero\n"], [])])
+    disk.error, disk.room = error, room
+    block = Block(SENDER, 2, ["one\n", "", "two\n", "six\n"], [])
+    with pytest.raises(SinkError, match=os.strerror(error)) as caught:
+        sink.write([block])
+    whole = 0 if fsync else [0, 0, 0, 0, 2, 2, 2, 2, 3, 3, 3, 3][room]
+    assert caught.value.written == whole
+    assert sink._ledger.last(SENDER) == 1 + whole
+    assert (tmp_path / "app.log").read_text() == "zero\n" + "".join(block.texts[:whole])
+    disk.error = None
+    sink.write([block.rest(whole)])
+    closed(sink)
+    assert (tmp_path / "app.log").read_text() == "zero\none\ntwo\nsix\n"
+
+
+def test_half_a_line_that_cannot_be_cut_off_is_cut_off_later(tmp_path, disk):
+    """Before anything else is written."""
+    sink = opened(tmp_path / "app.log")
+    disk.error, disk.room, disk.cuts = errno.EIO, 6, False
+    block = Block(SENDER, 1, ["one\n", "two\n", "three\n"], [])
+    with pytest.raises(SinkError) as caught:
+        sink.write([block])
+    assert caught.value.written == 1
+    assert (tmp_path / "app.log").read_text() == "one\ntw"
+    disk.error = None
+    with pytest.raises(SinkError, match="cannot write"):
+        sink.write([block.rest(1)])
+    disk.cuts = True
+    sink.write([block.rest(1)])
+    closed(sink)
+    assert (tmp_path / "app.log").read_text() == "one\ntwo\nthree\n"
+
+
+def test_half_a_line_is_not_cut_off_another_file(tmp_path, disk):
+    """The file was moved away meanwhile: the new one is not touched."""
+    sink = opened(tmp_path / "app.log")
+    disk.error, disk.room, disk.cuts = errno.EIO, 6, False
+    with pytest.raises(SinkError):
+        sink.write([Block(SENDER, 1, ["one\n", "two\n"], [])])
+    disk.error, disk.cuts = None, True
+    (tmp_path / "app.log").rename(tmp_path / "moved.log")
+    (tmp_path / "app.log").write_text("long enough to be cut\n")
+    sink.write([Block(SENDER, 2, ["two\n"], [])])
+    closed(sink)
+    assert (tmp_path / "app.log").read_text() == "long enough to be cut\ntwo\n"
+
+
+@pytest.mark.parametrize("rotation", [None, 12], ids=["", "rotation"])
+def test_a_full_disk_in_the_ledger_stops_the_writing_too(tmp_path, monkeypatch, rotation):
+    """What cannot be noted is not written; at every entry in turn; it goes on when there is room."""
+    real, left = os.pwrite, 0
+
+    def pwrite(descriptor, data, offset):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            real(descriptor, data[:10], offset)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    texts = [f"line {number}\n" for number in range(6)]
+    for entry in range(1, 30):
+        directory = tmp_path / str(entry)
+        left = 0
+        sink = opened(directory / "app.log", rotation=rotation)
+        block, failed = Block(SENDER, 1, texts, []), 0
+        left = entry
+        while block.texts:
+            try:
+                block = block.rest(sink.write([block]))
+            except SinkError as error:
+                failed += 1
+                block = block.rest(error.written)
+                assert sink._ledger.last(SENDER) == len(texts) - len(block.texts)
+                assert b"".join(data for _, data in contents(directory)).decode() == "".join(
+                    texts[: len(texts) - len(block.texts)]
+                )
+        left = 0
+        closed(sink)
+        assert b"".join(data for _, data in contents(directory)).decode() == "".join(texts)
+        if not failed:
+            assert entry > 2
+            return
+    raise AssertionError("it never came to an end")
+
+
+def test_a_rotation_that_fails_is_told_once_and_lines_go_on(tmp_path, monkeypatch):
+    """A rename that is denied: into the old file, and it is tried again later."""
+    real, told = os.rename, []
+
+    def rename(source, target):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), source)
+
+    sink = opened(tmp_path / "app.log", told, rotation=10)
+    monkeypatch.setattr(os, "rename", rename)
+    monkeypatch.setattr(sink_module, "ROTATION_RETRY", 0.0)
+    for number in range(3):
+        sink.write([Block(SENDER, number * 2 + 1, ["line\n", "line\n"], [])])
+    assert (tmp_path / "app.log").read_text() == "line\n" * 6
+    (text,) = told
+    assert "Permission denied" in text
+    monkeypatch.setattr(os, "rename", real)
+    sink.write([Block(SENDER, 7, ["next\n"], [])])
+    assert (tmp_path / "app.log").read_text() == "next\n"
+    monkeypatch.setattr(os, "rename", rename)
+    sink.write([Block(SENDER, 8, ["one\n", "two two\n"], [])])
+    assert len(told) == 2
+    closed(sink)
+
+
+def test_a_rotation_that_failed_is_left_alone_for_a_while(tmp_path, monkeypatch):
+    """Not tried at every line."""
+    tries = []
+
+    def rename(source, target):
+        tries.append(source)
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), source)
+
+    sink = opened(tmp_path / "app.log", rotation=10)
+    monkeypatch.setattr(os, "rename", rename)
+    for number in range(50):
+        sink.write([Block(SENDER, number + 1, ["line\n"], [])])
+    closed(sink)
+    assert len(tries) == 1
+
+
+def test_a_retention_that_raises_harms_no_line(tmp_path, monkeypatch):
+    """The rotation itself is done; it is told once."""
+    told = []
+
+    def retention(files):
+        raise ValueError("no retention")
+
+    monkeypatch.setattr(sink_module, "ROTATION_RETRY", 0.0)
+    sink = opened(tmp_path / "app.log", told, rotation=10, retention=retention)
+    for number in range(9):
+        sink.write([Block(SENDER, number + 1, [f"line {number}\n"], [])])
+    closed(sink)
+    assert [data for _, data in contents(tmp_path)] == [b"line %d\n" % number for number in range(9)]
+    (text,) = told
+    assert "no retention" in text
+
+
+@pytest.mark.parametrize("kind", [ValueError, OSError, FileNotFoundError])
+def test_a_rotation_function_that_raises_harms_no_line(tmp_path, monkeypatch, kind):
+    """It means no rotation; it is told once, and asked again later."""
+    told, asked = [], []
+
+    def rotation(message, file):
+        asked.append(str(message))
+        if len(asked) < 4:
+            raise kind("no answer")
+        return len(asked) == 5
+
+    monkeypatch.setattr(sink_module, "ROTATION_RETRY", 0.0)
+    sink = opened(tmp_path / "app.log", told, rotation=rotation)
+    texts = [f"line {number}\n" for number in range(7)]
+    assert sink.write([Block(SENDER, 1, texts, [{}] * 7)]) == 7
+    closed(sink)
+    assert asked == texts
+    assert [data.count(b"\n") for _, data in contents(tmp_path)] == [4, 3]
+    (text,) = told
+    assert "no answer" in text
+
+
+def test_a_rotation_function_may_not_swallow_a_failed_write(tmp_path, disk):
+    """It looked at the file, so the lines before were written, and that failed."""
+
+    def rotation(message, file):
+        with contextlib.suppress(OSError):
+            return os.path.getsize(file.name) > 1000
+        return False
+
+    sink = opened(tmp_path / "app.log", rotation=rotation)
+    disk.error = errno.ENOSPC
+    block = Block(SENDER, 1, ["one\n", "two\n"], [{}, {}])
+    with pytest.raises(SinkError) as caught:
+        sink.write([block])
+    assert caught.value.written == 0
+    disk.error = None
+    assert sink.write([block]) == 2
+    closed(sink)
+    assert (tmp_path / "app.log").read_text() == "one\ntwo\n"
+
+
+def test_a_file_that_cannot_be_opened_anew_is_tried_again(tmp_path, monkeypatch):
+    """After an outside rotation into nothing: an error at first, then it goes on."""
+    real = open
+    denied = True
+
+    def deny(path, *arguments, **options):
+        if denied and str(path).endswith("app.log"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return real(path, *arguments, **options)
+
+    sink = opened(tmp_path / "app.log")
+    sink.write([Block(SENDER, 1, ["one\n"], [])])
+    monkeypatch.setattr("builtins.open", deny)
+    (tmp_path / "app.log").rename(tmp_path / "moved.log")
+    with pytest.raises(SinkError, match="Permission denied"):
+        sink.write([Block(SENDER, 2, ["two\n"], [])])
+    with pytest.raises(SinkError, match="Permission denied"):
+        sink.reopen()
+    with pytest.raises(SinkError, match="Permission denied"):
+        sink.write([Block(SENDER, 2, ["two\n"], [])])
+    denied = False
+    sink.write([Block(SENDER, 2, ["two\n"], [])])
+    closed(sink)
+    assert (tmp_path / "app.log").read_text() == "two\n"
+
+
+def test_closing_never_raises(tmp_path, monkeypatch):
+    """It is told instead, and the ledger is closed all the same."""
+    told = []
+    sink = opened(tmp_path / "app.log", told, retention=lambda files: 1 / 0)
+    closed(sink)
+    (text,) = told
+    assert "ZeroDivisionError" in text
+
+
+# -- a power cut
+
+
+class PowerCut:
+    """Which bytes of which file the disk itself holds, as ``fsync`` said so far."""
+
+    def __init__(self, monkeypatch):
+        self.held = {}
+        self.calls = []
+        self.writes = []
+        for name in ("fsync", "fdatasync"):
+            monkeypatch.setattr(os, name, self.fsync)
+        self.real = os.write
+        monkeypatch.setattr(os, "write", self.write)
+
+    def fsync(self, descriptor):
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        self.calls.append(path)
+        self.held[path] = os.fstat(descriptor).st_size
+
+    def write(self, descriptor, data):
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        ledger = os.path.join(os.path.dirname(path), ".app.log.ledger")
+        if path.endswith("app.log"):
+            self.writes.append(self.held.get(ledger) == os.path.getsize(ledger))
+        return self.real(descriptor, data)
+
+
+def test_with_fsync_the_intent_is_on_the_disk_before_the_lines_and_they_before_the_answer(
+    memory_path, monkeypatch
+):
+    """One of each for a batch, however many lines; and the directory for a file that is new."""
+    cut = PowerCut(monkeypatch)
+    log, ledger = str(memory_path / "app.log"), str(memory_path / ".app.log.ledger")
+    sink = opened(memory_path / "app.log", fsync=True, rotation=3000)
+    for number in range(3):
+        cut.calls.clear()
+        sink.write([Block(SENDER, number * 100 + 1, ["line\n"] * 100, [])])
+        assert cut.held[log] == os.path.getsize(log)
+        expected = [ledger, log]
+        assert cut.calls == ([str(memory_path)] + expected if number == 0 else expected)
+    cut.calls.clear()
+    sink.write([Block(SENDER, 301, ["line\n"] * 400, [])])
+    assert cut.calls.count(log) == 2
+    assert cut.calls.count(str(memory_path)) == 1
+    assert cut.held[log] == os.path.getsize(log)
+    assert cut.writes and all(cut.writes)
+    closed(sink)
+
+
+def test_without_fsync_the_disk_is_not_asked(tmp_path, monkeypatch):
+    """It costs much, and a killed process loses nothing without it."""
+    cut = PowerCut(monkeypatch)
+    sink = opened(tmp_path / "app.log", rotation=30)
+    sink.write([Block(SENDER, 1, ["line\n"] * 20, [])])
+    closed(sink)
+    assert cut.calls == []
