@@ -33,7 +33,8 @@ def fork(child):  # the child ends as a program ends, with what atexit does, or 
         return pid
     try:
         child()
-        ending = sys.exit if os.getpid() % 2 else os._exit
+        of_main = threading.current_thread().name == "MainThread"
+        ending = sys.exit if of_main and os.getpid() % 2 else os._exit
     except Exception:
         import traceback
         traceback.print_exc()
