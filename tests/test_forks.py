@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 
 import pytest
 
-from tests.processes import Account, ReceiverProcess, run_python
+from tests.processes import Account, ReceiverProcess, free_address, run_python, start_python
 
 PRELUDE = """
 import json, logging, multiprocessing, os, sys, threading
@@ -209,3 +211,49 @@ def test_a_fork_inside_a_log_call(tmp_path, place):
     assert account.torn == ["before\n"] * 2
     account.torn.clear()
     account.check(logged)
+
+
+EMBEDDED = """
+from loguru_stdbridge import start_receiver
+
+receiver = start_receiver(more[0], address=address, format="{message}")
+install()
+log("a", 0, 10)
+assert install_bridge(address, level="INFO").flush(30)
+survivor = os.fork()
+if not survivor:
+    sys.stdin.readline()
+    os._exit(0)
+print(survivor, flush=True)
+sys.stdin.readline()
+"""
+
+OUTSIDE = """
+bridge = install()
+log("b", 0, 10)
+assert bridge.flush(30)
+print(flush=True)
+sys.stdin.readline()
+log("b", 10, 20)
+print(json.dumps(bridge.flush(60)), flush=True)
+"""
+
+
+def test_a_child_holds_nothing_of_an_embedded_receiver(tmp_path):
+    """Killed, with a child that lives on: another receiver takes over, and clients go to it."""
+    sink, address = tmp_path / "app.log", free_address()
+    with contextlib.ExitStack() as stack:
+        owner = stack.enter_context(start_python(PRELUDE + EMBEDDED, address, str(sink), stdin=True))
+        stack.callback(owner.kill)
+        survivor = int(owner.stdout.readline())
+        worker = stack.enter_context(start_python(PRELUDE + OUTSIDE, address, stdin=True))
+        stack.callback(worker.kill)
+        assert worker.stdout.readline() == b"\n"
+        owner.kill()
+        with ReceiverProcess(sink, "--format", "{message}", listen=address) as receiver:
+            worker.stdin.write(b"\n")
+            worker.stdin.flush()
+            assert json.loads(worker.stdout.readline())
+            assert receiver.stop() == 0
+        os.kill(survivor, 0)
+    Account(sink).check({"a": 10, "b": 20})
