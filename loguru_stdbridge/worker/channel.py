@@ -163,6 +163,15 @@ class Channel:
         self._past = replace(self._past, accepted=self._past.accepted + 1, dropped=dropped)
         return False
 
+    @property
+    def closed(self) -> bool:
+        """Whether the next record has to open the journal."""
+        return self._line is None
+
+    def open(self) -> None:
+        """Make the journal and the sender, if they are not there: see :mod:`forks`."""
+        self._open()
+
     def _open(self) -> _Line:
         with self._lock:
             line = self._line

@@ -14,6 +14,14 @@ alive, the stack is looked at (a cache of loguru's holds the first text of each 
 ``emit`` really is among the callers, the record takes the short way: rendered with the stdlib's
 traceback, into the journal at once (the journal itself bears re-entrant calls), and the filter says
 no, so that loguru goes no further.
+
+Forks inside a log call
+-----------------------
+The ``repr`` of a value may do anything, fork even. loguru asks for all of its locks at a fork, and
+its handler's is not re-entrant; logging gives a child new locks, of which the one that the caller
+holds cannot be let go. So values are shown before loguru takes its lock (but for those beside an
+exception, which loguru renders first), the journal is opened before, too (:mod:`forks`), and
+``BridgeHandler`` has no lock: what it puts records into needs none.
 """
 
 from __future__ import annotations
@@ -68,6 +76,22 @@ def notice_row(text: str) -> bytes:
     return encode_logrecord(record, level_styles)
 
 
+class _NoLock:
+    """Stands where a handler has its lock."""
+
+    def acquire(self, *args: Any) -> bool:
+        return True
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+    def __enter__(self) -> None:
+        """Nothing is held."""
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Nothing is held."""
+
+
 class BridgeHandler(logging.handlers.SocketHandler):
     """A ``SocketHandler`` that loses nothing: the record is in the journal when ``emit`` returns.
 
@@ -94,6 +118,10 @@ class BridgeHandler(logging.handlers.SocketHandler):
         super().__init__(target.host or target.path, target.port)
         self.setLevel(level)
         self.channel = channel
+
+    def createLock(self) -> None:
+        """None: see the module's text."""
+        self.lock: Any = _NoLock()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Put the record into the journal. Never raises."""
@@ -206,6 +234,11 @@ def make_rendering(style: Optional[Style]) -> Optional[_Rendering]:
     return None if style is None else _Rendering(style)
 
 
+def _encode(record: Any, traceback_text: str = "", *, raw: bool = False) -> bytes:
+    _, color = level_styles(record["level"].name)
+    return encode_loguru_record(record, raw=raw, traceback_text=traceback_text, color=color)
+
+
 class BridgeSink:
     """What ``logger.add`` is given. ``add_to_loguru`` puts it there with its filter and format."""
 
@@ -229,14 +262,18 @@ class BridgeSink:
         )
 
     def _format(self, record: Any) -> str:
-        rendering = self._channel.rendering
+        channel = self._channel
+        if channel.closed:
+            channel.open()
+        rendering = channel.rendering
         local = self._local
         if rendering is not None and rendering.suits(record):
             text = _Format(rendering.template)
             local.rendering = rendering
         else:
             text = _Format(_WHOLE)
-            local.rendering = None
+            row = None if record["exception"] is not None else _encode(record)
+            local.rendering, local.row = None, row  # now: a ``repr`` may have logged
         local.text = weakref.ref(text)
         return text
 
@@ -255,15 +292,17 @@ class BridgeSink:
     def write(self, message: Any) -> None:
         record = message.record
         raw = not message.startswith(_MARKER)
-        rendering = self._local.rendering
-        if rendering is not None and not raw:
-            self._channel.emit(rendering.row(record["level"], message[_AFTER_MARKER:]))
-            return
-        text = "" if raw or record["exception"] is None else message[_AFTER_MARKER:]
-        _, color = level_styles(record["level"].name)
-        self._channel.emit(
-            encode_loguru_record(record, raw=raw, traceback_text=text, color=color)
-        )
+        local = self._local
+        rendering = local.rendering
+        if raw:
+            row = _encode(record, raw=True)
+        elif rendering is not None:
+            row = rendering.row(record["level"], message[_AFTER_MARKER:])
+        else:
+            row, local.row = local.row, None
+            if row is None:
+                row = _encode(record, message[_AFTER_MARKER:])
+        self._channel.emit(row)
 
     def _write_reentrant(self, record: Any) -> None:
         text = ""

@@ -21,7 +21,6 @@ from loguru_stdbridge import (
     start_receiver,
     uninstall_bridge,
 )
-from tests.processes import Account, ReceiverProcess, run_python
 
 
 @pytest.fixture(autouse=True)
@@ -223,89 +222,6 @@ def test_logging_from_asyncio_tasks_and_from_another_sink(receiver):
     found = lines(receiver)
     assert len([line for line in found if line.startswith("task ")]) == 100
     assert len([line for line in found if line.startswith("relayed task")]) == 100
-
-
-FORKS = """
-import os, sys, threading
-from loguru import logger
-from loguru_stdbridge import install_bridge
-
-logger.remove()
-bridge = install_bridge(sys.argv[1])
-stop = threading.Event()
-counts = {}
-
-def work(name):
-    number = 0
-    while not stop.is_set():
-        logger.info("worker {} number {} end", name, number)
-        number += 1
-    counts[name] = number
-
-threads = [threading.Thread(target=work, args=(f"t{n}",)) for n in range(4)]
-for thread in threads:
-    thread.start()
-children = []
-for n in range(int(sys.argv[2])):
-    pid = os.fork()
-    if pid == 0:
-        for number in range(5):
-            logger.info("worker c{} number {} end", n, number)
-        os._exit(0)
-    children.append(pid)
-for pid in children:
-    assert os.waitpid(pid, 0)[1] == 0
-stop.set()
-for thread in threads:
-    thread.join()
-assert bridge.close(60)
-print(counts)
-"""
-
-
-def test_forks_while_threads_log(tmp_path, eventually, spool_dir):
-    """100 forks under load: no deadlock, nothing lost in the parent or in a child."""
-    import ast
-
-    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
-        status, out, err = run_python(FORKS, receiver.address, "100", timeout=120)
-        assert status == 0, err
-        assert receiver.stop() == 0
-    expected = ast.literal_eval(out)
-    expected.update({f"c{n}": 5 for n in range(100)})
-    Account(tmp_path / "app.log").check(expected)
-
-
-EXITS = {
-    "sys.exit": "sys.exit(0)",
-    "exception": "raise RuntimeError('uncaught')",
-    "os._exit": "os._exit(0)",
-    "sigterm": "os.kill(os.getpid(), 15)",
-    "sigkill": "os.kill(os.getpid(), 9)",
-    "threads": "threading.Thread(target=lambda: log('late'), daemon=True).start()",
-    "atexit": "atexit.register(log, 'late')",
-}
-
-
-@pytest.mark.parametrize("way", sorted(EXITS))
-def test_every_way_out(tmp_path, way):
-    """What was logged before the end is written, however the process ends."""
-    code = (
-        "import atexit, os, sys, threading\n"
-        "from loguru import logger\n"
-        "from loguru_stdbridge import install_bridge\n"
-        "logger.remove(); install_bridge(sys.argv[1])\n"
-        "def log(name):\n"
-        "    for n in range(200): logger.info('worker {} number {} end', name, n)\n"
-        "log('a')\n" + EXITS[way]
-    )
-    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
-        run_python(code, receiver.address)
-        assert receiver.stop() == 0
-    account = Account(tmp_path / "app.log")
-    late = sum(worker == "late" for worker, _ in account.found)
-    assert late == 200 if way == "atexit" else late <= 200
-    account.check({"a": 200, **({"late": late} if late else {})})
 
 
 def test_an_embedded_receiver_in_a_process_that_logs_does_not_loop(receiver):
