@@ -11,8 +11,17 @@ from typing import Any, Dict, List, Optional
 from loguru_stdbridge.addresses import Address
 from loguru_stdbridge.frames import MAX_PAYLOAD, FrameDecoder
 from loguru_stdbridge.receiver.protocol import HelloReceived, ReceiverConnection, RowsReceived
+from loguru_stdbridge.records import encode_logrecord
 
 TIMEOUT = 30.0  # seconds; what does not come by then never does
+
+
+def a_row(text: object, **fields: Any) -> bytes:
+    """The row of a record with this message."""
+    record = logging.makeLogRecord(
+        {"msg": str(text), "name": "app", "levelname": "INFO", "levelno": 20, **fields}
+    )
+    return encode_logrecord(record, lambda name: ("i", None))
 
 
 class ScriptedReceiver:

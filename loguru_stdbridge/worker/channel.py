@@ -48,10 +48,10 @@ EXIT_TIMEOUT = 2.0
 """Seconds that the end of the process waits for the receiver, where it can be reached at all."""
 
 OWN_ALLOWANCE = 1000
-"""Records that the sender's own thread may log, beside one for two of other threads. Garbage
-collected in it may log; a patched socket that logs what it sends would feed itself for ever."""
+"""Records that the sender's own thread may log beyond as many as all others. The garbage collector
+runs in it, too, and a ``__del__`` may log; a patched socket that logs would feed itself for ever."""
 
-OWN = "own"  # the reason of those beyond it
+OWN = "own"  # the reason of those that are not taken
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ def report(text: str) -> None:
 class Channel:
     """Rows in; a receiver's file at the other end. Thread-safe, fork-safe, never raises in ``emit``."""
 
+    _line: Optional[_Line] = None  # of an instance only while it is open
+
     def __init__(
         self,
         address: Address,
@@ -120,7 +122,6 @@ class Channel:
         if spool_limit is not None:
             self._journal_options["limit"] = spool_limit
         self._spool_dir = self._choose_spool_dir(spool_dir)
-        self._line: Optional[_Line] = None
         self._lock = threading.RLock()
         self._past = Stats(0, 0, 0, 0)
         self._own = 0  # records out of the sender's thread
@@ -157,7 +158,7 @@ class Channel:
     def _admit_own(self, journal: Journal) -> bool:
         """Whether a record out of the sender's own work is taken; else it is counted."""
         self._own += 1
-        if self._own <= OWN_ALLOWANCE + journal.next // 2:
+        if 2 * self._own <= OWN_ALLOWANCE + self._past.accepted + journal.next:
             return True
         dropped = {**self._past.dropped, OWN: self._past.dropped.get(OWN, 0) + 1}
         self._past = replace(self._past, accepted=self._past.accepted + 1, dropped=dropped)
@@ -178,13 +179,12 @@ class Channel:
             if line is not None:
                 return line
             made = self._make()
-            line = self._line
-            if line is not None:  # a signal handler logged while this thread was in here
+            # One step: a signal handler may log, and open, before and after it.
+            line = self.__dict__.setdefault("_line", made)
+            if line is not made:
                 made.sender.close(0)
                 made.journal.close(remove=True)
-                return line
-            self._line = made
-            return made
+            return line
 
     def _make(self) -> _Line:
         spool = self._spool_dir
@@ -250,7 +250,9 @@ class Channel:
             if line is None:
                 return True
             line.sender.close(timeout, patient=patient)
-            self._line = None  # before the journal takes no more: another thread asks for a new one
+            # Before the journal takes no more: who finds it closed asks for another.
+            if self.__dict__.pop("_line", None) is None:  # a signal handler has closed it meanwhile
+                return line.journal.pending == 0
             done = line.journal.close(remove=True, at_exit=self._leaving)
             if line.journal.closed:
                 self._past = replace(_sum(self._past, line), connected=False)
@@ -271,7 +273,7 @@ class Channel:
 
     def after_fork_in_child(self) -> None:
         """Drop what is the parent's; the child makes its own at its first record."""
-        line, self._line = self._line, None
+        line = self.__dict__.pop("_line", None)
         self._lock = threading.RLock()
         self._past = Stats(0, 0, 0, 0)
         self._own = 0

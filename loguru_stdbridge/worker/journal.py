@@ -22,12 +22,11 @@ Why a log call inside a log call is safe
 A signal handler or a ``__del__`` can log while its own thread is inside ``append``. A lock would
 wait for itself; a re-entrant one would let the inner record into the middle of the outer. So each
 thread has a flag, set *before* it asks for the lock and cleared *after* it has let it go: where the
-flag is up, the row goes into ``_stash`` (a deque, whose append is atomic) and the outer call stores
-it before it returns. An inner call that comes after the outer has emptied the stash and before the
-flag is down would strand its row; so the stash is looked at once more when the flag is down, and an
-inner call after that goes the ordinary way. The inner record is in memory only until then: a kill
-in that instant loses it, the one exception to the rule above, some microseconds wide. Where the
-journal is closed when the stash is looked at, the row goes to ``successor``, the channel's ``emit``.
+flag is up, the row goes into the thread's stash, and the outer call stores it before it returns.
+The stash is looked at when the flag is down, so no inner call can come too late: one after that
+goes the ordinary way. The inner record is in memory only until then: a kill in that instant loses
+it, the one exception to the rule above, some microseconds wide. Where the journal is closed when
+the stash is looked at, the row goes to ``successor``, the channel's ``emit``.
 
 Why every record given up is told
 ---------------------------------
@@ -100,7 +99,7 @@ SPOOL_FULL = "spool_full"  # the limit is reached
 TOO_LARGE = "too_large"  # the row is larger than the limit
 NO_SPACE = "no_space"  # the disk has no room, or the directory cannot be written
 DAMAGED = "damaged"  # a segment's file is gone or cannot be read
-CLOSED = "closed"  # a journal in memory ended before they were delivered
+CLOSED = "closed"  # a journal in memory ended before they were acknowledged
 
 NO_SPACE_PAUSE = 0.5
 """Seconds without another attempt to make a segment after one has failed: it costs a log call more
@@ -113,9 +112,11 @@ _crc32 = zlib.crc32
 
 
 class _Inside(threading.local):
-    """Whether this thread is inside the journal."""
+    """Whether this thread is inside the journal, and what it has logged there."""
 
-    now = False
+    def __init__(self) -> None:
+        self.now = False
+        self.stash: Deque[bytes] = deque()
 
 
 @dataclass
@@ -211,7 +212,6 @@ class Journal:
         self._inside = _Inside()
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
-        self._stash: Deque[bytes] = deque()
         self._segments: Deque[_Segment] = deque()
         self._gaps: List[_Gap] = []  # in order, none of them acknowledged
         self._settled: Dict[str, int] = {}  # what gaps counted that are acknowledged
@@ -271,9 +271,9 @@ class Journal:
             raise JournalError(f"cannot make a journal in {spool_dir}: {error}") from error
 
     def _make_meta(self, address: str) -> Any:
-        meta = encode_meta(Meta(self.sender_id, address, 0, os.getpid(), time.time()))
         if self.path is None:
-            return bytearray(meta)
+            return None
+        meta = encode_meta(Meta(self.sender_id, address, 0, os.getpid(), time.time()))
         partial = self.path / "meta.new"
         partial.write_bytes(meta)
         os.replace(partial, self.path / "meta")
@@ -330,9 +330,9 @@ class Journal:
         Never raises; waits only with ``when_full="block"``. 0 from a ``closed`` journal: it was
         not taken.
         """
-        inside, stash = self._inside, self._stash
+        inside = self._inside
         if inside.now:
-            stash.append(row)
+            inside.stash.append(row)
             return REENTRANT
         inside.now = True
         try:
@@ -347,12 +347,10 @@ class Journal:
                     self._position = (end, number + 1, segment)
                 else:
                     number = self._store(row)
-                if stash:
-                    self._empty_stash()
         finally:
             inside.now = False
-            if stash:  # of a signal handler that raises, too
-                self._store_stash()
+            if inside.stash:
+                self._empty_stash()
         if self.asleep:
             self.asleep = False
             self.on_append()
@@ -361,38 +359,40 @@ class Journal:
     @contextlib.contextmanager
     def _section(self) -> Iterator[None]:
         """The lock for all other calls, in which a signal handler or a ``__del__`` may log too."""
-        self._inside.now = True
+        inside = self._inside
+        inside.now = True
         try:
             with self._lock:
                 yield
         finally:
-            self._inside.now = False
-            if self._stash:
-                self._store_stash()
-
-    def _store_stash(self) -> None:
-        """Store what re-entrant calls left; after a section of this thread, flag down."""
-        while self._stash and not self.closed:
-            self._inside.now = True
-            try:
-                with self._lock:
-                    self._empty_stash()
-            finally:
-                self._inside.now = False
-        while self._stash:
-            with contextlib.suppress(IndexError):  # another thread was quicker
-                row = self._stash.popleft()
-                if row is not _CLOSE and row is not _CLOSE_AND_REMOVE:
-                    self.successor(row)
+            inside.now = False
+            if inside.stash:
+                self._empty_stash()
 
     def _empty_stash(self) -> None:
-        while self._stash and not self.closed:
-            row = self._stash[0]
-            if row is _CLOSE or row is _CLOSE_AND_REMOVE:
-                self._close(row is _CLOSE_AND_REMOVE)
-            else:
-                self._store(row)
-            self._stash.popleft()
+        """Store what re-entrant calls of this thread have left; flag down."""
+        inside = self._inside
+        while inside.stash:
+            left: Optional[bytes] = None
+            inside.now = True
+            try:
+                with self._lock:
+                    if not inside.stash:  # another such call was quicker, with the flag down
+                        return
+                    row = inside.stash[0]
+                    if self.closed:
+                        left = row
+                    elif row is _CLOSE or row is _CLOSE_AND_REMOVE:
+                        self._close(row is _CLOSE_AND_REMOVE)
+                    elif self._when_full == "block" and not self._may_store(len(row)):
+                        return  # it is kept: after the next acknowledgement there is room
+                    else:
+                        self._store(row)
+                    inside.stash.popleft()
+            finally:
+                inside.now = False
+            if left is not None and left is not _CLOSE and left is not _CLOSE_AND_REMOVE:
+                self.successor(left)
 
     def _store(self, row: bytes) -> int:
         tail, number, segment = self._position
@@ -426,7 +426,7 @@ class Journal:
                 while self.size_bytes + size > self._limit:
                     self._drop_oldest()
             elif self._when_full == "block":
-                if not self._await_room(length, size):
+                if not self._await_room(length):
                     return False
                 if self._fits(length):  # in the segment that another call has begun
                     return True
@@ -448,14 +448,20 @@ class Journal:
         tail, _, active = self._position
         return tail + _RECORD_SIZE + length <= active.size
 
-    def _await_room(self, length: int, size: int) -> bool:
+    def _has_room(self, length: int) -> bool:
+        """Whether a row fits into the active segment, or another segment would be taken."""
+        size = max(self._segment_size, SEGMENT_HEADER + _RECORD_SIZE + length)
+        return self._fits(length) or size > self._limit or self.size_bytes + size <= self._limit
+
+    def _may_store(self, length: int) -> bool:
+        """Whether this thread may wait for room, or need not."""
+        return threading.get_ident() != self.emptied_by or self._has_room(length)
+
+    def _await_room(self, length: int) -> bool:
         """Wait for it, for a bounded time; False where the journal was closed meanwhile."""
-        if threading.get_ident() != self.emptied_by:
+        if self._may_store(length):
             self._room.wait_for(
-                lambda: (
-                    self.closed or self._fits(length) or self.size_bytes + size <= self._limit
-                ),
-                self._block_timeout,
+                lambda: self.closed or self._has_room(length), self._block_timeout
             )
         return not self.closed
 
@@ -711,7 +717,7 @@ class Journal:
         call it is done when that has stored its row.
         """
         if self._inside.now:
-            self._stash.append(_CLOSE_AND_REMOVE if remove else _CLOSE)
+            self._inside.stash.append(_CLOSE_AND_REMOVE if remove else _CLOSE)
             return False
         with self._section():
             if at_exit and self.pending and all(s.path is not None for s in self._segments):
@@ -743,7 +749,7 @@ class Journal:
         self.closed = True
         self._position = (0, self._position[1], _NO_SEGMENT)
         self._segments = deque()
-        self._stash = deque()  # the parent's to store
+        self._inside = _Inside()  # what this thread has left is the parent's to store
         self._meta = None
         self._cursor = (0, None, 0)
 

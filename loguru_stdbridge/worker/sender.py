@@ -25,6 +25,7 @@ import errno
 import math
 import selectors
 import socket
+import sys
 import threading
 import time
 from typing import Any, Callable, Optional
@@ -91,7 +92,7 @@ class Sender:
         self._connections = 0
         self._stock_seen = False
         self._unreachable = False
-        self._ended = False
+        self._running = False
         self._backoff = Backoff()
         self._closing_until: Optional[float] = None
         self._closing_through = 0  # the last number that was there when the end was called for
@@ -112,11 +113,18 @@ class Sender:
 
         With ``until_empty`` it ends by itself: when all is delivered, or when the peer is lost.
         """
+        if sys.is_finalizing():  # before 3.12 the start would wait for the thread for ever
+            raise RuntimeError("the interpreter is shutting down")
         if until_empty:
             self._patient = False
             self._closing_through = self._journal.next - 1
             self._closing_until = math.inf
-        self._thread.start()
+        self._running = True
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._running = False
+            raise
 
     @property
     def peer(self) -> Optional[str]:
@@ -133,10 +141,7 @@ class Sender:
         """Wait until ``through`` is acknowledged, ``timeout`` seconds at most (``None``: ever)."""
         with self._progress:
             return self._progress.wait_for(
-                lambda: (
-                    self._journal.first > through or self._ended or not self._thread.is_alive()
-                ),
-                timeout,
+                lambda: self._journal.first > through or not self._running, timeout
             ) and bool(self._journal.first > through)
 
     def close(self, timeout: float, *, patient: bool = True) -> bool:
@@ -183,7 +188,7 @@ class Sender:
             self._close_sockets()
             self._on_end()
             with self._progress:
-                self._ended = True
+                self._running = False  # the thread is still alive here, and a flush would wait on
                 self._progress.notify_all()
 
     @property

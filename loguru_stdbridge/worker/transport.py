@@ -50,10 +50,13 @@ class Transport:
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        status = self._socket.connect_ex(sockaddr)
-        if status not in _CONNECTING:
+        try:
+            status = self._socket.connect_ex(sockaddr)
+            if status not in _CONNECTING:
+                raise OSError(status, os.strerror(status))
+        except BaseException:  # it raises by itself where the path of a Unix socket is too long
             self._socket.close()
-            raise OSError(status, os.strerror(status))
+            raise
 
     def finish_connect(self) -> None:
         """The socket is writable: look whether it is connected. Raises ``OSError`` if not."""

@@ -522,6 +522,32 @@ def test_the_thread_that_empties_it_never_waits_for_room(make):
     assert balance(journal).dropped == {"spool_full": 1}
 
 
+def test_the_sender_keeps_what_is_logged_in_its_section_until_there_is_room(make):
+    """It would have to wait for itself; what it frees is what that row needs."""
+    journal = make(when_full="block", block_timeout=60)
+    fill(journal, 4 * PER_SEGMENT)
+    journal.emptied_by = threading.get_ident()
+    in_section(journal, lambda: journal.append(row(29)))
+    journal.read(0, 1)
+    assert balance(journal) == Figures(28, 0, 28, {})
+    journal.acknowledge(PER_SEGMENT)
+    assert read_all(journal) == list(range(8, 30))
+
+
+def in_section(journal, action):
+    """``action`` happens in the middle of the next call but ``append``."""
+
+    class Gaps(list):
+        def __iter__(self):
+            nonlocal action
+            todo, action = action, None
+            if todo is not None:
+                todo()
+            return super().__iter__()
+
+    journal._gaps = Gaps(journal._gaps)
+
+
 def test_closing_ends_the_wait(make, eventually):
     """What was not taken is not counted: the caller puts it elsewhere."""
     journal = make(when_full="block", block_timeout=60)
@@ -733,16 +759,10 @@ def test_a_log_call_inside_the_sender_s_own_section(journal):
     """A ``__del__`` that the sender's allocations bring about: no deadlock, and its row is stored."""
     fill(journal, 3)
 
-    class Gaps(list):
-        def __iter__(self):
-            results.append(journal.append(row(4)))
-            return super().__iter__()
-
     results = []
-    journal._gaps = Gaps()
+    in_section(journal, lambda: results.append(journal.append(row(4))))
     journal.read(0, 1)
     assert results == [REENTRANT]
-    journal._gaps = []
     assert read_all(journal) == [1, 2, 3, 4]
 
 
@@ -776,24 +796,35 @@ def test_a_log_call_of_another_thread_waits_for_this_one(journal, in_append):
     assert read_all(journal) == [1, 2]
 
 
-def test_the_inner_row_that_comes_after_the_stash_was_emptied(journal):
-    """Between that and the end of the outer call: it is looked at once more."""
+def test_the_inner_row_that_comes_at_the_last_moment(journal):
+    """Just before the flag goes down: it is looked for after that."""
 
-    class Late:
+    class Late(type(journal._inside)):
         """The flag; when it goes down, a signal handler logs just before."""
 
-        def __init__(self):
-            self.__dict__["now"] = False
-            self.__dict__["late"] = [row(2)]
+        late = [row(2)]
 
         def __setattr__(self, name, value):
-            if not value and self.late:
+            if name == "now" and not value and self.__dict__.get("now") and self.late:
                 assert journal.append(self.late.pop()) == REENTRANT
-            self.__dict__[name] = value
+            super().__setattr__(name, value)
 
     journal._inside = Late()
     assert journal.append(row(1)) == 1
     assert read_all(journal) == [1, 2]
+
+
+def test_an_inner_row_survives_the_exception_of_the_outer_call(journal, in_append):
+    """One handler has logged, another one raises: the first record is stored all the same."""
+
+    def log_and_interrupt():
+        journal.append(row(1))
+        raise Interrupted
+
+    in_append(log_and_interrupt)
+    with pytest.raises(Interrupted):
+        journal.append(row(0))
+    assert read_all(journal) == [1]
 
 
 class Interrupted(Exception):

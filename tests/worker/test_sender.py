@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
@@ -12,23 +11,17 @@ import pytest
 from loguru_stdbridge.addresses import Address
 from loguru_stdbridge.frames import encode_frame
 from loguru_stdbridge.receiver.protocol import GapReceived, GoodbyeReceived, RowsReceived
-from loguru_stdbridge.records import encode_logrecord
 from loguru_stdbridge.worker import sender as module
 from loguru_stdbridge.worker.journal import Figures, Journal
 from loguru_stdbridge.worker.sender import Sender
-from tests.scripted import ScriptedReceiver
+from tests.scripted import ScriptedReceiver, a_row
 
 SEGMENT = 16 * 1024
 PER_SEGMENT = 4  # rows of some 3,500 bytes
 
 
-def row(text, **fields):
-    record = logging.makeLogRecord({"msg": str(text), "name": "app", "levelname": "INFO", "levelno": 20, **fields})
-    return encode_logrecord(record, lambda name: ("i", None))
-
-
 def large(number):
-    return row(f"{number} {'x' * 3500}")
+    return a_row(f"{number} {'x' * 3500}")
 
 
 def numbers(rows):
@@ -50,6 +43,16 @@ def journal():
 
 
 @pytest.fixture
+def backlog():
+    """A journal of 40 MB in 200 rows: more than any socket takes."""
+    journal = Journal.create(None, "tcp://127.0.0.1:1", limit=64 << 20)
+    for number in range(1, 201):
+        journal.append(a_row(f"{number} {'x' * 200_000}"))
+    yield journal
+    journal.close(remove=True)
+
+
+@pytest.fixture
 def told():
     """What the operator was told."""
     return []
@@ -61,7 +64,7 @@ def start(receiver, journal, told):
     started = []
 
     def start(begin=True, of=journal, **options):
-        options = {"address": receiver.address, "report": told.append, "notice": row, **options}
+        options = {"address": receiver.address, "report": told.append, "notice": a_row, **options}
         sender = Sender(of, **options)
         started.append(sender)
         if begin:
@@ -75,7 +78,7 @@ def start(receiver, journal, told):
 
 def fill(journal, count):
     for _ in range(count):
-        journal.append(row(journal.next))
+        journal.append(a_row(journal.next))
 
 
 # -- to a receiver of ours
@@ -146,20 +149,31 @@ def test_a_lost_connection_is_followed_by_the_next(receiver, journal, told, star
     assert len(told) == 1 and "cannot deliver" in told[0]
 
 
-def test_a_connection_that_breaks_in_the_middle_of_a_frame(receiver, journal, start):
+def test_a_connection_that_breaks_in_the_middle_of_a_frame(receiver, backlog, start):
     """The part is worth nothing; the whole comes again."""
-    for number in range(1, 4 * PER_SEGMENT + 1):
-        journal.append(large(number))
-    sender = start()
+    sender = start(of=backlog)
     client = receiver.accept()
     client.hello(greet_with=0)
-    client.socket.recv(100)
+    client.socket.recv(100_000)
     client.close(reset=True)
     client = receiver.accept()
     client.hello(greet_with=0)
-    assert numbers(client.rows(16)) == {n: n for n in range(1, 17)}
-    client.acknowledge(16)
-    assert sender.flush(16, 30)
+    assert numbers(client.rows(200)) == {n: n for n in range(1, 201)}
+    client.acknowledge(200)
+    assert sender.flush(200, 30)
+
+
+def test_a_receiver_that_does_not_read_for_a_while(receiver, backlog, start):
+    """The sender waits for room in the socket; acknowledgements are heard meanwhile."""
+    sender = start(of=backlog)
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.acknowledge(1)
+    assert sender.flush(1, 30)
+    assert not sender.flush(2, 0.1)
+    assert numbers(client.rows(200)) == {n: n for n in range(1, 201)}
+    client.acknowledge(200)
+    assert sender.flush(200, 30)
 
 
 def test_an_idle_connection_that_ends_is_no_outage(receiver, journal, told, start, eventually):
@@ -455,14 +469,11 @@ def test_after_a_reconnect_a_stock_peer_gets_what_was_not_taken(receiver, journa
     assert sender.unacknowledged == 5
 
 
-def test_a_stock_peer_that_does_not_read(receiver, start, journal, eventually):
+def test_a_stock_peer_that_does_not_read(receiver, start, backlog, eventually):
     """The sender waits for it, alone; what was taken in part comes again whole on the next one."""
-    big = Journal.create(None, "tcp://127.0.0.1:1", limit=64 << 20)
-    for number in range(1, 201):
-        big.append(row(f"{number} {'x' * 200_000}"))  # more than any socket holds
-    sender = start(peer="stock", of=big)
+    sender = start(peer="stock", of=backlog)
     client = receiver.accept()
-    eventually(lambda: big.first > 1)
+    eventually(lambda: backlog.first > 1)
     client.close(reset=True)
     client = receiver.accept()
     found = [int(client.record().getMessage().split()[0])]
@@ -472,8 +483,16 @@ def test_a_stock_peer_that_does_not_read(receiver, start, journal, eventually):
     assert found == list(range(found[0], 201))
     assert sender.flush(200, 30)
     assert sender.unacknowledged == 200
-    sender.close(0)
-    big.close(remove=True)
+
+
+def test_leaving_a_stock_peer(receiver, journal, start):
+    """It gets everything and the end of the stream; there is no goodbye that it would understand."""
+    fill(journal, 3)
+    sender = start(peer="stock")
+    client = receiver.accept()
+    assert [client.record().getMessage() for _ in range(3)] == ["1", "2", "3"]
+    assert sender.close(30)
+    assert client.record() is None
 
 
 def test_what_was_given_up_is_told_to_a_stock_peer(receiver, journal, start):
@@ -580,26 +599,24 @@ def test_closing_waits_for_what_is_left(receiver, journal, start):
     assert results == [True]
 
 
-@pytest.mark.parametrize("state", ["absent", "not accepting", "not greeting", "not reading"])
-def test_closing_is_bounded_whatever_the_receiver_does(receiver, journal, start, state):
+@pytest.mark.parametrize("state", ["absent", "not accepting", "not greeting", "not reading", "stock"])
+def test_closing_is_bounded_whatever_the_receiver_does(receiver, backlog, start, state):
     """Nothing to be waited for but the time that was given; the thread has ended."""
-    client = None
+    filler = None
     if state == "absent":
         receiver.close()
     elif state == "not accepting":
         receiver.listener.listen(0)
-        fillers = [socket.create_connection(receiver.listener.getsockname())]
-    journal.append(large(1))
-    sender = start(peer="bridge" if state == "not greeting" else "auto")
-    if state.endswith("ing") and state != "not accepting":
+        filler = socket.create_connection(receiver.listener.getsockname())
+    sender = start(of=backlog, peer={"not greeting": "bridge", "stock": "stock"}.get(state, "auto"))
+    if state in ("not greeting", "not reading", "stock"):
         client = receiver.accept()
-        client.hello(greet_with=0 if state == "not reading" else None)
-    for number in range(2, 17):
-        journal.append(large(number))
+        if state == "not reading":
+            client.hello(greet_with=0)
     assert not sender.close(0.1)
     assert not sender._thread.is_alive()
-    if state == "not accepting":
-        fillers[0].close()
+    if filler is not None:
+        filler.close()
 
 
 def test_an_impatient_close_does_not_wait_for_one_that_is_away(receiver, journal, start, eventually):
@@ -612,10 +629,17 @@ def test_an_impatient_close_does_not_wait_for_one_that_is_away(receiver, journal
     assert not sender._thread.is_alive()
 
 
-def test_a_sender_that_was_never_started_closes_its_sockets(journal, start):
+def test_a_sender_that_was_never_started_closes_its_sockets(journal, start, monkeypatch):
     """No thread could be started: the interpreter is shutting down."""
+
+    def refuse(thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
     fill(journal, 1)
     sender = start(begin=False)
+    with pytest.raises(RuntimeError):
+        sender.start()
     assert not sender.flush(1, 3600)
     assert not sender.close(3600)
 
@@ -642,13 +666,14 @@ def test_a_sender_can_end_by_itself(receiver, journal, start, eventually):
     eventually(lambda: ended == [0, 1])
 
 
-def test_a_flush_ends_with_the_thread(receiver, journal, start):
+def test_a_flush_ends_with_the_thread(receiver, journal, start, eventually):
     """Nobody will deliver it any more: waiting for it would be for ever."""
     fill(journal, 1)
     sender = start()
     results = []
-    flushing = threading.Thread(target=lambda: results.append(sender.flush(1, None)))
+    flushing = threading.Thread(target=lambda: results.append(sender.flush(1, None)), daemon=True)
     flushing.start()
+    eventually(lambda: sender._progress._waiters, what="it waits")
     sender.close(0.05)
     flushing.join(30)
     assert results == [False]

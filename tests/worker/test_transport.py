@@ -90,7 +90,7 @@ def test_a_connection_over_a_unix_socket(tmp_path):
         transport.close()
 
 
-@pytest.mark.parametrize("path", ["absent", "file"])
+@pytest.mark.parametrize("path", ["absent", "file", "x" * 200])
 def test_a_unix_socket_that_is_none_is_refused_at_once(tmp_path, path):
     """And nothing is left open."""
     (tmp_path / "file").write_text("")

@@ -1,0 +1,469 @@
+"""The next worker delivers what a dead one left, where the receiver cannot do it itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from loguru_stdbridge.addresses import parse_address
+from loguru_stdbridge.orphans import Orphan, journal_directories
+from loguru_stdbridge.protocol import GapReceived, GoodbyeReceived
+from loguru_stdbridge.worker import adoption as module
+from loguru_stdbridge.worker.adoption import Adoption
+from loguru_stdbridge.worker.channel import Channel
+from loguru_stdbridge.worker.journal import Journal
+from tests.processes import Account, ReceiverProcess, start_python
+from tests.scripted import ScriptedReceiver, a_row
+
+
+@pytest.fixture
+def receiver():
+    with ScriptedReceiver() as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """A worker looks all the time, and leaves nothing to a receiver of this machine."""
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    monkeypatch.setattr(module, "INTERVAL", 0.01)
+
+
+@pytest.fixture
+def leave(spool_dir, receiver):
+    """Leave a journal behind, as a worker does that is killed; returns its sender's id."""
+
+    def leave(count=3, acked=0, address=None, name="dead", **options):
+        journal = Journal.create(spool_dir, str(address or receiver.address), **options)
+        for number in range(1, count + 1):
+            journal.append(a_row(f"{name} {number}"))
+        journal.acknowledge(acked)
+        journal.close(remove=False)
+        return journal.sender_id
+
+    return leave
+
+
+@pytest.fixture
+def worker(receiver):
+    """A channel that has logged its first record, and is closed at the end."""
+    made = []
+
+    def worker(**options):
+        channel = Channel(receiver.address, notice=a_row, **options)
+        made.append(channel)
+        channel.emit(a_row("alive"))
+        return channel
+
+    yield worker
+    for channel in made:
+        channel.close(0.0, patient=False)
+
+
+def messages(rows):
+    return {number: fields[9] for number, fields in rows.items()}
+
+
+# -- delivery
+
+
+def test_the_next_worker_delivers_it_under_the_original_id(receiver, leave, worker, at_once, spool_dir, eventually):
+    """Over a connection of its own, from what was not acknowledged on; then it is removed."""
+    dead = leave(acked=1)
+    channel = worker()
+    own = receiver.accept()
+    assert own.hello(greet_with=0).sender != dead
+    client = receiver.accept()
+    hello = client.hello(greet_with=1)
+    assert (hello.sender, hello.base) == (dead, 2)
+    assert messages(client.rows(3)) == {2: "dead 2", 3: "dead 3"}
+    assert Orphan.adopt(spool_dir / dead) is None  # it has the lock
+    client.acknowledge(2)
+    client.acknowledge(3)
+    assert client.event() == GoodbyeReceived(dead)
+    client.close()
+    eventually(lambda: not (spool_dir / dead).exists(), what="it is removed")
+    channel.emit(a_row("goes on"))
+    assert messages(own.rows(2)) == {1: "alive", 2: "goes on"}
+    assert channel.stats().accepted == 2
+
+
+def test_what_the_receiver_holds_already_is_not_sent_again(receiver, leave, worker, at_once, spool_dir, eventually):
+    """It was on its way when the worker was killed."""
+    dead = leave(count=5)
+    worker()
+    receiver.accept().hello(greet_with=0)
+    client = receiver.accept()
+    client.hello(greet_with=4)
+    client.rows(1)  # in the hello
+    assert messages(client.rows(5)) == {5: "dead 5"}
+    client.acknowledge(5)
+    assert client.event() == GoodbyeReceived(dead)
+    client.close()
+    eventually(lambda: not (spool_dir / dead).exists())
+
+
+def test_what_it_gave_up_is_told(receiver, leave, worker, at_once):
+    """As by its owner: the gap, in its place."""
+    dead = leave(count=2000, limit=64 * 1024, segment_size=16 * 1024)
+    worker()
+    receiver.accept().hello(greet_with=0)
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    gap = client.event()
+    assert isinstance(gap, GapReceived)
+    assert (gap.sender, gap.first, gap.reason) == (dead, 1, "spool_full")
+    assert list(client.rows(2000)) == list(range(gap.last + 1, 2001))
+
+
+def test_many_are_delivered_one_after_the_other(receiver, leave, worker, at_once, spool_dir, eventually):
+    """The next as soon as one is done."""
+    dead = {leave(count=2) for _ in range(5)}
+    worker()
+    own = receiver.accept()
+    own.hello(greet_with=0)
+    own.acknowledge(1)
+    while dead:
+        client = receiver.accept()
+        sender = client.hello(greet_with=0).sender
+        assert messages(client.rows(2)) == {1: "dead 1", 2: "dead 2"}
+        client.acknowledge(2)
+        client.event()
+        client.close()
+        dead.remove(sender)
+    eventually(lambda: len(journal_directories(spool_dir)) == 1)
+
+
+def test_a_journal_that_was_delivered_and_not_removed(leave, worker, receiver, at_once, spool_dir, eventually):
+    """Its owner was killed between the two: it is removed, and nobody is bothered with it."""
+    dead = leave(acked=3)
+    worker()
+    receiver.accept().hello(greet_with=0)
+    eventually(lambda: not (spool_dir / dead).exists())
+    receiver.listener.settimeout(0.05)
+    with pytest.raises(OSError, match="timed out"):
+        receiver.accept()
+
+
+def test_a_damaged_segment_is_kept_and_told(receiver, leave, worker, at_once, spool_dir, eventually, capfd):
+    """What is whole is delivered."""
+    dead = leave(count=3)
+    (segment,) = (spool_dir / dead).glob("*.seg")
+    data = bytearray(segment.read_bytes())
+    data[data.index(b"dead 2")] ^= 1
+    segment.write_bytes(data)
+    worker()
+    receiver.accept().hello(greet_with=0)
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    assert messages(client.rows(1)) == {1: "dead 1"}
+    assert client.event() == GapReceived(dead, 2, 2, "damaged")
+    assert messages(client.rows(3)) == {3: "dead 3"}
+    client.acknowledge(3)
+    client.event()
+    client.close()
+    kept = spool_dir / f"damaged-{dead}-{segment.name}"
+    eventually(kept.exists)
+    eventually(lambda: not (spool_dir / dead).exists())
+    assert str(kept) in capfd.readouterr().err
+
+
+def test_a_journal_that_is_not_understood_is_told(receiver, leave, worker, at_once, spool_dir, eventually, capfd):
+    """Once; it is kept aside."""
+    dead = leave()
+    (spool_dir / dead / "meta").write_bytes(b"x")
+    worker()
+    receiver.accept().hello(greet_with=0)
+    eventually((spool_dir / f"damaged-{dead}").exists)
+    assert "1 bytes, not 4096" in capfd.readouterr().err
+
+
+def test_a_stock_receiver_gets_it_too(receiver, leave, worker, at_once, spool_dir, eventually):
+    """As it gets everything: what its kernel took is delivered."""
+    dead = leave()
+    worker(peer="stock")
+    assert receiver.accept().record().getMessage() == "alive"
+    client = receiver.accept()
+    assert [client.record().getMessage() for _ in range(3)] == ["dead 1", "dead 2", "dead 3"]
+    assert client.record() is None
+    eventually(lambda: not (spool_dir / dead).exists())
+
+
+# -- what is left alone
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "unix:///run/other"])
+def test_what_goes_elsewhere_is_left_alone(leave, worker, receiver, at_once, spool_dir, address):
+    """Another receiver's records are none of ours; its own workers, or it, deliver them."""
+    dead = leave(address=parse_address(address))
+    worker()
+    receiver.accept().hello(greet_with=0)
+    receiver.listener.settimeout(0.2)
+    with pytest.raises(OSError, match="timed out"):
+        receiver.accept()
+    assert (spool_dir / dead).exists()
+
+
+def test_a_living_worker_keeps_its_journal(receiver, worker, at_once, spool_dir):
+    """Two workers side by side, and a third that is stopped: nobody adopts anybody."""
+    first, second = worker(), worker()
+    clients = [receiver.accept() for _ in range(2)]
+    for client in clients:
+        client.hello(greet_with=0)
+    receiver.listener.settimeout(0.2)
+    with pytest.raises(OSError, match="timed out"):
+        receiver.accept()
+    assert len(journal_directories(spool_dir)) == 2
+    assert first.stats().pending == second.stats().pending == 1
+
+
+@pytest.fixture
+def look_out(spool_dir):
+    """Make an :class:`Adoption` whose senders are noted as ``(sender id, peer)`` and do nothing."""
+    ends = []
+
+    def look_out(address, started, error=None):
+        class Sender:
+            def __init__(self, journal, *, peer, on_end):
+                self.what = (journal.sender_id, peer)
+                ends.append(on_end)
+
+            def start(self, until_empty):
+                if error is not None:
+                    raise error
+                started.append(self.what)
+
+            def close(self, timeout):
+                started.append("closed")
+
+        return Adoption(spool_dir, parse_address(address), report=print, make_sender=Sender)
+
+    yield look_out
+    for end in ends:
+        end()
+
+
+def test_a_receiver_of_this_machine_comes_first(leave, look_out, spool_dir, monkeypatch):
+    """It looks twice a second: what is still there after some seconds it does not adopt."""
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    started = []
+    address = "tcp://127.0.0.1:9020"
+    dead = leave(address=address)
+    adoption = look_out(address, started)
+    assert adoption.look("bridge") == module.PATIENCE
+    assert started == []
+    assert Orphan.adopt(spool_dir / dead).release() is None  # it is free for the receiver
+    now[0] += module.PATIENCE - 0.5
+    later = leave(address=address)
+    assert adoption.look("bridge") == 0.5
+    now[0] += 0.5
+    assert adoption.look("bridge") == module.INTERVAL
+    assert started == [(dead, "bridge")]
+    assert adoption.look("bridge") == module.INTERVAL  # one at a time
+    assert Orphan.adopt(spool_dir / later).release() is None
+
+
+def test_a_receiver_that_is_elsewhere_is_not_waited_for(leave, look_out):
+    """Nobody but a worker of this machine can deliver it."""
+    started = []
+    address = "tcp://log.example.com:9020"
+    dead = leave(address=address)
+    assert look_out(address, started).look("bridge") == module.INTERVAL
+    assert started == [(dead, "bridge")]
+
+
+def test_a_journal_that_was_seen_and_went_is_forgotten(leave, look_out, spool_dir):
+    """The receiver has taken it: nothing is kept of it."""
+    address = "tcp://127.0.0.1:9020"
+    dead = leave(address=address)
+    adoption = look_out(address, [])
+    assert adoption.look("bridge") <= module.PATIENCE
+    Orphan.adopt(spool_dir / dead).remove()
+    assert adoption.look("bridge") == module.INTERVAL
+    assert adoption._seen == {}
+
+
+def test_what_cannot_be_read_is_passed(leave, look_out, monkeypatch):
+    """Neither the sender nor the next journal suffers."""
+    started = []
+    address = "tcp://log.example.com:9020"
+    broken, dead = sorted([leave(address=address), leave(address=address)])
+    leave(address="not an address")
+    adopt = Orphan.adopt
+
+    def failing(path):
+        if path.name == broken:
+            raise PermissionError(13, "Permission denied")
+        return adopt(path)
+
+    monkeypatch.setattr(module.Orphan, "adopt", failing)
+    look_out(address, started).look("bridge")
+    assert started == [(dead, "bridge")]
+
+
+def test_without_another_thread_it_stays_an_orphan(leave, look_out, spool_dir):
+    """The interpreter is shutting down: the lock is let go, and nothing is left open."""
+    started = []
+    address = "tcp://log.example.com:9020"
+    dead = leave(address=address)
+    look_out(address, started, RuntimeError("can't start new thread")).look("bridge")
+    assert started == ["closed"]
+    assert Orphan.adopt(spool_dir / dead).release() is None
+
+
+# -- when something ends
+
+
+def test_a_receiver_that_is_lost_half_way(receiver, leave, worker, at_once, spool_dir, eventually):
+    """What was acknowledged is noted; it is an orphan again, and is adopted again when it is back."""
+    dead = leave(count=4)
+    channel = worker()
+    own = receiver.accept()
+    own.hello(greet_with=0)
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.rows(4)
+    client.acknowledge(2)
+    eventually(lambda: spool_dir.joinpath(dead, "meta").read_bytes()[16] == 2)
+    client.close(reset=True)
+    client = receiver.accept()
+    assert client.hello(greet_with=2).base == 3
+    client.rows(4)
+    client.acknowledge(4)
+    assert client.event() == GoodbyeReceived(dead)
+    client.close()
+    eventually(lambda: not (spool_dir / dead).exists())
+    assert channel.stats().connected
+
+
+def test_a_worker_that_ends_half_way_lets_go(receiver, leave, worker, at_once, spool_dir):
+    """Within the time that it was given; the journal is for the next."""
+    dead = leave()
+    channel = worker()
+    own = receiver.accept()
+    own.hello(greet_with=0)
+    own.acknowledge(1)
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.rows(3)
+    assert channel.flush(30)
+    channel.close(0.2)
+    orphan = Orphan.adopt(spool_dir / dead)
+    assert orphan.acked == 0
+    orphan.release()
+
+
+def test_a_worker_that_ends_waits_for_what_it_delivers(receiver, leave, worker, at_once, spool_dir):
+    """If it is soon done: a program that runs for a moment delivers what another one left."""
+    dead = leave()
+    channel = worker()
+    own = receiver.accept()
+    own.hello(greet_with=0)
+    own.acknowledge(1)
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    assert channel.flush(30)
+    closing = threading.Thread(target=channel.close, args=(30,))
+    closing.start()
+    while own.event() is not None:
+        pass
+    own.close()
+    client.rows(3)
+    client.acknowledge(3)
+    assert client.event() == GoodbyeReceived(dead)
+    client.close()
+    closing.join(30)
+    assert not (spool_dir / dead).exists()
+
+
+def test_a_child_has_no_part_in_it(receiver, leave, worker, at_once, spool_dir, eventually):
+    """Forked while its parent delivers: it holds neither the lock nor the connection."""
+    dead = leave()
+    channel = worker()
+    receiver.accept().hello(greet_with=0)
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.rows(3)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writer, b"%d" % (channel.stats().accepted,))
+            signal.pause()
+        finally:
+            os._exit(0)
+    try:
+        assert os.read(reader, 9) == b"0"
+        client.acknowledge(3)
+        assert client.event() == GoodbyeReceived(dead)
+        assert client.event() is None  # the child has no copy of the socket
+        client.close()
+        eventually(lambda: not (spool_dir / dead).exists())
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reader)
+        os.close(writer)
+
+
+# -- real processes
+
+
+WORKER = """
+import signal, sys
+from loguru_stdbridge.addresses import parse_address
+from loguru_stdbridge.worker import adoption
+from loguru_stdbridge.worker.channel import Channel
+from tests.scripted import a_row
+
+adoption.PATIENCE, adoption.INTERVAL = 0.0, 0.05
+channel = Channel(parse_address(sys.argv[1]), notice=a_row, peer="bridge")
+name, count = sys.argv[2], int(sys.argv[3])
+for number in range(count):
+    channel.emit(a_row(f"worker {name} number {number} end"))
+print("logged", flush=True)
+signal.pause()
+"""
+
+
+def start_worker(address, name, count):
+    worker = start_python(WORKER, address, name, str(count))
+    assert worker.stdout.readline() == b"logged\n", worker.communicate()
+    return worker
+
+
+@pytest.mark.parametrize("adopters", [1, 3])
+def test_killed_workers_of_a_receiver_with_a_spool_directory_of_its_own(tmp_path, spool_dir, eventually, adopters):
+    """As on another machine: killed while it is away, and while they adopt; once each, in order."""
+    counts = {f"dead{n}": 3000 for n in range(4)}
+    options = ("--format", "{message}", "--spool-dir", str(tmp_path / "its own"))
+    with ReceiverProcess(tmp_path / "app.log", *options) as receiver:
+        os.kill(receiver.process.pid, signal.SIGSTOP)
+        for name, count in counts.items():
+            worker = start_worker(receiver.address, name, count)
+            worker.kill()
+            worker.communicate()
+        assert len(journal_directories(spool_dir)) == 4
+        alive = [start_worker(receiver.address, f"alive{n}", 1) for n in range(adopters)]
+        os.kill(receiver.process.pid, signal.SIGCONT)
+        try:
+            if adopters > 1:  # one of them is killed in the middle of it all
+                first = alive.pop(0)
+                eventually((tmp_path / "app.log").exists)
+                eventually(lambda: (tmp_path / "app.log").stat().st_size > 50_000)
+                first.kill()
+                first.communicate()
+            eventually(
+                lambda: len(journal_directories(spool_dir)) == len(alive), 60, "all are delivered"
+            )
+        finally:
+            for worker in alive:
+                worker.kill()
+                worker.communicate()
+        assert receiver.stop() == 0
+    account = Account(tmp_path / "app.log")
+    account.check({**counts, **{f"alive{n}": 1 for n in range(adopters)}})

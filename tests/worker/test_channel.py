@@ -1,0 +1,510 @@
+"""The channel: one journal and one sender at a time, however often it is closed, forked, re-entered."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import sys
+import threading
+
+import pytest
+
+from loguru_stdbridge import start_receiver
+from loguru_stdbridge.addresses import parse_address
+from loguru_stdbridge.exceptions import JournalError
+from loguru_stdbridge.orphans import journal_directories
+from loguru_stdbridge.spool import is_marked_peer, mark_peer
+from loguru_stdbridge.worker import channel as module
+from loguru_stdbridge.worker import journal as journal_module
+from loguru_stdbridge.worker.channel import Channel, Stats
+from tests.processes import Account, ReceiverProcess, run_python
+from tests.scripted import ScriptedReceiver, a_row
+
+NOWHERE = "tcp://127.0.0.1:1"
+
+
+@pytest.fixture
+def make(spool_dir):
+    """Channels; closed at the end."""
+    made = []
+
+    def make(address=NOWHERE, **options):
+        channel = Channel(parse_address(address), **{"notice": a_row, **options})
+        made.append(channel)
+        return channel
+
+    yield make
+    for channel in made:
+        channel.close(0.0, patient=False)
+
+
+@pytest.fixture
+def receiver(tmp_path):
+    with start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}") as running:
+        running.path = tmp_path / "app.log"
+        running.lines = lambda: running.path.read_text(encoding="utf-8").splitlines()
+        yield running
+
+
+def balance(channel):
+    stats = channel.stats()
+    assert stats.accepted == stats.acknowledged + stats.pending + sum(stats.dropped.values()), stats
+    return stats
+
+
+# -- its life
+
+
+def test_nothing_is_made_before_the_first_record(make, spool_dir):
+    """No journal, no thread; and there is nothing to wait for."""
+    channel = make()
+    assert journal_directories(spool_dir) == []
+    assert channel.stats() == Stats(0, 0, 0, 0)
+    assert channel.flush(0)
+    assert channel.close(0)
+
+
+def test_a_channel_that_is_used_after_its_end_begins_anew(make, receiver, spool_dir):
+    """Another journal and another sender; the figures go on."""
+    channel = make(receiver.address)
+    for part in range(3):
+        for number in range(10):
+            channel.emit(a_row(part * 10 + number))
+        if part == 1:
+            assert channel.flush(30)
+            assert balance(channel).connected
+        assert channel.close(30)
+        assert balance(channel) == Stats(10 * part + 10, 10 * part + 10, 0, 0, {}, 0, False, "bridge")
+        assert journal_directories(spool_dir) == []
+    assert receiver.lines() == [str(number) for number in range(30)]
+
+
+def test_what_is_left_at_the_end_is_in_the_journal(make, spool_dir):
+    """On disk, for whoever adopts it; the figures say so, and it is no part of what comes after."""
+    channel = make()
+    channel.emit(a_row("left"))
+    assert not channel.close(0.0, patient=False)
+    assert balance(channel) == Stats(1, 0, 0, 1)
+    (orphan,) = journal_directories(spool_dir)
+    channel.emit(a_row("next"))
+    assert channel.stats().pending == 2
+    assert not channel.close(0.0, patient=False)
+    assert len(journal_directories(spool_dir)) == 2
+    assert orphan in journal_directories(spool_dir)
+
+
+def test_what_is_left_in_memory_at_the_end_is_counted(make):
+    """It cannot be kept; it is not forgotten either."""
+    channel = make(spool_dir=False)
+    channel.emit(a_row("lost"))
+    assert not channel.close(0.0, patient=False)
+    assert balance(channel) == Stats(1, 0, 0, 0, {"closed": 1})
+
+
+@pytest.mark.parametrize("spool", [None, False], ids=["disk", "memory"])
+def test_closing_while_others_log(make, receiver, spool_dir, eventually, spool):
+    """Again and again: every record is in some journal, none in two, none in none."""
+    channel = make(receiver.address, spool_dir=spool)
+    counts = dict.fromkeys("abc", 3000)
+
+    def log(name):
+        for number in range(counts[name]):
+            channel.emit(a_row(f"worker {name} number {number} end"))
+
+    threads = [threading.Thread(target=log, args=(name,)) for name in counts]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        channel.close(0.01)
+    channel.close(30)
+    stats = balance(channel)
+    assert stats.accepted == sum(counts.values())
+    if spool is None:
+        eventually(lambda: journal_directories(spool_dir) == [], what="what was left is adopted")
+    receiver.stop()
+    account = Account(receiver.path)
+    assert set(account.found.values()) == {1}
+    assert not account.torn
+    if spool is None:
+        assert len(account.found) == stats.acknowledged + stats.pending == 9000
+    else:
+        assert set(stats.dropped) <= {"closed"}
+        assert stats.acknowledged <= len(account.found)  # the rest was written, and no answer read
+
+
+# -- where the journal is
+
+
+def test_a_directory_that_cannot_be_used_costs_the_journal_not_the_record(make, spool_dir, capfd, receiver):
+    """The default one: in memory, and told; it is delivered all the same."""
+    spool_dir.mkdir(exist_ok=True)
+    spool_dir.chmod(0o755)
+    channel = make(receiver.address)
+    channel.emit(a_row("in memory"))
+    assert channel.close(30)
+    assert receiver.lines() == ["in memory"]
+    assert capfd.readouterr().err.count("kept in memory only") == 1
+
+
+def test_a_directory_that_was_named_and_cannot_be_used_is_an_error(make, tmp_path):
+    """To go on without it would be a promise broken in silence."""
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o755)
+    with pytest.raises(JournalError, match="open to others"):
+        make(spool_dir=tmp_path / "open")
+
+
+def test_a_directory_that_is_gone_at_the_first_record(make, tmp_path, capfd, receiver):
+    """A log call never fails: the journal is in memory then, and told."""
+    channel = make(receiver.address, spool_dir=tmp_path / "mine")
+    (tmp_path / "mine").rmdir()
+    (tmp_path / "mine").write_text("in the way")
+    channel.emit(a_row("in memory"))
+    assert channel.close(30)
+    assert receiver.lines() == ["in memory"]
+    assert "Records are kept in memory only" in capfd.readouterr().err
+
+
+def test_an_address_that_does_not_fit_a_journal(make, capfd):
+    """Longer than any system takes: the journal is in memory, and nothing fails."""
+    channel = make("unix:///" + "x" * 5000)
+    channel.emit(a_row("in memory"))
+    assert channel.stats().accepted == 1
+    assert "5008 bytes" in capfd.readouterr().err
+
+
+def test_the_options_reach_the_journal(make):
+    """The limit, the policy, the time."""
+    channel = make(spool_limit=2 << 20, when_full="block", block_timeout=0.0)
+    row = a_row("x" * 1000)
+    while not channel.stats().dropped:
+        channel.emit(row)
+    assert 1500 < balance(channel).pending < 2000
+
+
+def test_a_receiver_that_greeted_is_marked(make, receiver, spool_dir, tmp_path):
+    """In the spool directory of the worker, where the receiver's own marks are not."""
+    own = tmp_path / "own"
+    address = parse_address(receiver.address)
+    channel = make(receiver.address, spool_dir=own)
+    assert not is_marked_peer(own, address)
+    channel.emit(a_row("hi"))
+    assert channel.close(30)
+    assert is_marked_peer(own, address)
+
+
+def test_a_receiver_that_is_marked_is_never_taken_for_stock(make, spool_dir):
+    """Another process was greeted there: silence is a busy receiver's."""
+    with ScriptedReceiver() as scripted:
+        channel = make(str(scripted.address))
+        mark_peer(spool_dir, scripted.address)
+        channel.emit(a_row("hi"))
+        assert channel.stats().peer == "bridge"
+
+
+# -- log calls out of the middle of things
+
+
+def test_a_signal_handler_that_logs_while_the_journal_is_made(make, receiver, monkeypatch, spool_dir):
+    """The first record of the process, twice: one journal is used, none is left over."""
+    channel = make(receiver.address)
+    create, inner = module.Journal.create, [a_row("inner")]
+
+    def interrupted(*arguments, **options):
+        if inner:
+            channel.emit(inner.pop())
+        return create(*arguments, **options)
+
+    monkeypatch.setattr(module.Journal, "create", interrupted)
+    channel.emit(a_row("outer"))
+    assert channel.flush(30)
+    assert len(journal_directories(spool_dir)) == 1
+    assert channel.close(30)
+    assert receiver.lines() == ["inner", "outer"]
+
+
+def test_a_signal_handler_that_logs_at_any_line_of_the_opening(make, spool_dir):
+    """Whichever of the two journals is used, the other is closed, and every record is counted."""
+    channel, count, reached = None, 0, True
+    while reached:
+        count, reached, channel = count + 1, False, make()
+        at = count
+
+        def trace(frame, event, argument):
+            nonlocal at, reached
+            if frame.f_code is not Channel._open.__code__:
+                return None
+            at -= event == "line"
+            if at == 0:
+                at, reached = -1, True
+                sys.settrace(None)
+                channel.emit(a_row("inner"))
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            channel.emit(a_row("outer"))
+        finally:
+            sys.settrace(before)
+        assert channel.stats().accepted == 1 + reached, count
+        channel.close(0.0, patient=False)
+        assert len(journal_directories(spool_dir)) == count
+    assert count > 5
+
+
+def test_what_garbage_logs_in_the_sender_s_own_thread_arrives(make, receiver, monkeypatch):
+    """The collector runs in whichever thread allocates: a ``__del__`` that logs is no echo."""
+
+    class Dying:
+        def __init__(self):
+            self.ring = self
+
+        def __del__(self):
+            assert threading.current_thread().name == "loguru_stdbridge-sender"
+            channel.emit(a_row("inner"))
+
+    channel = make(receiver.address)
+    for method in ("acknowledge", "read"):  # in its section, and in the middle of its work
+        original, garbage = getattr(module.Journal, method), []
+
+        def collecting(journal, *arguments, original=original, garbage=garbage):
+            if threading.current_thread().name == "loguru_stdbridge-sender" and not garbage:
+                garbage.append(Dying() and None)
+                gc.collect()
+            return original(journal, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module.Journal, method, collecting)
+            channel.emit(a_row("outer"))
+            assert channel.flush(30)
+    assert channel.close(30)
+    assert sorted(receiver.lines()) == ["inner", "inner", "outer", "outer"]
+    assert balance(channel).accepted == 4
+
+
+def test_what_the_sender_s_own_work_logs_does_not_feed_itself_for_ever(
+    make, receiver, monkeypatch, eventually
+):
+    """As with a socket that logs what it sends: it comes to rest, and the rest is counted."""
+    monkeypatch.setattr(module, "OWN_ALLOWANCE", 20)
+    channel = make(receiver.address)
+    original = journal_module.Journal.acknowledge
+
+    def chatty(journal, through):
+        original(journal, through)
+        channel.emit(a_row("acknowledged"))
+
+    monkeypatch.setattr(journal_module.Journal, "acknowledge", chatty)
+    for number in range(40):
+        channel.emit(a_row(number))
+    eventually(lambda: channel.stats().dropped, what="it has come to rest")
+    monkeypatch.undo()
+    assert channel.close(30)
+    stats = balance(channel)
+    own = receiver.lines().count("acknowledged")
+    assert 40 <= own <= 40 + 20 + 1
+    assert stats.acknowledged == len(receiver.lines()) == 40 + own
+    assert stats.dropped == {"own": 1}
+
+
+def test_closing_out_of_a_signal_handler_in_the_middle_of_a_log_call(make, monkeypatch, spool_dir):
+    """The usual SIGTERM handler: no deadlock; the record that was being stored is in the journal."""
+    channel = make()
+    channel.emit(a_row(1))
+    original, closed = journal_module.checksum, []
+
+    def checksum(data, number):
+        if not closed:
+            closed.append(channel.close(0.0, patient=False))
+        return original(data, number)
+
+    monkeypatch.setattr(journal_module, "checksum", checksum)
+    channel.emit(a_row(2))
+    assert closed == [False]
+    channel.emit(a_row(3))
+    assert channel.stats().accepted >= 2
+    assert len(journal_directories(spool_dir)) == 2
+
+
+def test_closing_out_of_a_signal_handler_while_it_is_closed(make, monkeypatch):
+    """SIGTERM during an orderly end: closed once, counted once."""
+    channel, closed = make(), []
+    original = module.Sender.close
+
+    def close(sender, timeout, **options):
+        if not closed:
+            closed.append(None)
+            closed.append(channel.close(0.0, patient=False))
+        return original(sender, timeout, **options)
+
+    monkeypatch.setattr(module.Sender, "close", close)
+    channel.emit(a_row(1))
+    assert not channel.close(0.0, patient=False)
+    assert closed == [None, False]
+    assert balance(channel) == Stats(1, 0, 0, 1)
+
+
+SIGNALS = """
+import itertools, os, signal, sys, threading
+from loguru_stdbridge.addresses import parse_address
+from loguru_stdbridge.worker.channel import Channel
+from tests.scripted import a_row
+
+channel = Channel(parse_address(sys.argv[1]), notice=a_row, spool_limit=1 << 20, when_full="block")
+inner = itertools.count()
+logging = True
+
+def on_alarm(*_):
+    channel.emit(a_row(f"worker s number {next(inner)} end"))
+    if logging:
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+
+signal.signal(signal.SIGALRM, on_alarm)
+signal.setitimer(signal.ITIMER_REAL, 0.001)
+for number in range(20_000):
+    channel.emit(a_row(f"worker a number {number} end"))
+logging = False
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert channel.close(60)
+print(channel.stats().accepted, channel.stats().dropped, next(inner))
+"""
+
+
+def test_block_with_a_signal_handler_that_logs(tmp_path):
+    """Full again and again, and interrupted a thousand times a second: it neither hangs nor loses."""
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as process:
+        status, out, err = run_python(SIGNALS, process.address)
+        assert status == 0, err
+        assert process.stop() == 0
+    accepted, dropped, inner = out.split()
+    account = Account(tmp_path / "app.log")
+    assert dropped == "{}"
+    assert int(accepted) == 20_000 + int(inner)
+    assert sorted(n for worker, n in account.found if worker == "s") == list(range(int(inner)))
+    assert [n for worker, n in account.found if worker == "a"] == list(range(20_000))
+    assert set(account.found.values()) == {1} and not account.torn
+
+
+# -- policies, to the end
+
+
+@pytest.mark.parametrize("when_full", ["drop_oldest", "drop_newest", "block"])
+def test_what_was_given_up_is_counted_and_told_in_the_log(make, tmp_path, spool_dir, when_full):
+    """An outage beyond the limit: what is in the file and what is told is together what was logged."""
+    count = 10_000
+    with ScriptedReceiver() as scripted:
+        address = str(scripted.address)
+    channel = make(address, spool_limit=1 << 20, when_full=when_full, block_timeout=0.0)
+    for number in range(count):
+        channel.emit(a_row(f"worker a number {number} end"))
+    before = balance(channel)
+    assert before.accepted == count
+    assert before.pending + before.dropped["spool_full"] == count
+    with start_receiver(tmp_path / "app.log", address=address, format="{level}|{message}") as receiver:
+        assert channel.flush(60)
+        channel.emit(a_row("last"))
+        assert channel.close(30)
+        after = channel.stats()
+        assert receiver.counts["duplicates"] == 0
+    lines = (tmp_path / "app.log").read_text().splitlines()
+    told = [line for line in lines if "given up" in line]
+    numbers = [int(line.split()[3]) for line in lines if line.startswith("INFO|worker a")]
+    assert all(line.startswith("WARNING|") and line.endswith(": spool_full") for line in told)
+    missing = sum(int(line.split("|")[1].split()[0]) for line in told)
+    assert missing == count - len(numbers) == after.dropped["spool_full"] == before.dropped["spool_full"]
+    assert numbers == sorted(set(numbers))
+    assert (numbers[0] == 0) == (when_full != "drop_oldest")
+    assert lines[-1] == "INFO|last"
+    assert after == Stats(count + 1, len(numbers) + 1, 0, 0, {"spool_full": missing}, 0, False, "bridge")
+    assert journal_directories(spool_dir) == []
+
+
+# -- other processes
+
+
+def test_a_channel_goes_to_another_process_as_its_options(make, spool_dir):
+    """A journal of its own is made there; what this one holds stays here."""
+    channel = make("tcp://127.0.0.1:9", spool_limit=3 << 20, peer="stock")
+    channel.emit(a_row(1))
+    again = pickle.loads(pickle.dumps(channel))
+    assert again.address == channel.address
+    assert again.stats() == Stats(0, 0, 0, 0)
+    again.emit(a_row(2))
+    assert again.stats().peer == "stock"
+    assert len(journal_directories(spool_dir)) == 2
+    again.close(0.0, patient=False)
+
+
+def test_a_child_begins_anew(make, receiver, spool_dir):
+    """Its own journal, sender and figures; the parent's go on as if nothing had been."""
+    channel = make(receiver.address)
+    channel.emit(a_row("parent"))
+    assert channel.flush(30)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            assert channel.stats() == Stats(0, 0, 0, 0)
+            assert channel.flush(0)
+            channel.emit(a_row("child"))
+            status = 0 if channel.flush(30) and channel.stats().accepted == 1 else 2
+            channel.close(30)
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    channel.emit(a_row("parent again"))
+    assert channel.close(30)
+    assert receiver.lines() == ["parent", "child", "parent again"]
+    assert balance(channel).accepted == 2
+
+
+def test_a_child_of_a_child_and_one_that_never_logs(make, receiver):
+    """Nothing is made in those that do not log; each that does has its own."""
+    channel = make(receiver.address)
+    channel.emit(a_row("a"))
+    child = os.fork()
+    if child == 0:
+        if os.fork() == 0:
+            channel.emit(a_row("c"))
+            os._exit(0 if channel.close(30) else 1)
+        os._exit(os.wait()[1] >> 8)
+    assert os.waitpid(child, 0)[1] == 0
+    assert channel.close(30)
+    assert sorted(receiver.lines()) == ["a", "c"]
+
+
+EXIT = """
+import sys, threading
+from loguru_stdbridge.addresses import parse_address
+from loguru_stdbridge.worker.channel import Channel
+from tests.scripted import a_row
+
+channel = Channel(parse_address(sys.argv[1]), notice=a_row)
+if sys.argv[2] == "no thread":
+    def refuse(thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+    threading.Thread.start = refuse
+for number in range(100):
+    channel.emit(a_row(f"worker a number {number} end"))
+
+class Late:
+    def __del__(self, emit=channel.emit, row=a_row("worker late number 0 end")):
+        emit(row)
+
+if sys.argv[2] == "del":
+    late = Late()
+"""
+
+
+@pytest.mark.parametrize("way", ["plain", "no thread", "del"])
+def test_the_end_of_the_process(tmp_path, spool_dir, eventually, way):
+    """Delivered at exit; what no thread can deliver, as in a ``__del__`` at the end, is adopted."""
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as process:
+        status, out, err = run_python(EXIT, process.address, way)
+        assert (status, err) == (0, "")
+        eventually(lambda: journal_directories(spool_dir) == [], what="all is delivered")
+        assert process.stop() == 0
+    account = Account(tmp_path / "app.log")
+    account.check({"a": 100, **({"late": 1} if way == "del" else {})})
