@@ -24,6 +24,7 @@ from typing import List, Optional, Tuple
 
 from .exceptions import JournalError
 from .locks import let_go, take_lock
+from .rows import MAX_ROWS
 from .segments import (
     ACKED_AT,
     NUMBER,
@@ -131,7 +132,7 @@ class Orphan:
         return last
 
     def read(self, after: int, max_bytes: int) -> Batch:
-        """The rows with numbers above ``after``, up to ``max_bytes``, one at least; or a gap.
+        """The rows with numbers above ``after``, as many as go into one frame, or a gap.
 
         Empty where nothing is left.
         """
@@ -151,7 +152,8 @@ class Orphan:
                     continue
                 if not rows and number > wanted:
                     return self._gap(wanted, number - 1)
-                if (rows and number != last + 1) or size >= max_bytes:
+                full = size + end - start > max_bytes or len(rows) >= MAX_ROWS
+                if rows and (full or number != last + 1):
                     break
                 first = first or number
                 last = number

@@ -28,6 +28,21 @@ by a gap. :class:`~receiver.protocol.Sequencer` admits exactly the next number; 
 dropped, a higher one is refused, so a record can neither be taken twice nor skipped in silence.
 The one jump that is admitted is ``base`` at the hello: the sender holds nothing below it any more,
 so waiting for it would wait for ever.
+
+The sender's id is a secret
+---------------------------
+The numbers protect a sender from losses, not from an impostor: whoever says its hello with its id
+can send records ahead of it, jump its numbers or say its goodbye, and what the true sender sends
+then is taken for duplicates. So the id is 128 random bits that only its owner knows, and whoever
+delivers its journal: they stand in the name of that journal, in a directory of mode 0700, and in
+the first frame to the receiver. No message shows more than eight of its 32 digits, which leaves 96
+bits to guess, while the sender lives (a dead one's damaged journal is kept under its name). A second connection with the same id cannot be refused: it is how the owner comes
+back while its first connection is not known to be dead. Over a network that others can listen in
+on, the id is as open as the records are.
+
+The worker trusts its receiver with the records and with nothing else. It takes an acknowledgement
+for what it has sent and a greeting for numbers that it has given out; anything else is no receiver
+of ours, and the records stay where they are.
 """
 
 from __future__ import annotations
@@ -88,6 +103,7 @@ class SenderConnection:
         self.sender_id = sender_id
         self.greeting: Optional[Greeting] = None
         self._decoder = FrameDecoder(MAX_ANSWER)
+        self._through = 0  # the highest number that can be acknowledged
 
     def hello(self, row: Buffer, sequence: int, base: int, *, notice: bool = False) -> bytes:
         """The first frame of a connection: ``row`` as a stock payload with our mark.
@@ -104,16 +120,19 @@ class SenderConnection:
         return self._marked(row, sequence, {})
 
     def _marked(self, row: Buffer, sequence: int, more: Dict[str, Any]) -> bytes:
+        self._through = max(self._through, sequence)
         mark = {"version": VERSION, "sender": self.sender_id, "sequence": sequence, **more}
         decoded = decode_dense(bytes(row))
         return encode_frame(dump_record(logrecord_fields(read_row(decoded), mark)))
 
     def rows(self, first: int, rows: Sequence[Union[bytes, memoryview]]) -> bytes:
         """A dense frame of consecutive rows, the first with sequence number ``first``."""
+        self._through = max(self._through, first + len(rows) - 1)
         return encode_frame(encode_rows_frame(first, rows))
 
     def gap(self, first: int, last: int, reason: str) -> bytes:
         """The sender has given up its records ``first`` to ``last``."""
+        self._through = max(self._through, last)
         return encode_frame(encode_control({"gap": [first, last, reason]}))
 
     def goodbye(self, last: int) -> bytes:
@@ -127,22 +146,32 @@ class SenderConnection:
     def _answer(self, payload: bytes) -> Answer:
         if len(payload) == ACKNOWLEDGEMENT.size:
             (through,) = ACKNOWLEDGEMENT.unpack(payload)
-            if self.greeting is None or through >= MAX_SEQUENCE:
+            if self.greeting is None or through > self._through:
                 raise PeerError(f"an acknowledgement of {through} out of turn")
             return Acknowledged(through)
         try:
             fields = json.loads(payload.decode("utf-8"))
+            if self.greeting is not None and MARK in fields:
+                raise PeerError("a second greeting on one connection")
             if "error" in fields:
                 return Refusal(str(fields["error"])[:1000])
             if "missing" in fields:
-                return Missing(*map(int, fields["missing"]))
+                last, count = map(_whole, fields["missing"])
+                return Missing(last, count)
             style = fields.get("style")
             greeting = Greeting(
-                version=int(fields[MARK]),
-                last=int(fields["last"]),
+                version=_whole(fields[MARK]),
+                last=_whole(fields["last"]),
                 style=make_style(*style) if type(style) is list and len(style) == 2 else None,
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise PeerError(f"the peer answers {payload[:60]!r}, which is no greeting") from error
         self.greeting = greeting
+        self._through = max(self._through, greeting.last)
         return greeting
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int or not 0 <= value < MAX_SEQUENCE:
+        raise ValueError("no number of a record")
+    return value

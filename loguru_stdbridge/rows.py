@@ -245,7 +245,7 @@ def rendered_lines(rows: Sequence[Any], style_id: str) -> Optional[List[str]]:
         lines = [
             line
             for _, _, _, _, style, line in rows
-            if style == style_id and type(line) is str and type(style) is str
+            if style == style_id and type(line) is str and type(style) is str and line[-1:] == "\n"
         ]
     except (TypeError, ValueError):  # no list, or another length
         return None
@@ -280,6 +280,8 @@ def _raw_row(fields: List[Any]) -> Row:
     _, nanoseconds, level_no, level_name, _, line = fields
     known = type(nanoseconds) is int and nanoseconds.bit_length() <= 64
     seconds = nanoseconds / 1e9 if known else None
+    if type(line) is str and line[-1:] != "\n":
+        line += "\n"  # a rendered line is whole: no other record may come to stand behind it
     whole = [FLAG_RAW, seconds, 0.0, "UTC", 0.0, level_no, level_name, " ", None, line, None]
     return read_row([*whole, "", 0, "", "", "", 0, "", 0, "", None, {}])
 

@@ -15,10 +15,16 @@ from __future__ import annotations
 import re
 import string
 import zlib
-from typing import Any, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
-MAX_FORMAT = 4096
+MAX_FORMAT = 1024
 """Characters of a format that is offered; longer ones are rendered by the receiver."""
+
+MAX_PLACES = 50
+"""Fields in a format, each with 999 columns at most: what a line may cost the worker in vain."""
+
+MAX_REPEATED = 4
+"""Times that one field may stand there: each holds a whole message, which may be a megabyte."""
 
 _ATTRIBUTES = {
     "file": ("", ".name", ".path"),
@@ -38,7 +44,7 @@ _KNOWN_TAG = re.compile(
 )
 """The markup that every loguru from 0.7.0 on knows; another could refuse it, and lose the record."""
 
-_LONG_NUMBER = re.compile(r"\d{4}")
+_REACHING = re.compile(r"\d{4}|c$")  # a wide column; a number as a character, which may be none
 
 
 class Style(NamedTuple):
@@ -69,7 +75,8 @@ def make_style(template: Any, level: Any) -> Optional[Style]:
 
 def _fields_of(template: str) -> Optional[Tuple[str, ...]]:
     """The fields that a format shows, each once; ``None`` where it reaches further than it may."""
-    found = []
+    found: List[str] = []
+    places: List[str] = []
     try:
         for _, name, specification, conversion in string.Formatter().parse(template):
             if name is None:
@@ -83,7 +90,10 @@ def _fields_of(template: str) -> Optional[Tuple[str, ...]]:
             if attribute not in _ATTRIBUTES.get(key, ("",)):
                 return None
             literal = key == "time" and conversion is None  # digits in it are digits, no width
-            if not literal and _LONG_NUMBER.search(specification or ""):
+            if not literal and _REACHING.search(specification or ""):
+                return None
+            places.append(key)
+            if len(places) > MAX_PLACES or places.count(key) > MAX_REPEATED:
                 return None
             if key not in found:
                 found.append(key)

@@ -13,6 +13,7 @@ from loguru_stdbridge import orphans
 from loguru_stdbridge.exceptions import JournalError
 from loguru_stdbridge.locks import let_go, take_lock
 from loguru_stdbridge.orphans import Orphan, journal_directories
+from loguru_stdbridge.rows import MAX_ROWS
 from loguru_stdbridge.segments import (
     ACKED_AT,
     NUMBER,
@@ -110,9 +111,16 @@ def test_everything_that_was_not_acknowledged_is_read_in_order(spool, adopt, max
 
 
 def test_a_batch_holds_one_row_at_least_and_ends_at_its_size(spool, adopt):
-    """A row is taken while the batch is below its size."""
+    """A row is taken while the batch stays within its size; one goes alone."""
     orphan = adopt(make_orphan(spool, range(1, 11)))
-    assert [len(orphan.read(0, size).rows) for size in (1, 5, 6, 1000)] == [1, 1, 2, 10]
+    assert [len(orphan.read(0, size).rows) for size in (1, 9, 10, 1000)] == [1, 1, 2, 10]
+
+
+def test_a_batch_is_what_a_receiver_takes_in_one_frame(spool, adopt):
+    """No more rows than a frame may have."""
+    count = MAX_ROWS + 5
+    orphan = adopt(make_orphan(spool, a_segment(1, range(1, count + 1), size=1 << 20)))
+    assert [len(orphan.read(after, 1 << 20).rows) for after in (0, MAX_ROWS)] == [MAX_ROWS, 5]
 
 
 def test_reading_on_does_not_read_what_is_behind(spool, adopt):

@@ -113,8 +113,36 @@ def test_the_sender_reads_the_answers_however_they_are_cut():
     stream = receiver.greeting(4) + receiver.acknowledgement(9) + receiver.error("why")
     for pieces in cuts(stream):
         sender = SenderConnection(SENDER)
+        sender.hello(a_row(), 5, 5)
+        sender.rows(6, [a_row()] * 4)
         answers = [answer for piece in pieces for answer in sender.receive(piece)]
         assert answers == [Greeting(1, 4), Acknowledged(9), Refusal("why")]
+
+
+def test_only_what_was_sent_can_be_acknowledged():
+    """Or what the receiver greets with; else records would be given up that nobody has."""
+    receiver = ReceiverConnection(MAX_PAYLOAD)
+    for send, last, through in (
+        (lambda sender: sender.hello(a_row(), 7, 5), 4, 7),
+        (lambda sender: sender.stock(a_row(), 8), 4, 8),
+        (lambda sender: sender.rows(9, [a_row()] * 3), 4, 11),
+        (lambda sender: sender.gap(12, 20, "spool_full"), 4, 20),
+        (lambda sender: sender.hello(a_row(), 7, 5), 30, 30),
+    ):
+        sender = SenderConnection(SENDER)
+        send(sender)
+        sender.receive(receiver.greeting(last))
+        assert sender.receive(receiver.acknowledgement(through)) == [Acknowledged(through)]
+        with pytest.raises(PeerError, match=f"acknowledgement of {through + 1} out of turn"):
+            sender.receive(receiver.acknowledgement(through + 1))
+
+
+def test_a_receiver_greets_once():
+    """A worker that took every greeting would do nothing else."""
+    receiver, sender = ReceiverConnection(MAX_PAYLOAD), SenderConnection(SENDER)
+    sender.receive(receiver.greeting(4))
+    with pytest.raises(PeerError, match="second greeting"):
+        sender.receive(receiver.greeting(4))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +151,11 @@ def test_the_sender_reads_the_answers_however_they_are_cut():
         b"\0\0\0\x08" + b"\0" * 8,  # an acknowledgement before the greeting
         encode_frame(b"[1]"), encode_frame(b"{}"), encode_frame(b'{"stdbridge":"x","last":0}'),
         encode_frame(b"\x80\x04."), encode_frame(b"[" * 60_000), b"HTTP/1.1 400 Bad Request\r\n",
-        b"\xff\xff\xff\xff", encode_frame(b'{"stdbridge":1}'),
+        b"\xff\xff\xff\xff", encode_frame(b'{"stdbridge":1}'), encode_frame(b"5"), encode_frame(b'"error"'),
+        encode_frame(b'{"stdbridge":1,"last":-1}'), encode_frame(b'{"stdbridge":1,"last":1e400}'),
+        encode_frame(b'{"stdbridge":1,"last":"1"}'), encode_frame(b'{"stdbridge":1,"last":%d}' % (1 << 55)),
+        encode_frame(b'{"missing":[1e999,1]}'), encode_frame(b'{"missing":[1]}'), encode_frame(b'{"missing":[1,-1]}'),
+        encode_frame(b'{"stdbridge":1,"last":' + b"9" * 60_000 + b"}"), encode_frame(b"null"),
     ],
 )  # fmt: skip
 def test_an_answer_that_is_none_is_the_peers_error(stream):

@@ -36,6 +36,7 @@ def test_a_plain_format_is_a_style(template, fields):
         "{process.__init__.__globals__}", "{message.__class__}", "{level.no.real}", "{file.id}",
         "{extra}", "{extra[user]}", "{extra.__class__}", "{0}", "{}", "{unknown}", "{message[0]}",
         "{message:>999999999}", "{message:.99999}", "{line:05000d}", "{time!s:>99999999}",
+        "{message}" * 5, "{line:>999}{level:>999}" * 30, "{line:c}", "{level.no:>3c}",
         "{message:{line}}", "{", "}", "{message!x}", "<sparkling>{message}</sparkling>", "<fg #00005f>{message}</fg #00005f>", "x" * (MAX_FORMAT + 1), 5, None, b"{message}",
     ],
 )  # fmt: skip

@@ -13,6 +13,8 @@ import time
 from collections import OrderedDict
 from typing import Callable, Tuple
 
+from ..values import printable
+
 INTERVAL = 60.0
 """Seconds between two complaints of the same kind about the same host."""
 
@@ -21,12 +23,6 @@ MAX_TOLD = 100
 
 MAX_KINDS = 1000
 """Kinds remembered; a peer that makes up new ones is told of again, no more."""
-
-
-def printable(text: str) -> str:
-    """``text`` in printable ASCII: what a stranger sent must not reach a terminal as it is."""
-    safe = text.encode("ascii", "backslashreplace").decode("ascii")
-    return "".join(char if " " <= char <= "~" else f"\\x{ord(char):02x}" for char in safe)
 
 
 def to_stderr(text: str) -> None:

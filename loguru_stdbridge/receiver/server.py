@@ -45,7 +45,7 @@ from .protocol import (
     StrangerReceived,
 )
 from ..records import MARK, row_of_stock_fields
-from ..rows import Row, decode_dense, read_row, rendered_lines
+from ..rows import FLAG_RAW, Row, decode_dense, read_row, rendered_lines
 from .adoption import Adoption
 from .complaints import Complaints, to_stderr
 from .connection import Connection, describe_peer
@@ -110,6 +110,7 @@ class Receiver:
         self._accepting = False
         self._blocks: List[Block] = []
         self._held = 0  # characters in self._blocks
+        self._unended: Optional[List[Optional[str]]] = None  # whose raw text awaits its end
         self._incomplete = 0  # bytes of incomplete frames, of all clients
         self._touched: Set[Connection] = set()
         self._retry_at = 0.0
@@ -330,6 +331,8 @@ class Receiver:
         style_id = self._style_id
         lines = rendered_lines(rows, style_id) if style_id else None
         if lines is not None:
+            if self._unended is not None:
+                lines[0] = self._end_before(sender, lines[0])
             block = self._block(sender, first)
             block.texts.extend(lines)
             self._held += sum(map(len, lines)) + 64 * len(lines)
@@ -360,12 +363,24 @@ class Receiver:
 
     def _put(self, row: Row, sender: Optional[str], sequence: int) -> None:
         text, record = self._replay.render(row)
+        if self._unended is not None:
+            text = self._end_before(sender, text)
+        if row.flags & FLAG_RAW and text[-1:] not in ("", "\n"):
+            self._unended = [sender]
         block = self._block(sender, sequence)
         block.texts.append(text)
         self._held += len(text) + 64
         if self._keeps_records:
             block.records.append(record)
             self._held += 2000
+
+    def _end_before(self, sender: Optional[str], text: str) -> str:
+        """``opt(raw=True)`` may leave a line open: for its own sender, not for another's record."""
+        whose, self._unended = self._unended, None
+        if not text:
+            self._unended = whose
+            return text
+        return text if whose == [sender] else f"\n{text}"
 
     def _block(self, sender: Optional[str], first: int) -> Block:
         """The block that the line of ``sender`` with this number goes to."""

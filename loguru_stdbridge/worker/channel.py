@@ -40,6 +40,7 @@ from ..exceptions import JournalError
 from ..protocol import Greeting
 from ..spool import default_spool_dir, is_marked_peer, make_spool_dir, mark_peer, marked_style
 from ..styles import Style
+from ..values import printable
 from .adoption import Adoption
 from .journal import Journal
 from .sender import Sender
@@ -82,7 +83,7 @@ class _Line(NamedTuple):
 def report(text: str) -> None:
     """Tell the operator on stderr; the log itself is what may be out of order."""
     with contextlib.suppress(Exception):
-        sys.__stderr__.write(f"loguru_stdbridge[{os.getpid()}]: {text}\n")  # type: ignore
+        sys.__stderr__.write(f"loguru_stdbridge[{os.getpid()}]: {printable(text)}\n")  # type: ignore
 
 
 class Channel:

@@ -545,4 +545,6 @@ class _Conversation:
                 raise PeerError(f"the receiver refuses: {answer.reason}")
             else:
                 assert isinstance(answer, Greeting)
+                if answer.last >= self._journal.next:
+                    raise PeerError(f"it greets with record {answer.last}, which was never sent")
                 self._sender._on_greeting(answer)  # before an acknowledgement lets a flush return

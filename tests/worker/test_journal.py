@@ -13,6 +13,7 @@ import pytest
 from loguru_stdbridge.exceptions import JournalError
 from loguru_stdbridge.orphans import Orphan, journal_directories
 from loguru_stdbridge.receiver.protocol import Sequencer
+from loguru_stdbridge.rows import MAX_ROWS
 from loguru_stdbridge.segments import SEGMENT_HEADER, decode_meta, scan_segment
 from loguru_stdbridge.worker import journal as module
 from loguru_stdbridge.worker.journal import REENTRANT, Figures, Journal
@@ -123,10 +124,24 @@ def test_rows_come_out_as_they_went_in(journal):
 
 
 def test_a_batch_has_one_row_at_least_and_ends_with_its_segment(journal):
-    """It is full when its rows have ``max_bytes``; a row is never cut."""
+    """A row is never cut, and goes alone where it has more than ``max_bytes``."""
     fill(journal, 10)
-    assert [len(journal.read(0, size).rows) for size in (1, 500, 501, 1 << 20)] == [1, 1, 2, 7]
+    assert [len(journal.read(0, size).rows) for size in (1, 999, 1000, 1 << 20)] == [1, 1, 2, 7]
     assert not journal.read(10, 1000).rows
+
+
+def test_a_batch_is_what_a_receiver_takes_in_one_frame(make):
+    """No more rows than a frame may have, and no large row behind others."""
+    journal = make(None, segment_size=1 << 20, limit=1 << 24)
+    for _ in range(MAX_ROWS + 5):
+        journal.append(b"[]")
+    journal.append(b'"' + b"x" * 200_000 + b'"')
+    batches, after = [], 0
+    while after < journal.next - 1:
+        batch = journal.read(after, 128 * 1024)
+        batches.append(len(batch.rows))
+        after = batch.last
+    assert batches == [MAX_ROWS, 5, 1]
 
 
 def test_reading_goes_on_from_anywhere(journal):

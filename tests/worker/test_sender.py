@@ -511,7 +511,9 @@ def test_what_was_given_up_is_told_to_a_stock_peer(receiver, journal, start):
     assert journal.figures() == Figures(19, 14, 0, {"spool_full": 4, "too_large": 1})
 
 
-def test_a_receiver_of_ours_that_greets_late_is_taken_at_its_word(receiver, journal, start):
+def test_a_receiver_of_ours_that_greets_late_is_taken_at_its_word(
+    receiver, journal, start, eventually
+):
     """It was busy; from then on it acknowledges."""
     fill(journal, 2)
     sender = start(greeting_timeout=0.01)
@@ -520,6 +522,7 @@ def test_a_receiver_of_ours_that_greets_late_is_taken_at_its_word(receiver, jour
     assert client.event().first == 1
     assert client.event().sequence == 2
     client.socket.sendall(client.protocol.greeting(2))
+    eventually(lambda: sender.peer == "bridge", 30, "the greeting is read")
     fill(journal, 1)
     event = client.event()
     while not isinstance(event, RowsReceived):

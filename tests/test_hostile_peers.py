@@ -1,0 +1,606 @@
+"""Peers that mean harm, live: a receiver among hostile clients, a worker with a hostile receiver."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import logging.handlers
+import os
+import pickle
+import re
+import selectors
+import socket
+import struct
+import threading
+import uuid
+
+import pytest
+from loguru import logger
+
+from loguru_stdbridge import install_bridge
+from loguru_stdbridge.frames import MAX_PAYLOAD, encode_frame
+from loguru_stdbridge.protocol import ACKNOWLEDGEMENT, Greeting, Refusal, SenderConnection
+from loguru_stdbridge.receiver import server
+from loguru_stdbridge.receiver.service import Service
+from loguru_stdbridge.records import encode_logrecord
+from loguru_stdbridge.rows import encode_row
+from tests import fuzz_pickles
+from tests.hostile import corpus, dense_corpus
+from tests.processes import ReceiverProcess
+from tests.scripted import ScriptedReceiver
+
+SENDER = "0123456789abcdef" * 2
+OTHER = "fedcba9876543210" * 2
+
+
+@pytest.fixture(autouse=True)
+def quiet_loguru():
+    """loguru without its stderr sink, as it was after."""
+    core = logger._core
+    handlers, minimum = dict(core.handlers), core.min_level
+    logger.remove()
+    yield
+    core.handlers, core.min_level = handlers, minimum
+
+
+def row(message):
+    record = logging.makeLogRecord({"msg": message, "levelno": 20, "levelname": "INFO"})
+    return encode_logrecord(record, lambda name: ("", None))
+
+
+class Client:
+    """A sender of ours, by hand."""
+
+    def __init__(self, receiver, sender=SENDER, first=1):
+        self.socket = receiver.connect()
+        self.socket.settimeout(30)
+        self.protocol = SenderConnection(sender)
+        self.next = first
+
+    def hello(self, message="hello", base=None):
+        self.socket.sendall(self.protocol.hello(row(message), self.next, base or self.next))
+        self.next += 1
+        return self.answer(Greeting)
+
+    def rows(self, *rows):
+        self.socket.sendall(self.protocol.rows(self.next, rows))
+        self.next += len(rows)
+
+    def raw(self, payload):
+        self.socket.sendall(encode_frame(payload))
+
+    def answer(self, kind):
+        """The next answer of that kind; ``None`` at the end of the stream."""
+        while True:
+            data = self.socket.recv(65536)
+            if not data:
+                return None
+            for answer in self.protocol.receive(data):
+                if isinstance(answer, kind):
+                    return answer
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.socket.close()
+
+
+class Receiver:
+    """A receiver in a thread, with a client that keeps logging whatever happens beside it."""
+
+    def __init__(self, path, **options):
+        self.path = path
+        self.told = []
+        options = {"format": "{message}", "level": 0, **options}
+        self.service = Service(path, ["tcp://127.0.0.1:0"], report=self.told.append, **options)
+        self.address = self.service.addresses[0]
+        self.thread = threading.Thread(target=self.service.serve)
+        self.thread.start()
+        self.good = logging.handlers.SocketHandler(self.address.host, self.address.port)
+        self.logged = 0
+        self.log()
+
+    def connect(self):
+        return socket.create_connection((self.address.host, self.address.port), 10)
+
+    def log(self):
+        """One more record of the good client."""
+        self.good.handle(logging.makeLogRecord({"msg": f"good {self.logged}", "levelno": 20}))
+        self.logged += 1
+
+    def lines(self):
+        return self.path.read_bytes().decode("utf-8").split("\n")[:-1]
+
+    def good_lines(self):
+        return [line for line in self.lines() if re.fullmatch(r"good \d+", line)]
+
+    def stop(self):
+        self.good.close()
+        self.service.stop()
+        self.thread.join()
+
+
+@pytest.fixture
+def receiver(tmp_path, eventually):
+    """At the end the receiver lives, and all records of the good client are in the file, once."""
+    running = Receiver(tmp_path / "app.log")
+    yield running
+    running.log()
+    wanted = [f"good {number}" for number in range(running.logged)]
+    try:
+        eventually(lambda: len(running.good_lines()) >= running.logged, 30, "the good client's records")
+        assert running.good_lines() == wanted
+        assert running.thread.is_alive()
+    finally:
+        running.stop()
+
+
+# -- hostile clients
+
+
+@pytest.mark.parametrize("entries", [corpus()[::2], corpus()[1::2]], ids=["even", "odd"])
+def test_hostile_pickles_harm_no_other_client(receiver, entries):
+    """The whole corpus over one connection after another, and a good client between them."""
+    for entry in entries:
+        with receiver.connect() as client:
+            client.sendall(encode_frame(entry.payload))
+        receiver.log()
+    assert all("\n" not in text for text in receiver.told)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_hostile_dense_frames_harm_no_other_sender(receiver, eventually, part):
+    """After a valid hello, taken or refused with a reason; an honest sender's rows between them."""
+    entries = dense_corpus()[part::4]
+    with Client(receiver, OTHER) as honest:
+        honest.hello("honest 0")
+        for number, entry in enumerate(entries, 1):
+            with Client(receiver, f"{number:032x}") as hostile:
+                hostile.hello()
+                hostile.raw(entry.payload)
+                receiver.log()
+                honest.rows(row(f"honest {number}"))
+        eventually(lambda: f"honest {len(entries)}" in receiver.lines(), 60, "the honest sender's rows")
+    assert [line for line in receiver.lines() if line.startswith("honest")] == [
+        f"honest {number}" for number in range(len(entries) + 1)
+    ]
+
+
+def test_rows_that_are_none_keep_their_numbers(receiver, eventually):
+    """Among them are good ones: each number has its line, and those say what could not be read."""
+    rows = [encode_row(value) for value in fuzz_pickles.NASTY]
+    good = [row(f"between {number}") for number in range(len(rows))]
+    with Client(receiver) as client:
+        client.hello()
+        client.rows(*itertools.chain.from_iterable(zip(rows, good)))
+        eventually(lambda: client.answer(object).through == client.next - 1, 30, "all are written")
+    assert sum(line.startswith("between") for line in receiver.lines()) == len(good)
+    unread = [line for line in receiver.lines() if "could not be read" in line]
+    assert len(unread) == len(rows)
+
+
+def test_a_bug_in_reading_ends_its_client_only(receiver, monkeypatch, eventually):
+    """Whatever a decoder may raise that nobody thought of, the loop goes on."""
+    from loguru_stdbridge.receiver import protocol
+
+    honest = protocol.load_record
+
+    def broken(payload):
+        if b"trigger" in payload:
+            raise ZeroDivisionError("nobody thought of it")
+        return honest(payload)
+
+    monkeypatch.setattr(protocol, "load_record", broken)
+    with receiver.connect() as client:
+        client.sendall(encode_frame(b"trigger"))
+        assert client.recv(1) == b""
+    assert [text for text in receiver.told if "a bug: ZeroDivisionError" in text]
+
+
+def test_a_bug_in_reading_a_row_costs_that_row_only(receiver, monkeypatch, eventually):
+    """The rows beside it are written, under their numbers."""
+    honest = server.read_row
+
+    def broken(fields):
+        if fields[9] == "trigger":
+            raise ZeroDivisionError("nobody thought of it")
+        return honest(fields)
+
+    monkeypatch.setattr(server, "read_row", broken)
+    with Client(receiver) as client:
+        client.hello()
+        client.rows(row("before"), row("trigger"), row("after"))
+        eventually(lambda: "after" in receiver.lines(), 30, "the rows arrive")
+        assert client.answer(object)
+    found = [line for line in receiver.lines() if not line.startswith("good")]
+    assert found == ["hello", "before", "a record could not be read: nobody thought of it", "after"]
+
+
+def test_a_client_that_never_reads_its_answers_is_not_read_either(receiver, eventually, monkeypatch):
+    """Each gap asks for an answer: what is kept of them is bounded, and others are served."""
+    answered = set()
+    honest = server.Connection.send
+    monkeypatch.setattr(server.Connection, "send", lambda c, data: answered.add(c) or honest(c, data))
+    with Client(receiver) as client:
+        client.hello()
+        (connection,) = answered
+        gaps = client.protocol.gap(1, 1, "x") * 1000
+
+        def ask():
+            try:
+                while True:
+                    client.socket.sendall(gaps)
+            except OSError:
+                pass  # the end of the test
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        eventually(lambda: connection.deaf, 60, "its answers pile up")
+        receiver.log()
+        eventually(lambda: len(receiver.good_lines()) == receiver.logged, 30, "others are served")
+        assert connection.interest == selectors.EVENT_WRITE
+        assert len(connection._out) < 1_000_000
+        client.socket.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_many_level_names_make_no_table_grow(tmp_path, eventually):
+    """100,000 of them, with numbers and colours: a coloured sink learns a few."""
+    running = Receiver(tmp_path / "app.log", colorize=True, format="<level>{level}</level> {message}")
+    try:
+        fields = json.loads(row("m"))
+        with Client(running) as client:
+            client.hello()
+            for block in range(100):
+                rows = []
+                for number in range(1000):
+                    fields[5], fields[6] = number - 500, f"LEVEL {block * 1000 + number}"
+                    fields[8] = "<red>" if number % 2 else "\x1b[2J"
+                    rows.append(encode_row(fields))
+                client.rows(*rows)
+            eventually(lambda: client.answer(object).through == client.next - 1, 60, "all are written")
+        replay = running.service._receiver._replay
+        assert len(replay._logger._core.levels) < 100
+        assert len(replay._levels) <= 64
+    finally:
+        running.stop()
+    assert b"\x1b[2J" not in running.path.read_bytes()
+
+
+def test_claimed_times_and_names_reach_no_path(tmp_path, eventually):
+    """The sink's own path is the receiver's clock and nothing that a client says."""
+    running = Receiver(tmp_path / "app-{time:YYYY}.log", rotation="1 day")
+    running.path = next(tmp_path.glob("app-*.log"))
+    try:
+        fields = json.loads(row("odd"))
+        rows = []
+        for time in (-62135596800, 253402300799, 0, 1e308, float("nan"), float("inf"), -1e18):
+            for name in ("../../../tmp/x", "a\0b", "C:\\x", "/etc/passwd", "{time}"):
+                fields[1], fields[10], fields[13], fields[14], fields[17] = time, name, name, name, name
+                rows.append(encode_row(fields))
+        with Client(running) as client:
+            client.hello()
+            client.rows(*rows)
+            eventually(lambda: client.answer(object).through == client.next - 1, 30, "all are written")
+        assert running.lines().count("odd") == len(rows)
+    finally:
+        running.stop()
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == [
+        running.path.name, "spool"
+    ]  # fmt: skip
+
+
+def test_a_patchers_keys_do_not_override_a_record_s_own(receiver, eventually):
+    """``more`` may have any keys; those of a record are the record's."""
+    fields = json.loads(row("as it is"))
+    keys = ("message", "level", "time", "exception", "extra", "process", "name", "file", "elapsed")
+    fields.append({key: "overridden" for key in keys})
+    with Client(receiver) as client:
+        client.hello()
+        client.rows(encode_row(fields))
+        eventually(lambda: "as it is" in receiver.lines(), 30, "the record arrives")
+    assert "overridden" not in receiver.path.read_text()
+
+
+def test_raw_text_without_an_end_does_not_run_into_another_s_line(receiver, eventually):
+    """Its own sender may go on with the line, as in one process; another begins a new one."""
+    fields = json.loads(row("open"))
+    fields[0] = 1
+    with Client(receiver) as raw, Client(receiver, OTHER) as other:
+        raw.hello()
+        other.hello("other")
+        eventually(lambda: "other" in receiver.lines(), 30, "both are there")
+        raw.rows(encode_row(fields), encode_row(fields))
+        eventually(lambda: receiver.path.read_text().endswith("openopen"), 30, "the raw text")
+        other.rows(row("whole"))
+        eventually(lambda: "whole" in receiver.lines(), 30, "the other's line")
+        raw.rows(encode_row(fields))
+        raw.raw(b'[5,[4,1,20,"INFO","x","rendered"]]')
+        raw.next += 1
+        eventually(lambda: receiver.lines()[-1] == "openrendered", 30, "the rendered line")
+    assert receiver.lines()[-3:] == ["openopen", "whole", "openrendered"]
+
+
+@pytest.mark.parametrize("payload", [
+    b'{"gap":[1,36028797018963968,"x"]}', b'{"gap":[9,1,"x"]}', b'{"gap":[1,2]}', b'{"gap":"x"}', b'{"other":1}',
+    b"[36028797018963968,[]]", b"[9007199254740993,[]]", b"[0,[]]", b"[-1,[]]", b"[2]", b"[]", b"[[2],[]]", b"{",
+])  # fmt: skip
+def test_numbers_out_of_turn_are_refused_with_a_reason(receiver, payload):
+    """The sender is told, the connection ends, and what it had sent before is written."""
+    with Client(receiver) as client:
+        client.hello("before")
+        client.raw(payload)
+        assert client.answer(Refusal).reason
+        assert client.answer(object) is None
+    assert "before" in receiver.lines()
+
+
+def test_a_gap_to_the_end_of_all_numbers_harms_its_sender_only(receiver, eventually):
+    """Nothing of it can be taken any more; another sender is not touched."""
+    with Client(receiver) as client:
+        client.hello()
+        client.socket.sendall(client.protocol.gap(2, 2**55 - 1, "x"))
+        client.raw(b"[36028797018963967,[]]")
+        eventually(lambda: any("given up" in line for line in receiver.lines()), 30, "the gap is told")
+    with Client(receiver, OTHER) as other:
+        assert other.hello().last == 0
+        eventually(lambda: receiver.lines().count("hello") == 2, 30, "the other's record")
+
+
+def test_mutated_streams_harm_nobody(receiver, chance):
+    """A few hundred of what the fuzz makes, live, one connection each."""
+    for number in range(300):
+        with receiver.connect() as client:
+            client.sendall(fuzz_pickles.stream(chance))
+        if number % 50 == 0:
+            receiver.log()
+
+
+def test_a_connection_may_break_off_anywhere(receiver, chance):
+    """A stream of a sender, cut at random bytes, closed or reset: what was whole is written once."""
+    stream = encode_frame(pickle.dumps({"msg": "stock"}, 1)) * 3
+    for _ in range(200):
+        with receiver.connect() as client:
+            client.sendall(stream[: chance.randrange(len(stream))])
+            if chance.random() < 0.5:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert len([text for text in receiver.told if "inside a frame" in text]) <= 1
+
+
+# -- who pretends to be another
+
+
+def test_an_impostor_needs_the_whole_secret(receiver, eventually):
+    """With another id, however near, he cannot touch the sender's numbers, connected or not."""
+    near = SENDER[:-1] + "0"
+    with Client(receiver) as owner, Client(receiver, near) as impostor:
+        owner.hello("owner 1")
+        impostor.hello("impostor")
+        impostor.socket.sendall(impostor.protocol.gap(2, 1000, "x") + impostor.protocol.goodbye(1000))
+        owner.rows(row("owner 2"))
+        eventually(lambda: "owner 2" in receiver.lines(), 30, "the owner's record")
+    with Client(receiver, first=3) as owner:
+        assert owner.hello("owner 3").last == 2
+    eventually(lambda: "owner 3" in receiver.lines(), 30, "the owner's record")
+
+
+def test_the_secret_is_told_to_nobody(tmp_path, eventually, capfd):
+    """Refusals, jumps, gaps: no message and no line shows more than its beginning."""
+    running = Receiver(tmp_path / "app.log", format="{message} {extra} {name}")
+    secrets = [uuid.uuid4().hex for _ in range(4)]
+    try:
+        for secret, bad in zip(secrets, (b"[99,[]]", b"[2,5]", b'{"gap":[2,9,"x"]}', b'{"bye":1}')):
+            with Client(running, secret) as client:
+                client.hello()
+                client.raw(bad)
+                client.raw(b"rubbish")
+                client.socket.shutdown(socket.SHUT_WR)
+                while client.socket.recv(65536):
+                    pass  # to the end of what it says
+    finally:
+        running.stop()
+    open_to_all = "".join(running.told) + running.path.read_text() + capfd.readouterr().err
+    assert secrets[0][:8] in open_to_all
+    assert not [secret for secret in secrets if secret[:9] in open_to_all]
+
+
+def test_a_worker_s_secret_stays_in_its_spool_directory(tmp_path, spool_dir, eventually):
+    """Neither its stderr nor its record has it; the directory and the journal are its owner's alone."""
+    with ReceiverProcess(tmp_path / "app.log", "--serialize") as receiver:
+        with install_bridge(receiver.address) as bridge:
+            logger.info("x")
+            assert bridge.flush(30)
+            (secret,) = [entry.name for entry in os.scandir(spool_dir) if len(entry.name) == 32]
+            for path in (spool_dir, spool_dir / secret):
+                assert path.stat().st_mode & 0o077 == 0
+        assert receiver.stop() == 0
+    assert secret not in (tmp_path / "app.log").read_text() + receiver.stderr.read_text()
+
+
+# -- bounds in all
+
+
+def test_memory_is_bounded_however_many_hold_a_part_of_a_frame(tmp_path):
+    """40 clients with 24 MB each, less a byte: the receiver takes 250 MB and serves the next one."""
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
+        host, _, port = receiver.address[6:].rpartition(":")
+        clients = [socket.create_connection((host, int(port)), 30) for _ in range(40)]
+        try:
+            part = struct.pack(">L", MAX_PAYLOAD) + bytes(MAX_PAYLOAD - 1)
+
+            def send(client):
+                try:
+                    client.sendall(part)
+                except OSError:
+                    pass  # dropped, as it must be
+
+            threads = [threading.Thread(target=send, args=(client,)) for client in clients]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            with open(f"/proc/{receiver.process.pid}/status", encoding="ascii") as status:
+                (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read())
+            assert int(peak) < 320_000
+            with install_bridge(receiver.address) as bridge:
+                logger.info("served")
+                assert bridge.flush(30)
+        finally:
+            for client in clients:
+                client.close()
+        assert receiver.stop() == 0
+    assert (tmp_path / "app.log").read_text() == "served\n"
+    assert receiver.stderr.read_text().count("incomplete frames") == 1
+
+
+def test_a_client_that_sends_a_byte_now_and_then_is_dropped(tmp_path, eventually, monkeypatch):
+    """The time that a frame may take counts from its first byte, not from the last that came."""
+    monkeypatch.setattr(server, "FRAME_TIMEOUT", 0.3)
+    running = Receiver(tmp_path / "app.log")
+    try:
+        with running.connect() as client:
+            ended = threading.Event()
+
+            def trickle():
+                for byte in itertools.cycle(b"\0\1\0\0"):
+                    try:
+                        client.sendall(bytes([byte]))
+                    except OSError:
+                        break
+                    if ended.wait(0.02):
+                        break
+
+            thread = threading.Thread(target=trickle)
+            thread.start()
+            assert client.recv(1) == b""
+            ended.set()
+            thread.join()
+        eventually(lambda: any("took over" in text for text in running.told), 30, "it is told")
+    finally:
+        running.stop()
+
+
+def test_places_are_not_held_by_clients_of_no_use(tmp_path, eventually, monkeypatch):
+    """At the limit, clients with nothing but rubbish go, and idle workers, who come back; a stock
+    client stays: it would lose a record before it notices."""
+    monkeypatch.setattr(server, "SILENT_TIMEOUT", 0.0)
+    running = Receiver(tmp_path / "app.log", max_connections=4)  # one is the good client's
+    try:
+        rubbish = running.connect()
+        rubbish.sendall(encode_frame(b"rubbish"))
+        silent = running.connect()
+        idle = Client(running)
+        idle.hello()
+        for number in range(6):
+            with Client(running, f"{number:032x}") as client:
+                assert client.hello(f"new {number}") is not None
+                eventually(lambda n=number: f"new {n}" in running.lines(), 30, "it is served")
+        for client in (rubbish, silent, idle.socket):
+            client.close()
+        running.log()
+        eventually(lambda: running.good_lines() == ["good 0", "good 1"], 30, "the good one stayed")
+    finally:
+        running.stop()
+
+
+# -- a worker with a hostile receiver
+
+
+GREETINGS = {
+    "garbage": b"garbage in place of a greeting",
+    "http": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "a huge length": b"\xff\xff\xff\xff",
+    "an early acknowledgement": encode_frame(ACKNOWLEDGEMENT.pack(1)),
+    "a pickle": encode_frame(pickle.dumps({"stdbridge": 1, "last": 0})),
+    "deep": encode_frame(b"[" * 60_000),
+    "numbers never sent": encode_frame(b'{"stdbridge":1,"last":1000}'),
+    "escapes": encode_frame(b'{"error":"\\u001b[2J\\nnew line"}'),
+    "a style that reaches": encode_frame(
+        b'{"stdbridge":1,"last":0,"style":["{process.__init__.__globals__}{message:>99999999}",0]}'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(GREETINGS))
+def test_a_hostile_greeting_costs_the_worker_nothing(tmp_path, name, capfd, eventually):
+    """No call fails, no record is given up, and the true receiver gets all of them later."""
+    with ScriptedReceiver() as hostile:
+        bridge = install_bridge(hostile.address)
+        logger.info("one")
+        client = hostile.accept()
+        client.hello()
+        client.socket.sendall(GREETINGS[name])
+        if name != "a style that reaches":
+            assert client.event() is not None  # the hello's row
+            assert client.event() is None  # and then the worker breaks off
+        logger.info("two")
+        stats = bridge.stats()
+        assert (stats.accepted, stats.acknowledged, stats.dropped) == (2, 0, {})
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}", listen=str(bridge.address)) as receiver:
+        assert bridge.flush(30)
+        assert bridge.close()
+        assert receiver.stop() == 0
+    assert (tmp_path / "app.log").read_text() == "one\ntwo\n"
+    told = capfd.readouterr().err
+    assert "\x1b" not in told
+    assert not told or all(line.startswith("loguru_stdbridge[") for line in told.splitlines())
+
+
+@pytest.mark.parametrize("answer", [
+    ACKNOWLEDGEMENT.pack(99), ACKNOWLEDGEMENT.pack(2**63), b'{"missing":[1,1e999]}', b"[]", b"\0" * 9,
+])  # fmt: skip
+def test_a_hostile_answer_gives_up_no_record(tmp_path, answer, capfd):
+    """An acknowledgement of what was never sent is no acknowledgement."""
+    with ScriptedReceiver() as hostile:
+        bridge = install_bridge(hostile.address)
+        logger.info("one")
+        client = hostile.accept()
+        client.hello(greet_with=0)
+        client.rows(1)
+        client.socket.sendall(encode_frame(answer))
+        assert client.event() is None
+        logger.info("two")
+        assert bridge.stats().acknowledged == 0
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}", listen=str(bridge.address)) as receiver:
+        assert bridge.flush(30)
+        assert bridge.close()
+        assert receiver.stop() == 0
+    assert (tmp_path / "app.log").read_text() == "one\ntwo\n"
+
+
+@pytest.mark.parametrize("endless", [
+    b"\0\0\x80\0", encode_frame(ACKNOWLEDGEMENT.pack(1)), encode_frame(b'{"stdbridge":1,"last":0}'),
+    encode_frame(b'{"missing":[1,0]}'),
+], ids=["one frame", "acknowledgements", "greetings", "gaps"])  # fmt: skip
+def test_a_receiver_that_sends_without_end_holds_up_no_log_call(endless, eventually):
+    """The worker's memory is bounded, its calls return, and it can close in time."""
+    with ScriptedReceiver() as hostile:
+        bridge = install_bridge(hostile.address)
+        logger.info("first")
+        client = hostile.accept()
+        client.hello(greet_with=0)
+        client.rows(1)
+        block = endless if endless[:3] == b"\0\0\x80" else endless * 1000
+        filler = bytes(100_000) if block is endless else block
+        sent = [0]
+
+        def flood():
+            try:
+                client.socket.sendall(block)
+                while sent[0] < 20_000_000:
+                    client.socket.sendall(filler)
+                    sent[0] += len(filler)
+            except OSError:
+                pass
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        for number in range(500):
+            logger.info("number {}", number)
+        assert bridge.stats().accepted == 501
+        bridge.close(0.5)
+        client.close(reset=True)
+        thread.join()
+
+
