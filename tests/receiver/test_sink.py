@@ -424,6 +424,7 @@ class Disk:
     def __init__(self, monkeypatch):
         self.error = None
         self.room = 0  # bytes that a failing disk still takes
+        self.fails_once = False
         self.cuts = True
         self.real_write, self.real_ftruncate = os.write, os.ftruncate
         monkeypatch.setattr(os, "write", self.write)
@@ -433,7 +434,9 @@ class Disk:
         if self.error is None:
             return self.real_write(descriptor, data)
         if not self.room:
-            raise OSError(self.error, os.strerror(self.error))
+            error = self.error
+            self.error = None if self.fails_once else error
+            raise OSError(error, os.strerror(error))
         taken, self.room = bytes(data)[: self.room], max(self.room - len(data), 0)
         return self.real_write(descriptor, taken)
 
@@ -632,12 +635,11 @@ def test_a_rotation_function_may_not_swallow_a_failed_write(tmp_path, disk):
         return False
 
     sink = opened(tmp_path / "app.log", rotation=rotation)
-    disk.error = errno.ENOSPC
+    disk.error, disk.fails_once = errno.ENOSPC, True
     block = Block(SENDER, 1, ["one\n", "two\n"], [{}, {}])
     with pytest.raises(SinkError) as caught:
         sink.write([block])
     assert caught.value.written == 0
-    disk.error = None
     assert sink.write([block]) == 2
     closed(sink)
     assert (tmp_path / "app.log").read_text() == "one\ntwo\n"
