@@ -24,6 +24,7 @@ from typing import List, Optional, Tuple
 
 from .exceptions import JournalError
 from .locks import let_go, take_lock
+from .rows import MAX_ROWS
 from .segments import (
     ACKED_AT,
     NUMBER,
@@ -151,7 +152,7 @@ class Orphan:
                     continue
                 if not rows and number > wanted:
                     return self._gap(wanted, number - 1)
-                if (rows and number != last + 1) or size >= max_bytes:
+                if (rows and number != last + 1) or size >= max_bytes or len(rows) == MAX_ROWS:
                     break
                 first = first or number
                 last = number

@@ -71,6 +71,7 @@ from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optio
 
 from ..exceptions import JournalError
 from ..locks import let_go, take_lock
+from ..rows import MAX_ROWS
 from ..segments import (
     ACKED_AT,
     GIVEN_UP_AT,
@@ -590,7 +591,7 @@ class Journal:
     # -- the sender's side
 
     def read(self, after: int, max_bytes: int) -> Batch:
-        """The rows with numbers above ``after``, up to ``max_bytes`` of them, one at least.
+        """The rows with numbers above ``after``, up to ``max_bytes`` (and a frame's rows), one at least.
 
         A gap comes as a batch of its own. Empty where nothing is there.
         """
@@ -603,7 +604,7 @@ class Journal:
         size = 0
         last = after
         unpack = RECORD.unpack_from
-        while offset < end and size < max_bytes:
+        while offset < end and size < max_bytes and len(rows) < MAX_ROWS:
             length, _, sequence = unpack(data, offset)
             start = offset + _RECORD_SIZE
             if sequence > after:
