@@ -591,7 +591,7 @@ class Journal:
     # -- the sender's side
 
     def read(self, after: int, max_bytes: int) -> Batch:
-        """The rows with numbers above ``after``, up to ``max_bytes`` (and a frame's rows), one at least.
+        """The rows with numbers above ``after``: one, and more up to ``max_bytes`` and ``MAX_ROWS``.
 
         A gap comes as a batch of its own. Empty where nothing is there.
         """
