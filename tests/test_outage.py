@@ -199,3 +199,32 @@ def test_what_was_on_its_way_when_it_was_given_up_is_not_counted_as_dropped(tmp_
         assert receiver.stop() == 0
     dropped = check_counts(Account(sink), [end], 600)
     assert dropped < sum(stopped["dropped"].values())
+
+
+SHORT = """
+logger.info("x")
+assert bridge.flush(60)
+tell()
+sys.stdin.readline()
+for _ in range(20_000):
+    logger.info("x")
+tell()
+sys.stdin.readline()
+tell(flushed=bridge.flush(60))
+"""
+
+
+def test_a_backlog_of_very_short_records(tmp_path):
+    """What waited is sent in frames that the receiver takes, by their rows as by their bytes."""
+    address, sink = free_address(), tmp_path / "app.log"
+    with Worker(SHORT, address) as worker:
+        with ReceiverProcess(sink, "--format", "{message}", listen=address):
+            worker.stands()
+        worker.go_on()
+        worker.stands()
+        with ReceiverProcess(sink, "--format", "{message}", listen=address) as receiver:
+            worker.go_on()
+            assert worker.stands()["flushed"]
+            assert receiver.stop() == 0
+    assert sink.read_text() == "x\n" * 20_001
+    assert "refused from" not in receiver.stderr.read_text()
