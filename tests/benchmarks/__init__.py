@@ -17,8 +17,12 @@ Every case is measured in a Python process of its own, so none inherits another'
 or caches. Lines are counted in the files after each run: a case that lost or doubled records shows
 it in its row, and is no winner however fast it was.
 
+The machine should do nothing else. Where others want the cores, too, a set-up that has more processes
+gets a larger share of them, and looks better on the clock than it is; processor time (``cpu``, and
+``own`` of ``call``) still tells. The tables say so where it was the case.
+
 The JSON holds the machine, the versions and every sample, one list per case and measure, in the
-order of the runs; ``load`` is the machine's load average when the sample was taken.
+order of the runs; ``busy`` is the share of the cores that others used right before the sample.
 
 A module each: the figures (``throughput``, ``cpu``, ``call``, ``growth``, ``rotation``, ``delay``,
 ``footprint``), each of which says what it measures and how; ``peers``, the set-ups that are compared;

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,9 @@ FIGURES: Dict[str, Figure] = {
 
 _TIMEOUT = 900.0
 """Seconds that one sample may take; the longest, a backlog of a million records, takes about 60."""
+
+_QUIET = 0.05
+"""Share of the cores that others may use on a machine that still counts as quiet."""
 
 
 def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
@@ -91,7 +95,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                 samples = results["throughput"]
             else:
                 samples = results[name] = _run(figure, options, Path(root))
-            _print(figure.title, figure.report(samples, options), options)
+            _print(figure, samples, options)
             if chosen.json:  # after each figure: what is measured is kept, whatever comes next
                 _write(Path(chosen.json), where, options, results)
     if chosen.svg:
@@ -101,10 +105,18 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return 0
 
 
-def _print(title: str, text: str, options: Options) -> None:
+def _print(figure: Figure, samples: Samples, options: Options) -> None:
     few = "" if options.runs >= 5 else ", which is too few to prove anything"
-    title += f" ({options.runs} runs{few})"
-    print(f"\n{title}\n{'=' * len(title)}\n\n{text}", flush=True)
+    title = f"{figure.title} ({options.runs} runs{few})"
+    print(f"\n{title}\n{'=' * len(title)}\n\n{figure.report(samples, options)}")
+    others = statistics.median(sample["busy"] for taken in samples.values() for sample in taken)
+    if others > _QUIET:
+        print(
+            f"\n  The machine was not quiet: others used {others:.0%} of the cores. Times on the "
+            "clock are worth\n  little then (a set-up of more processes gets more of what is "
+            "left); those of the processor hold."
+        )
+    sys.stdout.flush()
 
 
 def _write(path: Path, where: Any, options: Options, results: Dict[str, Samples]) -> None:
@@ -137,7 +149,7 @@ def _measure(figure: Figure, case: str, options: Options, root: Path) -> Sample:
         }
         for name in ("LOGURU_STDBRIDGE_ADDRESS", "PYTHONDONTWRITEBYTECODE"):
             environment.pop(name, None)
-        load = os.getloadavg()[0]
+        busy = machine.busy()
         command = [sys.executable, "-m", __package__, "--child", figure.name, case]
         child = subprocess.Popen(
             [*command, json.dumps({**options.as_dict(), "directory": directory})],
@@ -153,7 +165,7 @@ def _measure(figure: Figure, case: str, options: Options, root: Path) -> Sample:
             child.wait()
         if child.returncode:
             raise SystemExit(f"{figure.name}, {case}: failed")
-        sample: Sample = {**json.loads(out), "load": load}
+        sample: Sample = {**json.loads(out), "busy": busy}
         return sample
 
 

@@ -27,7 +27,7 @@ def draw(samples: Samples, machine: Dict[str, Any], options: Options, path: Path
     cases = [case for case in PEERS if samples.get(case)]
     figure, axes = pyplot.subplots(figsize=(8.6, 0.42 * len(cases) + 1.5), layout="constrained")
     for place, case in enumerate(reversed(cases)):
-        rates = samples.values(case, _RATE)
+        rates = samples.column(case, _RATE)
         middle = statistics.median(rates)
         color = _BLUE if case in OURS else _GREY if case == LIMIT else _PALE
         axes.barh(place, middle, color=color, height=0.68)
@@ -36,7 +36,7 @@ def draw(samples: Samples, machine: Dict[str, Any], options: Options, path: Path
         note = f"  {middle:,.0f}" + (f"  ({broken:,.0f} lines lost or doubled)" if broken else "")
         axes.text(max(rates), place, note, va="center", color="#222222")
     axes.set_yticks(range(len(cases)), [PEERS[case].label for case in reversed(cases)])
-    axes.set_xlim(0, 1.16 * max(max(samples.values(case, _RATE)) for case in cases))
+    axes.set_xlim(0, 1.16 * max(max(samples.column(case, _RATE)) for case in cases))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.tick_params(length=0)
     for side in ("top", "right", "left"):

@@ -31,13 +31,13 @@ class Options:
 class Samples(Dict[str, List[Sample]]):
     """The samples of a figure: by case, each in the order of the runs."""
 
-    def values(self, case: str, measure: str) -> List[float]:  # type: ignore[override]
+    def column(self, case: str, measure: str) -> List[float]:
         """One measure over the runs; empty where the case was not measured."""
         return [sample[measure] for sample in self.get(case, ())]
 
     def median(self, case: str, measure: str) -> float:
         """NaN where the case was not measured."""
-        found = self.values(case, measure)
+        found = self.column(case, measure)
         return statistics.median(found) if found else math.nan
 
     def ratio(self, case: str, base: str, measure: str) -> float:
@@ -46,7 +46,7 @@ class Samples(Dict[str, List[Sample]]):
 
     def cells(self, case: str, measure: str, form: str) -> List[str]:
         """Median, least and most, as cells of a table."""
-        found = self.values(case, measure)
+        found = self.column(case, measure)
         if not found:
             return ["-", "-", "-"]
         return [format(f(found), form) for f in (statistics.median, min, max)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 PACKAGES = ("loguru", "concurrent-log-handler", "pyzmq")
 
@@ -57,3 +58,18 @@ def _file_system(directory: Path) -> str:
         if (path + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best):
             best, kind = point, type_name
     return kind
+
+
+def busy(seconds: float = 0.2) -> float:
+    """The share of all cores (0 to 1) that others use now, while nothing of ours runs."""
+    before, idle_before = _processor_ticks()
+    time.sleep(seconds)
+    after, idle_after = _processor_ticks()
+    return 1.0 - (idle_after - idle_before) / max(after - before, 1)
+
+
+def _processor_ticks() -> Tuple[int, int]:
+    """All ticks of all cores so far, and the idle ones among them."""
+    with open("/proc/stat", encoding="ascii") as file:
+        ticks = [int(word) for word in file.readline().split()[1:9]]
+    return sum(ticks), ticks[3] + ticks[4]

@@ -83,7 +83,7 @@ class Rotation(Figure):
         rows = [
             [label, *samples.cells("rotation", measure, ".1f")] for measure, label in labels.items()
         ]
-        worst = max(samples.values("rotation", "gap_ms"), default=float("nan"))
+        worst = max(samples.column("rotation", "gap_ms"), default=float("nan"))
         what = f"{options.rotation_size} MB, gz: longest gap in milliseconds"
         took = samples.cells("rotation", "compression_seconds", ".1f")[0]
         return "\n".join([

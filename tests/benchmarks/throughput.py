@@ -55,7 +55,7 @@ class Throughput(Figure):
         for case in options.peers or PEERS:
             why = PEERS[case].missing() or ""
             counts = [
-                f"{sum(samples.values(case, kind)):.0f}" for kind in ("lost", "doubled", "torn")
+                f"{sum(samples.column(case, kind)):.0f}" for kind in ("lost", "doubled", "torn")
             ]
             ratio = f"{samples.ratio(case, LIMIT, _RATE):.2f}"
             numbers = [*samples.cells(case, _RATE, ",.0f"), ratio, *counts]
