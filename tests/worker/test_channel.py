@@ -313,14 +313,14 @@ def test_closing_out_of_a_signal_handler_in_the_middle_of_a_log_call(make, monke
     """The usual SIGTERM handler: no deadlock; the record that was being stored is in the journal."""
     channel = make()
     channel.emit(a_row(1))
-    original, closed = journal_module.checksum, []
+    original, closed = journal_module._crc32, []
 
     def checksum(data, number):
         if not closed:
             closed.append(channel.close(0.0, patient=False))
         return original(data, number)
 
-    monkeypatch.setattr(journal_module, "checksum", checksum)
+    monkeypatch.setattr(journal_module, "_crc32", checksum)
     channel.emit(a_row(2))
     assert closed == [False]
     channel.emit(a_row(3))
