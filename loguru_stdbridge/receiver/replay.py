@@ -10,7 +10,7 @@ handler's ``emit`` (about half the cost); it leans on an internal, so it is chec
 probe that must render the same both ways. The public way is ``logger.patch(...).log(...)``, with no
 arguments (they would format the braces of a stranger's message), never with ``colors``, and by one
 constant level number: the level that counts is the record's, set by the patcher, and a peer's level
-numbers make no entry in loguru's tables.
+numbers make no entry in loguru's tables. A coloured sink has a level of that number for each colour.
 
 The exception comes as text. loguru takes ``record["exception"]`` apart into type, value and
 traceback to render it, and reads its attributes for ``serialize``. :class:`_Exception` answers the
@@ -40,10 +40,9 @@ MAX_NAME = 1000
 """Characters of a record's name. A ``filter`` by modules takes a name apart at each of its dots, and
 copies what is left."""
 
-MAX_LEVELS = 64
-"""Levels that peers can make known for a coloured sink; each stays in a loguru table for good."""
+MAX_COLORS = 64
+"""Colours that peers can make known to a coloured sink; each stays in a loguru table for good."""
 
-MAX_LEVEL_NAME = 100
 _COLOR = re.compile(r"(?:</?[\w ,#]{1,40}>){0,8}")  # markup alone: it goes before every line
 
 _LEVEL = 2**31 - 1  # above any sink's own level, so that the record's decides
@@ -77,7 +76,7 @@ class Replay:
         self._logger = private_logger()
         self._texts: List[str] = []
         self._colorize = bool(options.get("colorize"))
-        self._levels: Dict[str, Optional[str]] = {}
+        self._color_levels: Dict[str, Optional[str]] = {}
         self._icons: Dict[str, str] = {}
         types = _learn_types(self._logger)
         self._file, self._level, self._process, self._thread, self._time = types[:5]
@@ -212,23 +211,27 @@ class Replay:
             return " "
 
     def _level_id(self, row: Row) -> Optional[str]:
-        """The level as loguru knows it, for its colour; made known where there is room."""
-        name = row.level_name
-        if name not in self._levels:
-            if len(self._levels) >= MAX_LEVELS or len(name) > MAX_LEVEL_NAME:
-                return None
-            self._levels[name] = name
+        """The level of ours that has the record's colour; made known where there is room.
+
+        A level's name will not do: another worker may have painted it otherwise, or numbered it
+        below what the sink takes.
+        """
+        color = row.level_color
+        if color is None:
             try:
-                self._logger.level(name)
-            except ValueError:
-                color = row.level_color or ""
-                try:
-                    self._logger.level(
-                        name, no=row.level_no, color=color if _COLOR.fullmatch(color) else ""
-                    )
-                except Exception:  # a colour that loguru does not know, a number that it refuses
-                    self._levels[name] = None
-        return self._levels[name]
+                color = str(self._logger.level(row.level_name).color)
+            except (ValueError, TypeError):
+                return None
+        if color not in self._color_levels:
+            if len(self._color_levels) >= MAX_COLORS or not _COLOR.fullmatch(color):
+                return None
+            level: Optional[str] = f"color {len(self._color_levels)}"
+            try:
+                self._logger.level(level, no=_LEVEL, color=color)
+            except Exception:  # one that loguru does not know
+                level = None
+            self._color_levels[color] = level
+        return self._color_levels[color]
 
     def _exception_of(self, fields: List[Any]) -> Any:
         kind, value, text, has_traceback = (list(fields) + [None] * 4)[:4]

@@ -1,0 +1,390 @@
+"""Replay: a row becomes the very text that loguru would have written in the worker."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import logging
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from loguru import logger
+
+from loguru_stdbridge import ConfigurationError
+from loguru_stdbridge.receiver import replay as replay_module
+from loguru_stdbridge.receiver.replay import MAX_COLORS, Replay
+from loguru_stdbridge.records import encode_logrecord, row_of_stock_fields
+from loguru_stdbridge.rows import Row, decode_dense, read_row
+from loguru_stdbridge.worker.handler import BridgeSink, level_styles
+
+pytestmark = pytest.mark.usefixtures("fast_handlers")
+
+
+@pytest.fixture(params=["direct", "public"])
+def direct(request):
+    """Both ways: the handler's own ``emit``, and loguru's public interface."""
+    return request.param == "direct"
+
+
+@pytest.fixture(autouse=True)
+def restored_loguru():
+    """loguru's own handlers and levels are as they were."""
+    core = logger._core
+    saved = (core.handlers, core.levels, core.levels_lookup, core.levels_ansi_codes, core.min_level)
+    core.handlers, core.levels = {}, dict(core.levels)
+    core.levels_lookup, core.levels_ansi_codes = dict(core.levels_lookup), dict(core.levels_ansi_codes)
+    yield
+    core.handlers, core.levels, core.levels_lookup, core.levels_ansi_codes, core.min_level = saved
+    level_styles._known.clear()
+
+
+class Channel:
+    """Where a worker's sink leaves its rows."""
+
+    closed, rendering = False, None
+
+    def __init__(self):
+        self.rows = []
+
+    def emit(self, row):
+        self.rows.append(read_row(decode_dense(row)))
+
+
+def both(direct, calls, **options):
+    """What a local sink writes for some calls, and what comes of their rows."""
+    local, channel = [], Channel()
+    level_styles._known.clear()
+    sink = BridgeSink(channel).add_to_loguru(0)
+    handler = logger.add(local.append, catch=False, **options)
+    try:
+        calls()
+    finally:
+        logger.remove(sink)
+        logger.remove(handler)
+    replay = Replay(direct=direct, **options)
+    assert replay.direct == direct
+    return "".join(local), "".join(replay.render(row).text for row in channel.rows)
+
+
+def log():
+    """Calls of every kind."""
+    logger.info("plain")
+    logger.debug("braces {} {0} <red>markup</red> %s")
+    logger.bind(user="me", n=1).success("bound {}", 1)
+    logger.log(35, "by number")
+    logger.level("NOTICE-ß", no=27, color="<yellow><bold>", icon="☎")
+    logger.log("NOTICE-ß", "custom")
+    logger.opt(raw=True).warning("raw\n")
+    logger.opt(lazy=True).error("lazy {}", lambda: "value")
+    logger.patch(lambda record: record["extra"].update(patched=(1, "x"))).critical("two\nlines")
+    logger.patch(lambda record: record.update(name=None)).info("no name")
+
+
+def fail():
+    local = "value"
+    return 1 / len(local[:0])
+
+
+def log_exceptions():
+    """Tracebacks."""
+    try:
+        fail()
+    except ZeroDivisionError:
+        logger.exception("failed")
+        logger.opt(exception=True).bind(user="you").info("once more")
+    logger.opt(exception=ValueError("never raised")).error("value only")
+
+
+def by_level(record):
+    record["extra"].setdefault("own", "default")
+    return "{level}|{extra[own]}|{message}\n" if record["level"].no < 30 else "{level.no}!{message}\n{exception}"
+
+
+def constant(record):
+    return "no newline {message};"
+
+
+def colored(record):
+    return "<level>{level}</level> <cyan>{name}</cyan> {message}\n"
+
+
+def seldom(record):
+    return "a" in record["message"] and record["level"].no >= 20
+
+
+FULL = (
+    "{time:YYYY-MM-DD HH:mm:ss.SSSSSS ZZ} {elapsed} {level.no}{level.icon} {name} {file.path} {function} "
+    "{line} {module} {process.id} {process.name} {thread.id} {thread.name} {extra} {message}"
+)
+OPTIONS = [
+    {}, {"format": FULL}, {"format": "{message}"}, {"format": "{level: >12}|{message!r}|{extra[user]}"},
+    {"format": by_level}, {"format": constant}, {"format": ""},
+    {"level": "WARNING"}, {"level": 25}, {"level": 0},
+    {"filter": seldom}, {"filter": __name__}, {"filter": ""}, {"filter": {"": "ERROR", __name__: "INFO"}},
+    {"filter": {__name__: False}}, {"filter": "other"},
+    {"serialize": True}, {"serialize": True, "format": FULL}, {"serialize": True, "format": constant},
+    {"serialize": True, "level": 30, "filter": seldom},
+]  # fmt: skip
+COLORED = [
+    {"colorize": True}, {"colorize": True, "format": "<level>{message}</level>"},
+    {"colorize": True, "format": colored}, {"colorize": True, "level": 25},
+    {"colorize": True, "serialize": True, "format": "<level>{level}</level> {message}"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [*OPTIONS, *COLORED], ids=str)
+def test_every_option_writes_what_a_local_sink_writes(direct, options):
+    """Formats, functions, filters, levels, colours, documents: the same text to the byte."""
+    if "user" in str(options.get("format")):
+
+        def calls():
+            with logger.contextualize(user="somebody"):
+                log()
+
+    else:
+        calls = log
+    local, remote = both(direct, calls, **options)
+    assert remote == local
+    assert bool(local) == (options != {"filter": "other"})
+
+
+@pytest.mark.parametrize("options", [{}, {"format": FULL}, {"format": by_level}, {"serialize": True}, {"level": 40}], ids=str)
+def test_tracebacks_are_those_of_a_local_sink(direct, options):
+    """With the variables and the frames that loguru shows in the worker."""
+    local, remote = both(direct, log_exceptions, **options)
+    assert remote == local
+    assert "ZeroDivisionError" in remote
+
+
+@pytest.mark.parametrize("template", ["<level>{level}</level> {message}", colored], ids=["text", "function"])
+def test_levels_keep_the_colours_that_they_have_in_the_worker(direct, template):
+    """Of a level of loguru's own that was painted anew, of one name with two colours, of neither."""
+    rows, local = [], []
+    for color in ("<red>", "<blue><bold>", "", "<fg #ff0000>", "<fg 42>"):
+
+        def calls(color=color):
+            logger.level("INFO", color=color)
+            logger.info("painted anew")
+            with contextlib.suppress(ValueError):
+                logger.level("NOTICE", no=27)
+            logger.level("NOTICE", color=color)
+            logger.log("NOTICE", "custom")
+
+        channel = Channel()
+        level_styles._known.clear()
+        sink = BridgeSink(channel).add_to_loguru(0)
+        handler = logger.add(local.append, colorize=True, format=template)
+        calls()
+        logger.remove(sink)
+        logger.remove(handler)
+        rows += channel.rows
+    replay = Replay(direct=direct, colorize=True, format=template)
+    assert "".join(replay.render(row).text for row in rows) == "".join(local)
+
+
+def test_the_record_s_level_decides_whatever_its_name_is_worth_elsewhere(direct):
+    """Two workers may give one name two numbers; none of their records is left out for that."""
+    replay = Replay(direct=direct, colorize=True, level=30, format="{level}{level.no}")
+    rows = [stock(levelname="NOTICE", levelno=number) for number in (27, 33, 27, 33)]
+    assert [replay.render(row).text for row in rows] == ["", "NOTICE33\n", "", "NOTICE33\n"]
+    assert replay.render(stock(levelname="DEBUG", levelno=40)).text == "DEBUG40\n"
+
+
+def stock(**fields):
+    """The row of a stock client's record."""
+    return row_of_stock_fields({"msg": "message", "levelno": 20, "levelname": "INFO", **fields}, 1e9)
+
+
+def test_colours_are_bounded(direct):
+    """Each stays in a table of loguru's for good; beyond the bound a line is plain, and written."""
+    replay = Replay(direct=direct, colorize=True, format="<level>{message}</level>")
+    texts = set()
+    for number in range(MAX_COLORS * 2):
+        row = stock()._replace(level_name=f"L{number}", level_color=f"<fg {number}>")
+        texts.add(replay.render(row).text)
+    assert len(texts) == MAX_COLORS + 1
+    assert "message\n" in {re.sub(r"\x1b\[[\d;]*m", "", text) for text in texts}
+    names = {replay.render(stock(levelname=f"name {number}")).text for number in range(500)}
+    assert len(names) == 1
+
+
+@pytest.mark.parametrize("color", ["<no such>", "red", "<red>{message}", "<" * 100, "<fg 999>", "\ud83d"])
+def test_a_colour_that_is_none_costs_no_line(direct, color):
+    """It is left out, or stands there as a text, as loguru has it for a tag that it does not know."""
+    replay = Replay(direct=direct, colorize=True, format="<level>{message}</level>")
+    text = replay.render(stock()._replace(level_color=color, level_name="X")).text
+    plain = re.sub(r"\x1b\[[\d;]*m", "", text)
+    assert plain == ("<no such>message\n" if color == "<no such>" else "message\n")
+
+
+def test_a_level_without_an_icon_has_the_one_that_is_known(direct):
+    """A stock client knows no icons."""
+    replay = Replay(direct=direct, format="{level.icon}")
+    assert replay.render(stock(levelname="ERROR")).text == "❌\n"
+    assert replay.render(stock(levelname="UNHEARD OF")).text == " \n"
+
+
+def test_a_stdlib_record_reads_as_a_local_one(direct):
+    """A row of logging's through a text format, traceback included."""
+    try:
+        fail()
+    except ZeroDivisionError as error:
+        record = logging.LogRecord("app", 40, "/file.py", 7, "hello %s", ("you",), None, "main")
+        record.exc_info = (type(error), error, error.__traceback__)
+    row = read_row(decode_dense(encode_logrecord(record, level_styles)))
+    text = Replay(direct=direct, format="{level}:{name}:{function}:{line} {message}").render(row).text
+    head, _, traceback = text.partition("\n")
+    assert head == "ERROR:app:main:7 hello you"
+    assert traceback == f"{logging.Formatter().formatException(record.exc_info)}\n"
+
+
+# -- what fails on a record
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{extra[user]}|{message}", "|message\n"),
+        ("{extra[known]}|{extra[user]}|{message}", "yes||message\n"),
+        ("{message.nothing}", None), ("{extra[known][deep]}", None), ("{extra.nothing}", None),
+        ("{nothing}", None), ("{message:d}", None), ("{0}", None), ("{extra[user]:>5}|", "     |\n"),
+    ],
+)  # fmt: skip
+def test_a_format_that_fails_on_a_record_does_not_lose_it(direct, template, expected):
+    """What it lacks is empty; where nothing helps, a format that cannot fail is taken."""
+    row = stock(known="yes", exc_text="Traceback (most recent call last):\nValueError: v")
+    text = Replay(direct=direct, format=template).render(row).text
+    if expected is None:
+        first, _, rest = text.partition("\n")
+        assert first.endswith(" - message") and "| INFO |" in first
+        assert rest == "Traceback (most recent call last):\nValueError: v\n"
+    else:
+        assert text == expected + "Traceback (most recent call last):\nValueError: v\n"
+
+
+def raises(record):
+    raise KeyError("a function of the user's")
+
+
+@pytest.mark.parametrize("options", [{"format": raises}, {"filter": raises}, {"format": lambda record: None}], ids=["format", "filter", "none"])
+def test_a_function_that_raises_does_not_lose_the_record(direct, options):
+    """Of a format or of a filter."""
+    assert Replay(direct=direct, **options).render(stock()).text.endswith(" - message\n")
+
+
+def test_a_document_that_json_cannot_hold_is_written_in_part(direct):
+    """Keys that it lacks, at the top or deep in ``extra``: the record arrives, they as text."""
+    replay = Replay(direct=direct, serialize=True)
+    top = json.loads(replay.render(stock()._replace(extra={(1, 2): "x", "a": 1})).text)
+    assert top["record"]["extra"] == {"(1, 2)": "x", "a": 1}
+    deep = json.loads(replay.render(stock()._replace(extra={"a": {(1, 2): "x"}})).text)
+    assert "(1, 2)" in deep["record"]["extra"]["unprintable"]
+    assert deep["record"]["message"] == "message"
+
+
+@pytest.mark.parametrize("seconds", [1e300, -1e300, float("nan"), float("inf"), -1e11])
+def test_a_time_that_no_calendar_has_is_now(direct, seconds):
+    """The record is written all the same."""
+    record = Replay(direct=direct).render(stock()._replace(time=seconds, elapsed=seconds)).record
+    assert abs(record["time"].timestamp() - datetime.datetime.now().timestamp()) < 60
+    assert isinstance(record["elapsed"], datetime.timedelta)
+
+
+_numbers = st.integers(-(2**70), 2**70)
+_floats = st.floats() | st.integers(-(2**53), 2**53)
+_texts = st.text(st.characters(), max_size=20)
+_rows = st.builds(
+    Row, flags=st.integers(0, 3), time=_floats, offset=_floats, zone=st.none() | _texts, elapsed=_floats,
+    level_no=_numbers, level_name=_texts, level_icon=_texts, level_color=st.none() | _texts, message=_texts,
+    name=st.none() | _texts, function=_texts, line=_numbers, file_name=_texts, file_path=_texts,
+    module=_texts, process_id=_numbers, process_name=_texts, thread_id=_numbers, thread_name=_texts,
+    exception=st.none() | st.lists(st.none() | _texts | st.booleans() | _numbers, max_size=5),
+    extra=st.dictionaries(_texts, st.none() | _texts | _numbers | st.tuples(_texts)),
+    more=st.none() | st.dictionaries(_texts, _texts),
+)  # fmt: skip
+WAYS = [
+    {"level": 0}, {"level": 0, "serialize": True}, {"level": 0, "format": FULL, "colorize": True},
+    {"level": 0, "format": by_level},
+]  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(row=_rows)
+def test_any_row_is_rendered(replays, row):
+    """Whatever a peer's row claims: never an error, and a record of the sink's level has a text."""
+    for replay in replays:
+        text, record = replay.render(row)
+        assert record["message"] == row.message
+        assert not text if row.level_no < 0 else text or (row.flags & 1 and not row.message)
+
+
+@pytest.fixture
+def replays(direct):
+    return [Replay(direct=direct, **options) for options in WAYS]
+
+
+# -- the options, and the way
+
+
+@pytest.mark.parametrize("name", ["backtrace", "diagnose", "enqueue", "catch", "context", "loop"])
+def test_words_that_mean_nothing_here_are_refused(name):
+    """With where they belong."""
+    with pytest.raises(ConfigurationError, match=f"{name}=True.*(worker|receiver)"):
+        Replay(**{name: True})
+
+
+@pytest.mark.parametrize("options", [{"level": "NONE"}, {"format": 5}, {"filter": 5}, {"format": "<red>"}, {"nothing": 1}], ids=str)
+def test_values_that_loguru_cannot_use_are_refused(options):
+    """The value is shown."""
+    (value,) = options.values()
+    with pytest.raises(ConfigurationError, match=re.escape(repr(value))):
+        Replay(**options)
+
+
+def test_a_loguru_with_another_handler_is_used_publicly(monkeypatch):
+    """The direct way is taken only where it is known; asked for by name it is an error then."""
+    monkeypatch.setattr(replay_module, "_EMIT_PARAMETERS", ("record", "something new"))
+    replay = Replay(format="{message}")
+    assert not replay.direct
+    assert replay.render(stock()).text == "message\n"
+    with pytest.raises(ConfigurationError, match="direct"):
+        Replay(direct=True)
+
+
+def test_a_handler_that_renders_otherwise_than_the_public_way_is_not_used(monkeypatch):
+    """It is tried once, on a record that has everything."""
+    import _loguru_of_stdbridge._handler as private
+
+    emit = private.Handler.emit
+
+    def shout(self, record, level_id, from_decorator, is_raw, colored_message):
+        if record["message"]:
+            record = {**record, "message": record["message"].upper()}
+        emit(self, record, level_id, from_decorator, is_raw, colored_message)
+
+    monkeypatch.setattr(private.Handler, "emit", shout)
+    replay = Replay(format="{message}", direct=None)
+    calls = []
+    monkeypatch.setattr(private.Handler, "emit", emit)
+    assert replay.direct  # both ways shout alike
+    monkeypatch.setattr(
+        replay_module.Replay, "_publicly", lambda self, record, *rest: calls.append(record)
+    )
+    assert not Replay(format="{message}").direct
+    assert calls
+
+
+def test_the_application_s_loguru_is_not_touched(direct):
+    """No handler, no level, no message of its own."""
+    seen = []
+    handler = logger.add(seen.append, level=0)
+    before = (dict(logger._core.levels), set(logger._core.handlers))
+    replay = Replay(direct=direct, colorize=True)
+    replay.render(stock()._replace(level_name="OTHER", level_color="<red>"))
+    assert (dict(logger._core.levels), set(logger._core.handlers)) == before
+    logger.remove(handler)
+    assert seen == []
+    assert replay.render(stock()).text
