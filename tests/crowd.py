@@ -1,0 +1,87 @@
+"""``python -m tests.crowd ADDRESS NOTES SEED TOGETHER PER_SECOND SECONDS``: workers come and go.
+
+They are forked from this one process. First ``TOGETHER`` of them connect and stay; then, for
+``SECONDS``, as many as ``PER_SECOND`` new ones a second come and as many old ones go, each in one of
+several ways; then all go. What each has logged is noted in the shared file ``NOTES``.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import List
+
+from loguru import logger
+
+from loguru_stdbridge import install_bridge
+from tests.leavers import Notes
+
+
+def work(number: int, address: str, notes: Notes, chance: random.Random) -> None:
+    """Log until told to go, by a signal; then go in some way."""
+    way = chance.choice(["exit", "_exit", "kill"])
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    bridge = install_bridge(address)
+    count = 0
+
+    def log(records: int) -> None:
+        nonlocal count
+        for _ in range(records):
+            logger.info("worker {} number {} end", number, count)
+            count += 1
+            notes[number] = count
+
+    log(chance.randrange(1, 20))
+    bridge.flush(60)  # so that it is connected
+    os.write(1, b".")
+    signal.sigwait([signal.SIGTERM])
+    log(chance.randrange(20))
+    if way == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif way == "_exit":
+        os._exit(0)
+    sys.exit(0)
+
+
+def main(address: str, notes_path: str, seed: str, *figures: str) -> None:
+    """Run them all; returns in none of the workers."""
+    together, per_second, seconds = map(int, figures)
+    total = together + per_second * seconds
+    notes, chance = Notes(Path(notes_path), total), random.Random(seed)
+    logger.remove()
+    running: List[int] = []
+
+    def come(number: int) -> None:
+        pid = os.fork()
+        if not pid:
+            work(number, address, notes, random.Random(f"{seed} {number}"))
+        running.append(pid)
+
+    def go() -> None:
+        os.kill(running.pop(chance.randrange(len(running))), signal.SIGTERM)
+
+    for number in range(together):
+        come(number)
+    sys.stdin.readline()
+    start = time.monotonic()
+    late = 0.0
+    for index in range(per_second * seconds):
+        due = start + index / per_second
+        late = max(late, time.monotonic() - due)
+        time.sleep(max(due - time.monotonic(), 0.0))
+        come(together + index)
+        go()
+    while running:
+        go()
+    for _ in range(total):
+        os.wait()
+    os.write(1, f" {time.monotonic() - start:.1f} {late:.1f}\n".encode())
+    sys.stdin.readline()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

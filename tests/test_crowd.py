@@ -1,0 +1,80 @@
+"""Hundreds of workers at once, coming and going: the receiver is afterwards what it was before."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests.leavers import Notes
+from tests.processes import Account, ReceiverProcess, disk_usage
+
+FORGETFUL = """
+from loguru_stdbridge.receiver import cli, ledger
+ledger.FORGET_AFTER, ledger.COMPACT_SIZE = 1.0, 64 * 1024
+cli.sys.exit(cli.main())
+"""
+
+
+class Receiver(ReceiverProcess):
+    """One that forgets senders after a second instead of ten minutes, and looks in on itself."""
+
+    program = ("-c", FORGETFUL)
+
+    def figures(self, spool):
+        with open(f"/proc/{self.process.pid}/status") as file:
+            status = dict(line.split(":", 1) for line in file)
+        ledger = self.sink.parent / f".{self.sink.name}.ledger"
+        return {
+            "descriptors": len(os.listdir(f"/proc/{self.process.pid}/fd")),
+            "threads": int(status["Threads"]),
+            "KiB of memory": int(status["RssAnon"].split()[0]),
+            "KiB of ledger": ledger.stat().st_size >> 10,
+            "KiB of spool": disk_usage(spool) >> 10,
+        }
+
+
+def test_workers_come_and_go(tmp_path, spool_dir, scale, chance, tell, eventually):
+    """Connections, threads, memory, ledger and spool directory return to where they were."""
+    together, per_second, seconds = scale((40, 10, 5), (500, 50, 60))
+    total = together + per_second * seconds
+    sink, notes = tmp_path / "app.log", tmp_path / "notes"
+    with Receiver(sink, "--format", "{message}", "--grace", "60") as receiver:
+        before = receiver.figures(spool_dir)
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.crowd", receiver.address, notes, str(chance.random()),
+             str(together), str(per_second), str(seconds)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        ) as crowd:  # fmt: skip
+            try:
+                assert crowd.stdout.read(together) == b"." * together
+                during = receiver.figures(spool_dir)
+                crowd.stdin.write(b"\n")
+                crowd.stdin.flush()
+                took, late = crowd.stdout.readline().split()[-2:]
+
+                def quiet():
+                    figures = receiver.figures(spool_dir)
+                    same = ("descriptors", "threads")
+                    return (
+                        all(figures[name] == before[name] for name in same)
+                        and figures["KiB of spool"] <= before["KiB of spool"] + 16
+                    )
+
+                eventually(quiet, 60, "the connections and the journals are gone")
+                after = receiver.figures(spool_dir)
+                crowd.stdin.write(b"\n")
+            finally:
+                crowd.stdin.close()
+                if crowd.poll() is None and sys.exc_info()[0]:
+                    crowd.kill()
+        assert receiver.stop() == 0
+    tell(
+        f"{total} workers, {together} at once, {per_second} a second in {float(took):.1f} s "
+        f"(up to {float(late):.1f} s behind): before {before}, with {together} {during}, after {after}"
+    )
+    assert during["descriptors"] >= before["descriptors"] + together
+    assert after["KiB of memory"] < before["KiB of memory"] + scale(4096, 16_384)
+    assert after["KiB of ledger"] <= 2 * 64
+    written = Notes(notes, total)
+    Account(sink).check({str(number): written[number] for number in range(total)})
