@@ -187,7 +187,7 @@ _MAKERS: Dict[str, Tuple[Callable[[], bytes], Tuple[str, ...]]] = {
             b"\x8f(" + b"".join(
                 b"(" + b"M\1\2" * 370 + b"\x8a\x10" + ((2**61 - 1) * n).to_bytes(16, "little") + b"t"
                 for n in range(1, 255)
-            ) + b"\x90", "own"), BOTH),
+            ) + b"\x90", "own"), ()),
     "floats that take long": (lambda: record(b"(" + b"G\0\0\0\0\0\0\0\1" * 48_000 + b"l", "own"), ()),
     "a doubled tuple as a key": (lambda: record(b"}" + doubled(60) + b"Ns"), BOTH),
     "a doubled tuple in a set": (lambda: b"\x80\x04" + record(b"\x8f(" + doubled(60) + b"\x90"), BOTH),

@@ -263,7 +263,7 @@ def test_many_level_names_make_no_table_grow(tmp_path, eventually):
             eventually(lambda: client.answer(object).through == client.next - 1, 60, "all are written")
         replay = running.service._receiver._replay
         assert len(replay._logger._core.levels) < 100
-        assert len(replay._levels) <= 64
+        assert len(replay._color_levels) <= 64
     finally:
         running.stop()
     assert b"\x1b[2J" not in running.path.read_bytes()

@@ -132,7 +132,7 @@ def test_an_address_that_does_not_fit_is_refused():
 def test_what_is_no_segment_header_is_none(data):
     """Too short, or something else."""
     assert decode_segment_header(data) is None
-    assert scan_segment(data) is None
+    assert scan_segment(data + b"x" * 2 * SEGMENT_HEADER) is None
 
 
 def test_every_changed_byte_of_a_segment_header_is_noticed():
