@@ -255,7 +255,7 @@ class Channel:
             if self.__dict__.pop("_line", None) is None:  # a signal handler has closed it meanwhile
                 return line.journal.pending == 0
             done = line.journal.close(remove=True, at_exit=self._leaving)
-            if line.journal.closed:
+            if line.journal.closed or line.journal.closing:
                 self._past = replace(_sum(self._past, line), connected=False)
             else:
                 self._line = line

@@ -205,6 +205,7 @@ class Journal:
         """What the operator should be told; the sender takes it away."""
         self.asleep = False
         self.closed = False
+        self.closing = False  # as soon as the log call is over that it was closed in the middle of
         self._lock_descriptor = lock_descriptor
         self._limit = limit
         self._segment_size = min(segment_size, limit // 2)
@@ -721,6 +722,7 @@ class Journal:
         call it is done when that has stored its row.
         """
         if self._inside.now:
+            self.closing = True
             self._inside.stash.append(_CLOSE_AND_REMOVE if remove else _CLOSE)
             return False
         with self._section():
