@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import random
 import socket
 import time
 from typing import Any, List, Optional, Tuple
@@ -117,7 +118,7 @@ class Backoff:
     def failed(self) -> None:
         """Note a failed attempt."""
         self._pause = min(max(self._pause * self._factor, self._start), self._maximum)
-        self._until = time.monotonic() + self._pause * (0.75 + os.urandom(1)[0] / 512)
+        self._until = time.monotonic() + self._pause * random.uniform(0.75, 1.25)
 
     def succeeded(self) -> None:
         self._pause = self._until = 0.0

@@ -146,7 +146,7 @@ def test_logging_from_a_repr_and_from_del(receiver):
             logger.info("inner loguru del")
 
     with install_bridge(receiver.address, level=0) as bridge:
-        logger.bind(value=Chatty()).info("outer")
+        logging.getLogger("std").info("outer", extra={"value": Chatty()})
         threshold = gc.get_threshold()
         gc.set_threshold(1)
         try:
