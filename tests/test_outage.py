@@ -50,9 +50,12 @@ def test_a_long_outage(tmp_path, spool_dir, scale, tell, policy):
     check_counts(account, [end], records + 10)
     assert list(end["dropped"]) == ["spool_full"]
     kept = len(account.found) - 10
-    first = records - kept if policy == "drop_oldest" else 0
-    numbers = [*range(first, first + kept), *range(records, records + 10)]
-    assert sorted(number for _, number in account.found) == numbers
+    numbers = sorted(number for _, number in account.found)
+    assert numbers[kept:] == list(range(records, records + 10))
+    if policy == "drop_oldest":
+        assert numbers[:kept] == list(range(records - kept, records))
+    else:  # rows differ by some bytes: one more that is shorter may fit where another did not
+        assert numbers[: kept - 1] == list(range(kept - 1))
 
 
 def test_blocked_calls_go_on_when_the_receiver_is_back(tmp_path):
