@@ -185,9 +185,9 @@ _MAKERS: Dict[str, Tuple[Callable[[], bytes], Tuple[str, ...]]] = {
     "wide members that collide": (
         lambda: b"\x80\x04" + record(
             b"\x8f(" + b"".join(
-                b"(" + b"M\1\2" * 370 + b"\x8a\x10" + ((2**61 - 1) * n).to_bytes(16, "little") + b"t"
+                b"(" + b"M\1\2" * 1200 + b"\x8a\x10" + ((2**61 - 1) * n).to_bytes(16, "little") + b"t"
                 for n in range(1, 255)
-            ) + b"\x90", "own"), ()),
+            ) + b"\x90", "own"), BOTH),
     "floats that take long": (lambda: record(b"(" + b"G\0\0\0\0\0\0\0\1" * 48_000 + b"l", "own"), ()),
     "a doubled tuple as a key": (lambda: record(b"}" + doubled(60) + b"Ns"), BOTH),
     "a doubled tuple in a set": (lambda: b"\x80\x04" + record(b"\x8f(" + doubled(60) + b"\x90"), BOTH),
@@ -212,7 +212,7 @@ _MAKERS: Dict[str, Tuple[Callable[[], bytes], Tuple[str, ...]]] = {
     "range as list": (lambda: record(call("builtins list", call("builtins range", b"J\x00\x00\x00\x7f"))), LOADS),
     "pow": (lambda: record(call("builtins pow", b"K\x03J\x00\x00\x00\x7f")), LOADS),
     # -- depth
-    "nested tuples": (lambda: record(b")" + b"\x85" * 100_000), BOTH),
+    "nested tuples": (lambda: record(b")" + b"\x85" * 90_000), BOTH),
     "nested lists": (lambda: record(b"]" * 50_000 + b"a" * 49_999), BOTH),
     "nested dicts": (lambda: record((b"}" + text("k")) * 30_000 + b"N" + b"s" * 30_000), BOTH),
     "a nested key": (lambda: record(b"})" + b"\x85" * 140_000 + b"Ns"), BOTH),

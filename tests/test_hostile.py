@@ -161,7 +161,7 @@ def test_it_does_not_harm_us(name, replays):
 SURVIVORS = [
     "lone surrogates", "escapes of protocol 0", "unicode of protocol 0", "not a number", "infinity",
     "a megabyte of text", "ten thousand numbers", "values of every admitted type", "os._exit",
-    "a class by reference", "loguru's own class", "a cycle through a dict",
+    "a class by reference", "loguru's own class", "a cycle through a dict", "nested tuples",
     "a huge bytearray", "a Decimal with a huge exponent", "a datetime of bad bytes",
     *(f"a stock record of protocol {p}" for p in range(5)),
 ]  # fmt: skip
