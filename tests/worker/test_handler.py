@@ -164,7 +164,10 @@ def test_logging_from_a_repr_and_from_del(receiver):
     assert found.count("inner loguru del") == 200
 
 
-def test_logging_from_a_signal_handler(receiver):
+@pytest.mark.parametrize(
+    ("size", "records", "interval"), [(20_000, 300, 0.002), (1_000_000, 12, 0.02)], ids=["20k", "1M"]
+)
+def test_logging_from_a_signal_handler(receiver, size, records, interval):
     """Every few milliseconds, into both libraries, while large records go out of four threads."""
     numbers = {"loguru": itertools.count(), "stdlib": itertools.count()}
 
@@ -173,12 +176,12 @@ def test_logging_from_a_signal_handler(receiver):
         logging.getLogger("std").info("signal stdlib %d", next(numbers["stdlib"]))
 
     def work(name):
-        for number in range(300):
-            logger.info("thread {} {} {}", name, number, "x" * 20_000)
+        for number in range(records):
+            logger.info("thread {} {} {}", name, number, "x" * size)
 
     with install_bridge(receiver.address, level=0) as bridge:
         before = signal.signal(signal.SIGALRM, on_alarm)
-        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+        signal.setitimer(signal.ITIMER_REAL, interval, interval)
         try:
             threads = [threading.Thread(target=work, args=(name,)) for name in "abc"]
             for thread in threads:
@@ -193,12 +196,13 @@ def test_logging_from_a_signal_handler(receiver):
         assert bridge.stats().dropped == {}
     found = lines(receiver)
     for name in ("a", "b", "c", "main"):
-        written = [int(line.split()[2]) for line in found if line.startswith(f"thread {name} ")]
-        assert written == list(range(300))
+        written = [line for line in found if line.startswith(f"thread {name} ")]
+        whole = written == [f"thread {name} {number} {'x' * size}" for number in range(records)]
+        assert whole, [line[:30] for line in written]  # not a comparison of megabytes
     for source in ("loguru", "stdlib"):
         written = [int(line.split()[2]) for line in found if line.startswith(f"signal {source} ")]
         count = next(numbers[source])
-        assert count > 10
+        assert count > 2
         assert sorted(written) == list(range(count))
 
 
