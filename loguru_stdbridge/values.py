@@ -179,7 +179,7 @@ def flatten_extra(extra: Dict[Any, Any]) -> Tuple[Json, bool]:
     """``extra`` as JSON, and whether it holds tagged values. Never raises.
 
     The common case (text keys; texts and numbers) costs one look at each value. What is no dict, or
-    one that cannot be read, is tagged itself: the far end gets another type then.
+    one that cannot be read, stands under the key ``extra``.
     """
     if type(extra) is dict and len(extra) <= MAX_UNCOUNTED:
         for key, value in extra.items():
@@ -194,7 +194,18 @@ def flatten_extra(extra: Dict[Any, Any]) -> Tuple[Json, bool]:
         else:
             return extra, False
     flattener = _Flattener()
-    return flattener.flatten(extra, 0), flattener.tagged
+    flat = flattener.flatten(extra, 0)
+    if not _is_dict(flat):
+        flat = {"extra": flat}
+    return flat, flattener.tagged
+
+
+def _is_dict(flat: Json) -> bool:
+    """Whether the far end gets a dict of it."""
+    if type(flat) is not dict or TAG not in flat:
+        return type(flat) is dict
+    tag, content = flat[TAG]
+    return tag == "dict" or (tag == "as" and content[0] == "dict")
 
 
 class _Flattener:
