@@ -157,7 +157,7 @@ def log_options():
     logger.opt(colors=True).info("<red>colored</red> {}", "<b>not</b>")
     logger.opt(depth=1).info("of the caller")
     logger.opt(colors=True, raw=True).info("<red>raw and colored</red>\n")
-    logger.opt(colors=True).bind(x=1).info("<level>{extra[x]}</level> {}", 5)
+    logger.opt(colors=True).bind(x=1).info("<level>{}</level> <b>{}</b>", "<red>", 5)
     logger.opt(exception=True).info("an exception where there is none")
     logger.opt(lazy=True, record=True).info("{record[line]} {x}", x=lambda: [1, {}])
     logger.bind(**{"a key": 1, "": 2, "é\n": 3, "{}": 4}).info("odd keys")
@@ -478,7 +478,7 @@ def test_threads_and_processes_with_odd_names_arrive(remote):
     thread.start()
     thread.join()
     (document,) = remote()
-    assert document["record"]["thread"]["name"] == name.encode("utf-8", "backslashreplace").decode()
+    assert document["record"]["thread"]["name"] == name
 
 
 def test_what_a_logger_adapter_and_a_filter_add_arrives(remote):
@@ -688,7 +688,7 @@ def test_a_line_of_any_size_and_kind_arrives(tmp_path, size):
     assert len(lines) == len(texts)
     for text, line in zip(texts, lines):
         escaped = (text * size).encode("utf-8", "backslashreplace")
-        assert line == escaped or (line[:500] == escaped[:500] and size > 1_000_000)
+        assert line == escaped or (line[:500] == escaped[:500] and len(escaped) > 1_000_000)
 
 
 def test_a_patcher_that_bends_the_record_loses_nothing(remote):
