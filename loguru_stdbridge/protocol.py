@@ -54,12 +54,16 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 from .exceptions import PeerError
 from .frames import Buffer, FrameDecoder, encode_frame
 from .pickles import dump_record
-from .records import MARK, logrecord_fields
+from .records import MARK, MAX_ROW, logrecord_fields
 from .rows import decode_dense, encode_control, encode_rows_frame, read_row
 from .styles import Style, make_style
 
 VERSION = 1
 MAX_SEQUENCE = 1 << 55
+MAX_HELLO_EXTRA = 64 * 1024
+"""Bytes of a row up to which a hello shows its ``extra`` to a stock receiver. One of ours reads the
+row itself, but counts what the pickle beside it is made of, and a value may be twenty opcodes."""
+
 MAX_ANSWER = 65536
 """Largest answer that a worker reads, in bytes: a greeting is a few hundred."""
 
@@ -113,17 +117,21 @@ class SenderConnection:
         if notice:
             return self._marked(row, sequence, {"base": base, "notice": True})
         text = bytes(row).decode("utf-8", "surrogatepass")
-        return self._marked(row, sequence, {"base": base, "row": text})
+        return self._marked(row, sequence, {"base": base, "row": text}, MAX_HELLO_EXTRA)
 
     def stock(self, row: Buffer, sequence: int) -> bytes:
         """The frame of one record for a peer that does not greet."""
         return self._marked(row, sequence, {})
 
-    def _marked(self, row: Buffer, sequence: int, more: Dict[str, Any]) -> bytes:
+    def _marked(
+        self, row: Buffer, sequence: int, more: Dict[str, Any], max_row: int = MAX_ROW
+    ) -> bytes:
         self._through = max(self._through, sequence)
         mark = {"version": VERSION, "sender": self.sender_id, "sequence": sequence, **more}
-        decoded = decode_dense(bytes(row))
-        return encode_frame(dump_record(logrecord_fields(read_row(decoded), mark)))
+        fields = read_row(decode_dense(bytes(row)))
+        if len(row) > max_row:
+            fields = fields._replace(extra={})
+        return encode_frame(dump_record(logrecord_fields(fields, mark)))
 
     def rows(self, first: int, rows: Sequence[Union[bytes, memoryview]]) -> bytes:
         """A dense frame of consecutive rows, the first with sequence number ``first``."""

@@ -11,6 +11,7 @@ is ignored, each field is checked and bounded, and what is no attribute of a ``L
 
 from __future__ import annotations
 
+import datetime
 import logging
 import math
 import re
@@ -20,12 +21,14 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from .rows import (
     FLAG_RAW,
     FLAG_TAGGED,
+    MAX_UNCOUNTED,
     Row,
-    decode_dense,
     dump_fields,
     encode_fields,
     encode_rendered_row,
     encode_row,
+    is_bounded,
+    load_fields,
 )
 from .values import MAX_TEXT, bounded_text, flatten_extra, plain, show
 
@@ -128,7 +131,7 @@ def encode_loguru_record(
         )  # fmt: skip
     except Exception:
         row = _encode_odd(_fields_of_odd_record(record, raw, traceback_text, color))
-    return row if len(row) <= MAX_ROW else _encode_cut(row)
+    return row if len(row) <= MAX_UNCOUNTED else _checked(row)
 
 
 def _others_of(record: Mapping[str, Any]) -> Dict[str, Any]:
@@ -141,63 +144,55 @@ def _others_of(record: Mapping[str, Any]) -> Dict[str, Any]:
 def encode_rendered(nanoseconds: int, head: str, line: str) -> bytes:
     """The row of a line that loguru has rendered in the sink's own style (:mod:`rows`)."""
     row = encode_rendered_row(nanoseconds, head, line)
-    if len(row) <= MAX_ROW:
+    if len(row) <= MAX_UNCOUNTED or (len(row) <= MAX_ROW and is_bounded(row)):
         return row
-    return encode_rendered_row(nanoseconds, head, f"{bounded_text(line, MAX_TEXT)}\n")
+    return encode_rendered_row(nanoseconds, head, f"{_bounded_plain(line[:-1], MAX_TEXT)}\n")
 
 
 def encode_logrecord(record: logging.LogRecord, style: Callable[[str], LevelStyle]) -> bytes:
     """The row of a stdlib record; ``style`` gives the icon and colour of a level name.
 
-    Never raises: a message that cannot be formatted arrives as its parts.
+    Never raises: a message that cannot be formatted arrives as its parts, an attribute of an
+    impossible type as a text.
     """
-    attributes = record.__dict__
-    others = {
-        key: value for key, value in attributes.items() if key not in _LOGRECORD_KEYS
-    }
-    if attributes.get("taskName") is not None:
-        others["taskName"] = attributes["taskName"]
-    if attributes.get("stack_info"):
-        others["stack_info"] = bounded_text(str(attributes["stack_info"]), MAX_TEXT)
-    extra, tagged = flatten_extra(others) if others else ({}, False)
-    local = time.localtime(record.created)
-    icon, color = style(record.levelname)
-    fields: List[Any] = [
-        FLAG_TAGGED if tagged else 0,
-        record.created,
-        float(local.tm_gmtoff),
-        local.tm_zone,
-        record.relativeCreated / 1000.0,
-        record.levelno,
-        record.levelname,
-        icon,
-        color,
-        _message_of(record),
-        record.name,
-        record.funcName or "",
-        record.lineno,
-        record.filename,
-        record.pathname,
-        record.module,
-        record.process or 0,
-        record.processName or "",
-        record.thread or 0,
-        record.threadName or "",
-        _exception_of(record),
-        extra,
-    ]
     try:
-        row = encode_row(fields)
+        attributes = record.__dict__
+        others = {key: value for key, value in attributes.items() if key not in _LOGRECORD_KEYS}
+        if attributes.get("taskName") is not None:
+            others["taskName"] = attributes["taskName"]
+        if attributes.get("stack_info"):
+            others["stack_info"] = bounded_text(attributes["stack_info"], MAX_TEXT)
+        extra, tagged = flatten_extra(others) if others else (None, False)
+        local = time.localtime(record.created)
+        icon, color = style(record.levelname)
+        row = encode_fields(
+            FLAG_TAGGED if tagged else 0,
+            record.created,
+            float(local.tm_gmtoff),
+            local.tm_zone,
+            record.relativeCreated / 1000.0,
+            _fragment(record.levelno, record.levelname, icon, color),
+            _message_of(record),
+            _fragment(
+                record.name, record.funcName or "", record.lineno, record.filename,
+                record.pathname, record.module, record.process or 0, record.processName or "",
+            ),
+            _fragment(record.thread or 0, record.threadName or ""),
+            _exception_of(record),
+            extra,
+            None,
+        )  # fmt: skip
     except Exception:
-        row = _encode_odd(fields)
-    return row if len(row) <= MAX_ROW else _encode_cut(row)
+        row = _encode_odd(_fields_of_odd_logrecord(record, style))
+    return row if len(row) <= MAX_UNCOUNTED else _checked(row)
 
 
 def _message_of(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception:
-        return f"{show(record.msg, str)} % {show(record.args)}"
+        message, arguments = getattr(record, "msg", None), getattr(record, "args", None)
+        return show(message, str) + (f" % {show(arguments)}" if arguments is not None else "")
 
 
 def _exception_fields(exception: Any, text: str) -> List[Any]:
@@ -212,28 +207,27 @@ def _exception_fields(exception: Any, text: str) -> List[Any]:
 
 def _exception_of(record: logging.LogRecord) -> Optional[List[Any]]:
     try:
-        if record.exc_info:
-            text = record.exc_text or _formatter.formatException(record.exc_info)
-            return _exception_fields(record.exc_info, f"{text}\n")
-        if record.exc_text:
-            return exception_of_text(record.exc_text)
+        exc_info, exc_text = getattr(record, "exc_info", None), getattr(record, "exc_text", None)
+        if exc_info:
+            text = exc_text or _formatter.formatException(exc_info)
+            return _exception_fields(exc_info, f"{text}\n")
+        if exc_text:
+            return exception_of_text(exc_text)
     except Exception:
-        return [None, None, f"{show(record.exc_info)}\n", True]
+        return [None, None, f"{show(exc_info)}\n", True]
     return None
 
 
 def _encode_odd(fields: List[Any]) -> bytes:
-    """Encode fields of which at least one is of a type that JSON lacks."""
-    odd: List[Any] = []
-    for value in fields:
-        if isinstance(value, (str, int, float, list, type(None))):
-            odd.append(value)
-        elif isinstance(value, dict):
-            odd.append(flatten_extra(value)[0])
-            odd[0] |= FLAG_TAGGED
-        else:
-            odd.append(show(value, str))
-    return encode_row(odd)
+    """Encode fields that may be of types that JSON lacks; ``extra``, the last, is flat already."""
+    odd = [
+        value if type(value) in (str, int, float, bool, list, type(None)) else show(value, str)
+        for value in fields[:-1]
+    ]
+    try:
+        return encode_row([*odd, fields[-1]])
+    except Exception:  # nested too deep for what is left of the application's stack
+        return encode_row([*odd, {}])
 
 
 def _fields_of_odd_record(
@@ -241,28 +235,31 @@ def _fields_of_odd_record(
 ) -> List[Any]:
     """The fields of a loguru record that some patcher has bent out of shape."""
 
-    def text(path: str, default: str = "") -> Any:
+    def value_of(path: str) -> Any:
         value: Any = record
         try:
             for step in path.split("."):
                 value = value[step] if value is record else getattr(value, step)
         except Exception:
-            return default
-        return value if isinstance(value, (int, float)) else show(value, str, MAX_TEXT)
+            return None
+        return value
 
-    def number(path: str, default: float = 0) -> Any:
-        value = text(path)
-        return value if isinstance(value, (int, float)) else default
+    def text(path: str, default: str = "") -> str:
+        value = value_of(path)
+        return default if value is None else _shown(value, MAX_TEXT)
 
-    def from_time(method: str, default: Any) -> Any:
+    def number(path: str, default: int = 0) -> float:
+        return _finite(value_of(path), default)
+
+    def ask(key: str, method: str) -> Any:
         try:
-            value = getattr(record["time"], method)()
-            return value.total_seconds() if hasattr(value, "total_seconds") else value
+            answer = getattr(record[key], method)()
+            return answer.total_seconds() if type(answer) is datetime.timedelta else answer
         except Exception:
-            return default
+            return None
 
-    extra = record.get("extra")
-    flat, tagged = flatten_extra(extra if isinstance(extra, dict) else {"extra": extra})
+    extra, tagged = flatten_extra(record.get("extra"))
+    zone = ask("time", "tzname")
     exception: Optional[List[Any]] = None
     if record.get("exception") is not None:
         try:
@@ -271,34 +268,110 @@ def _fields_of_odd_record(
             exception = [None, None, f"{show(record['exception'])}\n", True]
     return [
         (FLAG_RAW if raw else 0) | (FLAG_TAGGED if tagged else 0),
-        from_time("timestamp", time.time()),
-        from_time("utcoffset", 0.0) or 0.0,
-        from_time("tzname", None),
-        0.0,
+        _finite(ask("time", "timestamp"), time.time()),
+        _finite(ask("time", "utcoffset"), 0.0),
+        zone if type(zone) is str else None,
+        _finite(ask("elapsed", "total_seconds"), 0.0),
         number("level.no", 20),
-        str(text("level.name", "INFO")),
-        str(text("level.icon", " ")),
+        text("level.name", "INFO"),
+        text("level.icon", " "),
         color,
-        str(text("message")),
-        str(text("name")),
-        str(text("function")),
+        text("message"),
+        text("name"),
+        text("function"),
         number("line"),
-        str(text("file.name")),
-        str(text("file.path")),
-        str(text("module")),
+        text("file.name"),
+        text("file.path"),
+        text("module"),
         number("process.id"),
-        str(text("process.name")),
+        text("process.name"),
         number("thread.id"),
-        str(text("thread.name")),
+        text("thread.name"),
         exception,
-        flat,
+        extra,
     ]
 
 
+def _fields_of_odd_logrecord(
+    record: logging.LogRecord, style: Callable[[str], LevelStyle]
+) -> List[Any]:
+    """The fields of a stdlib record of which some attribute is missing or of an impossible type.
+
+    Where a number is none, what stands in its place is told in ``extra``.
+    """
+    attributes = dict(record.__dict__)
+    others = {key: value for key, value in attributes.items() if key not in _LOGRECORD_KEYS}
+    for key in ("taskName", "stack_info"):
+        if attributes.get(key) is not None:
+            others[key] = attributes[key]
+
+    def text(key: str, default: str = "") -> str:
+        value = attributes.get(key)
+        return default if value is None else _shown(value, MAX_TEXT)
+
+    def number(key: str, default: float) -> float:
+        value = attributes.get(key)
+        if value is not None and _finite(value, None) is None:
+            others[key] = value
+        return _finite(value, default)
+
+    now = time.time()
+    created = number("created", now)
+    try:
+        local = time.localtime(created)
+    except (ValueError, OverflowError, OSError):
+        created, local = now, time.localtime(now)
+    level = text("levelname", "INFO")
+    try:
+        icon, color = style(level)
+    except Exception:
+        icon, color = " ", None
+    fields: List[Any] = [
+        0,
+        float(created),
+        float(local.tm_gmtoff),
+        local.tm_zone,
+        number("relativeCreated", 0.0) / 1000.0,
+        number("levelno", 20),
+        level,
+        icon,
+        color,
+        _shown(_message_of(record), MAX_TEXT),
+        text("name"),
+        text("funcName"),
+        number("lineno", 0),
+        text("filename"),
+        text("pathname"),
+        text("module"),
+        number("process", 0),
+        text("processName"),
+        number("thread", 0),
+        text("threadName"),
+        _exception_of(record),
+    ]
+    extra, tagged = flatten_extra(others)
+    fields[0] = FLAG_TAGGED if tagged else 0
+    return [*fields, extra]
+
+
+def _shown(value: Any, limit: int) -> str:
+    return value if type(value) is str else show(value, str, limit)
+
+
+def _finite(value: Any, default: Any) -> Any:
+    """``value`` if it is a number that JSON and a calendar have, else ``default``."""
+    usual = type(value) is int and value.bit_length() <= 64
+    return value if usual or (type(value) is float and math.isfinite(value)) else default
+
+
+def _checked(row: bytes) -> bytes:
+    """A large row, cut to what a receiver takes: one that it refuses would be sent for ever."""
+    return row if len(row) <= MAX_ROW and is_bounded(row) else _encode_cut(row)
+
+
 def _encode_cut(row: bytes) -> bytes:
-    """A row beyond ``MAX_ROW`` with its texts cut: 1 Mi + 0.25 Mi characters, 6 bytes at most."""
-    fields = decode_dense(row)  # a row is a JSON list, too
-    assert isinstance(fields, list)
+    """A row beyond a bound with its texts cut: 1 Mi + 0.25 Mi characters, 6 bytes at most."""
+    fields = load_fields(row)[:22]
     size = len(row)
     fields[9] = bounded_text(fields[9], MAX_TEXT)
     if fields[20] is not None:
@@ -306,15 +379,23 @@ def _encode_cut(row: bytes) -> bytes:
             bounded_text(part, MAX_TEXT // 12) if isinstance(part, str) else part
             for part in fields[20]
         ]
-    cut = encode_row(fields[:22])
-    if len(cut) <= MAX_ROW:
+    cut = encode_row(fields)
+    if len(cut) <= MAX_ROW and is_bounded(cut):
         return cut
     fields[0] &= ~FLAG_TAGGED
-    fields[21] = {"...": f"<extra left out: the record had {size} bytes, {MAX_ROW} at most>"}
-    for index, part in enumerate(fields[:22]):
-        if index != 9 and isinstance(part, str):
-            fields[index] = bounded_text(part, MAX_NAME)
-    return encode_row(fields[:22])
+    fields[21] = {"...": f"<extra left out: with it the record is beyond a bound ({size} bytes)>"}
+    for index, part in enumerate(fields):
+        if isinstance(part, str):
+            fields[index] = _bounded_plain(part, MAX_TEXT if index == 9 else MAX_NAME)
+        elif index == 20 and part is not None:
+            fields[20] = [_bounded_plain(p, MAX_TEXT) if isinstance(p, str) else p for p in part]
+    return encode_row(fields)
+
+
+def _bounded_plain(text: str, limit: int) -> str:
+    """A bounded text, its lone surrogates as the escapes that a file would have of them."""
+    plain_text = text[: limit + 1].encode("utf-8", "backslashreplace").decode("utf-8")
+    return bounded_text(plain_text, limit)
 
 
 # -- worker: a row becomes a stock payload ------------------------------------------------------

@@ -107,7 +107,11 @@ def mark_peer(spool_dir: Path, address: Address, style: Optional[Style] = None) 
 
 def is_marked_peer(spool_dir: Path, address: Address) -> bool:
     """Whether some process has noted that a receiver of ours serves ``address``."""
-    return _mark_path(spool_dir, address).exists()
+    try:
+        marked = os.stat(_mark_path(spool_dir, address)).st_mtime
+    except OSError:
+        return False
+    return time.time() - marked < _MARK_LIFETIME
 
 
 def marked_style(spool_dir: Path, address: Address) -> Optional[Style]:

@@ -83,6 +83,9 @@ MAX_GROWTH = 10
 """Bytes of memory that the line of a large record may take for each byte of its payload; it is held
 about three times while it is made."""
 
+MAX_SHORT = 256
+"""Characters of a text that is not cut where cutting longer ones does."""
+
 MAX_ZONE = 100
 """Characters of a time zone's name."""
 
@@ -179,7 +182,7 @@ def flatten_extra(extra: Dict[Any, Any]) -> Tuple[Json, bool]:
     """``extra`` as JSON, and whether it holds tagged values. Never raises.
 
     The common case (text keys; texts and numbers) costs one look at each value. What is no dict, or
-    one that cannot be read, is tagged itself: the far end gets another type then.
+    one that cannot be read, stands under the key ``extra``.
     """
     if type(extra) is dict and len(extra) <= MAX_UNCOUNTED:
         for key, value in extra.items():
@@ -194,7 +197,18 @@ def flatten_extra(extra: Dict[Any, Any]) -> Tuple[Json, bool]:
         else:
             return extra, False
     flattener = _Flattener()
-    return flattener.flatten(extra, 0), flattener.tagged
+    flat = flattener.flatten(extra, 0)
+    if not _is_dict(flat):
+        flat = {"extra": flat}
+    return flat, flattener.tagged
+
+
+def _is_dict(flat: Json) -> bool:
+    """Whether the far end gets a dict of it."""
+    if type(flat) is not dict or TAG not in flat:
+        return type(flat) is dict
+    tag, content = flat[TAG]
+    return tag == "dict" or (tag == "as" and content[0] == "dict")
 
 
 class _Flattener:
@@ -552,13 +566,18 @@ def bound_growth(value: Any, size: int) -> Any:
     eleven in JSON, beside itself, and one emoji makes all of them four bytes wide: 30 MB of a
     frame of 400 KB. What people write, in any script, stays below :data:`MAX_GROWTH`.
     """
-    joined = "".join(_texts_in(value))
-    width = _width_of(joined)
-    room = MAX_GROWTH * size
-    if 11 * width * len(joined) <= room:
+    texts = _texts_in(value)
+    width = _width_of("".join(texts))
+    room = MAX_GROWTH * size // width  # characters
+    if 11 * sum(map(len, texts)) <= room:
         return value
-    grown = width * sum(map(_grown, (joined[at : at + 65536] for at in range(0, len(joined), 65536))))
-    return value if grown <= room else _cut_texts(value, room / grown)
+    short = sum(map(_grown, filter(_is_short, texts)))
+    long = sum(_grown(text) for text in texts if not _is_short(text))
+    if short + long <= room:
+        return value
+    if short <= room // 2:  # names and the like stay as they are
+        return _cut_texts(value, MAX_SHORT, (room - short) / long)
+    return _cut_texts(value, 8, room / (short + long))
 
 
 def _texts_in(value: Any) -> List[str]:
@@ -592,13 +611,19 @@ def _width_of(text: str) -> int:
 _quote = json.encoder.encode_basestring
 
 
+def _is_short(text: str) -> bool:
+    return len(text) <= MAX_SHORT
+
+
 def _grown(text: str) -> int:
-    return len(_quote(text)) + len(_quote(repr(text)))
+    """Characters of a text in JSON: as it is, and as it is shown in a line."""
+    parts = [text] if len(text) <= 65536 else [text[at : at + 65536] for at in range(0, len(text), 65536)]
+    return sum(len(_quote(part)) + len(_quote(repr(part))) for part in parts)
 
 
-def _cut_texts(value: Any, share: float, depth: int = 0) -> Any:
+def _cut_texts(value: Any, least: int, share: float, depth: int = 0) -> Any:
     kind = type(value)
-    if kind is str and len(value) > 8:
+    if kind is str and len(value) > least:
         return f"{value[: int(len(value) * share)]}..."
     if kind in (bytes, bytearray):
         return value[: int(len(value) * share)]
@@ -606,11 +631,11 @@ def _cut_texts(value: Any, share: float, depth: int = 0) -> Any:
         return "..."
     if kind is dict:
         return {
-            _cut_texts(key, share): _cut_texts(item, share, depth + 1)
+            _cut_texts(key, least, share): _cut_texts(item, least, share, depth + 1)
             for key, item in value.items()
         }
     if kind in (list, tuple):
-        return kind([_cut_texts(item, share, depth + 1) for item in value])
+        return kind([_cut_texts(item, least, share, depth + 1) for item in value])
     return value
 
 

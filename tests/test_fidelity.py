@@ -7,6 +7,7 @@ import collections
 import datetime
 import decimal
 import enum
+import functools
 import json
 import logging
 import multiprocessing
@@ -155,6 +156,13 @@ def log_options():
     logger.opt(raw=True).info("")
     logger.opt(colors=True).info("<red>colored</red> {}", "<b>not</b>")
     logger.opt(depth=1).info("of the caller")
+    logger.opt(colors=True, raw=True).info("<red>raw and colored</red>\n")
+    logger.opt(colors=True).bind(x=1).info("<level>{}</level> <b>{}</b>", "<red>", 5)
+    logger.opt(exception=True).info("an exception where there is none")
+    logger.opt(lazy=True, record=True).info("{record[line]} {x}", x=lambda: [1, {}])
+    logger.bind(**{"a key": 1, "": 2, "é\n": 3, "{}": 4}).info("odd keys")
+    logger.level("INFO", icon="\N{SNOWMAN}")
+    logger.info("with another icon")
     logger.opt(capture=False).info("not captured {x}", x=1)
     logger.opt(record=True).info("from {record[function]}")
     logger.patch(lambda r: r["extra"].update(patched=True)).info("patched extra")
@@ -179,6 +187,16 @@ def log_extras():
 def fail(value):
     local = value
     return 1 / local
+
+
+class LookalikeError(Exception):
+    pass
+
+
+def deeply(count):
+    if not count:
+        raise RecursionError("deep enough")
+    deeply(count - 1)
 
 
 def log_exceptions():
@@ -231,6 +249,35 @@ def log_exceptions():
     except BadRepr:
         logger.exception("bad repr")
     logger.opt(exception=ValueError("never raised")).error("value only")
+    try:
+        fail(0)
+    except ZeroDivisionError as error:
+        given = sys.exc_info()
+        kept = error
+    logger.opt(exception=given).error("a tuple")
+    logger.opt(exception=kept).error("an instance with its traceback")
+    logger.opt(exception=(ValueError, ValueError("x"), None)).error("a tuple without a traceback")
+    logger.opt(exception=(None, None, None)).error("a tuple of nothing")
+    try:
+        deeply(30)
+    except RecursionError:
+        logger.exception("a traceback with repeated lines")
+    try:
+        raise LookalikeError("two\n  File lines: x\nTraceback (most recent call last):\n")
+    except LookalikeError:
+        logger.exception("a value that looks like a traceback")
+    try:
+        raise type("Ünï", (Exception,), {"__module__": "other.module"})("odd names")
+    except Exception:
+        logger.exception("odd names")
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        logger.exception("no Exception")
+    try:
+        exec(compile("1/0", "<no such file>", "exec"))  # noqa: S102
+    except ZeroDivisionError:
+        logger.exception("a source that is not there")
     logger.exception("no exception at all")
 
     @logger.catch(reraise=False)
@@ -352,6 +399,7 @@ def remote(tmp_path, way):
         lines = (tmp_path / "remote.log").read_text(encoding="utf-8").split("\n")
         return [json.loads(line) for line in lines if line]
 
+    documents.bridge = bridge
     yield documents
     bridge.close()
     receiver.stop()
@@ -389,6 +437,65 @@ def test_a_stdlib_exception_arrives(remote):
     assert exception == {"type": "ZeroDivisionError", "value": "division by zero", "traceback": True}
     assert "Traceback (most recent call last):\n" in document["text"]
     assert document["text"].endswith("ZeroDivisionError: division by zero\n")
+
+
+def exc_infos():
+    """What may be given as ``exc_info``."""
+    try:
+        fail(0)
+    except ZeroDivisionError as error:
+        kept, given = error, sys.exc_info()
+    return {
+        "an instance": kept, "a tuple": given, "one never raised": ValueError("never raised"),
+        "a tuple of nothing": (None, None, None), "true without an exception": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", exc_infos())
+def test_exc_info_of_every_kind_arrives_as_logging_shows_it(tmp_path, way, name):
+    """The text is that of logging's own formatter, and nothing else is lost."""
+    exc_info = exc_infos()[name]
+    local = logging.FileHandler(tmp_path / "local.log", encoding="utf-8")
+    local.setFormatter(logging.Formatter("%(message)s"))
+    log = logging.getLogger("kinds")
+    log.addHandler(local)
+    try:
+        with start_receiver(tmp_path / "remote.log", address="tcp://127.0.0.1:0", format="{message}") as receiver:
+            with install_bridge(receiver.address, loguru=False) as bridge:
+                log.error("failed", exc_info=exc_info)
+                log.error("after")
+                assert bridge.flush(20)
+    finally:
+        log.removeHandler(local)
+        local.close()
+    assert (tmp_path / "remote.log").read_text() == (tmp_path / "local.log").read_text()
+
+
+def test_threads_and_processes_with_odd_names_arrive(remote):
+    """As logging knew them."""
+    name = "odd {} %s <red> \n é \ud83d"
+    thread = threading.Thread(target=lambda: logging.getLogger("app").info("there"), name=name)
+    thread.start()
+    thread.join()
+    (document,) = remote()
+    assert document["record"]["thread"]["name"] == name
+
+
+def test_what_a_logger_adapter_and_a_filter_add_arrives(remote):
+    """``extra`` of an adapter, attributes that a filter sets."""
+
+    def add(record):
+        record.request = {"id": 5}
+        return True
+
+    log = logging.getLogger("adapted")
+    log.addFilter(add)
+    try:
+        logging.LoggerAdapter(log, {"user": "me"}).warning("hello %s", "you")
+    finally:
+        log.removeFilter(add)
+    (document,) = remote()
+    assert document["record"]["extra"] == {"user": "me", "request": {"id": 5}}
 
 
 def test_a_custom_level_of_logging_arrives(remote):
@@ -519,6 +626,69 @@ def test_a_socket_and_an_open_file_in_extra_arrive(remote, tmp_path):
         logger.bind(sock=sock, file=file).info("open")
         (document,) = remote()
         assert document["record"]["extra"] == {"sock": str(sock), "file": str(file)}
+
+
+class HexBytes(bytes):
+    pass
+
+
+HUGE = {
+    "datetimes": [datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)] * 10_000,
+    "identifiers": [uuid.UUID(int=5)] * 10_000,
+    "decimals": [decimal.Decimal("1.5")] * 10_000,
+    "bytes of a class": [HexBytes(b"ab")] * 10_000,
+    "enum members": [Level.HIGH] * 10_000,
+    "points": [Point(1, 2)] * 10_000,
+    "empty points": [collections.namedtuple("Empty", "")()] * 10_000,
+    "keys": {HexBytes(b"%d" % number): HexBytes(b"x") for number in range(5_000)},
+    "floats": [1e-300] * 10_000,
+    "lists": [[]] * 10_000,
+    "large integers": [1 << 8000] * 5_000,
+    "texts": ["\0" * 1000] * 4_000,
+    "emoji and escapes": ["\x7f" * 1_000_000, "\U0001f600"],
+    "surrogates": "\ud83d" * 1_000_000,
+    "depth": functools.reduce(lambda inner, _: Point(inner, {1: inner}), range(8), 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("when", ["first", "later"])
+def test_a_record_of_any_size_is_taken_and_holds_up_none_behind_it(remote, when):
+    """What a worker sends is never beyond what a receiver takes: it would be refused for ever."""
+    bridge = remote.bridge
+    if when == "later":
+        logger.info("begin")
+        assert bridge.flush(30)
+    for name, value in HUGE.items():
+        logger.bind(odd=value).info(name)
+        if when == "first":
+            assert bridge.flush(60), name
+            bridge._channel.close(10)  # the next one is the first of a new journal
+            continue
+        logging.getLogger("std").info("%s", name, extra={"odd": value})
+        logger.patch(lambda record, v=value: record.update(own=v)).bind(odd=value).info("own " + name)
+        for _ in range(20):  # small ones around a large one
+            logger.bind(odd=[[], [], []]).info("between")
+    documents = remote()
+    found = [d["record"]["message"] for d in documents if d["record"]["message"] not in ("begin", "between")]
+    each = (lambda name: [name]) if when == "first" else (lambda name: [name, name, "own " + name])
+    assert found == [text for name in HUGE for text in each(name)]
+    assert bridge.stats().dropped == {}
+
+
+@pytest.mark.parametrize("size", [200_000, 3_000_000])
+def test_a_line_of_any_size_and_kind_arrives(tmp_path, size):
+    """As a whole line that the receiver takes, rendered in the worker."""
+    texts = ["\ud83d", "\x7f", "\0", '"', "漢", "[{,", "7", "\\"]
+    with start_receiver(tmp_path / "r.log", address="tcp://127.0.0.1:0", format="{message}") as receiver:
+        with install_bridge(receiver.address, stdlib=False) as bridge:
+            for text in texts:
+                logger.info(text * size)
+                assert bridge.flush(60), text
+    lines = (tmp_path / "r.log").read_bytes().split(b"\n")[:-1]
+    assert len(lines) == len(texts)
+    for text, line in zip(texts, lines):
+        escaped = (text * size).encode("utf-8", "backslashreplace")
+        assert line == escaped or (line[:500] == escaped[:500] and len(escaped) > 1_000_000)
 
 
 def test_a_patcher_that_bends_the_record_loses_nothing(remote):

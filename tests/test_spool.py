@@ -173,6 +173,14 @@ def test_old_marks_go(tmp_path):
     assert [is_marked_peer(tmp_path, other) for other in others] == [True] + [False] * 9
 
 
+def test_an_old_mark_counts_no_more(tmp_path):
+    """Nobody may have come by to remove it, and a stock receiver serves the address by now."""
+    mark_peer(tmp_path, ADDRESS)
+    (mark,) = (tmp_path / "peers").iterdir()
+    os.utime(mark, (time.time() - 7.1 * 24 * 3600,) * 2)
+    assert not is_marked_peer(tmp_path, ADDRESS)
+
+
 def test_a_mark_that_cannot_be_set_is_no_error(tmp_path):
     """It costs a slower start at most."""
     mark_peer(tmp_path / "absent", ADDRESS)

@@ -32,6 +32,7 @@ _PREFIX = "LOGURU_STDBRIDGE_"
 _SINK_OPTIONS = (
     "rotation", "retention", "compression", "format", "level", "serialize", "encoding"
 )  # fmt: skip
+_FORWARDED = ("SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGWINCH")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -128,7 +129,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the receiver; returns the exit code."""
     options = _options(sys.argv[1:] if argv is None else argv)
     stopping = threading.Event()
-    runner = _Runner(options)
+    runner = _Runner(options, stopping)
     with _signals(runner, stopping):
         try:
             service = _open(options, stopping)
@@ -171,7 +172,7 @@ def _open(options: argparse.Namespace, stopping: threading.Event) -> Optional[Se
             spool_dir=options.spool_dir,
             fsync=bool(options.fsync),
             render=options.render or RENDER[0],
-            wait=wait if options.standby else None,
+            wait=wait if options.standby and not options.check else None,
             **_sink_options(options),
         )
     except StdbridgeError:
@@ -183,15 +184,26 @@ def _open(options: argparse.Namespace, stopping: threading.Event) -> Optional[Se
 class _Runner:
     """A service in the foreground, and the command beside it."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, stopping: threading.Event) -> None:
         self._options = options
+        self._stopping = stopping
         self._service: Optional[Service] = None
         self._command: Optional["subprocess.Popen[bytes]"] = None
         self._status = 0
 
     def stop(self) -> None:
+        """End the service within its grace."""
         if self._service is not None:
             self._service.stop(self._options.grace)
+
+    @property
+    def has_command(self) -> bool:
+        return bool(self._options.command)
+
+    @property
+    def begins(self) -> bool:
+        """Whether a command is to be started: it ends the service, when it ends."""
+        return self.has_command and self._command is None
 
     def reopen(self) -> None:
         if self._service is not None:
@@ -209,26 +221,36 @@ class _Runner:
     def run(self, service: Service) -> int:
         self._service = service
         addresses = [str(address) for address in service.addresses]
-        if self._options.ready_file:
-            _write_ready_file(Path(self._options.ready_file), addresses)
-        if self._options.command:
-            failed = self._start_command(addresses[0], service)
-            if failed:
-                service.stop(0)
-                service.serve()
-                return failed
-        else:
+        failed = self._begin(addresses, service)
+        if failed is not None:
+            service.stop(0)
+            service.serve()
+            return failed
+        if not self._options.command:
             to_stderr(f"writing {self._options.sink}, listening on {', '.join(addresses)}")
         try:
             service.serve()
         except Exception as error:
             to_stderr(f"ended by {type(error).__name__}: {error}")
+            self.forward(signal.SIGTERM)  # nobody would take its records
             return EXIT_FAILURE
         counts = ", ".join(f"{count} {name}" for name, count in service.counts.items())
         to_stderr(f"ended: {counts}")
         return self._status
 
-    def _start_command(self, address: str, service: Service) -> int:
+    def _begin(self, addresses: List[str], service: Service) -> Optional[int]:
+        """Tell where it listens, start the command; the status to end with where that fails."""
+        if self._stopping.is_set():  # while the sink was opened
+            return 0
+        if self._options.ready_file:
+            try:
+                _write_ready_file(Path(self._options.ready_file), addresses)
+            except OSError as error:
+                to_stderr(f"cannot write the ready file: {error}")
+                return EXIT_FAILURE
+        return self._start_command(addresses[0], service) if self._options.command else None
+
+    def _start_command(self, address: str, service: Service) -> Optional[int]:
         environment = {**os.environ, ADDRESS_VARIABLE: address}
         if service.spool_dir is not None:
             environment[SPOOL_VARIABLE] = str(service.spool_dir)
@@ -238,7 +260,9 @@ class _Runner:
             to_stderr(f"cannot run {self._options.command[0]}: {error.strerror}")
             return 127 if isinstance(error, FileNotFoundError) else 126
         threading.Thread(target=self._await_command, daemon=True).start()
-        return 0
+        if self._stopping.is_set():  # while it was started
+            self.forward(signal.SIGTERM)
+        return None
 
     def _await_command(self) -> None:
         assert self._command is not None
@@ -257,12 +281,18 @@ def _write_ready_file(path: Path, addresses: List[str]) -> None:
 
 @contextlib.contextmanager
 def _signals(runner: _Runner, stopping: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT end the command, or else the receiver; SIGHUP reopens the sink."""
+    """SIGTERM and SIGINT end the command, or else the receiver; SIGHUP reopens the sink.
+
+    With a command, it also gets what servers are told by signals (more workers, new code, ...).
+    """
 
     def on_stop(number: int, frame: object) -> None:
         stopping.set()
-        if not runner.forward(number):
+        if not runner.forward(number) and not runner.begins:
             runner.stop()
+
+    def on_other(number: int, frame: object) -> None:
+        runner.forward(number)
 
     def on_hangup(number: int, frame: object) -> None:
         runner.reopen()
@@ -271,6 +301,10 @@ def _signals(runner: _Runner, stopping: threading.Event) -> Iterator[None]:
     handlers: Dict[int, Any] = {signal.SIGTERM: on_stop, signal.SIGINT: on_stop}
     if hasattr(signal, "SIGHUP"):
         handlers[signal.SIGHUP] = on_hangup
+    if runner.has_command:
+        handlers.update(
+            (getattr(signal, name), on_other) for name in _FORWARDED if hasattr(signal, name)
+        )
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

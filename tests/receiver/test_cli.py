@@ -194,3 +194,137 @@ def test_a_signal_goes_to_the_command(tmp_path, eventually):
     eventually(Path(tmp_path / "started").exists, 30, "the command runs")
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 7
+
+
+HOOKED = """
+import os, signal, sys
+from loguru_stdbridge.receiver import cli
+
+def hook(owner, name, when):
+    original = getattr(owner, name)
+    def hooked(*arguments, **options):
+        if when == "before":
+            os.kill(os.getpid(), signal.SIGTERM)
+        result = original(*arguments, **options)
+        if when == "after":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+    setattr(owner, name, hooked)
+
+hook(eval(sys.argv[1], vars(cli)), sys.argv[2], sys.argv[3])
+sys.exit(cli.main(sys.argv[4:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "when"),
+    [("cli", "_open", "before"), ("cli", "_open", "after"), ("cli", "_write_ready_file", "after"),
+     ("subprocess", "Popen", "before"), ("subprocess", "Popen", "after")],
+)  # fmt: skip
+@pytest.mark.parametrize("command", [False, True], ids=["alone", "with a command"])
+def test_a_signal_at_the_start_is_not_lost(tmp_path, owner, name, when, command):
+    """Whenever it comes, the receiver ends, and its command with it, or never begins."""
+    if owner == "subprocess" and not command:
+        return
+    code = HOOKED.replace("eval(sys.argv[1], vars(cli))", "cli" if owner == "cli" else "cli.subprocess")
+    arguments = [owner, name, when, str(tmp_path / "app.log"), "--listen", "tcp://127.0.0.1:0"]
+    arguments += ["--ready-file", str(tmp_path / "ready")]
+    if command:
+        arguments += ["--", sys.executable, "-c", "import threading; threading.Event().wait(60)"]
+    status, _, err = run_python(code, *arguments, timeout=30)
+    assert status in (0, 128 + signal.SIGTERM), err
+
+
+@pytest.mark.parametrize("number", ["SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGHUP"])
+def test_what_servers_are_told_by_signals_goes_to_the_command(tmp_path, eventually, number):
+    """More workers, new code, new log files: the receiver itself goes on."""
+    code = (
+        "import signal, sys, pathlib, threading\n"
+        f"signal.signal(signal.{number}, lambda *a: pathlib.Path('got').touch())\n"
+        "pathlib.Path('started').touch()\n"
+        "while not pathlib.Path('done').exists(): threading.Event().wait(0.01)\n"
+        "sys.exit(5)"
+    )
+    process = subprocess.Popen(
+        [*COMMAND, "app.log", "--", sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
+    eventually(Path(tmp_path / "started").exists, 30, "the command runs")
+    process.send_signal(getattr(signal, number))
+    eventually(Path(tmp_path / "got").exists, 30, "the command got it")
+    (tmp_path / "done").touch()
+    assert process.wait(30) == 5
+
+
+def test_a_ready_file_that_cannot_be_written_is_told(tmp_path):
+    """No command is begun, no traceback shown."""
+    done = run("app.log", "--listen", "tcp://127.0.0.1:0", "--ready-file", "no/such/file", "--",
+               sys.executable, "-c", "open('ran', 'w')", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 1
+    assert "ready file" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_check_never_waits(tmp_path):
+    """Not even as a standby: it says who holds the sink."""
+    with ReceiverProcess(tmp_path / "app.log") as receiver:
+        done = run("app.log", "--standby", "--check", cwd=tmp_path)
+        assert done.returncode == 1
+        assert str(receiver.process.pid) in done.stderr
+
+
+ENVIRONMENT = {
+    "ROTATION": ("1 KB", lambda d: len(list(d.glob("app.*.log"))) > 1),
+    "RETENTION": ("1", lambda d: len(list(d.glob("app.*.log"))) == 1),
+    "COMPRESSION": ("gz", lambda d: list(d.glob("app.*.log.gz"))),
+    "FORMAT": ("<<{message}>>", lambda d: (d / "app.log").read_text().endswith(" end>>\n")),
+    "LEVEL": ("ERROR", lambda d: (d / "app.log").read_text() == ""),
+    "SERIALIZE": ("yes", lambda d: (d / "app.log").read_text().startswith('{"text": ')),
+    "ENCODING": ("ascii", lambda d: b"\\xe9" in (d / "app.log").read_bytes()),
+    "SPOOL_DIR": ("own-spool", lambda d: (d / "own-spool").is_dir()),
+    "FSYNC": ("1", lambda d: (d / "app.log").read_text()),
+    "RENDER": ("receiver", lambda d: (d / "app.log").read_text()),
+    "GRACE": ("2.5", lambda d: (d / "app.log").read_text()),
+    "READY_FILE": ("ready", lambda d: (d / "ready").read_text().startswith("tcp://127.0.0.1:")),
+    "LISTEN": ("tcp://127.0.0.1:0 tcp://localhost:0", lambda d: len((d / "r").read_text().split()) == 2),
+    "STANDBY": ("on", lambda d: (d / "app.log").read_text()),
+}
+MANY = (
+    "from loguru import logger; from loguru_stdbridge import install_bridge; logger.remove()\n"
+    "with install_bridge() as bridge:\n"
+    "    for number in range(200): logger.info('number {} é end', number)\n"
+    "    assert bridge.flush(30)"
+)
+
+
+@pytest.mark.parametrize("name", sorted(ENVIRONMENT))
+def test_every_option_has_an_environment_variable(tmp_path, name):
+    """And it does what the option does."""
+    value, shows = ENVIRONMENT[name]
+    options = [] if name == "READY_FILE" else ["--ready-file", "r"]
+    if name in ("RETENTION", "COMPRESSION"):
+        options += ["--rotation", "1 KB"]
+    done = run("app.log", *options, "--", sys.executable, "-c", MANY, cwd=tmp_path,
+               **{f"LOGURU_STDBRIDGE_{name}": value})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert shows(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "value", "status"), [
+    ("GRACE", "soon", 2), ("SERIALIZE", "maybe", 2), ("ROTATION", "nonsense", 78), ("RENDER", "nowhere", 78),
+    ("LISTEN", "ftp://x", 78), ("LEVEL", "NONE", 78), ("ENCODING", "utf-16", 78),
+])  # fmt: skip
+def test_a_bad_variable_is_named_or_its_value_shown(tmp_path, name, value, status):
+    """As the option would be."""
+    done = run("app.log", "--ready-file", "r", cwd=tmp_path, **{f"LOGURU_STDBRIDGE_{name}": value})
+    assert done.returncode == status, done.stderr
+    assert value.split("://")[0] in done.stderr
+
+
+def test_each_option_is_in_the_help_and_in_the_readme(tmp_path):
+    """Nothing can be said that is not told."""
+    told = run("--help", cwd=tmp_path).stdout
+    readme = (Path(__file__).parent.parent.parent / "README.rst").read_text(encoding="utf-8")
+    for name in (*ENVIRONMENT, "CHECK", "VERSION"):
+        option = "--" + name.lower().replace("_", "-")
+        assert option in told
+        assert option in readme
