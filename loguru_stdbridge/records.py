@@ -311,7 +311,7 @@ def _fields_of_odd_logrecord(
 
     def number(key: str, default: float) -> float:
         value = attributes.get(key)
-        if value is not None and _finite(value, None) is None:
+        if value is not None and not _is_finite(value):
             others[key] = value
         return _finite(value, default)
 
@@ -358,10 +358,16 @@ def _shown(value: Any, limit: int) -> str:
     return value if type(value) is str else show(value, str, limit)
 
 
-def _finite(value: Any, default: Any) -> Any:
-    """``value`` if it is a number that JSON and a calendar have, else ``default``."""
-    usual = type(value) is int and value.bit_length() <= 64
-    return value if usual or (type(value) is float and math.isfinite(value)) else default
+def _is_finite(value: Any) -> bool:
+    """Whether ``value`` is a number that JSON and a calendar have."""
+    if type(value) is int:
+        return value.bit_length() <= 64
+    return type(value) is float and math.isfinite(value)
+
+
+def _finite(value: Any, default: float) -> float:
+    number: float = value if _is_finite(value) else default
+    return number
 
 
 def _checked(row: bytes) -> bytes:

@@ -178,7 +178,7 @@ def class_name(value: object) -> str:
         return "strange"
 
 
-def flatten_extra(extra: Dict[Any, Any]) -> Tuple[Json, bool]:
+def flatten_extra(extra: Any) -> Tuple[Json, bool]:
     """``extra`` as JSON, and whether it holds tagged values. Never raises.
 
     The common case (text keys; texts and numbers) costs one look at each value. What is no dict, or
@@ -208,7 +208,7 @@ def _is_dict(flat: Json) -> bool:
     if type(flat) is not dict or TAG not in flat:
         return type(flat) is dict
     tag, content = flat[TAG]
-    return tag == "dict" or (tag == "as" and content[0] == "dict")
+    return bool(tag == "dict" or (tag == "as" and content[0] == "dict"))
 
 
 class _Flattener:
