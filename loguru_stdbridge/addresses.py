@@ -76,7 +76,9 @@ def local_names(address: Address) -> List[Address]:
     """The addresses by which processes of this machine may know a receiver bound to ``address``."""
     names = [address]
     if address.scheme == "tcp" and (address.host in _WILDCARDS or _is_loopback(address.host)):
-        names += [Address("tcp", host=name, port=address.port) for name in ("127.0.0.1", "localhost")]
+        names += [
+            Address("tcp", host=name, port=address.port) for name in ("127.0.0.1", "localhost")
+        ]
     return names
 
 

@@ -158,7 +158,8 @@ def _log_alone(
     from . import InterceptHandler
 
     logger.remove()
-    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # its complaints are part of the problem
+    # Its complaints are part of the problem.
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     logger.add(f"{argument}/demo.log", rotation=ROTATION, compression=COMPRESSION)
     logging.basicConfig(level=logging.DEBUG, handlers=[InterceptHandler()], force=True)
     barrier.wait(60)
@@ -213,7 +214,7 @@ def _receiver(sink: Path, directory: Path) -> Iterator[None]:
 
 def _count(directory: Path, expected: int, seconds: float) -> Outcome:
     """Read every file of the run, line by line."""
-    found: "Counter[Any]" = Counter()
+    found: Counter[Any] = Counter()
     torn = 0
     files: List[Path] = [path for path in sorted(directory.iterdir()) if path.name[0] != "."]
     for path in files:

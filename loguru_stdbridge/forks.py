@@ -23,7 +23,7 @@ import threading
 import weakref
 from typing import Any, Iterator
 
-_holders: "weakref.WeakSet[Any]" = weakref.WeakSet()
+_holders: weakref.WeakSet[Any] = weakref.WeakSet()
 _lock = threading.RLock()
 _PATIENCE = 0.5  # seconds; a fork that nobody holds up takes milliseconds
 

@@ -1,7 +1,7 @@
 """What worker and receiver say to each other: the mark, the greeting, acknowledgements, duplicates.
 
-Sans-IO: bytes in, events out. No sockets, threads, clocks or files here. The worker's side is in this
-module, the receiver's in :mod:`receiver.protocol`.
+Sans-IO: bytes in, events out. No sockets, threads, clocks or files here. The worker's side is in
+this module, the receiver's in :mod:`receiver.protocol`.
 
 The conversation
 ----------------
@@ -23,11 +23,11 @@ The conversation
 
 Why nothing is lost and nothing doubled
 ---------------------------------------
-A sender numbers its records 1, 2, 3, ... and gives a record up only after its acknowledgement or
-by a gap. :class:`~receiver.protocol.Sequencer` admits exactly the next number; a lower one is a duplicate and is
-dropped, a higher one is refused, so a record can neither be taken twice nor skipped in silence.
-The one jump that is admitted is ``base`` at the hello: the sender holds nothing below it any more,
-so waiting for it would wait for ever.
+A sender numbers its records 1, 2, 3, ... and gives a record up only after its acknowledgement or by
+a gap. :class:`~receiver.protocol.Sequencer` admits exactly the next number; a lower one is a
+duplicate and is dropped, a higher one is refused, so a record can neither be taken twice nor
+skipped in silence. The one jump that is admitted is ``base`` at the hello: the sender holds nothing
+below it any more, so waiting for it would wait for ever.
 
 The sender's id is a secret
 ---------------------------
@@ -36,9 +36,10 @@ can send records ahead of it, jump its numbers or say its goodbye, and what the 
 then is taken for duplicates. So the id is 128 random bits that only its owner knows, and whoever
 delivers its journal: they stand in the name of that journal, in a directory of mode 0700, and in
 the first frame to the receiver. No message shows more than eight of its 32 digits, which leaves 96
-bits to guess, while the sender lives (a dead one's damaged journal is kept under its name). A second connection with the same id cannot be refused: it is how the owner comes
-back while its first connection is not known to be dead. Over a network that others can listen in
-on, the id is as open as the records are.
+bits to guess, while the sender lives (a dead one's damaged journal is kept under its name). A
+second connection with the same id cannot be refused: it is how the owner comes back while its first
+connection is not known to be dead. Over a network that others can listen in on, the id is as open
+as the records are.
 
 The worker trusts its receiver with the records and with nothing else. It takes an acknowledgement
 for what it has sent and a greeting for numbers that it has given out; anything else is no receiver

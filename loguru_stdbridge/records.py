@@ -47,8 +47,21 @@ RECORD_KEYS = 13
 LevelStyle = Tuple[str, Optional[str]]  # icon, colour
 
 _LOGURU_KEYS = frozenset(
-    "elapsed exception extra file function level line message module name process thread "
-    "time".split()
+    [
+        "elapsed",
+        "exception",
+        "extra",
+        "file",
+        "function",
+        "level",
+        "line",
+        "message",
+        "module",
+        "name",
+        "process",
+        "thread",
+        "time",
+    ]
 )
 _LOGRECORD_KEYS = frozenset(vars(logging.makeLogRecord({}))) | {
     "asctime",
@@ -68,7 +81,8 @@ class _Fragments:
     """Pieces of rows as JSON text, made once for each place that logs, level and thread.
 
     A process logs from a few hundred places; what is the same in every record of one need not be
-    written again. The table is bounded: a program that makes up its places begins anew now and then.
+    written again. The table is bounded: a program that makes up its places begins anew now and
+    then.
     """
 
     def __init__(self, limit: int = 4096) -> None:

@@ -10,10 +10,10 @@ in 66 bytes 150. So rows, containers, values and surrogates are counted, before 
 them. A worker holds its own rows against the same bounds (:func:`is_bounded`): one beyond them
 would be refused for ever.
 
-A *rendered* row holds a finished line in place of the fields: what the worker has made of the record
-in the format of the receiver's own sink (:mod:`styles`). Where the sink still has that style, the
-line is written as it is; else it is taken for a raw message (``logger.opt(raw=True)``) of that time
-and level, which is what any text file would hold of it.
+A *rendered* row holds a finished line in place of the fields: what the worker has made of the
+record in the format of the receiver's own sink (:mod:`styles`). Where the sink still has that
+style, the line is written as it is; else it is taken for a raw message (``logger.opt(raw=True)``)
+of that time and level, which is what any text file would hold of it.
 
 Text is UTF-8 with ``surrogatepass``, so that lone surrogates, and pairs of them that are not one
 character, arrive as they were.
@@ -30,10 +30,10 @@ from .exceptions import RowError
 from .values import restore
 
 MAX_ROWS = 1000
-"""Rows of one frame: 0.2 s to write, where each has an exception. A sender sends no more at once."""
+"""Rows of one frame: 0.2 s to write, if each has an exception. A sender sends no more at once."""
 
 MAX_UNCOUNTED = 136 * 1024
-"""Bytes of a frame that is bounded by its size. A sender's frames hold 128 KiB of rows, or one row."""
+"""Bytes of a frame that its size bounds. A sender's frames hold 128 KiB of rows, or one row."""
 
 MAX_CONTAINERS = 32_000
 """Lists and dicts of a larger frame, which holds one row of at most 10,000 values: of most kinds

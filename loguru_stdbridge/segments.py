@@ -36,8 +36,8 @@ _UPPER_AT = 12  # where the upper half of the number is in a record
 NUMBER = struct.Struct("<Q")
 ACKED_AT = 16
 GIVEN_UP_AT = 24
-"""Aligned to 8: eight bytes copied to these places are one store, so a kill leaves the old or the new
-number."""
+"""Aligned to 8: eight bytes copied to these places are one store, so a kill leaves the old or the
+new number."""
 
 VERSION = 1
 _MAX_JUMP = 1 << 32

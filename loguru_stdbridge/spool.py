@@ -46,9 +46,9 @@ def default_spool_dir() -> Path:
     # os.path's exists(), which is False for what this user may not even look at.
     while not os.path.exists(existing) and existing != os.path.dirname(existing):
         existing = os.path.dirname(existing)
-    if os.path.isabs(existing) and os.path.isdir(existing):
-        if os.access(existing, os.W_OK | os.X_OK):
-            return Path(candidate)
+    usable = os.path.isabs(existing) and os.path.isdir(existing)
+    if usable and os.access(existing, os.W_OK | os.X_OK):
+        return Path(candidate)
     user = os.getuid() if hasattr(os, "getuid") else "user"
     import tempfile  # it is seldom needed, and slow to import
 

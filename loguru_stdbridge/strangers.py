@@ -7,8 +7,8 @@ global being named.
 
 So this module never gives a stranger's bytes to an unpickler. It reads the opcodes itself:
 
-1. :class:`opcodes.Machine` builds inert things only: nothing is imported, fetched, called, hashed or
-   compared, and its opcodes are counted.
+1. :class:`opcodes.Machine` builds inert things only: nothing is imported, fetched, called, hashed
+   or compared, and its opcodes are counted.
 2. :class:`_Tree` turns that into plain values, as a tree: what is shared is copied and counted
    each time, a cycle is cut, depth is bounded, and so is the text in all. About fifteen well-known
    names have a decoder here that checks its arguments and builds the value itself. Every other
@@ -35,11 +35,11 @@ from .opcodes import Buffer, Call, Global, Machine, Map, Placeholder, Set
 from .values import is_bounded_decimal, many_collide
 
 MAX_NODES = 50_000
-"""Values of the finished record, each counted as often as it appears: 0.1 s to load and render. What
-takes longer than a short list or a float counts for more."""
+"""Values of the finished record, each counted as often as it appears: 0.1 s to load and render.
+What takes longer than a short list or a float counts for more."""
 
 _CALL_NODES = 4
-"""What an object of an admitted class counts for: 2 microseconds to make, as many to show, twice."""
+"""What an object of an admitted class counts for: 2 us to make, as many to show, twice."""
 
 MAX_DEPTH = 50
 

@@ -3,11 +3,11 @@
 Owns which format strings may go over the wire, and their identity. Pure: no sockets, no loguru.
 
 A worker renders by a format string that a peer gave it, and a format string can reach far:
-``{process.__init__.__globals__}`` would show whatever the application holds, ``{message:>999999999}``
-would take a gigabyte. So only plain fields of a record pass, with the attributes that loguru
-documents and a short specification; the receiver offers, and the worker takes, no other. ``extra``
-is not among them: what an application hangs into it may raise, or have no bound, when it is shown;
-a sink that shows it gets whole records.
+``{process.__init__.__globals__}`` would show whatever the application holds,
+``{message:>999999999}`` would take a gigabyte. So only plain fields of a record pass, with the
+attributes that loguru documents and a short specification; the receiver offers, and the worker
+takes, no other. ``extra`` is not among them: what an application hangs into it may raise, or have
+no bound, when it is shown; a sink that shows it gets whole records.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ _ATTRIBUTES = {
     "thread": ("", ".id", ".name"),
 }
 _FIELDS = frozenset(
-    "elapsed exception file function level line message module name process thread time".split()
-)
+    ["elapsed", "exception", "file", "function", "level", "line", "message", "module", "name",
+     "process", "thread", "time"]
+)  # fmt: skip
 _FIELD = re.compile(r"([a-z]+)(\.[a-z]+)?")
 _TAG = re.compile(r"</?((?:[fb]g\s)?[^<>\s]*)>")
 _COLORS = "black|red|green|yellow|blue|magenta|cyan|white"
@@ -42,7 +43,7 @@ _KNOWN_TAG = re.compile(
     "|level|lvl|[bdnhilsuv]|bold|dim|normal|hide|italic|blink|strike|underline|reverse|"
     f"l?[krgyemcw]|L?[KRGYEMCW]|(light-)?({_COLORS})|(LIGHT-)?({_COLORS.upper()})"
 )
-"""The markup that every loguru from 0.7.0 on knows; another could refuse it, and lose the record."""
+"""The markup that every loguru since 0.7.0 knows; another could refuse it, and lose the record."""
 
 _REACHING = re.compile(r"\d{4}|c$")  # a wide column; a number as a character, which may be none
 

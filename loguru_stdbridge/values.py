@@ -313,7 +313,7 @@ class _Flattener:
         return self._as(base.__name__, flat, value)
 
     def _first(self, items: Iterable[Any]) -> List[Any]:
-        """As many as there is room for, and one; an iteration of the application's may never end."""
+        """As many as there is room for, and one; an application's iteration may never end."""
         return list(islice(items, max(self._values, 0) + 1))
 
     def _flatten_sequence(self, value: Any, kind: Type[Any], depth: int) -> Json:
@@ -412,7 +412,8 @@ _TAG_OF = {kind: kind.__name__.lower() for kind in _SIMPLE_WRITERS}
 def _writer_of(kind: Type[Any]) -> Optional[Callable[[Any], Json]]:
     """How to write values of exactly this type; ``None`` for those that are shown.
 
-    ``uuid`` costs a process as much to import as a third of this package: only who has one knows it.
+    ``uuid`` costs a process as much to import as a third of this package: only who has one knows
+    it.
     """
     writer = _SIMPLE_WRITERS.get(kind)
     if writer is None and kind is getattr(sys.modules.get("uuid"), "UUID", None):
@@ -617,7 +618,11 @@ def _is_short(text: str) -> bool:
 
 def _grown(text: str) -> int:
     """Characters of a text in JSON: as it is, and as it is shown in a line."""
-    parts = [text] if len(text) <= 65536 else [text[at : at + 65536] for at in range(0, len(text), 65536)]
+    parts = (
+        [text]
+        if len(text) <= 65536
+        else [text[at : at + 65536] for at in range(0, len(text), 65536)]
+    )
     return sum(len(_quote(part)) + len(_quote(repr(part))) for part in parts)
 
 

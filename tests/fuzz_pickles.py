@@ -22,19 +22,19 @@ from typing import Any, Callable, Dict, Iterator, List
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from loguru_stdbridge.exceptions import PayloadError, RowError  # noqa: E402
-from loguru_stdbridge.frames import MAX_PAYLOAD, encode_frame  # noqa: E402
-from loguru_stdbridge.protocol import SenderConnection  # noqa: E402
-from loguru_stdbridge.receiver.protocol import (  # noqa: E402
+from loguru_stdbridge.exceptions import PayloadError, RowError
+from loguru_stdbridge.frames import MAX_PAYLOAD, encode_frame
+from loguru_stdbridge.protocol import SenderConnection
+from loguru_stdbridge.receiver.protocol import (
     PayloadRefused,
     ReceiverConnection,
     RowsReceived,
 )
-from loguru_stdbridge.receiver.replay import Replay  # noqa: E402
-from loguru_stdbridge.records import encode_logrecord, row_of_stock_fields  # noqa: E402
-from loguru_stdbridge.rows import encode_row, read_row, rendered_lines  # noqa: E402
-from loguru_stdbridge.strangers import load_record  # noqa: E402
-from tests.hostile import corpus, dense_corpus  # noqa: E402
+from loguru_stdbridge.receiver.replay import Replay
+from loguru_stdbridge.records import encode_logrecord, row_of_stock_fields
+from loguru_stdbridge.rows import encode_row, read_row, rendered_lines
+from loguru_stdbridge.strangers import load_record
+from tests.hostile import corpus, dense_corpus
 
 SENDER = "0123456789abcdef" * 2
 MAX_SEED = 4096  # bytes of an input that is mutated: what is large is covered as it is
@@ -61,7 +61,9 @@ def mutations(seed: int, count: int) -> Iterator[bytes]:
             elif kind == 1 and at < len(data):
                 data[at] ^= 1 << rng.randrange(8)
             elif kind == 2:
-                data[at:at] = bytes([rng.choice(b"(}].tudsaelN012hqRb\x81\x85\x86\x87\x8f\x90\x91\x93\x94")])
+                data[at:at] = bytes(
+                    [rng.choice(b"(}].tudsaelN012hqRb\x81\x85\x86\x87\x8f\x90\x91\x93\x94")]
+                )
             elif kind == 3:
                 del data[at : at + rng.randint(1, 8)]
             elif kind == 4:
@@ -83,7 +85,9 @@ def run(seed: int, count: int, check: Callable[[object], None]) -> int:
         except PayloadError:
             pass
         except BaseException as error:
-            raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}: {data!r}") from error
+            raise AssertionError(
+                f"seed {seed}: {type(error).__name__}: {error}: {data!r}"
+            ) from error
     return taken
 
 
@@ -154,7 +158,9 @@ def _bent(data: bytes, rng: random.Random) -> bytes:
         if kind == 0:
             bent[at : at + 1] = bytes([rng.randrange(256)])
         elif kind == 1:
-            bent[at:at] = rng.choice((b"[", b"{", b'"', b",", b"\\u", b"\xed\xa0\x80", b"1e999", b"-"))
+            bent[at:at] = rng.choice(
+                (b"[", b"{", b'"', b",", b"\\u", b"\xed\xa0\x80", b"1e999", b"-")
+            )
         elif kind == 2:
             del bent[at : at + rng.randint(1, 8)]
         else:
@@ -237,7 +243,9 @@ def check_stream(data: bytes, rng: random.Random) -> bool:
                 break
         outcomes.append(events)
     assert outcomes[0] == outcomes[1] == outcomes[2]
-    return not any(event.startswith(("RowError", "PayloadError", "FrameError")) for event in outcomes[0])
+    return not any(
+        event.startswith(("RowError", "PayloadError", "FrameError")) for event in outcomes[0]
+    )
 
 
 def run_dense(seed: int, count: int) -> int:
@@ -326,7 +334,9 @@ if __name__ == "__main__":
     if options.cost:
         _cost()
         sys.exit()
-    tenths = {"pickles": 8, "dense": 1, "streams": 1} if options.what == "all" else {options.what: 10}
+    tenths = (
+        {"pickles": 8, "dense": 1, "streams": 1} if options.what == "all" else {options.what: 10}
+    )
     for what, share in tenths.items():
         start = time.monotonic()
         count = options.count * share // 10

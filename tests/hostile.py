@@ -302,12 +302,15 @@ _COLLIDING = [n * (2**61 - 1) for n in range(1, 50_000)]
 
 def _sets(size: int, count: int) -> str:
     chunks = [_COLLIDING[n * size : (n + 1) * size] for n in range(count)]
-    return ",".join('{"~":["as",["set",[%s],"r",null]]}' % ",".join(map(str, chunk)) for chunk in chunks)
+    return ",".join(
+        '{"~":["as",["set",[%s],"r",null]]}' % ",".join(map(str, chunk)) for chunk in chunks
+    )
 
 
 def _wide_set(one: str, width: int, count: int) -> str:
     tuples = ",".join(
-        '{"~":["tuple",[%s,%d]]}' % (",".join([one] * width), number) for number in _COLLIDING[:count]
+        '{"~":["tuple",[%s,%d]]}' % (",".join([one] * width), number)
+        for number in _COLLIDING[:count]
     )
     return f'{{"~":["as",["set",[{tuples}],"r",null]]}}'
 
@@ -390,5 +393,6 @@ _DENSE: Dict[str, Callable[[], str]] = {
 def dense_corpus() -> List[Entry]:
     """Payloads of frames of rows; ``harms`` is empty: nobody but us reads them."""
     return [
-        Entry(name, f"[2,{make()}]".encode("utf-8", "surrogatepass"), ()) for name, make in _DENSE.items()
+        Entry(name, f"[2,{make()}]".encode("utf-8", "surrogatepass"), ())
+        for name, make in _DENSE.items()
     ]

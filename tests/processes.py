@@ -23,7 +23,9 @@ class ReceiverProcess:
     program: Sequence[str] = ("-m", "loguru_stdbridge.receiver")
     """What Python runs; :mod:`tests.crashing` puts itself in front."""
 
-    def __init__(self, sink: Path, *options: str, listen: str = "tcp://127.0.0.1:0", **environment: str):
+    def __init__(
+        self, sink: Path, *options: str, listen: str = "tcp://127.0.0.1:0", **environment: str
+    ):
         self.sink = sink
         self.options = options
         self.address = listen
@@ -47,7 +49,7 @@ class ReceiverProcess:
                 env={**os.environ, **self.environment},
             )  # fmt: skip
 
-    def wait_ready(self) -> "ReceiverProcess":
+    def wait_ready(self) -> ReceiverProcess:
         deadline = time.monotonic() + 30
         while not self.ready.exists():
             assert self.process.poll() is None, self.stderr.read_text()
@@ -65,7 +67,7 @@ class ReceiverProcess:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
-    def __enter__(self) -> "ReceiverProcess":
+    def __enter__(self) -> ReceiverProcess:
         return self.wait_ready()
 
     def __exit__(self, *exc_info: object) -> None:
@@ -73,7 +75,9 @@ class ReceiverProcess:
             self.kill()
 
 
-def start_python(code: str, *arguments: str, stdin: bool = False, **environment: str) -> "subprocess.Popen[bytes]":
+def start_python(
+    code: str, *arguments: str, stdin: bool = False, **environment: str
+) -> subprocess.Popen[bytes]:
     """A Python process that runs ``code``, with its output in pipes."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
@@ -84,7 +88,9 @@ def start_python(code: str, *arguments: str, stdin: bool = False, **environment:
     )
 
 
-def run_python(code: str, *arguments: str, timeout: float = 120, **environment: str) -> Tuple[int, str, str]:
+def run_python(
+    code: str, *arguments: str, timeout: float = 120, **environment: str
+) -> Tuple[int, str, str]:
     """Status, stdout and stderr of a Python process that ran ``code``."""
     process = start_python(code, *arguments, **environment)
     try:
@@ -135,7 +141,7 @@ class Account:
     """What is in the files of a sink whose lines are ``worker W number N end``."""
 
     def __init__(self, sink: Path):
-        self.found: "Counter[Tuple[str, int]]" = Counter()
+        self.found: Counter[Tuple[str, int]] = Counter()
         self.torn: List[str] = []
         self.out_of_order = 0
         last: Dict[str, int] = {}
@@ -149,7 +155,7 @@ class Account:
             last[worker] = number
             self.found[worker, number] += 1
 
-    def verdict(self, expected: Dict[str, int], one_more: Container[str] = ()) -> "Verdict":
+    def verdict(self, expected: Dict[str, int], one_more: Container[str] = ()) -> Verdict:
         """Compare with how many records each worker logged.
 
         The workers in ``one_more`` died in a log call: its record may be there, or not.

@@ -38,6 +38,6 @@ class Server(socketserver.ThreadingTCPServer):
 
 if __name__ == "__main__":
     with Server(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 0), Handler) as server:
-        server.output = open(sys.argv[1], "a", encoding="utf-8")  # noqa: SIM115
+        server.output = open(sys.argv[1], "a", encoding="utf-8")
         print(server.server_address[1], flush=True)
         server.serve_forever()

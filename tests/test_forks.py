@@ -217,7 +217,9 @@ def test_a_fork_inside_a_log_call(tmp_path, place):
     run(tmp_path, INSIDE, *place.split(), style="{message} {extra}")  # so that values are shown
     shown = "{}" if place.startswith("patcher") else "{'value': forks}"
     wanted = Counter({f"before {shown}\n": 2})
-    wanted.update(f"worker {w} number {n} end {{}}\n" for w in ("parent", "child") for n in range(10))
+    wanted.update(
+        f"worker {w} number {n} end {{}}\n" for w in ("parent", "child") for n in range(10)
+    )
     assert Counter(log_lines(tmp_path / "app.log")) == wanted
 
 
@@ -251,7 +253,9 @@ def test_a_child_holds_nothing_of_an_embedded_receiver(tmp_path):
     """Killed, with a child that lives on: another receiver takes over, and clients go to it."""
     sink, address = tmp_path / "app.log", free_address()
     with contextlib.ExitStack() as stack:
-        owner = stack.enter_context(start_python(PRELUDE + EMBEDDED, address, str(sink), stdin=True))
+        owner = stack.enter_context(
+            start_python(PRELUDE + EMBEDDED, address, str(sink), stdin=True)
+        )
         stack.callback(owner.kill)
         survivor = int(owner.stdout.readline())
         worker = stack.enter_context(start_python(PRELUDE + OUTSIDE, address, stdin=True))

@@ -37,7 +37,9 @@ def disk(tmp_path):
         pytest.skip("only root may mount a tmpfs")
     path = tmp_path / "disk"
     path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", str(path)], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", str(path)], check=True
+    )
     try:
         yield Disk(path)
     finally:

@@ -19,10 +19,10 @@ from collections import OrderedDict
 import pytest
 
 from loguru_stdbridge.exceptions import PayloadError
-from loguru_stdbridge.values import bound_growth
-from loguru_stdbridge.strangers import Placeholder, load_record
 from loguru_stdbridge.receiver.replay import Replay
 from loguru_stdbridge.records import row_of_stock_fields
+from loguru_stdbridge.strangers import Placeholder, load_record
+from loguru_stdbridge.values import bound_growth
 from tests.hostile import corpus
 
 ENTRIES = {entry.name: entry for entry in corpus()}
@@ -77,7 +77,9 @@ def fate(loader, payload):
             naive_receiver(LOADERS[loader], payload)
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
             patched = hasattr(uuid.UUID, "patched")
-            status = 71 if grown * 1024 > max(60_000_000, 40 * len(payload)) else 72 if patched else 0
+            status = (
+                71 if grown * 1024 > max(60_000_000, 40 * len(payload)) else 72 if patched else 0
+            )
         except MemoryError:
             status = 73
         except RecursionError:
@@ -126,7 +128,10 @@ def check_inert(value, depth=0):
 @pytest.fixture(scope="module")
 def replays():
     """Both kinds of sink, as the receiver has them."""
-    both = [Replay(level=0, serialize=True), Replay(level=0, format="{message} {extra} {exception}")]
+    both = [
+        Replay(level=0, serialize=True),
+        Replay(level=0, format="{message} {extra} {exception}"),
+    ]
     for replay in both:  # what they import, they import now
         replay.render(row_of_stock_fields({"msg": "first", "exc_text": "E: v"}, 1.7e9))
     return both

@@ -130,7 +130,9 @@ def receiver(tmp_path, eventually):
     running.log()
     wanted = [f"good {number}" for number in range(running.logged)]
     try:
-        eventually(lambda: len(running.good_lines()) >= running.logged, 30, "the good client's records")
+        eventually(
+            lambda: len(running.good_lines()) >= running.logged, 30, "the good client's records"
+        )
         assert running.good_lines() == wanted
         assert running.thread.is_alive()
     finally:
@@ -162,7 +164,9 @@ def test_hostile_dense_frames_harm_no_other_sender(receiver, eventually, part):
                 hostile.raw(entry.payload)
                 receiver.log()
                 honest.rows(row(f"honest {number}"))
-        eventually(lambda: f"honest {len(entries)}" in receiver.lines(), 60, "the honest sender's rows")
+        eventually(
+            lambda: f"honest {len(entries)}" in receiver.lines(), 60, "the honest sender's rows"
+        )
     assert [line for line in receiver.lines() if line.startswith("honest")] == [
         f"honest {number}" for number in range(len(entries) + 1)
     ]
@@ -218,11 +222,15 @@ def test_a_bug_in_reading_a_row_costs_that_row_only(receiver, monkeypatch, event
     assert found == ["hello", "before", "a record could not be read: nobody thought of it", "after"]
 
 
-def test_a_client_that_never_reads_its_answers_is_not_read_either(receiver, eventually, monkeypatch):
+def test_a_client_that_never_reads_its_answers_is_not_read_either(
+    receiver, eventually, monkeypatch
+):
     """Each gap asks for an answer: what is kept of them is bounded, and others are served."""
     answered = set()
     honest = server.Connection.send
-    monkeypatch.setattr(server.Connection, "send", lambda c, data: answered.add(c) or honest(c, data))
+    monkeypatch.setattr(
+        server.Connection, "send", lambda c, data: answered.add(c) or honest(c, data)
+    )
     with Client(receiver) as client:
         client.hello()
         (connection,) = answered
@@ -248,7 +256,9 @@ def test_a_client_that_never_reads_its_answers_is_not_read_either(receiver, even
 
 def test_many_level_names_make_no_table_grow(tmp_path, eventually):
     """100,000 of them, with numbers and colours: a coloured sink learns a few."""
-    running = Receiver(tmp_path / "app.log", colorize=True, format="<level>{level}</level> {message}")
+    running = Receiver(
+        tmp_path / "app.log", colorize=True, format="<level>{level}</level> {message}"
+    )
     try:
         fields = json.loads(row("m"))
         with Client(running) as client:
@@ -260,7 +270,9 @@ def test_many_level_names_make_no_table_grow(tmp_path, eventually):
                     fields[8] = "<red>" if number % 2 else "\x1b[2J"
                     rows.append(encode_row(fields))
                 client.rows(*rows)
-            eventually(lambda: client.answer(object).through == client.next - 1, 60, "all are written")
+            eventually(
+                lambda: client.answer(object).through == client.next - 1, 60, "all are written"
+            )
         replay = running.service._receiver._replay
         assert len(replay._logger._core.levels) < 100
         assert len(replay._color_levels) <= 64
@@ -278,12 +290,20 @@ def test_claimed_times_and_names_reach_no_path(tmp_path, eventually):
         rows = []
         for time in (-62135596800, 253402300799, 0, 1e308, float("nan"), float("inf"), -1e18):
             for name in ("../../../tmp/x", "a\0b", "C:\\x", "/etc/passwd", "{time}"):
-                fields[1], fields[10], fields[13], fields[14], fields[17] = time, name, name, name, name
+                fields[1], fields[10], fields[13], fields[14], fields[17] = (
+                    time,
+                    name,
+                    name,
+                    name,
+                    name,
+                )
                 rows.append(encode_row(fields))
         with Client(running) as client:
             client.hello()
             client.rows(*rows)
-            eventually(lambda: client.answer(object).through == client.next - 1, 30, "all are written")
+            eventually(
+                lambda: client.answer(object).through == client.next - 1, 30, "all are written"
+            )
         assert running.lines().count("odd") == len(rows)
     finally:
         running.stop()
@@ -296,7 +316,7 @@ def test_a_patchers_keys_do_not_override_a_record_s_own(receiver, eventually):
     """``more`` may have any keys; those of a record are the record's."""
     fields = json.loads(row("as it is"))
     keys = ("message", "level", "time", "exception", "extra", "process", "name", "file", "elapsed")
-    fields.append({key: "overridden" for key in keys})
+    fields.append(dict.fromkeys(keys, "overridden"))
     with Client(receiver) as client:
         client.hello()
         client.rows(encode_row(fields))
@@ -343,7 +363,9 @@ def test_a_gap_to_the_end_of_all_numbers_harms_its_sender_only(receiver, eventua
         client.hello()
         client.socket.sendall(client.protocol.gap(2, 2**55 - 1, "x"))
         client.raw(b"[36028797018963967,[]]")
-        eventually(lambda: any("given up" in line for line in receiver.lines()), 30, "the gap is told")
+        eventually(
+            lambda: any("given up" in line for line in receiver.lines()), 30, "the gap is told"
+        )
     with Client(receiver, OTHER) as other:
         assert other.hello().last == 0
         eventually(lambda: receiver.lines().count("hello") == 2, 30, "the other's record")
@@ -378,7 +400,9 @@ def test_an_impostor_needs_the_whole_secret(receiver, eventually):
     with Client(receiver) as owner, Client(receiver, near) as impostor:
         owner.hello("owner 1")
         impostor.hello("impostor")
-        impostor.socket.sendall(impostor.protocol.gap(2, 1000, "x") + impostor.protocol.goodbye(1000))
+        impostor.socket.sendall(
+            impostor.protocol.gap(2, 1000, "x") + impostor.protocol.goodbye(1000)
+        )
         owner.rows(row("owner 2"))
         eventually(lambda: "owner 2" in receiver.lines(), 30, "the owner's record")
     with Client(receiver, first=3) as owner:
@@ -537,7 +561,9 @@ def test_a_hostile_greeting_costs_the_worker_nothing(tmp_path, name, capfd, even
         logger.info("two")
         stats = bridge.stats()
         assert (stats.accepted, stats.acknowledged, stats.dropped) == (2, 0, {})
-    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}", listen=str(bridge.address)) as receiver:
+    with ReceiverProcess(
+        tmp_path / "app.log", "--format", "{message}", listen=str(bridge.address)
+    ) as receiver:
         assert bridge.flush(30)
         assert bridge.close()
         assert receiver.stop() == 0
@@ -562,7 +588,9 @@ def test_a_hostile_answer_gives_up_no_record(tmp_path, answer, capfd):
         assert client.event() is None
         logger.info("two")
         assert bridge.stats().acknowledged == 0
-    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}", listen=str(bridge.address)) as receiver:
+    with ReceiverProcess(
+        tmp_path / "app.log", "--format", "{message}", listen=str(bridge.address)
+    ) as receiver:
         assert bridge.flush(30)
         assert bridge.close()
         assert receiver.stop() == 0
@@ -602,5 +630,3 @@ def test_a_receiver_that_sends_without_end_holds_up_no_log_call(endless, eventua
         bridge.close(0.5)
         client.close(reset=True)
         thread.join()
-
-

@@ -86,12 +86,17 @@ def test_a_stock_client_that_closes_at_once_loses_nothing(tmp_path, eventually):
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_every_pickle_protocol_is_taken(tmp_path, eventually, protocol):
     """Clients that pickle otherwise than SocketHandler are taken too."""
-    from loguru_stdbridge.frames import encode_frame
     import socket
 
-    with start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}") as receiver:
+    from loguru_stdbridge.frames import encode_frame
+
+    with start_receiver(
+        tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}"
+    ) as receiver:
         host, _, port = receiver.address[6:].rpartition(":")
-        fields = dict(logging.makeLogRecord({"msg": f"protocol {protocol}", "levelno": 20}).__dict__)
+        fields = dict(
+            logging.makeLogRecord({"msg": f"protocol {protocol}", "levelno": 20}).__dict__
+        )
         with socket.create_connection((host, int(port))) as client:
             client.sendall(encode_frame(pickle.dumps(fields, protocol)))
         eventually(lambda: receiver.counts["records"] == 1, what="the record arrives")
@@ -166,7 +171,9 @@ def test_a_stock_receiver_that_comes_back_gets_what_was_logged_meanwhile(
 def test_the_handler_works_in_dict_config(tmp_path, quiet_loguru):
     """``BridgeHandler`` takes plain keyword arguments."""
     root = logging.getLogger("configured")
-    with start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}") as receiver:
+    with start_receiver(
+        tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}"
+    ) as receiver:
         logging.config.dictConfig(
             {
                 "version": 1,

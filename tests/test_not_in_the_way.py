@@ -48,7 +48,9 @@ def test_a_receiver_that_comes_later_gets_everything_in_order(tmp_path, capfd):
         log(COUNT)
         assert not bridge.flush(0.2)
         assert bridge.stats().pending == COUNT
-        with ReceiverProcess(tmp_path / "app.log", "--format", "{message}", listen=address) as receiver:
+        with ReceiverProcess(
+            tmp_path / "app.log", "--format", "{message}", listen=address
+        ) as receiver:
             assert bridge.flush(60)
             assert bridge.stats().peer == "bridge"
             receiver.stop()

@@ -36,9 +36,7 @@ def row(number):
 
 
 def a_segment(first, numbers, size=2048):
-    records = b"".join(
-        RECORD.pack(len(row(n)), checksum(row(n), n), n) + row(n) for n in numbers
-    )
+    records = b"".join(RECORD.pack(len(row(n)), checksum(row(n), n), n) + row(n) for n in numbers)
     return (encode_segment_header(first) + records).ljust(size, b"\0")
 
 
@@ -405,7 +403,9 @@ def test_many_adopters_deliver_each_journal_once(spool):
     """Four processes look for 40 journals at once: each record comes out of one of them, in order."""
     for index in range(40):
         numbers = range(100 * index + 1, 100 * index + 100)
-        make_orphan(spool, a_segment(numbers[0], numbers, 4096), acked=100 * index, sender=f"{index:032x}")
+        make_orphan(
+            spool, a_segment(numbers[0], numbers, 4096), acked=100 * index, sender=f"{index:032x}"
+        )
     adopters = [start_python(ADOPTER, str(spool)) for _ in range(4)]
     outputs = [adopter.communicate(timeout=60) for adopter in adopters]
     assert [adopter.returncode for adopter in adopters] == [0] * 4, outputs
@@ -413,14 +413,18 @@ def test_many_adopters_deliver_each_journal_once(spool):
     assert sorted(sum(delivered, [])) == [n for n in range(1, 4000) if n % 100]
     for numbers in delivered:
         for index in {n // 100 for n in numbers}:
-            assert [n for n in numbers if n // 100 == index] == list(range(100 * index + 1, 100 * index + 100))
+            assert [n for n in numbers if n // 100 == index] == list(
+                range(100 * index + 1, 100 * index + 100)
+            )
     assert list(spool.iterdir()) == []
 
 
 @pytest.mark.parametrize("run", range(5))
 def test_an_adopter_that_is_killed_half_way_is_followed_by_the_next(spool, adopt, run):
     """What it had noted is not delivered again; what it had not, again: at most one batch."""
-    path = make_orphan(spool, *(a_segment(n, range(n, n + 1000), 32768) for n in range(1, 20_000, 1000)))
+    path = make_orphan(
+        spool, *(a_segment(n, range(n, n + 1000), 32768) for n in range(1, 20_000, 1000))
+    )
     adopter = start_python(ADOPTER, str(spool))
     try:
         lines = [adopter.stdout.readline() for _ in range(1 + 1000 * run)]

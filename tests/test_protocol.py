@@ -32,7 +32,9 @@ SENDER = "0123456789abcdef" * 2
 
 
 def a_row(message="hello", **extra):
-    record = logging.makeLogRecord({"msg": message, "name": "app", "levelname": "INFO", "levelno": 20, **extra})
+    record = logging.makeLogRecord(
+        {"msg": message, "name": "app", "levelname": "INFO", "levelno": 20, **extra}
+    )
     return encode_logrecord(record, lambda name: ("i", None))
 
 
@@ -55,7 +57,9 @@ def a_stream():
     )
 
 
-@pytest.mark.parametrize("pieces", list(cuts(a_stream())), ids=["whole", "bytes", "threes", "blocks"])
+@pytest.mark.parametrize(
+    "pieces", list(cuts(a_stream())), ids=["whole", "bytes", "threes", "blocks"]
+)
 def test_a_conversation_is_the_same_however_it_is_cut(pieces):
     """Hello, gap, rows, goodbye: the same events from every cut."""
     receiver = ReceiverConnection(MAX_PAYLOAD)
@@ -81,7 +85,9 @@ def test_the_hello_is_a_record_that_any_receiver_can_log():
     assert record.getMessage() == "hi {}"
     assert record.user == 5
     assert set(fields["stdbridge"]) == {"version", "sender", "sequence", "base", "row"}
-    assert logging.Formatter("%(levelname)s:%(name)s:%(message)s").format(record) == "INFO:app:hi {}"
+    assert (
+        logging.Formatter("%(levelname)s:%(name)s:%(message)s").format(record) == "INFO:app:hi {}"
+    )
 
 
 def test_a_hello_without_a_record_only_introduces_the_sender():
@@ -211,12 +217,23 @@ def test_a_marked_record_after_the_hello_is_taken():
 
 @pytest.mark.parametrize(
     "payload",
-    [b"{}", b'{"gap":5}', b'{"gap":[2,1,"x"]}', b'{"gap":[0,1,"x"]}', b'{"gap":[1,"2","x"]}', b"[", b"[1]", b"{"],
+    [
+        b"{}",
+        b'{"gap":5}',
+        b'{"gap":[2,1,"x"]}',
+        b'{"gap":[0,1,"x"]}',
+        b'{"gap":[1,"2","x"]}',
+        b"[",
+        b"[1]",
+        b"{",
+    ],
 )
 def test_a_bad_dense_frame_ends_the_connection(payload):
     """A sender of ours that talks nonsense is refused, fatally; what was before it stands."""
     sender, receiver = SenderConnection(SENDER), ReceiverConnection(MAX_PAYLOAD)
-    events = receiver.receive(sender.hello(a_row(), 1, 1) + encode_frame(payload) + sender.goodbye(1))
+    events = receiver.receive(
+        sender.hello(a_row(), 1, 1) + encode_frame(payload) + sender.goodbye(1)
+    )
     assert [type(event) for event in events] == [HelloReceived, RowsReceived, PayloadRefused]
     assert events[-1].fatal
 

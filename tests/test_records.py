@@ -109,7 +109,9 @@ def test_an_attribute_of_an_impossible_type_costs_itself_only(name, value):
     assert abs(row.time - time.time()) < 3600
 
 
-@pytest.mark.parametrize("name", ["levelno", "lineno", "created", "process", "thread", "relativeCreated"])
+@pytest.mark.parametrize(
+    "name", ["levelno", "lineno", "created", "process", "thread", "relativeCreated"]
+)
 def test_what_stands_in_the_place_of_a_number_is_told(name):
     """In ``extra``, as a bounded text."""
     row = arrives(a_record(**{name: Odd()}))
@@ -191,7 +193,9 @@ def test_a_loguru_record_that_a_patcher_bent_arrives(key, value):
 
 
 @pytest.mark.parametrize(
-    "extra", [None, 5, "text", [1], Lying(a=1), Broken(), Mock()], ids=lambda value: type(value).__name__
+    "extra",
+    [None, 5, "text", [1], Lying(a=1), Broken(), Mock()],
+    ids=lambda value: type(value).__name__,
 )
 def test_an_extra_that_is_none_stands_under_its_own_name(extra):
     """A patcher may put anything in its place."""
@@ -221,7 +225,10 @@ def test_a_row_is_never_beyond_what_a_receiver_takes(name):
     extra = {key: value for key, value in vars(record).items() if key in ("odd", "user")}
     rows = [
         encode_logrecord(record, style),
-        encode(loguru_record(message=record.msg, name=record.name, extra=extra, own=extra), "e" * 9_000_000),
+        encode(
+            loguru_record(message=record.msg, name=record.name, extra=extra, own=extra),
+            "e" * 9_000_000,
+        ),
         encode_rendered(5, rendered_row_head(20, "INFO", "0" * 16), f"{record.msg}\n"),
     ]
     for row in rows:

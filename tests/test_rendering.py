@@ -67,7 +67,14 @@ def log_everything(log):
     for level in ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"):
         log.log(level, "at {}", level)
     log.log(35, "a number")
-    for text in ("{braces} %s <red>x</red>", "a\nb\r\nc", "\0\x1b[31m", "\ud83d é 😀", "x" * 200_000, ""):
+    for text in (
+        "{braces} %s <red>x</red>",
+        "a\nb\r\nc",
+        "\0\x1b[31m",
+        "\ud83d é 😀",
+        "x" * 200_000,
+        "",
+    ):
         log.info(text) if "{" not in text else log.info("{}", text)
     log.opt(raw=True).info("raw\n")
     log.opt(colors=True).info("<blue>{}</blue> \\<kept>", "text")
@@ -216,7 +223,9 @@ def test_a_sink_that_has_changed_meanwhile_takes_finished_lines_as_they_are(tmp_
 
 def test_a_stock_receiver_gets_finished_lines_as_messages():
     """A worker whose receiver is replaced by a stock one: the line is the message."""
-    row = encode_rendered_row(1_700_000_000_000_000_000, rendered_row_head(30, "WARNING", "ab"), "line\n")
+    row = encode_rendered_row(
+        1_700_000_000_000_000_000, rendered_row_head(30, "WARNING", "ab"), "line\n"
+    )
     fields = pickle.loads(SenderConnection("0" * 32).stock(row, 7)[4:])
     record = logging.makeLogRecord(fields)
     assert (record.getMessage(), record.levelname, record.levelno) == ("line", "WARNING", 30)
@@ -231,7 +240,9 @@ def test_a_bad_place_to_render_is_refused(tmp_path):
 
 def test_a_forked_child_renders_at_once(tmp_path):
     """The style is the receiver's, so a child goes on with it."""
-    with start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}") as receiver:
+    with start_receiver(
+        tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}"
+    ) as receiver:
         with install_bridge(receiver.address) as bridge:
             logger.info("parent")
             assert bridge.flush(30)

@@ -44,7 +44,9 @@ def test_a_row_comes_back():
     assert [read_row(row) for row in rows] == [Row(*FIELDS)] * 2
 
 
-@pytest.mark.parametrize("text", ["\ud83d", "\ud83d\ude00", "\ude00\ud83d", "😀", "\0\x1f\u2028\x7f"])
+@pytest.mark.parametrize(
+    "text", ["\ud83d", "\ud83d\ude00", "\ude00\ud83d", "😀", "\0\x1f\u2028\x7f"]
+)
 def test_any_text_comes_back(text):
     """Lone surrogates, and two that are not one character, stay what they were."""
     assert decode_dense(encode_row([text])) == [text]
@@ -109,7 +111,9 @@ def test_a_frame_of_too_many_rows_is_refused():
         split_rows([1, *[[]] * (MAX_ROWS + 1)])
 
 
-@pytest.mark.parametrize("decoded", [[], [1], [0, []], [-1, []], ["1", []], [1.0, []], [True, []], [1 << 60, []]])
+@pytest.mark.parametrize(
+    "decoded", [[], [1], [0, []], [-1, []], ["1", []], [1.0, []], [True, []], [1 << 60, []]]
+)
 def test_a_frame_without_a_sequence_number_is_refused(decoded):
     """Rows need the number of the first of them."""
     with pytest.raises(RowError):

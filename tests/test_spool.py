@@ -88,7 +88,9 @@ def test_a_home_that_may_not_be_looked_at(home, monkeypatch):
     """``HOME=/root`` of a container that runs as another user: the temporary directory is taken."""
     home.chmod(0)
     try:
-        status, out, err = run_python(OTHERS_HOME, LOGURU_STDBRIDGE_SPOOL_DIR="", HOME=str(home / "me"))
+        status, out, err = run_python(
+            OTHERS_HOME, LOGURU_STDBRIDGE_SPOOL_DIR="", HOME=str(home / "me")
+        )
     finally:
         home.chmod(0o700)
     assert status == 0, err

@@ -419,7 +419,9 @@ def test_an_odd_object_costs_itself_only(name, place):
     json.dumps(list(arrived["odd"].values()) if place == "key" else arrived["odd"], default=str)
 
 
-@pytest.mark.parametrize("name", ["a mock of a dict", "a proxy", "scalar", "data", "a mapping", "a flag"])
+@pytest.mark.parametrize(
+    "name", ["a mock of a dict", "a proxy", "scalar", "data", "a mapping", "a flag"]
+)
 def test_an_odd_object_is_shown_as_a_local_sink_would(name):
     """``repr`` in a text format, ``str`` in a JSON document."""
     value = odd_objects()[name]
@@ -438,11 +440,21 @@ def test_an_extra_that_is_none_does_not_raise():
 def test_a_text_of_many_escapes_is_cut_to_what_its_payload_allows():
     """Ten bytes of memory for each byte of the wire; what people write is never cut."""
     size = 1_000_000
-    bomb = {"a": ["\x7f" * (size - 100), {"😀": "\U000e0001" * 10}], "n": 5, "t": (b"\xff" * 10, None)}
+    bomb = {
+        "a": ["\x7f" * (size - 100), {"😀": "\U000e0001" * 10}],
+        "n": 5,
+        "t": (b"\xff" * 10, None),
+    }
     cut = bound_growth(bomb, size)
     assert len(json.dumps([repr(cut), cut["a"]], ensure_ascii=False)) * 4 < 12 * size
     assert cut["n"] == 5
-    for text in ("x" * size, "é" * (size // 2), "漢" * (size // 3), "😀" * (size // 4), "a 'b'\n😀" * (size // 12)):
+    for text in (
+        "x" * size,
+        "é" * (size // 2),
+        "漢" * (size // 3),
+        "😀" * (size // 4),
+        "a 'b'\n😀" * (size // 12),
+    ):
         honest = {"message": text}
         assert bound_growth(honest, size) is honest
     deep = []
@@ -490,10 +502,12 @@ _leaves = (
 _keys = st.text() | st.integers() | st.none() | st.floats(allow_nan=False) | st.tuples(st.text())
 _values = st.recursive(
     _leaves,
-    lambda inner: st.lists(inner)
-    | st.tuples(inner, inner)
-    | st.dictionaries(st.text(), inner)
-    | st.dictionaries(_keys, inner),
+    lambda inner: (
+        st.lists(inner)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(), inner)
+        | st.dictionaries(_keys, inner)
+    ),
     max_leaves=30,
 )
 

@@ -43,7 +43,9 @@ def tell(**more):
 class Worker:
     """One of them; killed at the end of the ``with`` block if it still runs."""
 
-    def __init__(self, code: str, address: str, *arguments: object, name: str = "a", **options: Any):
+    def __init__(
+        self, code: str, address: str, *arguments: object, name: str = "a", **options: Any
+    ):
         """``code`` runs with what the prelude defines; ``options`` are ``install_bridge``'s."""
         self.process = start_python(
             PRELUDE + code, name, address, json.dumps(options), *map(str, arguments), stdin=True

@@ -126,7 +126,9 @@ class Archive:
         retry_at = pause = 0.0
         while True:
             try:
-                job = self._jobs.get(timeout=max(retry_at - time.monotonic(), 0) if failed else None)
+                job = self._jobs.get(
+                    timeout=max(retry_at - time.monotonic(), 0) if failed else None
+                )
             except Empty:
                 failed = [job for job in failed if not self._try(job)]
             else:

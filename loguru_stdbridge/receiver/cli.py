@@ -64,9 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--spool-dir", metavar="DIR", help="where workers keep their journals")
     add("--fsync", action="store_true", default=None, help="acknowledge only what is on the disk")
     add("--render", choices=RENDER,
-        help="where plain lines are rendered: worker (the default, faster) or receiver")  # fmt: skip
+        help="where plain lines are rendered: worker (default, faster) or receiver")  # fmt: skip
     add("--standby", action="store_true", default=None,
-        help="wait while another receiver writes this sink, and take over when it ends")  # fmt: skip
+        help="wait while another receiver writes this sink, then take over")  # fmt: skip
     add("--grace", type=float, metavar="SECONDS", help=f"time to drain at the end ({GRACE:g})")
     add("--ready-file", metavar="PATH", help="written with the bound addresses, one a line")
     add("--check", action="store_true", help="check the options and the sink, then exit")
@@ -188,7 +188,7 @@ class _Runner:
         self._options = options
         self._stopping = stopping
         self._service: Optional[Service] = None
-        self._command: Optional["subprocess.Popen[bytes]"] = None
+        self._command: Optional[subprocess.Popen[bytes]] = None
         self._status = 0
 
     def stop(self) -> None:

@@ -18,7 +18,7 @@ READ_SIZE = 256 * 1024
 """Bytes taken from one client before the next has its turn."""
 
 MAX_UNREAD = 64 * 1024
-"""Bytes of answers kept for a client that does not read, beside those to what one turn has brought."""
+"""Bytes of answers kept for a client that reads none, beside those to what one turn has brought."""
 
 
 class Connection:

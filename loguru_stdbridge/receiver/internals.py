@@ -76,7 +76,7 @@ class SinkPath(NamedTuple):
 
 
 def read_sink_path(path: Union[str, Path]) -> SinkPath:
-    """Read a sink's path as loguru does. Raises :class:`ConfigurationError` for one that it cannot."""
+    """Read a sink's path as loguru does. Raises :class:`ConfigurationError` where it cannot."""
     template = os.fspath(path)
     if not os.path.isabs(template):
         here = os.getcwd().replace("{", "{{").replace("}", "}}")
@@ -127,6 +127,6 @@ def compile_rotation(rotation: Any) -> Optional[Rotation]:
     if type(decide).__name__ == "RotationTime":
         return Rotation(decide, "time")
     raise ConfigurationError(
-        f"loguru {vars(loguru)['__version__']} compiles rotation={rotation!r} in a way that this version of "
-        "loguru_stdbridge does not know: give a callable, or install loguru 0.7.3"
+        f"loguru {vars(loguru)['__version__']} compiles rotation={rotation!r} in a way that this "
+        "version of loguru_stdbridge does not know: give a callable, or install loguru 0.7.3"
     )

@@ -472,9 +472,7 @@ class Ledger:
         partial = self.path.with_name(f"{self.path.name}.new")
         self._compact_at = self._size + COMPACT_SIZE  # where it fails: not again at once
         try:
-            descriptor = os.open(
-                partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | _CLOEXEC, 0o600
-            )
+            descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | _CLOEXEC, 0o600)
             try:
                 if os.write(descriptor, data) != len(data):
                     raise OSError("a short write")
@@ -570,7 +568,9 @@ def _read_intent(body: bytes) -> _Intent:
     end = at + run_count * _RUN.size
     lengths = array("I")
     lengths.frombytes(body[end : end + 4 * line_count])
-    return _Intent(FileId(device, inode), offset, crc, list(_RUN.iter_unpack(body[at:end])), lengths)
+    return _Intent(
+        FileId(device, inode), offset, crc, list(_RUN.iter_unpack(body[at:end])), lengths
+    )
 
 
 def _key(sender: Optional[str]) -> bytes:

@@ -100,4 +100,6 @@ def listen(address: Address, accept: Accept) -> _Listener:
         kind = _UnixListener if address.scheme == "unix" else _Listener
         return kind(address, accept)
     except OSError as error:
-        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror or error}") from error
+        raise OSError(
+            error.errno, f"cannot listen on {address}: {error.strerror or error}"
+        ) from error

@@ -229,7 +229,7 @@ class Sequencer:
         return taken
 
     def greet(self, sender: str, base: int) -> int:
-        """Admit a hello: nothing below ``base`` will ever come. Returns the number to greet with."""
+        """Admit a hello: nothing below ``base`` will come. Returns the number to greet with."""
         last = max(self.last(sender), base - 1)
         self._taken[sender] = last
         return last

@@ -10,7 +10,8 @@ handler's ``emit`` (about half the cost); it leans on an internal, so it is chec
 probe that must render the same both ways. The public way is ``logger.patch(...).log(...)``, with no
 arguments (they would format the braces of a stranger's message), never with ``colors``, and by one
 constant level number: the level that counts is the record's, set by the patcher, and a peer's level
-numbers make no entry in loguru's tables. A coloured sink has a level of that number for each colour.
+numbers make no entry in loguru's tables. A coloured sink has a level of that number for each
+colour.
 
 The exception comes as text. loguru takes ``record["exception"]`` apart into type, value and
 traceback to render it, and reads its attributes for ``serialize``. :class:`_Exception` answers the
@@ -37,8 +38,8 @@ from ..values import MAX_ZONE, make_timezone, show
 from .internals import private_logger
 
 MAX_NAME = 1000
-"""Characters of a record's name. A ``filter`` by modules takes a name apart at each of its dots, and
-copies what is left."""
+"""Characters of a record's name. A ``filter`` by modules takes a name apart at each of its dots,
+and copies what is left."""
 
 MAX_COLORS = 64
 """Colours that peers can make known to a coloured sink; each stays in a loguru table for good."""
@@ -83,7 +84,12 @@ class Replay:
         self._exception: Type[Any] = _exception_class(types[5])
         try:
             handler_id = self._logger.add(
-                self._collect, backtrace=False, diagnose=False, catch=False, enqueue=False, **options
+                self._collect,
+                backtrace=False,
+                diagnose=False,
+                catch=False,
+                enqueue=False,
+                **options,
             )
         except (ValueError, TypeError) as error:
             given = ", ".join(f"{name}={value!r}" for name, value in options.items())
@@ -92,7 +98,9 @@ class Replay:
         """How workers may render for this sink; ``None`` where only this side can."""
         self._emit = self._find_emit(handler_id) if direct is not False else None
         if direct and self._emit is None:
-            raise ConfigurationError("this loguru does not have the handler that the direct way needs")
+            raise ConfigurationError(
+                "this loguru does not have the handler that the direct way needs"
+            )
 
     @property
     def direct(self) -> bool:
@@ -106,7 +114,7 @@ class Replay:
         """The style, where the handler is known to be nothing but a level and a format string."""
         try:
             if template is None:
-                from loguru._defaults import LOGURU_FORMAT as template  # noqa: N811
+                from loguru._defaults import LOGURU_FORMAT as template
             handler = self._logger._core.handlers[handler_id]
             plain = not (
                 handler._serialize or handler._colorize or handler._is_formatter_dynamic
@@ -319,6 +327,6 @@ def _learn_types(logger: Any) -> Tuple[Type[Any], ...]:
 
 _PROBE = Row(
     0, 1e9, 0.0, "UTC", 1.0, 30, "WARNING", "!", None, "{probe} <red> %s", "name", "function", 1,
-    "file.py", "/file.py", "file", 1, "process", 2, "thread", ["E", "v", "Traceback:\nE: v\n", True],
+    "file.py", "/file.py", "file", 1, "process", 2, "thread", ["E", "v", "Traceback\nE: v\n", True],
     {"key": "value"},
 )  # fmt: skip

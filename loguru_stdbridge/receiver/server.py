@@ -33,6 +33,13 @@ from ..addresses import Address
 from ..exceptions import PeerError, RowError, SequenceError, SinkError
 from ..forks import drop_in_children, no_fork
 from ..frames import MAX_PAYLOAD
+from ..records import MARK, row_of_stock_fields
+from ..rows import FLAG_RAW, Row, decode_dense, read_row, rendered_lines
+from .adoption import Adoption
+from .complaints import Complaints, to_stderr
+from .connection import Connection, describe_peer
+from .ledger import Ledger
+from .listeners import listen
 from .protocol import (
     Event,
     GapReceived,
@@ -44,13 +51,6 @@ from .protocol import (
     Sequencer,
     StrangerReceived,
 )
-from ..records import MARK, row_of_stock_fields
-from ..rows import FLAG_RAW, Row, decode_dense, read_row, rendered_lines
-from .adoption import Adoption
-from .complaints import Complaints, to_stderr
-from .connection import Connection, describe_peer
-from .ledger import Ledger
-from .listeners import listen
 from .replay import Replay
 from .sink import Block, RotatingSink
 
@@ -58,16 +58,16 @@ MAX_HELD = 4 * 1024 * 1024
 """Characters of rendered lines after which a write comes before the next client's turn."""
 
 MAX_INCOMPLETE = 128 * 1024 * 1024
-"""Bytes of incomplete frames held for all clients together; beyond it the largest is dropped at once.
-They take up to 250 MB of memory, since what is given back is not always in one piece (measured with
-240 clients of 24 MB each)."""
+"""Bytes of incomplete frames held for all clients together; beyond it the largest is dropped at
+once. They take up to 250 MB of memory, since what is given back is not always in one piece
+(measured with 240 clients of 24 MB each)."""
 
 FRAME_TIMEOUT = 60.0
 """Seconds that a client may take to complete a frame it has begun."""
 
 SILENT_TIMEOUT = 10.0
-"""Seconds of silence after which a client makes room for a new one, where there is none left: one of
-which nothing was ever taken, or a worker of ours, which connects again when it has records."""
+"""Seconds of silence after which a client makes room for a new one, where there is none left: one
+of which nothing was ever taken, or a worker of ours, which connects again when it has records."""
 
 MAX_CONNECTIONS = 1000
 RETRY_START = 0.1  # seconds, after a failed write; doubled up to RETRY_MAX
@@ -387,9 +387,7 @@ class Receiver:
         blocks = self._blocks
         if blocks:
             last = blocks[-1]
-            if last.sender == sender and (
-                sender is None or last.first + len(last.texts) == first
-            ):
+            if last.sender == sender and (sender is None or last.first + len(last.texts) == first):
                 return last
         block = Block(sender, first, [], [])
         blocks.append(block)

@@ -9,7 +9,8 @@ Rotation
 --------
 loguru's ``rotation=`` takes a callable, which is handed the open file: that is how this module
 knows the file, and how it says when to rotate. Whether to, it asks of the very function that loguru
-compiles "100 MB" or "00:00" to, with a view of the file that counts what is about to be written. A rotation by time goes by this machine's clock: a peer's claims cannot stall it.
+compiles "100 MB" or "00:00" to, with a view of the file that counts what is about to be written. A
+rotation by time goes by this machine's clock: a peer's claims cannot stall it.
 
 Failure
 -------
@@ -155,9 +156,7 @@ class RotatingSink:
         self._must_cut: Optional[Tuple[FileId, int]] = None
         self._pending: List[Block] = []
         self._logger = private_logger()
-        self._archive = (
-            None if compression is None else Archive(compression, path, ledger, report)
-        )
+        self._archive = None if compression is None else Archive(compression, path, ledger, report)
         self._path = read_sink_path(path).template
         self._retention = options.get("retention")
         self._options: Dict[str, Any] = {
@@ -208,7 +207,9 @@ class RotatingSink:
                 self._place(block)
             self._write_pending()
         except OSError as error:
-            raise SinkError(f"cannot write {self.path or self._path}: {error}", self._done) from error
+            raise SinkError(
+                f"cannot write {self.path or self._path}: {error}", self._done
+            ) from error
         finally:
             self._pending = []
         return self._done

@@ -50,7 +50,8 @@ EXIT_TIMEOUT = 2.0
 
 OWN_ALLOWANCE = 1000
 """Records that the sender's own thread may log beyond as many as all others. The garbage collector
-runs in it, too, and a ``__del__`` may log; a patched socket that logs would feed itself for ever."""
+runs in it, too, and a ``__del__`` may log; a patched socket that logs would feed itself for
+ever."""
 
 OWN = "own"  # the reason of those that are not taken
 
@@ -87,7 +88,7 @@ def report(text: str) -> None:
 
 
 class Channel:
-    """Rows in; a receiver's file at the other end. Thread-safe, fork-safe, never raises in ``emit``."""
+    """Rows in, the receiver's file at the far end. Thread- and fork-safe; ``emit`` never raises."""
 
     _line: Optional[_Line] = None  # of an instance only while it is open
 
@@ -97,7 +98,7 @@ class Channel:
         *,
         notice: Callable[[str], bytes],
         make_rendering: Optional[Callable[[Optional[Style]], object]] = None,
-        spool_dir: Union[str, Path, None, bool] = None,
+        spool_dir: Union[str, Path, bool, None] = None,
         spool_limit: Optional[int] = None,
         when_full: str = "drop_oldest",
         block_timeout: float = 10.0,
@@ -119,7 +120,10 @@ class Channel:
         self._make_rendering = make_rendering
         self._notice = notice
         self._peer = peer
-        self._journal_options: Dict[str, Any] = {"when_full": when_full, "block_timeout": block_timeout}
+        self._journal_options: Dict[str, Any] = {
+            "when_full": when_full,
+            "block_timeout": block_timeout,
+        }
         if spool_limit is not None:
             self._journal_options["limit"] = spool_limit
         self._spool_dir = self._choose_spool_dir(spool_dir)
@@ -132,7 +136,7 @@ class Channel:
         _channels.add(self)
 
     @staticmethod
-    def _choose_spool_dir(spool_dir: Union[str, Path, None, bool]) -> Optional[Path]:
+    def _choose_spool_dir(spool_dir: Union[str, Path, bool, None]) -> Optional[Path]:
         if spool_dir is False:
             return None
         chosen = default_spool_dir() if spool_dir in (None, True) else Path(str(spool_dir))
@@ -223,7 +227,7 @@ class Channel:
         return _Line(journal, sender, adoption)
 
     def _set_style(self, style: Optional[Style]) -> None:
-        """The receiver of this connection renders in ``style``; ``None``: it takes whole records."""
+        """The receiver of this connection renders in ``style``; ``None``: it takes records."""
         if style != self._style and self._make_rendering is not None:
             self._style = style
             self.rendering = self._make_rendering(style)
@@ -304,7 +308,7 @@ def _sum(past: Stats, line: _Line) -> Stats:
     )
 
 
-_channels: "weakref.WeakSet[Channel]" = weakref.WeakSet()
+_channels: weakref.WeakSet[Channel] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:

@@ -1,4 +1,5 @@
-"""The adapters: ``BridgeHandler`` on logging, ``BridgeSink`` on loguru, ``InterceptHandler`` between.
+"""The adapters: ``BridgeHandler`` on logging, ``BridgeSink`` on loguru, ``InterceptHandler``
+between.
 
 Own the step from a log call to a row in the journal. No sockets or files here.
 
@@ -96,8 +97,8 @@ class BridgeHandler(logging.handlers.SocketHandler):
     """A ``SocketHandler`` that loses nothing: the record is in the journal when ``emit`` returns.
 
     Takes the stdlib's ``host`` and ``port``, or ``address=``; the other options are those of
-    :func:`~loguru_stdbridge.install_bridge`. Plain keyword arguments, so ``dictConfig`` can make it.
-    Nothing is opened before the first record. Thread-safe, fork-safe, safe in signal handlers.
+    :func:`~loguru_stdbridge.install_bridge`. Plain keyword arguments, so ``dictConfig`` can make
+    it. Nothing is opened before the first record. Thread-safe, fork-safe, safe in signal handlers.
     """
 
     def __init__(
@@ -161,7 +162,7 @@ def _remake_handler(channel: Channel, level: int) -> BridgeHandler:
 
 
 _MARKER = "\0\0stdbridge\0"
-"""What the sink's format begins with, so that a text without it is known to be ``opt(raw=True)``."""
+"""What the sink's format begins with: a text without it is known to be ``opt(raw=True)``."""
 
 _AFTER_MARKER = len(_MARKER)
 _WHOLE = f"{_MARKER}{{exception}}"
@@ -311,9 +312,7 @@ class BridgeSink:
                 text = "".join(traceback.format_exception(*record["exception"]))
             except Exception:
                 text = f"{show(record['exception'])}\n"
-        self._channel.emit(
-            encode_loguru_record(record, raw=False, traceback_text=text, color=None)
-        )
+        self._channel.emit(encode_loguru_record(record, raw=False, traceback_text=text, color=None))
 
     def __reduce__(self) -> Any:
         """joblib and multiprocessing pickle functions that refer to ``logger``: not this one."""
@@ -340,9 +339,7 @@ class InterceptHandler(logging.Handler):
         except Exception:
             self.handleError(record)
             return
-        extra = {
-            key: value for key, value in record.__dict__.items() if key not in _STANDARD_KEYS
-        }
+        extra = {key: value for key, value in record.__dict__.items() if key not in _STANDARD_KEYS}
         if record.__dict__.get("taskName") is not None:
             extra["taskName"] = record.__dict__["taskName"]
         if record.stack_info:

@@ -13,9 +13,9 @@ mapped: storing into a hole of a full disk is SIGBUS, and logging would kill the
 exception that a signal handler raises in the middle leaves the old state, and the next record
 overwrites what was begun.
 
-(CPython 3.8 and 3.9 can run a handler after any instruction, 3.10 and later after calls and in loops
-only. So on the former one that raises can leave a ``with lock`` with the lock held, here as in any
-other Python code; one that only logs cannot.)
+(CPython 3.8 and 3.9 can run a handler after any instruction, 3.10 and later after calls and in
+loops only. So on the former one that raises can leave a ``with lock`` with the lock held, here as
+in any other Python code; one that only logs cannot.)
 
 Why a log call inside a log call is safe
 ----------------------------------------
@@ -50,8 +50,8 @@ socket, which stays readable until the wait.
 Forks
 -----
 A child loses the lock at the fork (:mod:`locks`). :meth:`after_fork_in_child` drops the mappings;
-it writes and unlinks nothing. A child that was forked inside ``append``, by a signal handler, may go
-on to store the very bytes at the very place where its parent does.
+it writes and unlinks nothing. A child that was forked inside ``append``, by a signal handler, may
+go on to store the very bytes at the very place where its parent does.
 """
 
 from __future__ import annotations
@@ -462,9 +462,7 @@ class Journal:
     def _await_room(self, length: int) -> bool:
         """Wait for it, for a bounded time; False where the journal was closed meanwhile."""
         if self._may_store(length):
-            self._room.wait_for(
-                lambda: self.closed or self._has_room(length), self._block_timeout
-            )
+            self._room.wait_for(lambda: self.closed or self._has_room(length), self._block_timeout)
         return not self.closed
 
     def _give_up(self, reason: str) -> bool:
@@ -640,7 +638,9 @@ class Journal:
             number, segment, offset = self._cursor
             if number != after or segment is None or segment not in self._segments:
                 segments = reversed(self._segments)  # an end of 0: it never came into use
-                segment = next((s for s in segments if s.first <= after + 1 and self._end_of(s)), None)
+                segment = next(
+                    (s for s in segments if s.first <= after + 1 and self._end_of(s)), None
+                )
                 if segment is None:  # acknowledged, or the journal is closed
                     return Batch(after + 1, (), after)
                 offset = SEGMENT_HEADER

@@ -201,7 +201,9 @@ class Failing:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_compression_that_fails_is_told_once_and_tried_again(stock, quick, monkeypatch, eventually):
+def test_a_compression_that_fails_is_told_once_and_tried_again(
+    stock, quick, monkeypatch, eventually
+):
     """The file stays, and it goes on by itself."""
     failing = Failing(monkeypatch)
     stock.take(DATED)
@@ -275,13 +277,17 @@ def test_a_function_that_raises_is_told_once_and_called_again(tmp_path, quick, e
         if path.endswith("bad.log") and calls.count(path) < 4:
             if removes:
                 os.unlink(path)
-            raise FileNotFoundError(2, "no such target") if not removes else ValueError("afterwards")
+            raise (
+                FileNotFoundError(2, "no such target") if not removes else ValueError("afterwards")
+            )
 
     stock = Stock(tmp_path, compress)
     stock.take("bad.log")
     stock.take("good.log")
     bad, good = str(tmp_path / "bad.log"), str(tmp_path / "good.log")
-    eventually(lambda: calls.count(bad) == (1 if removes else 4) and good in calls, 30, "both are done")
+    eventually(
+        lambda: calls.count(bad) == (1 if removes else 4) and good in calls, 30, "both are done"
+    )
     stock.close()
     assert calls.count(good) == 1
     (told,) = stock.told
@@ -386,13 +392,20 @@ def test_whatever_step_a_kill_stops_at_nothing_is_lost_doubled_or_torn(memory_pa
         assert told == [], place
         names = {path.name for path in place.glob("app.*")} - {"app.log"}
         assert "compression" not in options or all(name.endswith(".gz") for name in names), place
-        assert {path.name for path in place.glob(".*")} == {".app.log.ledger", ".app.log.lock"}, place
+        assert {path.name for path in place.glob(".*")} == {".app.log.ledger", ".app.log.lock"}, (
+            place
+        )
     assert count > 50
 
 
 def test_a_restart_leaves_alone_what_is_another_sink_s(tmp_path):
     """Two receivers may have their logs in one directory, and names that begin alike."""
-    for name in ("app.log.1", "app.error.log", "app.error.2024-01-02_03-04-05_000006.log", "other.log"):
+    for name in (
+        "app.log.1",
+        "app.error.log",
+        "app.error.2024-01-02_03-04-05_000006.log",
+        "other.log",
+    ):
         work = tmp_path / f".{name}.compressing"
         work.mkdir()
         (work / name).write_text("another's\n")
@@ -410,7 +423,7 @@ def test_files_that_wait_for_the_end_do_not_replace_each_other(tmp_path, monkeyp
         stock = Stock(tmp_path)
         (tmp_path / "app.log").write_text(f"{number}\n")
         stock.archive.take_closed(str(tmp_path / "app.log"))
-        eventually(lambda: stock.told, 30, "it fails")  # noqa: B023
+        eventually(lambda: stock.told, 30, "it fails")
         stock.close()
     assert not (tmp_path / "app.log").exists()
     failing.working = True

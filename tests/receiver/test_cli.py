@@ -33,7 +33,9 @@ LOG = (
 @pytest.mark.parametrize("status", [0, 3])
 def test_a_command_is_run_and_its_status_is_ours(tmp_path, status):
     """The command finds the address in its environment, and its records are written at the end."""
-    done = run("app.log", "--format", "{message}", "--", sys.executable, "-c", LOG, status, cwd=tmp_path)
+    done = run(
+        "app.log", "--format", "{message}", "--", sys.executable, "-c", LOG, status, cwd=tmp_path
+    )
     assert done.returncode == status, done.stderr
     assert (tmp_path / "app.log").read_text() == "from the command\n"
 
@@ -54,7 +56,13 @@ def test_a_command_that_is_not_there(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["app.log", "--nothing"], ["app.log", "--"], ["app.log", "--grace", "x"], ["app.log", "--grace", "-1"]],
+    [
+        [],
+        ["app.log", "--nothing"],
+        ["app.log", "--"],
+        ["app.log", "--grace", "x"],
+        ["app.log", "--grace", "-1"],
+    ],
     ids=str,
 )
 def test_a_usage_error_exits_with_2(tmp_path, arguments):
@@ -189,7 +197,9 @@ def test_a_signal_goes_to_the_command(tmp_path, eventually):
         "threading.Event().wait(60)"
     )
     process = subprocess.Popen(
-        [*COMMAND, "app.log", "--", sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.DEVNULL
+        [*COMMAND, "app.log", "--", sys.executable, "-c", code],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
     )
     eventually(Path(tmp_path / "started").exists, 30, "the command runs")
     process.send_signal(signal.SIGTERM)
@@ -226,7 +236,9 @@ def test_a_signal_at_the_start_is_not_lost(tmp_path, owner, name, when, command)
     """Whenever it comes, the receiver ends, and its command with it, or never begins."""
     if owner == "subprocess" and not command:
         return
-    code = HOOKED.replace("eval(sys.argv[1], vars(cli))", "cli" if owner == "cli" else "cli.subprocess")
+    code = HOOKED.replace(
+        "eval(sys.argv[1], vars(cli))", "cli" if owner == "cli" else "cli.subprocess"
+    )
     arguments = [owner, name, when, str(tmp_path / "app.log"), "--listen", "tcp://127.0.0.1:0"]
     arguments += ["--ready-file", str(tmp_path / "ready")]
     if command:
@@ -235,7 +247,9 @@ def test_a_signal_at_the_start_is_not_lost(tmp_path, owner, name, when, command)
     assert status in (0, 128 + signal.SIGTERM), err
 
 
-@pytest.mark.parametrize("number", ["SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGHUP"])
+@pytest.mark.parametrize(
+    "number", ["SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGHUP"]
+)
 def test_what_servers_are_told_by_signals_goes_to_the_command(tmp_path, eventually, number):
     """More workers, new code, new log files: the receiver itself goes on."""
     code = (
@@ -246,7 +260,9 @@ def test_what_servers_are_told_by_signals_goes_to_the_command(tmp_path, eventual
         "sys.exit(5)"
     )
     process = subprocess.Popen(
-        [*COMMAND, "app.log", "--", sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.DEVNULL
+        [*COMMAND, "app.log", "--", sys.executable, "-c", code],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
     )
     eventually(Path(tmp_path / "started").exists, 30, "the command runs")
     process.send_signal(getattr(signal, number))
@@ -285,7 +301,10 @@ ENVIRONMENT = {
     "RENDER": ("receiver", lambda d: (d / "app.log").read_text()),
     "GRACE": ("2.5", lambda d: (d / "app.log").read_text()),
     "READY_FILE": ("ready", lambda d: (d / "ready").read_text().startswith("tcp://127.0.0.1:")),
-    "LISTEN": ("tcp://127.0.0.1:0 tcp://localhost:0", lambda d: len((d / "r").read_text().split()) == 2),
+    "LISTEN": (
+        "tcp://127.0.0.1:0 tcp://localhost:0",
+        lambda d: len((d / "r").read_text().split()) == 2,
+    ),
     "STANDBY": ("on", lambda d: (d / "app.log").read_text()),
 }
 MANY = (

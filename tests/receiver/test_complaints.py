@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 
 from loguru_stdbridge.receiver import complaints
@@ -35,7 +34,9 @@ def test_the_same_host_and_kind_is_told_once_in_an_interval(told):
     assert told == ["refused from 127.0.0.1:0: cut"]
     told.clock.now = INTERVAL
     told.complaints.complain("127.0.0.1:5", "truncated", "cut")
-    assert told[1:] == ["refused from 127.0.0.1:5: cut (999 more of this kind since the last message)"]
+    assert told[1:] == [
+        "refused from 127.0.0.1:5: cut (999 more of this kind since the last message)"
+    ]
     assert told.complaints.total == 1001
 
 

@@ -64,7 +64,11 @@ def test_the_copy_is_made_whatever_the_application_does_to_loguru():
 
 def test_an_import_that_fails_leaves_no_half_copy(monkeypatch):
     """The next attempt begins anew."""
-    kept = {name: module for name, module in sys.modules.items() if name.startswith("_loguru_of_stdbridge")}
+    kept = {
+        name: module
+        for name, module in sys.modules.items()
+        if name.startswith("_loguru_of_stdbridge")
+    }
     for name in kept:
         monkeypatch.delitem(sys.modules, name)
 
@@ -111,7 +115,15 @@ def test_no_rotation_is_none():
     assert compile_rotation(None) is None
 
 
-@pytest.mark.parametrize(("rotation", "error"), [("nonsense", ValueError), ("1 parsec", ValueError), (object(), TypeError), (b"1 MB", TypeError)])
+@pytest.mark.parametrize(
+    ("rotation", "error"),
+    [
+        ("nonsense", ValueError),
+        ("1 parsec", ValueError),
+        (object(), TypeError),
+        (b"1 MB", TypeError),
+    ],
+)
 def test_a_rotation_that_loguru_cannot_read_is_its_error(rotation, error):
     """With its own message."""
     with pytest.raises(error):
@@ -124,7 +136,9 @@ def test_a_loguru_that_has_changed_is_refused(monkeypatch, change):
     import loguru._file_sink as module
 
     if change == "another result":
-        monkeypatch.setattr(module.FileSink, "_make_rotation_function", lambda rotation: lambda m, f: True)
+        monkeypatch.setattr(
+            module.FileSink, "_make_rotation_function", lambda rotation: lambda m, f: True
+        )
     elif change == "another name":
         monkeypatch.delattr(module.FileSink, "_make_rotation_function")
     elif change == "no class":
@@ -168,7 +182,9 @@ def test_a_relative_path_begins_where_the_program_is(tmp_path, monkeypatch):
     assert os.fspath(read.directory) == read.template.format(time="").split("//")[0]
 
 
-@pytest.mark.parametrize("path", ["{user}/app.log", "{}.log", "{0}.log", "a{.log", "a}.log", "{timer}.log", "{time"])
+@pytest.mark.parametrize(
+    "path", ["{user}/app.log", "{}.log", "{0}.log", "a{.log", "a}.log", "{timer}.log", "{time"]
+)
 def test_a_path_that_loguru_could_not_fill_in_is_refused(path):
     """Before anything is made; the message shows it and the way out."""
     with pytest.raises(ConfigurationError, match="{time} may stand in it") as caught:

@@ -38,7 +38,7 @@ class Book:
     def __init__(self, path: Path):
         self.path = path
         self.told = []
-        self.log = open(path, "ab", buffering=0)  # noqa: SIM115
+        self.log = open(path, "ab", buffering=0)
         self.ledger = Ledger.open(path, report=self.told.append)
         self.file = self.ledger.path
         self.ledger.use_file(FileId.of(os.fstat(self.log.fileno())), str(path))
@@ -109,7 +109,9 @@ def moments(path, blocks):
     settled = b""
 
     def written(upto):
-        return {sender: max(numbers[: upto.count(sender)] or [0]) for sender, numbers in content.items()}
+        return {
+            sender: max(numbers[: upto.count(sender)] or [0]) for sender, numbers in content.items()
+        }
 
     before = book.file.read_bytes()
     whole = []  # senders of the lines that stand
@@ -150,9 +152,13 @@ def moments(path, blocks):
     book.close()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(blocks=_blocks)
-@example(blocks=[([(A, b"one\n"), (B, b""), (None, b"x\n"), (A, b"two\n")], 2), ([(A, b"two\n")], None)])
+@example(
+    blocks=[([(A, b"one\n"), (B, b""), (None, b"x\n"), (A, b"two\n")], 2), ([(A, b"two\n")], None)]
+)
 def test_whatever_byte_a_kill_stops_at_the_ledger_is_right(memory_path, blocks):
     """For every prefix of the ledger, and of the log after each intent: exactly what is whole counts."""
     path = Path(tempfile.mkdtemp(dir=memory_path)) / "app.log"
@@ -283,7 +289,7 @@ def test_a_rotation_that_was_interrupted_is_known(book):
     rotated = book.path.rename(book.path.with_name("app.2024.log"))
     assert find_file(file, str(book.path)) == str(rotated)
     book.log.close()
-    book.log = open(book.path, "ab", buffering=0)  # noqa: SIM115
+    book.log = open(book.path, "ab", buffering=0)
     book.ledger.use_file(FileId.of(os.fstat(book.log.fileno())), str(book.path))
     book.reopen()
     assert book.ledger.interrupted is None
@@ -334,7 +340,9 @@ def damaged_ledgers(book):
 
 
 @pytest.mark.parametrize(
-    "data", [b"LSBLEDG\2 of the next version", b"garbage" * 1000, bytes(5000), b"\n"], ids=["2", "x", "0", "n"]
+    "data",
+    [b"LSBLEDG\2 of the next version", b"garbage" * 1000, bytes(5000), b"\n"],
+    ids=["2", "x", "0", "n"],
 )
 def test_a_ledger_of_another_version_is_kept_aside(book, data):
     """The message shows it; a new one is begun; the log file is not touched."""
@@ -359,7 +367,9 @@ def test_any_damaged_byte_is_told_and_costs_no_more_than_its_entry(book):
     data = book.file.read_bytes()
     for position in range(8, len(data)):
         book.told.clear()
-        book.file.write_bytes(data[:position] + bytes([data[position] ^ 0x55]) + data[position + 1 :])
+        book.file.write_bytes(
+            data[:position] + bytes([data[position] ^ 0x55]) + data[position + 1 :]
+        )
         book.reopen()
         entry = sum(size <= position for size in sizes)  # 0: the file; 1: A; 2: B; 3: C; 4: A; 5: B
         expected = {A: 2, B: 2, C: 1}
@@ -537,7 +547,10 @@ def test_a_standby_takes_over_however_the_first_one_ends(tmp_path, end):
     def wait():
         waits.append(1)
         if len(waits) == 3:
-            first.communicate(b"\n") if end is None else (first.send_signal(end), first.communicate())
+            first.communicate(b"\n") if end is None else (
+                first.send_signal(end),
+                first.communicate(),
+            )
         return True
 
     Ledger.open(path, wait=wait).close()
@@ -661,6 +674,10 @@ def test_another_writer_in_its_place_is_not_overrun(book):
 def test_sync_asks_the_disk(book, monkeypatch):
     """The ledger's data are on the disk itself after ``sync``."""
     synced = []
-    monkeypatch.setattr(os, "fdatasync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    monkeypatch.setattr(
+        os,
+        "fdatasync",
+        lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}")),
+    )
     book.ledger.sync()
     assert synced == [str(book.file)]

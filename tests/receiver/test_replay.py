@@ -35,7 +35,10 @@ def restored_loguru():
     core = logger._core
     saved = (core.handlers, core.levels, core.levels_lookup, core.levels_ansi_codes, core.min_level)
     core.handlers, core.levels = {}, dict(core.levels)
-    core.levels_lookup, core.levels_ansi_codes = dict(core.levels_lookup), dict(core.levels_ansi_codes)
+    core.levels_lookup, core.levels_ansi_codes = (
+        dict(core.levels_lookup),
+        dict(core.levels_ansi_codes),
+    )
     yield
     core.handlers, core.levels, core.levels_lookup, core.levels_ansi_codes, core.min_level = saved
     level_styles._known.clear()
@@ -100,7 +103,11 @@ def log_exceptions():
 
 def by_level(record):
     record["extra"].setdefault("own", "default")
-    return "{level}|{extra[own]}|{message}\n" if record["level"].no < 30 else "{level.no}!{message}\n{exception}"
+    return (
+        "{level}|{extra[own]}|{message}\n"
+        if record["level"].no < 30
+        else "{level.no}!{message}\n{exception}"
+    )
 
 
 def constant(record):
@@ -151,7 +158,11 @@ def test_every_option_writes_what_a_local_sink_writes(direct, options):
     assert bool(local) == (options != {"filter": "other"})
 
 
-@pytest.mark.parametrize("options", [{}, {"format": FULL}, {"format": by_level}, {"serialize": True}, {"level": 40}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"format": FULL}, {"format": by_level}, {"serialize": True}, {"level": 40}],
+    ids=str,
+)
 def test_tracebacks_are_those_of_a_local_sink(direct, options):
     """With the variables and the frames that loguru shows in the worker."""
     local, remote = both(direct, log_exceptions, **options)
@@ -159,7 +170,9 @@ def test_tracebacks_are_those_of_a_local_sink(direct, options):
     assert "ZeroDivisionError" in remote
 
 
-@pytest.mark.parametrize("template", ["<level>{level}</level> {message}", colored], ids=["text", "function"])
+@pytest.mark.parametrize(
+    "template", ["<level>{level}</level> {message}", colored], ids=["text", "function"]
+)
 def test_levels_keep_the_colours_that_they_have_in_the_worker(direct, template):
     """Of a level of loguru's own that was painted anew, of one name with two colours, of neither."""
     rows, local = [], []
@@ -195,7 +208,9 @@ def test_the_record_s_level_decides_whatever_its_name_is_worth_elsewhere(direct)
 
 def stock(**fields):
     """The row of a stock client's record."""
-    return row_of_stock_fields({"msg": "message", "levelno": 20, "levelname": "INFO", **fields}, 1e9)
+    return row_of_stock_fields(
+        {"msg": "message", "levelno": 20, "levelname": "INFO", **fields}, 1e9
+    )
 
 
 def test_colours_are_bounded(direct):
@@ -211,7 +226,9 @@ def test_colours_are_bounded(direct):
     assert len(names) == 1
 
 
-@pytest.mark.parametrize("color", ["<no such>", "red", "<red>{message}", "<" * 100, "<fg 999>", "\ud83d"])
+@pytest.mark.parametrize(
+    "color", ["<no such>", "red", "<red>{message}", "<" * 100, "<fg 999>", "\ud83d"]
+)
 def test_a_colour_that_is_none_costs_no_line(direct, color):
     """It is left out, or stands there as a text, as loguru has it for a tag that it does not know."""
     replay = Replay(direct=direct, colorize=True, format="<level>{message}</level>")
@@ -235,7 +252,9 @@ def test_a_stdlib_record_reads_as_a_local_one(direct):
         record = logging.LogRecord("app", 40, "/file.py", 7, "hello %s", ("you",), None, "main")
         record.exc_info = (type(error), error, error.__traceback__)
     row = read_row(decode_dense(encode_logrecord(record, level_styles)))
-    text = Replay(direct=direct, format="{level}:{name}:{function}:{line} {message}").render(row).text
+    text = (
+        Replay(direct=direct, format="{level}:{name}:{function}:{line} {message}").render(row).text
+    )
     head, _, traceback = text.partition("\n")
     assert head == "ERROR:app:main:7 hello you"
     assert traceback == f"{logging.Formatter().formatException(record.exc_info)}\n"
@@ -269,7 +288,11 @@ def raises(record):
     raise KeyError("a function of the user's")
 
 
-@pytest.mark.parametrize("options", [{"format": raises}, {"filter": raises}, {"format": lambda record: None}], ids=["format", "filter", "none"])
+@pytest.mark.parametrize(
+    "options",
+    [{"format": raises}, {"filter": raises}, {"format": lambda record: None}],
+    ids=["format", "filter", "none"],
+)
 def test_a_function_that_raises_does_not_lose_the_record(direct, options):
     """Of a format or of a filter."""
     assert Replay(direct=direct, **options).render(stock()).text.endswith(" - message\n")
@@ -311,7 +334,9 @@ WAYS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(row=_rows)
 def test_any_row_is_rendered(replays, row):
     """Whatever a peer's row claims: never an error, and a record of the sink's level has a text."""
@@ -336,7 +361,11 @@ def test_words_that_mean_nothing_here_are_refused(name):
         Replay(**{name: True})
 
 
-@pytest.mark.parametrize("options", [{"level": "NONE"}, {"format": 5}, {"filter": 5}, {"format": "<red>"}, {"nothing": 1}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{"level": "NONE"}, {"format": 5}, {"filter": 5}, {"format": "<red>"}, {"nothing": 1}],
+    ids=str,
+)
 def test_values_that_loguru_cannot_use_are_refused(options):
     """The value is shown."""
     (value,) = options.values()

@@ -29,7 +29,12 @@ class Running:
         self.path = path
         self.told = []
         self.service = Service(
-            path, ["tcp://127.0.0.1:0"], report=self.told.append, format="{message}", level=0, **options
+            path,
+            ["tcp://127.0.0.1:0"],
+            report=self.told.append,
+            format="{message}",
+            level=0,
+            **options,
         )
         self.address = self.service.addresses[0]
         self.thread = threading.Thread(target=self.service.serve)

@@ -35,7 +35,9 @@ def quiet_loguru():
 
 def test_a_program_may_remove_and_configure_loguru_as_it_likes(tmp_path):
     """The receiver's loguru is its own: neither ``logger.remove()`` nor a patcher reaches it."""
-    with start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}") as receiver:
+    with start_receiver(
+        tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}"
+    ) as receiver:
         logger.configure(patcher=lambda record: record.update(message="patched"), extra={"own": 1})
         logger.remove()
         try:
@@ -68,7 +70,9 @@ def test_in_an_asyncio_program(tmp_path):
     """The loop is not blocked by the receiver, and its tasks log through it."""
 
     async def main():
-        with start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0", serialize=True) as receiver:
+        with start_receiver(
+            tmp_path / "app.log", address="tcp://127.0.0.1:0", serialize=True
+        ) as receiver:
             bridge = install_bridge(receiver.address, level="INFO")
 
             async def task(number):
@@ -131,7 +135,9 @@ def connect(address):
 
 def test_a_child_s_own_records_come_through_the_parent_s_receiver(tmp_path):
     """A child of a program with an embedded receiver logs with a journal and a connection of its own."""
-    with start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}") as receiver:
+    with start_receiver(
+        tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}"
+    ) as receiver:
         with install_bridge(receiver.address) as bridge:
             logger.info("parent")
             assert bridge.flush(20)

@@ -141,7 +141,9 @@ class Twins:
     @staticmethod
     def _options(options):
         """Callables with a memory are made for each of the two."""
-        return {key: value() if isinstance(value, type) else value for key, value in options.items()}
+        return {
+            key: value() if isinstance(value, type) else value for key, value in options.items()
+        }
 
     def _keep(self, message):
         self.kept.append(message)
@@ -171,7 +173,6 @@ class Twins:
         assert ours == plain
         assert self.told == []
         return ours
-
 
     @staticmethod
     def names(directory):
@@ -217,14 +218,15 @@ def by_record(message, file):
     return message.record["message"].startswith("3") and message.endswith("\n")
 
 
-
 SIZES = ["130 B", "0.1 kB", 200, 90.5, decimal.Decimal(300), 1, "1 MB"]
 CALLABLES = [by_length, by_file_size, by_status, by_record, EverySeventh]
 
 
 @pytest.mark.parametrize("batch", [1, 5, 1000])
 @pytest.mark.parametrize("rotation", [None, *SIZES, *CALLABLES], ids=str)
-def test_rotated_by_size_or_by_a_function_the_files_are_those_of_loguru(tmp_path, clock, rotation, batch):
+def test_rotated_by_size_or_by_a_function_the_files_are_those_of_loguru(
+    tmp_path, clock, rotation, batch
+):
     """Line by line or in batches: the same lines in the same files."""
     twins = Twins(tmp_path, clock, rotation=rotation)
     twins.log(TEXTS, batch=batch)
@@ -260,7 +262,9 @@ def test_a_rotation_by_time_goes_by_the_receiver_s_clock(tmp_path, clock):
     assert [data for _, data in contents(tmp_path)] == [b"one\ntwo\n", b"three\n"]
 
 
-@pytest.mark.parametrize("compression", [None, "gz", "bz2", "xz", "lzma", "tar", "tar.gz", "tar.bz2", "tar.xz", "zip"])
+@pytest.mark.parametrize(
+    "compression", [None, "gz", "bz2", "xz", "lzma", "tar", "tar.gz", "tar.bz2", "tar.xz", "zip"]
+)
 def test_archives_hold_what_those_of_loguru_hold(tmp_path, clock, compression):
     """Every word of loguru's, under the same names."""
     twins = Twins(tmp_path, clock, rotation=150, compression=compression)
@@ -284,7 +288,9 @@ def test_any_path_is_taken_as_loguru_takes_it(tmp_path, clock, name, compression
     assert twins.names(twins.ours) == twins.names(twins.plain)
 
 
-@pytest.mark.parametrize("retention", [0, 2, "1 hour", datetime.timedelta(hours=3), "30 days"], ids=str)
+@pytest.mark.parametrize(
+    "retention", [0, 2, "1 hour", datetime.timedelta(hours=3), "30 days"], ids=str
+)
 @pytest.mark.parametrize("compression", [None, "gz"])
 def test_retention_keeps_what_loguru_keeps(tmp_path, clock, monkeypatch, retention, compression):
     """By count and by age; the age of a file is the time since its last line."""
@@ -376,7 +382,10 @@ def test_a_relative_path_stays_where_it_was(tmp_path, monkeypatch, here):
 def test_an_encoding_is_kept_as_loguru_keeps_it(tmp_path, clock, encoding, errors):
     """Byte for byte, and sizes are counted in bytes."""
     twins = Twins(tmp_path, clock, rotation=100, encoding=encoding, errors=errors)
-    twins.log(["plain", "\u00e9" * 40, "\u6f22\u5b57 " * 9, "lone \ud83d", "+&~\\", "\U0001f600"] * 4, batch=5)
+    twins.log(
+        ["plain", "\u00e9" * 40, "\u6f22\u5b57 " * 9, "lone \ud83d", "+&~\\", "\U0001f600"] * 4,
+        batch=5,
+    )
     twins.check()
 
 
@@ -392,14 +401,18 @@ def test_a_strict_encoding_loses_no_record(tmp_path, encoding):
     assert "\\ud83d" in second
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-7", "unicode_escape", "cp037", "no such"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-8-sig", "utf-7", "unicode_escape", "cp037", "no such"]
+)
 def test_an_encoding_that_cannot_be_kept_is_refused(tmp_path, encoding):
     """Lines are encoded one by one, and ASCII as it is."""
     with pytest.raises(ConfigurationError, match=encoding):
         opened(tmp_path / "app.log", encoding=encoding)
 
 
-@pytest.mark.parametrize("options", [{"enqueue": False}, {"catch": True}, {"mode": "w"}, {"buffering": 1}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"enqueue": False}, {"catch": True}, {"mode": "w"}, {"buffering": 1}], ids=str
+)
 def test_words_that_cannot_be_kept_are_refused(tmp_path, options):
     """With the way out."""
     (name,) = options
@@ -599,7 +612,9 @@ def test_a_retention_that_raises_harms_no_line(tmp_path, monkeypatch):
     for number in range(9):
         sink.write([Block(SENDER, number + 1, [f"line {number}\n"], [])])
     closed(sink)
-    assert [data for _, data in contents(tmp_path)] == [b"line %d\n" % number for number in range(9)]
+    assert [data for _, data in contents(tmp_path)] == [
+        b"line %d\n" % number for number in range(9)
+    ]
     (text,) = told
     assert "no retention" in text
 

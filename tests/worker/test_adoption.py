@@ -70,7 +70,9 @@ def messages(rows):
 # -- delivery
 
 
-def test_the_next_worker_delivers_it_under_the_original_id(receiver, leave, worker, at_once, spool_dir, eventually):
+def test_the_next_worker_delivers_it_under_the_original_id(
+    receiver, leave, worker, at_once, spool_dir, eventually
+):
     """Over a connection of its own, from what was not acknowledged on; then it is removed."""
     dead = leave(acked=1)
     channel = worker()
@@ -91,7 +93,9 @@ def test_the_next_worker_delivers_it_under_the_original_id(receiver, leave, work
     assert channel.stats().accepted == 2
 
 
-def test_what_the_receiver_holds_already_is_not_sent_again(receiver, leave, worker, at_once, spool_dir, eventually):
+def test_what_the_receiver_holds_already_is_not_sent_again(
+    receiver, leave, worker, at_once, spool_dir, eventually
+):
     """It was on its way when the worker was killed."""
     dead = leave(count=5)
     worker()
@@ -119,7 +123,9 @@ def test_what_it_gave_up_is_told(receiver, leave, worker, at_once):
     assert list(client.rows(2000)) == list(range(gap.last + 1, 2001))
 
 
-def test_many_are_delivered_one_after_the_other(receiver, leave, worker, at_once, spool_dir, eventually):
+def test_many_are_delivered_one_after_the_other(
+    receiver, leave, worker, at_once, spool_dir, eventually
+):
     """The next as soon as one is done."""
     dead = {leave(count=2) for _ in range(5)}
     worker()
@@ -137,7 +143,9 @@ def test_many_are_delivered_one_after_the_other(receiver, leave, worker, at_once
     eventually(lambda: len(journal_directories(spool_dir)) == 1)
 
 
-def test_a_journal_that_was_delivered_and_not_removed(leave, worker, receiver, at_once, spool_dir, eventually):
+def test_a_journal_that_was_delivered_and_not_removed(
+    leave, worker, receiver, at_once, spool_dir, eventually
+):
     """Its owner was killed between the two: it is removed, and nobody is bothered with it."""
     dead = leave(acked=3)
     worker()
@@ -148,7 +156,9 @@ def test_a_journal_that_was_delivered_and_not_removed(leave, worker, receiver, a
         receiver.accept()
 
 
-def test_a_damaged_segment_is_kept_and_told(receiver, leave, worker, at_once, spool_dir, eventually, capfd):
+def test_a_damaged_segment_is_kept_and_told(
+    receiver, leave, worker, at_once, spool_dir, eventually, capfd
+):
     """What is whole is delivered."""
     dead = leave(count=3)
     (segment,) = (spool_dir / dead).glob("*.seg")
@@ -171,7 +181,9 @@ def test_a_damaged_segment_is_kept_and_told(receiver, leave, worker, at_once, sp
     assert str(kept) in capfd.readouterr().err
 
 
-def test_a_journal_that_is_not_understood_is_told(receiver, leave, worker, at_once, spool_dir, eventually, capfd):
+def test_a_journal_that_is_not_understood_is_told(
+    receiver, leave, worker, at_once, spool_dir, eventually, capfd
+):
     """Once; it is kept aside."""
     dead = leave()
     (spool_dir / dead / "meta").write_bytes(b"x")
@@ -437,7 +449,9 @@ def start_worker(address, name, count):
 
 
 @pytest.mark.parametrize("adopters", [1, 3])
-def test_killed_workers_of_a_receiver_with_a_spool_directory_of_its_own(tmp_path, spool_dir, eventually, adopters):
+def test_killed_workers_of_a_receiver_with_a_spool_directory_of_its_own(
+    tmp_path, spool_dir, eventually, adopters
+):
     """As on another machine: killed while it is away, and while they adopt; once each, in order."""
     counts = {f"dead{n}": 3000 for n in range(4)}
     options = ("--format", "{message}", "--spool-dir", str(tmp_path / "its own"))

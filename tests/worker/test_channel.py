@@ -41,7 +41,9 @@ def make(spool_dir):
 
 @pytest.fixture
 def receiver(tmp_path):
-    with start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}") as running:
+    with start_receiver(
+        tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}"
+    ) as running:
         running.path = tmp_path / "app.log"
         running.lines = lambda: running.path.read_text(encoding="utf-8").splitlines()
         yield running
@@ -75,7 +77,9 @@ def test_a_channel_that_is_used_after_its_end_begins_anew(make, receiver, spool_
             assert channel.flush(30)
             assert balance(channel).connected
         assert channel.close(30)
-        assert balance(channel) == Stats(10 * part + 10, 10 * part + 10, 0, 0, {}, 0, False, "bridge")
+        assert balance(channel) == Stats(
+            10 * part + 10, 10 * part + 10, 0, 0, {}, 0, False, "bridge"
+        )
         assert journal_directories(spool_dir) == []
     assert receiver.lines() == [str(number) for number in range(30)]
 
@@ -138,7 +142,9 @@ def test_closing_while_others_log(make, receiver, spool_dir, eventually, spool):
 # -- where the journal is
 
 
-def test_a_directory_that_cannot_be_used_costs_the_journal_not_the_record(make, spool_dir, capfd, receiver):
+def test_a_directory_that_cannot_be_used_costs_the_journal_not_the_record(
+    make, spool_dir, capfd, receiver
+):
     """The default one: in memory, and told; it is delivered all the same."""
     spool_dir.mkdir(exist_ok=True)
     spool_dir.chmod(0o755)
@@ -208,7 +214,9 @@ def test_a_receiver_that_is_marked_is_never_taken_for_stock(make, spool_dir):
 # -- log calls out of the middle of things
 
 
-def test_a_signal_handler_that_logs_while_the_journal_is_made(make, receiver, monkeypatch, spool_dir):
+def test_a_signal_handler_that_logs_while_the_journal_is_made(
+    make, receiver, monkeypatch, spool_dir
+):
     """The first record of the process, twice: one journal is used, none is left over."""
     channel = make(receiver.address)
     create, inner = module.Journal.create, [a_row("inner")]
@@ -404,7 +412,9 @@ def test_what_was_given_up_is_counted_and_told_in_the_log(make, tmp_path, spool_
     before = balance(channel)
     assert before.accepted == count
     assert before.pending + before.dropped["spool_full"] == count
-    with start_receiver(tmp_path / "app.log", address=address, format="{level}|{message}") as receiver:
+    with start_receiver(
+        tmp_path / "app.log", address=address, format="{level}|{message}"
+    ) as receiver:
         assert channel.flush(60)
         channel.emit(a_row("last"))
         assert channel.close(30)
@@ -415,11 +425,18 @@ def test_what_was_given_up_is_counted_and_told_in_the_log(make, tmp_path, spool_
     numbers = [int(line.split()[3]) for line in lines if line.startswith("INFO|worker a")]
     assert all(line.startswith("WARNING|") and line.endswith(": spool_full") for line in told)
     missing = sum(int(line.split("|")[1].split()[0]) for line in told)
-    assert missing == count - len(numbers) == after.dropped["spool_full"] == before.dropped["spool_full"]
+    assert (
+        missing
+        == count - len(numbers)
+        == after.dropped["spool_full"]
+        == before.dropped["spool_full"]
+    )
     assert numbers == sorted(set(numbers))
     assert (numbers[0] == 0) == (when_full != "drop_oldest")
     assert lines[-1] == "INFO|last"
-    assert after == Stats(count + 1, len(numbers) + 1, 0, 0, {"spool_full": missing}, 0, False, "bridge")
+    assert after == Stats(
+        count + 1, len(numbers) + 1, 0, 0, {"spool_full": missing}, 0, False, "bridge"
+    )
     assert journal_directories(spool_dir) == []
 
 

@@ -165,7 +165,9 @@ def test_logging_from_a_repr_and_from_del(receiver):
 
 
 @pytest.mark.parametrize(
-    ("size", "records", "interval"), [(20_000, 300, 0.002), (1_000_000, 12, 0.02)], ids=["20k", "1M"]
+    ("size", "records", "interval"),
+    [(20_000, 300, 0.002), (1_000_000, 12, 0.02)],
+    ids=["20k", "1M"],
 )
 def test_logging_from_a_signal_handler(receiver, size, records, interval):
     """Every few milliseconds, into both libraries, while large records go out of four threads."""

@@ -72,7 +72,9 @@ def read_all(journal, max_bytes=1200):
             after = batch.gap[1]
         elif batch.rows:
             assert batch.first == after + 1
-            assert [bytes(r) for r in batch.rows] == [row(n) for n in range(batch.first, batch.last + 1)]
+            assert [bytes(r) for r in batch.rows] == [
+                row(n) for n in range(batch.first, batch.last + 1)
+            ]
             found += range(batch.first, batch.last + 1)
             after = batch.last
         else:
@@ -102,7 +104,9 @@ def of_orphan(path):
 def balance(journal):
     """The figures, which must always agree."""
     figures = journal.figures()
-    assert figures.accepted == figures.acknowledged + figures.pending + sum(figures.dropped.values())
+    assert figures.accepted == figures.acknowledged + figures.pending + sum(
+        figures.dropped.values()
+    )
     assert min(figures[:3]) >= 0
     assert all(count > 0 for count in figures.dropped.values())
     return figures
@@ -172,7 +176,9 @@ def test_a_row_is_in_the_file_when_append_returns(make):
     journal = make()
     for number in range(1, 20):
         journal.append(row(number))
-        (scan, data) = [(scan_segment(f.read_bytes()), f.read_bytes()) for f in segment_files(journal)][-1]
+        (scan, data) = [
+            (scan_segment(f.read_bytes()), f.read_bytes()) for f in segment_files(journal)
+        ][-1]
         found, start, end = scan.records[-1]
         assert (found, data[start:end]) == (number, row(number))
 
@@ -198,7 +204,12 @@ def test_the_meta_file_says_whose_it_is(make):
     fill(journal, 5)
     journal.acknowledge(3)
     meta = decode_meta((journal.path / "meta").read_bytes())
-    assert (meta.sender_id, meta.address, meta.acked, meta.pid) == (journal.sender_id, ADDRESS, 3, os.getpid())
+    assert (meta.sender_id, meta.address, meta.acked, meta.pid) == (
+        journal.sender_id,
+        ADDRESS,
+        3,
+        os.getpid(),
+    )
     assert journal.path.name == journal.sender_id
     assert journal.path.stat().st_mode & 0o777 == 0o700
     assert {f.stat().st_mode & 0o777 for f in segment_files(journal)} == {0o600}
@@ -519,7 +530,9 @@ def test_all_that_are_blocked_go_on_when_there_is_room_for_all(make):
     journal = make(when_full="block", block_timeout=60)
     fill(journal, 4 * PER_SEGMENT)
     results = []
-    blocked = [threading.Thread(target=lambda: results.append(journal.append(row(0)))) for _ in range(5)]
+    blocked = [
+        threading.Thread(target=lambda: results.append(journal.append(row(0)))) for _ in range(5)
+    ]
     for thread in blocked:
         thread.start()
     journal.acknowledge(PER_SEGMENT)
@@ -659,7 +672,10 @@ def test_a_disk_and_a_memory_that_are_full(make, monkeypatch, when_full):
         assert gap == (1, 2 * PER_SEGMENT, "spool_full")
         assert rest[-1][2] == "no_space"
     else:
-        assert read_all(journal) == [*range(1, 3 * PER_SEGMENT + 1), (3 * PER_SEGMENT + 1, 42, "no_space")]
+        assert read_all(journal) == [
+            *range(1, 3 * PER_SEGMENT + 1),
+            (3 * PER_SEGMENT + 1, 42, "no_space"),
+        ]
     assert len(attempts) <= 5
     balance(journal)
     monkeypatch.setattr(module, "NO_SPACE_PAUSE", 0.0)
@@ -698,8 +714,10 @@ def test_a_reservation_that_fails_leaves_no_file(make, monkeypatch):
 
 def test_a_process_that_has_no_descriptors_left_goes_on_logging(tmp_path):
     """It is just then that its log is needed."""
-    code = LIMITED.replace("RLIMIT_FSIZE", "RLIMIT_NOFILE").replace("4000, -1", "3, 1000").replace(
-        "(limit, -1)", "(3 if limit == 4000 else 1000, 1000)"
+    code = (
+        LIMITED.replace("RLIMIT_FSIZE", "RLIMIT_NOFILE")
+        .replace("4000, -1", "3, 1000")
+        .replace("(limit, -1)", "(3 if limit == 4000 else 1000, 1000)")
     )
     status, out, err = run_python(code, str(tmp_path / "spool"))
     assert status == -signal.SIGKILL, err

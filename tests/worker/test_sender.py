@@ -203,7 +203,9 @@ def test_a_receiver_that_refuses_is_told_and_tried_again(receiver, journal, told
     assert "the moon is in the wrong house" in told[0]
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", encode_frame(b"[]"), b"\xff" * 9])
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", encode_frame(b"[]"), b"\xff" * 9]
+)
 def test_an_answer_that_is_none_ends_the_connection(receiver, journal, told, start, answer):
     """Something else listens there: it is told, and nothing is given up."""
     fill(journal, 1)
@@ -229,9 +231,13 @@ def test_a_host_has_several_addresses(receiver, journal, start, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "error", [OSError("no such host"), UnicodeError("label too long")], ids=["unknown", "impossible"]
+    "error",
+    [OSError("no such host"), UnicodeError("label too long")],
+    ids=["unknown", "impossible"],
 )
-def test_a_host_that_is_not_known_yet_is_tried_again(receiver, journal, told, start, monkeypatch, error):
+def test_a_host_that_is_not_known_yet_is_tried_again(
+    receiver, journal, told, start, monkeypatch, error
+):
     """A name server that comes up later than the worker."""
     original, errors = module.targets, [error] * 3
 
@@ -273,7 +279,9 @@ def test_a_bug_of_ours_does_not_end_the_thread(receiver, journal, told, start, m
     assert "ZeroDivisionError" in told[0]
 
 
-def test_a_journal_that_has_not_what_it_says_is_no_busy_loop(receiver, journal, told, start, monkeypatch, eventually):
+def test_a_journal_that_has_not_what_it_says_is_no_busy_loop(
+    receiver, journal, told, start, monkeypatch, eventually
+):
     """The attempt fails like any other, with a pause."""
     monkeypatch.setattr(journal, "read", lambda after, size: module.Batch(after + 1, (), after))
     fill(journal, 1)
@@ -454,7 +462,9 @@ def test_one_that_is_named_stock_is_not_waited_for(receiver, journal, told, star
     assert told == []
 
 
-def test_after_a_reconnect_a_stock_peer_gets_what_was_not_taken(receiver, journal, start, eventually):
+def test_after_a_reconnect_a_stock_peer_gets_what_was_not_taken(
+    receiver, journal, start, eventually
+):
     """Not everything again: the records that its kernel had taken are its own affair."""
     fill(journal, 3)
     sender = start(peer="stock")
@@ -602,7 +612,9 @@ def test_closing_waits_for_what_is_left(receiver, journal, start):
     assert results == [True]
 
 
-@pytest.mark.parametrize("state", ["absent", "not accepting", "not greeting", "not reading", "stock"])
+@pytest.mark.parametrize(
+    "state", ["absent", "not accepting", "not greeting", "not reading", "stock"]
+)
 def test_closing_is_bounded_whatever_the_receiver_does(receiver, backlog, start, state):
     """Nothing to be waited for but the time that was given; the thread has ended."""
     filler = None
@@ -622,7 +634,9 @@ def test_closing_is_bounded_whatever_the_receiver_does(receiver, backlog, start,
         filler.close()
 
 
-def test_an_impatient_close_does_not_wait_for_one_that_is_away(receiver, journal, start, eventually):
+def test_an_impatient_close_does_not_wait_for_one_that_is_away(
+    receiver, journal, start, eventually
+):
     """At the end of a process: the journal keeps what is left, and the exit is quick."""
     receiver.close()
     fill(journal, 1)

@@ -226,7 +226,9 @@ def test_the_pauses_grow_and_end(clock):
 def test_many_workers_do_not_come_back_in_step(clock, monkeypatch):
     """Each pause is spread by a quarter, up and down."""
     asked = []
-    monkeypatch.setattr(module.random, "uniform", lambda low, high: asked.append((low, high)) or high)
+    monkeypatch.setattr(
+        module.random, "uniform", lambda low, high: asked.append((low, high)) or high
+    )
     backoff = Backoff(start=0.1)
     backoff.failed()
     assert asked == [(0.75, 1.25)]
