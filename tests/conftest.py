@@ -75,6 +75,16 @@ def spool_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def quiet_loguru() -> Iterator[None]:
+    """loguru without its stderr sink; afterwards it is as it was."""
+    core = logger._core
+    handlers, minimum = dict(core.handlers), core.min_level
+    logger.remove()
+    yield
+    core.handlers, core.min_level = handlers, minimum
+
+
+@pytest.fixture
 def fast_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
     """loguru asks for every path of the installation at each ``add``; let it be told from memory."""
     monkeypatch.setattr(sysconfig, "get_path", functools.lru_cache(sysconfig.get_path))

@@ -17,14 +17,7 @@ from tests.processes import Account, ReceiverProcess, run_python, start_python
 COUNT = 5_000
 
 
-@pytest.fixture(autouse=True)
-def quiet_loguru():
-    """loguru without its stderr sink, as it was after."""
-    core = logger._core
-    handlers, minimum = dict(core.handlers), core.min_level
-    logger.remove()
-    yield
-    core.handlers, core.min_level = handlers, minimum
+pytestmark = pytest.mark.usefixtures("quiet_loguru")
 
 
 def log(count, start=0):

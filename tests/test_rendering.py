@@ -33,14 +33,7 @@ FORMATS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def quiet_loguru():
-    """loguru without its stderr sink, as it was after."""
-    core = logger._core
-    handlers, minimum = dict(core.handlers), core.min_level
-    logger.remove()
-    yield
-    core.handlers, core.min_level = handlers, minimum
+pytestmark = pytest.mark.usefixtures("quiet_loguru")
 
 
 def fixed_time(record):

@@ -22,15 +22,7 @@ from loguru_stdbridge import (
 )
 from tests.processes import ReceiverProcess, run_python
 
-
-@pytest.fixture(autouse=True)
-def quiet_loguru():
-    """loguru without its stderr sink, as it was after."""
-    core = logger._core
-    handlers, minimum = dict(core.handlers), core.min_level
-    logger.remove()
-    yield
-    core.handlers, core.min_level = handlers, minimum
+pytestmark = pytest.mark.usefixtures("quiet_loguru")
 
 
 def test_a_program_may_remove_and_configure_loguru_as_it_likes(tmp_path):
