@@ -412,9 +412,12 @@ def test_the_secret_is_told_to_nobody(tmp_path, eventually, capfd):
         for secret, bad in zip(secrets, (b"[99,[]]", b"[2,5]", b'{"gap":[2,9,"x"]}', b'{"bye":1}')):
             with Client(running, secret) as client:
                 client.hello()
+                client.raw(bad)
                 with contextlib.suppress(ConnectionError):  # once it is refused
-                    client.raw(bad)
                     client.raw(b"rubbish")
+                with contextlib.suppress(OSError):  # then there is nobody to be told of the end
+                    client.socket.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(ConnectionError):
                     while client.socket.recv(65536):
                         pass  # to the end of what it says
     finally:
@@ -498,6 +501,35 @@ def test_a_client_that_sends_a_byte_now_and_then_is_dropped(tmp_path, eventually
         eventually(lambda: any("took over" in text for text in running.told), 30, "it is told")
     finally:
         running.stop()
+
+
+def test_who_has_just_spoken_is_heard_before_its_place_is_given_away(
+    tmp_path, eventually, monkeypatch
+):
+    """Clients that come, speak and find the places taken, all between two looks of the receiver."""
+    monkeypatch.setattr(server, "SILENT_TIMEOUT", -1.0)  # all are silent for longer
+    told = []
+    service = Service(
+        tmp_path / "app.log",
+        ["tcp://127.0.0.1:0"],
+        report=told.append,
+        format="{message}",
+        max_connections=4,
+    )
+    host, port = service.addresses[0].host, service.addresses[0].port
+    handlers = [logging.handlers.SocketHandler(host, port) for _ in range(6)]
+    for number, handler in enumerate(handlers):
+        handler.handle(logging.makeLogRecord({"msg": f"early {number}"}))
+        handler.close()
+    thread = threading.Thread(target=service.serve)
+    thread.start()
+    try:
+        expected = [f"early {number}" for number in range(6)]
+        path = tmp_path / "app.log"
+        eventually(lambda: sorted(path.read_text().split("\n")[:-1]) == expected, 10, told)
+    finally:
+        service.stop(5)
+        thread.join(30)
 
 
 def test_places_are_not_held_by_clients_of_no_use(tmp_path, eventually, monkeypatch):

@@ -19,16 +19,6 @@ from loguru_stdbridge import install_bridge, start_receiver
 HERE = Path(__file__).parent
 
 
-@pytest.fixture
-def quiet_loguru():
-    """loguru without its stderr sink, as it was after."""
-    core = logger._core
-    handlers, minimum = dict(core.handlers), core.min_level
-    logger.remove()
-    yield
-    core.handlers, core.min_level = handlers, minimum
-
-
 def documents(path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 

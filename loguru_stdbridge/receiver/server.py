@@ -264,16 +264,26 @@ class Receiver:
     def _make_room(self) -> None:
         """At the limit: who has been silent for long goes, if he loses nothing by it."""
         free = [c for c in self._connections if not c.useful and not c.ended]
-        silent = min(free, key=lambda c: c.heard, default=None)
-        if silent is not None and time.monotonic() - silent.heard > SILENT_TIMEOUT:
-            if silent.sender is None:
-                self._complaints.complain(
-                    silent.peer, "silent", "nothing to take for long, and its place is needed"
-                )
-            silent.ended = silent.refused = True
-            self._touched.add(silent)
-        else:
-            self._accept(False)
+        for silent in sorted(free, key=lambda c: c.heard):
+            heard = silent.heard
+            if time.monotonic() - heard <= SILENT_TIMEOUT:
+                break
+            if silent.interest & selectors.EVENT_READ:
+                self._serve_client(silent, selectors.EVENT_READ)  # it may have spoken in this turn
+            if silent.ended:
+                return
+            if silent.heard == heard:
+                self._send_away(silent)
+                return
+        self._accept(False)
+
+    def _send_away(self, silent: Connection) -> None:
+        if silent.sender is None:
+            self._complaints.complain(
+                silent.peer, "silent", "nothing to take for long, and its place is needed"
+            )
+        silent.ended = silent.refused = True
+        self._touched.add(silent)
 
     def _serve_client(self, connection: Connection, events: int) -> None:
         if events & selectors.EVENT_WRITE:
