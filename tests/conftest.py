@@ -101,7 +101,7 @@ def memory_path() -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Threads, descriptors, loguru handlers and root handlers are as before the test."""
-    gc.collect()
+    gc.freeze()  # what was there before need not be looked through again
     threads = set(threading.enumerate())
     before = descriptors()
     handlers = set(logger._core.handlers)  # type: ignore[attr-defined]

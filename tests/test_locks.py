@@ -15,6 +15,7 @@ from tests.processes import start_python
 HOLD = """
 import signal, sys
 from loguru_stdbridge.locks import take_lock
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a job in the background is born without
 print(take_lock(sys.argv[1], create=True) is not None, flush=True)
 signal.pause()
 """
