@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import random
+import re
 import sysconfig
 import tempfile
 import threading
@@ -25,6 +26,11 @@ def wait_until(condition: Callable[[], object], timeout: float = 30.0, what: str
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {what or condition}")
         threading.Event().wait(0.005)
+
+
+def name_of(value: object) -> str:
+    """``ids=name_of``: the text of a parameter, without addresses that differ in each process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

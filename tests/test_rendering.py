@@ -21,6 +21,7 @@ from loguru_stdbridge.rows import (
     encode_rendered_row,
     rendered_row_head,
 )
+from tests.conftest import name_of
 from tests.processes import log_files
 
 FORMATS = [
@@ -179,7 +180,7 @@ def test_a_rotation_function_of_the_user_s_gets_whole_records(tmp_path):
         {"format": lambda record: "{message}\n"}, {"format": "{extra} {message}"},
         {"format": "{message:>10000}"},
     ],
-    ids=str,
+    ids=name_of,
 )  # fmt: skip
 def test_any_other_sink_gets_whole_records(tmp_path, options):
     """What needs the record is rendered where the sink is."""

@@ -21,6 +21,7 @@ from loguru_stdbridge.receiver.internals import (
     private_loguru,
     read_sink_path,
 )
+from tests.conftest import name_of
 from tests.processes import run_python
 
 
@@ -100,7 +101,7 @@ def test_an_import_that_fails_leaves_no_half_copy(monkeypatch):
         ("00:00", "time"), ("daily", "time"), ("1 week", "time"), ("monday at 12:00", "time"),
         (datetime.timedelta(1), "time"), (datetime.time(5), "time"), (lambda message, file: True, "user"),
     ],
-    ids=str,
+    ids=name_of,
 )  # fmt: skip
 def test_a_rotation_is_known_by_its_kind(rotation, kind):
     """Size and time are told apart: one is asked of the bytes, the other of the clock."""

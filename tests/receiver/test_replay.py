@@ -19,6 +19,7 @@ from loguru_stdbridge.receiver.replay import MAX_COLORS, Replay
 from loguru_stdbridge.records import encode_logrecord, row_of_stock_fields
 from loguru_stdbridge.rows import Row, decode_dense, read_row
 from loguru_stdbridge.worker.handler import BridgeSink, level_styles
+from tests.conftest import name_of
 
 pytestmark = pytest.mark.usefixtures("fast_handlers")
 
@@ -142,7 +143,7 @@ COLORED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("options", [*OPTIONS, *COLORED], ids=str)
+@pytest.mark.parametrize("options", [*OPTIONS, *COLORED], ids=name_of)
 def test_every_option_writes_what_a_local_sink_writes(direct, options):
     """Formats, functions, filters, levels, colours, documents: the same text to the byte."""
     if "user" in str(options.get("format")):
@@ -161,7 +162,7 @@ def test_every_option_writes_what_a_local_sink_writes(direct, options):
 @pytest.mark.parametrize(
     "options",
     [{}, {"format": FULL}, {"format": by_level}, {"serialize": True}, {"level": 40}],
-    ids=str,
+    ids=name_of,
 )
 def test_tracebacks_are_those_of_a_local_sink(direct, options):
     """With the variables and the frames that loguru shows in the worker."""
@@ -364,7 +365,7 @@ def test_words_that_mean_nothing_here_are_refused(name):
 @pytest.mark.parametrize(
     "options",
     [{"level": "NONE"}, {"format": 5}, {"filter": 5}, {"format": "<red>"}, {"nothing": 1}],
-    ids=str,
+    ids=name_of,
 )
 def test_values_that_loguru_cannot_use_are_refused(options):
     """The value is shown."""

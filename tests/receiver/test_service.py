@@ -20,6 +20,7 @@ from loguru_stdbridge import (
     install_bridge,
     start_receiver,
 )
+from tests.conftest import name_of
 from tests.processes import ReceiverProcess, run_python
 
 pytestmark = pytest.mark.usefixtures("quiet_loguru")
@@ -226,7 +227,7 @@ def test_a_sink_that_is_held_is_not_opened(tmp_path):
         ({"backtrace": True}, ConfigurationError), ({"mode": "w"}, ConfigurationError),
         ({"no_such_word": 1}, TypeError), ({"encoding": "utf-16"}, ConfigurationError),
     ],
-    ids=str,
+    ids=name_of,
 )  # fmt: skip
 def test_options_that_cannot_be_used_leave_nothing_open(tmp_path, options, error):
     """A clear error, and the sink is free for the next attempt."""

@@ -23,6 +23,7 @@ from loguru_stdbridge.receiver import sink as sink_module
 from loguru_stdbridge.receiver.internals import private_loguru
 from loguru_stdbridge.receiver.ledger import Ledger
 from loguru_stdbridge.receiver.sink import Block, RotatingSink
+from tests.conftest import name_of
 
 pytestmark = pytest.mark.usefixtures("fast_handlers")
 SENDER = "5" * 32
@@ -223,7 +224,7 @@ CALLABLES = [by_length, by_file_size, by_status, by_record, EverySeventh]
 
 
 @pytest.mark.parametrize("batch", [1, 5, 1000])
-@pytest.mark.parametrize("rotation", [None, *SIZES, *CALLABLES], ids=str)
+@pytest.mark.parametrize("rotation", [None, *SIZES, *CALLABLES], ids=name_of)
 def test_rotated_by_size_or_by_a_function_the_files_are_those_of_loguru(
     tmp_path, clock, rotation, batch
 ):
@@ -241,7 +242,7 @@ ZONE = datetime.timezone(datetime.timedelta(hours=-7))
     "rotation",
     ["00:00", "12:30", "daily", "1 day", "1 week", "36 h", "monday", "friday at 06:00", "monthly",
      datetime.timedelta(hours=20), datetime.time(13, 5), datetime.time(13, 5, tzinfo=ZONE)],
-    ids=str,
+    ids=name_of,
 )  # fmt: skip
 def test_rotated_by_time_the_files_are_those_of_loguru(tmp_path, clock, rotation):
     """For six weeks of lines, hours apart: the same lines in files of the same names."""
@@ -289,7 +290,7 @@ def test_any_path_is_taken_as_loguru_takes_it(tmp_path, clock, name, compression
 
 
 @pytest.mark.parametrize(
-    "retention", [0, 2, "1 hour", datetime.timedelta(hours=3), "30 days"], ids=str
+    "retention", [0, 2, "1 hour", datetime.timedelta(hours=3), "30 days"], ids=name_of
 )
 @pytest.mark.parametrize("compression", [None, "gz"])
 def test_retention_keeps_what_loguru_keeps(tmp_path, clock, monkeypatch, retention, compression):
@@ -411,7 +412,7 @@ def test_an_encoding_that_cannot_be_kept_is_refused(tmp_path, encoding):
 
 
 @pytest.mark.parametrize(
-    "options", [{"enqueue": False}, {"catch": True}, {"mode": "w"}, {"buffering": 1}], ids=str
+    "options", [{"enqueue": False}, {"catch": True}, {"mode": "w"}, {"buffering": 1}], ids=name_of
 )
 def test_words_that_cannot_be_kept_are_refused(tmp_path, options):
     """With the way out."""
