@@ -38,8 +38,9 @@ delivers its journal: they stand in the name of that journal, in a directory of 
 the first frame to the receiver. No message shows more than eight of its 32 digits, which leaves 96
 bits to guess, while the sender lives (a dead one's damaged journal is kept under its name). A
 second connection with the same id cannot be refused: it is how the owner comes back while its first
-connection is not known to be dead. Over a network that others can listen in on, the id is as open
-as the records are.
+connection is not known to be dead. The first one is heard out, and ended, before the second is
+greeted: what a greeting does not count can come by that connection only. Over a network that others
+can listen in on, the id is as open as the records are.
 
 The worker trusts its receiver with the records and with nothing else. It takes an acknowledgement
 for what it has sent and a greeting for numbers that it has given out; anything else is no receiver

@@ -321,6 +321,7 @@ class Receiver:
                 row = row_of_stock_fields(fields, time.time())
                 self._put(row, event.sender, event.sequence)
         elif isinstance(event, HelloReceived):
+            self._end_earlier(event.sender, connection)
             last = self._sequencer.greet(event.sender, event.base)
             self._by_sender.setdefault(event.sender, set()).add(connection)
             connection.send(connection.protocol.greeting(last, self.style))
@@ -335,6 +336,21 @@ class Receiver:
             self._complain(connection, event.error)
             if event.fatal:
                 self._refuse(connection, "", str(event.error), event.error)
+
+    def _end_earlier(self, sender: str, connection: Connection) -> None:
+        """The owner speaks on ``connection`` now: what its earlier ones have brought is taken, and
+        nothing after it. So what the greeting does not count never comes, but by this one."""
+        for other in list(self._by_sender.get(sender, ())):
+            if other is connection or other.ended:
+                continue
+            if other.opened > connection.opened:
+                raise SequenceError(f"sender {sender[:8]} has a newer connection")
+            heard = 0.0
+            while other.interest & selectors.EVENT_READ and other.heard != heard:
+                heard = other.heard
+                self._serve_client(other, selectors.EVENT_READ)
+            other.ended = other.refused = True
+            self._touched.add(other)
 
     def _take_rows(self, sender: str, first: int, rows: Sequence[Any]) -> None:
         """Render rows that are news; a line that its worker has rendered in our style is done."""

@@ -37,8 +37,8 @@ journal of a killed process sees it too: in the middle as a jump, at the end by 
 What a gap counts as dropped is exact. Records are given up while they wait, so some of them may
 have been sent, and arrive yet. The sender tells a gap only on a connection that was greeted, from
 the first number on that it has neither sent there nor was greeted with (``tell``): what was sent
-before on that connection is taken before. Numbers that are acknowledged without having been told
-had arrived (``acknowledge``).
+before on that connection is taken before, and by an earlier one nothing comes any more: a greeting
+ends it. Numbers that are acknowledged without having been told had arrived (``acknowledge``).
 
 Why no wake-up is missed
 ------------------------

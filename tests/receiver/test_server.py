@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -322,6 +323,31 @@ def test_a_gap_is_told_in_the_log(running, eventually):
     assert "6 records" in first and "spool_full" in first
     assert second == "ten"
     assert "2 records" in third and "damaged" in third
+
+
+@pytest.mark.parametrize("before", [0, 300])
+def test_a_new_connection_of_a_sender_ends_its_earlier_one(running, eventually, before):
+    """What that one has brought counts in the greeting; nothing comes by it later, so what is given
+    up on the new one is missing to the last record."""
+    earlier, later = SenderConnection(SENDER), SenderConnection(SENDER)
+    numbered = [row(f"{number} {'x' * 10_000}") for number in range(2, before + 3)]
+    with running.connect() as first, running.connect() as second:
+        first.sendall(earlier.hello(row("1"), 1, 1))
+        assert earlier.receive(encode_frame(read_frame(first)))[0].last == 0
+        for number in range(2, before + 2):
+            first.sendall(earlier.rows(number, [numbered[number - 2]]))
+        second.sendall(later.hello(row("1"), 1, 1))
+        last = later.receive(encode_frame(read_frame(second)))[0].last
+        assert 1 <= last <= before + 1
+        with contextlib.suppress(ConnectionError):
+            first.sendall(earlier.rows(last + 1, numbered[last - 1 : last]))
+            while first.recv(65536):
+                pass  # to its end
+        second.sendall(later.gap(last + 1, 1000, "spool_full") + later.rows(1001, [row("after")]))
+        eventually(lambda: "after" in running.lines(), 20, "it goes on")
+    *brought, gap, after = running.lines()
+    assert [line.split()[0] for line in brought] == [str(number) for number in range(1, last + 1)]
+    assert f"{1000 - last} records of sender" in gap
 
 
 def test_a_row_that_is_none_keeps_its_place(running, eventually):
