@@ -475,6 +475,8 @@ class _Conversation:
                 return
             until_look = sender._look_around()
             self._wait(0)  # a peer that has gone is noticed before it is written to, not after
+            if self._connection.greeting is not None:  # it came just now
+                break
             batch: Batch = journal.read(self._sent, BATCH_BYTES)
             if batch.gap is not None:
                 self._send_to_stock(self._notice_of(batch.gap), batch.gap[1])
