@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.processes import Account, ReceiverProcess, log_files, start_python
 
 WORKER = """
@@ -30,20 +28,20 @@ if "hang" not in sys.argv:
 """
 
 
-@pytest.mark.parametrize("run", range(5))
-def test_four_workers_at_full_speed_into_a_rotating_sink(tmp_path, run):
+def test_four_workers_at_full_speed_into_a_rotating_sink(tmp_path, scale):
     """4 x 20,000 records, 1 MB, gz: each exactly once, whole, in its worker's order."""
-    sink = tmp_path / "logs" / "app.log"
-    options = ("--rotation", "1 MB", "--compression", "gz", "--format", "{message}")
-    with ReceiverProcess(sink, *options) as receiver:
-        workers = [start_python(WORKER, name, "20000", receiver.address) for name in "abcd"]
-        for worker in workers:
-            _, err = worker.communicate(timeout=120)
-            assert worker.returncode == 0, err.decode()
-        assert receiver.stop() == 0
-    Account(sink).check(dict.fromkeys("abcd", 20_000))
-    assert len(log_files(sink)) > 2
-    assert all(path.suffix == ".gz" for path in log_files(sink)[:-1])
+    for run in range(scale(2, 5)):
+        sink = tmp_path / f"logs-{run}" / "app.log"
+        options = ("--rotation", "1 MB", "--compression", "gz", "--format", "{message}")
+        with ReceiverProcess(sink, *options) as receiver:
+            workers = [start_python(WORKER, name, "20000", receiver.address) for name in "abcd"]
+            for worker in workers:
+                _, err = worker.communicate(timeout=120)
+                assert worker.returncode == 0, err.decode()
+            assert receiver.stop() == 0
+        Account(sink).check(dict.fromkeys("abcd", 20_000))
+        assert len(log_files(sink)) > 2
+        assert all(path.suffix == ".gz" for path in log_files(sink)[:-1])
 
 
 def test_the_demo_alone_compares(tmp_path):

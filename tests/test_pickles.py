@@ -149,7 +149,7 @@ _values = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.text(), _values), st.sampled_from(PROTOCOLS))
 def test_generated_records_come_back(fields, protocol):
     """Whatever is built of the admitted types is equal after any protocol."""
