@@ -40,7 +40,7 @@ VALUES = [
     None, True, False, 0, 255, 256, 65535, 65536, -1, 2**31, -(2**31), 2**100, 1.5, "", "ü😀",
     "\ud83d", "x" * 300, b"", b"\0\xff", b"x" * 300, bytearray(b"ab"), 1 + 2j, [], [1, [2]], (), (1,),
     (1, 2), (1, 2, 3), (1, 2, 3, 4), {}, {"a": {"b": 1}}, {1: 2, None: 3, (1, "x"): 4}, set(), {1, 2},
-    frozenset("ab"), datetime.datetime(2024, 2, 29, 1, 2, 3, 4), datetime.datetime(2024, 1, 1, tzinfo=UTC),
+    frozenset("a"), frozenset((1, 2)), datetime.datetime(2024, 2, 29, 1, 2, 3, 4), datetime.datetime(2024, 1, 1, tzinfo=UTC),
     datetime.date(2024, 1, 2), datetime.time(1, 2, 3, 4),
     datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=-3), "X")),
     datetime.timedelta(-1, 2, 3), decimal.Decimal("-1.50"), decimal.Decimal("NaN"), uuid.UUID(int=7),
