@@ -79,7 +79,7 @@ def test_the_command_measures_prints_and_writes(tmp_path):
     """A small run of what needs no other package: nothing lost, every case in table and JSON."""
     done = subprocess.run(
         [
-            sys.executable, "-m", "tests.benchmarks", "--only", "throughput,cpu,call", "--runs", "2",
+            sys.executable, "-m", "tests.benchmarks", "--only", "throughput,cpu,call", "--runs", "1",
             "--workers", "2", "--records", "200", "--peers", "limit,enqueue,queue,replay,rendered",
             "--calls", "20", "--json", str(tmp_path / "figures.json"),
             "--directory", str(tmp_path),
@@ -91,7 +91,7 @@ def test_the_command_measures_prints_and_writes(tmp_path):
     throughput = document["samples"]["throughput"]
     assert list(throughput) == ["limit", "enqueue", "queue", "replay", "rendered"]
     for measures in throughput.values():
-        assert measures["lost"] == measures["doubled"] == measures["torn"] == [0, 0]
+        assert measures["lost"] == measures["doubled"] == measures["torn"] == [0]
         assert min(measures["records_per_second"]) > 0
     assert len(document["samples"]["call"]) == 8
     assert "loguru_stdbridge, by rendered rows, of the limit" in done.stdout

@@ -661,6 +661,7 @@ HUGE = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("way", ["direct"], indirect=True)  # it is the size that counts
 @pytest.mark.parametrize("when", ["first", "later"])
 def test_a_record_of_any_size_is_taken_and_holds_up_none_behind_it(remote, when):
     """What a worker sends is never beyond what a receiver takes: it would be refused for ever."""
