@@ -189,6 +189,9 @@ class Receiver:
     def _finished(self) -> bool:
         if self._stop_by is None:
             return False
+        if self._accepting:  # who has connected before the stop, and perhaps gone since
+            for listener in self._listeners:
+                self._accept_from(listener)
         self._accept(False)
         if time.monotonic() >= self._stop_by:
             return True

@@ -20,6 +20,7 @@ from loguru_stdbridge import (
     install_bridge,
     start_receiver,
 )
+from loguru_stdbridge.receiver.service import Service
 from tests.conftest import name_of
 from tests.processes import ReceiverProcess, run_python
 
@@ -246,3 +247,17 @@ def test_stopping_twice_and_from_another_thread_is_harmless(tmp_path):
     for thread in threads:
         thread.join()
     receiver.stop()
+
+
+def test_who_connected_before_the_stop_is_heard(tmp_path):
+    """A short program under the receiver, for one, that has sent, and ended, and was not seen yet."""
+    service = Service(tmp_path / "app.log", ["tcp://127.0.0.1:0"], format="{message}")
+    address = service.addresses[0]
+    for number in range(5):
+        handler = logging.handlers.SocketHandler(address.host, address.port)
+        handler.handle(logging.makeLogRecord({"msg": f"early {number}"}))
+        handler.close()
+    service.stop(10)
+    service.serve()
+    lines = (tmp_path / "app.log").read_text().split("\n")
+    assert sorted(lines[:-1]) == [f"early {number}" for number in range(5)]
