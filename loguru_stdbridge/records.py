@@ -18,6 +18,7 @@ import re
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
+from .restored import plain
 from .rows import (
     FLAG_RAW,
     FLAG_TAGGED,
@@ -30,7 +31,7 @@ from .rows import (
     is_bounded,
     load_fields,
 )
-from .values import MAX_TEXT, bounded_text, flatten_extra, plain, show
+from .values import MAX_TEXT, bounded_text, flatten_extra, show
 
 MAX_ROW = 8 * 1024 * 1024
 """Largest row in bytes. A hello holds it twice, and fits a frame (``frames.MAX_PAYLOAD``)."""

@@ -27,7 +27,7 @@ import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .exceptions import RowError
-from .values import restore
+from .restored import restore
 
 MAX_ROWS = 1000
 """Rows of one frame: 0.2 s to write, if each has an exception. A sender sends no more at once."""

@@ -13,8 +13,8 @@ PACKAGE = Path(loguru_stdbridge.__file__).parent
 
 FLOORS = {
     0: ["_version", "addresses", "exceptions", "forks", "locks"],
-    1: ["frames", "styles", "values", "rows", "segments", "pickles", "opcodes",
-        "strangers", "records"],
+    1: ["frames", "styles", "values", "restored", "growth", "rows", "segments", "pickles",
+        "opcodes", "strangers", "records"],
     2: ["protocol", "receiver.protocol", "receiver.complaints", "receiver.internals", "spool"],
     3: ["orphans", "worker.journal", "worker.transport", "receiver.ledger", "receiver.replay",
         "receiver.archive", "receiver.connection", "receiver.listeners", "receiver.sink",
@@ -27,8 +27,9 @@ FLOORS = {
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 
 WITHIN = {  # imports on one floor, each for a reason
-    ("records", "rows"), ("records", "values"), ("rows", "values"), ("strangers", "values"),
-    ("strangers", "opcodes"), ("receiver.protocol", "protocol"),
+    ("restored", "values"), ("growth", "values"), ("rows", "restored"), ("records", "rows"),
+    ("records", "values"), ("records", "restored"), ("strangers", "values"),
+    ("strangers", "restored"), ("strangers", "opcodes"), ("receiver.protocol", "protocol"),
     ("receiver.sink", "receiver.archive"), ("receiver.sink", "receiver.ledger"),
     ("receiver.archive", "receiver.ledger"), ("worker.channel", "worker.sender"),
     ("worker.channel", "worker.adoption"), ("worker.adoption", "worker.sender"),
