@@ -14,7 +14,7 @@ PACKAGE = Path(loguru_stdbridge.__file__).parent
 FLOORS = {
     0: ["_version", "addresses", "exceptions", "forks", "locks"],
     1: ["frames", "styles", "values", "restored", "growth", "rows", "segments", "pickles",
-        "opcodes", "strangers", "records"],
+        "opcodes", "strangers", "tracebacks", "stock_records", "odd_records", "records"],
     2: ["protocol", "receiver.protocol", "receiver.complaints", "receiver.internals", "spool"],
     3: ["orphans", "worker.journal", "worker.transport", "receiver.ledger", "receiver.replay",
         "receiver.archive", "receiver.connection", "receiver.listeners", "receiver.sink",
@@ -28,8 +28,12 @@ FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 
 WITHIN = {  # imports on one floor, each for a reason
     ("restored", "values"), ("growth", "values"), ("rows", "restored"), ("records", "rows"),
-    ("records", "values"), ("records", "restored"), ("strangers", "values"),
-    ("strangers", "restored"), ("strangers", "opcodes"), ("receiver.protocol", "protocol"),
+    ("records", "values"), ("records", "odd_records"), ("records", "stock_records"),
+    ("records", "tracebacks"), ("odd_records", "rows"), ("odd_records", "stock_records"),
+    ("odd_records", "tracebacks"), ("odd_records", "values"), ("stock_records", "restored"),
+    ("stock_records", "rows"), ("stock_records", "tracebacks"), ("stock_records", "values"),
+    ("tracebacks", "values"), ("strangers", "values"), ("strangers", "restored"),
+    ("strangers", "opcodes"), ("receiver.protocol", "protocol"),
     ("receiver.sink", "receiver.archive"), ("receiver.sink", "receiver.ledger"),
     ("receiver.archive", "receiver.ledger"), ("worker.channel", "worker.sender"),
     ("worker.channel", "worker.adoption"), ("worker.adoption", "worker.sender"),
@@ -47,9 +51,11 @@ def modules():
 def imports(name, path):
     """Names of the package's modules that a module imports when it runs."""
     package = name.split(".")[:-1] if path.stem != "__init__" else name.split(".") if name else []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             node.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = package[: len(package) - node.level + 1]
             target = ".".join([*base, *(node.module or "").split(".")]).strip(".")

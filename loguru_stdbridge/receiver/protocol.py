@@ -12,8 +12,8 @@ from ..exceptions import FrameError, PayloadError, PeerError, RowError, Sequence
 from ..frames import Buffer, FrameDecoder, encode_frame
 from ..growth import bound_growth
 from ..protocol import ACKNOWLEDGEMENT, MAX_SEQUENCE, VERSION
-from ..records import MARK
 from ..rows import MAX_UNCOUNTED, decode_dense, encode_control, split_rows
+from ..stock_records import MARK
 from ..strangers import load_record
 from ..styles import Style
 from ..values import show

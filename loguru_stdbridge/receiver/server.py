@@ -33,8 +33,8 @@ from ..addresses import Address
 from ..exceptions import PeerError, RowError, SequenceError, SinkError
 from ..forks import drop_in_children, no_fork
 from ..frames import MAX_PAYLOAD
-from ..records import MARK, row_of_stock_fields
 from ..rows import FLAG_RAW, Row, decode_dense, read_row, rendered_lines
+from ..stock_records import MARK, row_of_stock_fields
 from .adoption import Adoption
 from .complaints import Complaints, to_stderr
 from .connection import Connection, describe_peer
