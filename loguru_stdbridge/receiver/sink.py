@@ -33,8 +33,9 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 from ..exceptions import ConfigurationError, SinkError
 from .archive import Archive
+from .files import FileId, sync_directory
 from .internals import Rotation, compile_rotation, private_logger, read_sink_path
-from .ledger import FileId, Ledger, sync_directory
+from .ledger import Ledger
 
 ROTATION_RETRY = 5.0
 """Seconds after a failed rotation before the next attempt."""
