@@ -56,8 +56,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 from .exceptions import PeerError
 from .frames import Buffer, FrameDecoder, encode_frame
 from .pickles import dump_record
-from .records import MARK, MAX_ROW, logrecord_fields
-from .rows import decode_dense, encode_control, encode_rows_frame, read_row
+from .rows import MAX_ROW, decode_dense, encode_control, encode_rows_frame, read_row
+from .stock_records import MARK, logrecord_fields
 from .styles import Style, make_style
 
 VERSION = 1

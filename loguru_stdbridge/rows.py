@@ -27,10 +27,13 @@ import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .exceptions import RowError
-from .values import restore
+from .restored import restore
 
 MAX_ROWS = 1000
 """Rows of one frame: 0.2 s to write, if each has an exception. A sender sends no more at once."""
+
+MAX_ROW = 8 * 1024 * 1024
+"""Largest row in bytes. A hello holds it twice, and fits a frame (``frames.MAX_PAYLOAD``)."""
 
 MAX_UNCOUNTED = 136 * 1024
 """Bytes of a frame that its size bounds. A sender's frames hold 128 KiB of rows, or one row."""

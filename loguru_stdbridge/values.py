@@ -1,14 +1,15 @@
-"""Values of an application, made fit for JSON, and back.
+"""Values of an application, made fit for JSON.
 
 Owns what may stand in ``extra``: which types go through as themselves, how the others are shown,
-and the bounds. No sockets, files or clocks here; nothing of the wire is ever called or imported.
+and the bounds. What the far end makes of it is :mod:`restored`. No sockets, files or clocks here.
 
 JSON's own types go as they are. What JSON lacks goes as an object with the one key ``~``: a tag
 and its content, so that the far end gets the same type back (a tuple, a set, a datetime, a dict
 whose keys are not text). Every other object goes as its ``repr`` and ``str``, taken here, in the
-worker, where the class lives, and comes back as a :class:`Shown`, which prints as those texts: a
-text format and ``serialize=True`` show what they would have shown locally. A subclass of a builtin
-(an enum member, a named tuple, an ``OrderedDict``) goes as its plain value with those texts.
+worker, where the class lives, and comes back as a :class:`restored.Shown`, which prints as those
+texts: a text format and ``serialize=True`` show what they would have shown locally. A subclass of
+a builtin (an enum member, a named tuple, an ``OrderedDict``) goes as its plain value with those
+texts.
 
 What an application can hang into ``extra`` has no bound, so everything here has one: depth, number
 of values, characters. A cycle, a value beyond a bound, a ``repr`` that raises: that one value
@@ -19,10 +20,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import json
-import math
 import sys
-from collections import Counter
 from itertools import islice
 from typing import (
     Any,
@@ -31,14 +29,11 @@ from typing import (
     Iterable,
     List,
     Optional,
-    Sequence,
     Set,
     Tuple,
     Type,
     Union,
 )
-
-from .exceptions import RowError
 
 TAG = "~"
 """The one key of a tagged value. A dict of the application that has this key is tagged itself."""
@@ -66,11 +61,6 @@ MAX_UNCOUNTED = 256
 """Keys of one ``extra`` itself that are kept, whatever the values of those before them take. That
 many texts and numbers are within every other bound for certain."""
 
-MAX_COLLISIONS = 16
-"""Members of a set, or keys of a dict, that may have the same hash. Hashes of numbers are not
-randomised: 60,000 chosen integers make one set cost minutes, and 256 wide tuples a second. Honest
-ones hardly collide: -1 and -2 do, and the tuples that differ by them only."""
-
 MAX_PLAIN_BITS = 2000
 """Integers up to here go as JSON digits: 602 of them, under the lowest limit (640) that
 ``sys.set_int_max_str_digits`` can set at the far end. Larger ones go in hexadecimal, which is
@@ -78,13 +68,6 @@ linear to read."""
 
 MAX_INT_BITS = 8192
 """2,467 digits, which take 50 microseconds to write, and four times that for twice as many."""
-
-MAX_GROWTH = 10
-"""Bytes of memory that the line of a large record may take for each byte of its payload; it is held
-about three times while it is made."""
-
-MAX_SHORT = 256
-"""Characters of a text that is not cut where cutting longer ones does."""
 
 MAX_ZONE = 100
 """Characters of a time zone's name."""
@@ -95,55 +78,6 @@ MAX_DECIMAL_EXPONENT = 6144  # decimal128's: ``format(Decimal("1E+999999999"), "
 Json = Union[None, bool, int, float, str, List[Any], Dict[str, Any]]
 _PLAIN_TYPES = frozenset({int, float, bool, type(None)})
 _CONTAINERS = (list, tuple, dict, set, frozenset)
-
-
-class Shown:
-    """A value of another process, shown by the texts it had there. Inert."""
-
-    __slots__ = ("_repr", "_str")
-
-    def __init__(self, repr_text: str, str_text: Optional[str] = None) -> None:
-        self._repr = repr_text
-        self._str = repr_text if str_text is None else str_text
-
-    def __repr__(self) -> str:
-        return self._repr
-
-    def __str__(self) -> str:
-        return self._str
-
-    def __format__(self, spec: str) -> str:
-        return _format(self._str, spec)
-
-
-def _format(text: str, spec: str) -> str:
-    try:
-        return format(text, spec)
-    except ValueError:  # a specification for numbers or times, of a value that is a text by now
-        return text
-
-
-def _shown_class(base: Type[Any]) -> Type[Any]:
-    def __repr__(self: Any) -> str:
-        return str(self.shown_repr)
-
-    def __str__(self: Any) -> str:
-        return str(self.shown_str)
-
-    def __format__(self: Any, spec: str) -> str:
-        return _format(self.shown_str, spec)
-
-    methods = {"__repr__": __repr__, "__str__": __str__, "__format__": __format__}
-    return type(f"Shown{base.__name__.title()}", (base,), {**methods, "__module__": __name__})
-
-
-_SHOWN_CLASSES: Dict[str, Type[Any]] = {
-    base.__name__: _shown_class(base)
-    for base in (str, int, float, list, tuple, dict, set, frozenset, bytes)
-}
-
-
-# -- in the worker ----------------------------------------------------------------------------
 
 
 def bounded_text(text: str, limit: int) -> str:
@@ -420,257 +354,3 @@ def _writer_of(kind: Type[Any]) -> Optional[Callable[[Any], Json]]:
         writer = _SIMPLE_WRITERS[kind] = str
         _TAG_OF[kind] = "uuid"
     return writer
-
-
-# -- at the far end ---------------------------------------------------------------------------
-
-
-def restore(value: Any, depth: int = 0) -> Any:
-    """The value behind its JSON form. Raises :class:`RowError` where a tag is not one of ours."""
-    if depth > 3 * MAX_DEPTH:
-        return Shown("<too deep>")
-    kind = type(value)
-    if kind is list:
-        return [restore(item, depth + 1) for item in value]
-    if kind is dict:
-        if TAG not in value:
-            return {key: restore(item, depth + 1) for key, item in value.items()}
-        tagged = value[TAG]
-        try:
-            tag, content = tagged
-            return _READERS[tag](content, depth + 1)
-        except (KeyError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
-            raise RowError(f"cannot read the tagged value {show(tagged, limit=200)}") from error
-    return value
-
-
-def _read_sequence(kind: Type[Any]) -> Callable[[Any, int], Any]:
-    def read(content: Any, depth: int) -> Any:
-        return kind(restore(_typed(content, list), depth))
-
-    return read
-
-
-def _typed(value: Any, *kinds: Type[Any]) -> Any:
-    if type(value) not in kinds:
-        raise TypeError(type(value).__name__)
-    return value
-
-
-def _read_dict(content: Any, depth: int) -> Any:
-    pairs = [(restore(key, depth), restore(item, depth)) for key, item in _typed(content, list)]
-    keys = _hashable([key for key, _ in pairs])
-    if many_collide(keys):
-        return Shown(f"<dict of {len(keys)} whose keys collide>")
-    return dict(zip(keys, [item for _, item in pairs]))
-
-
-def _hashable(keys: Sequence[Any]) -> List[Any]:
-    """The keys of a dict or members of a set; one whose hash was its class's own is shown."""
-    found = []
-    for key in keys:
-        try:
-            hash(key)
-            found.append(key)
-        except TypeError:
-            found.append(Shown(show(key)))
-    return found
-
-
-def many_collide(keys: Sequence[Any]) -> bool:
-    """Whether a set or dict of these keys would take more time than their size allows.
-
-    It looks at the hashes alone, in linear time: distinct ones hardly collide among themselves.
-    """
-    if len(keys) <= MAX_COLLISIONS:
-        return False
-    return max(Counter(map(hash, keys)).values()) > MAX_COLLISIONS
-
-
-def _read_int(content: Any, depth: int) -> int:
-    if len(_typed(content, str)) > MAX_INT_BITS // 4 + 8:
-        raise ValueError("too many digits")
-    return int(content, 16)
-
-
-def _read_zone(zone: Any) -> Optional[datetime.tzinfo]:
-    if zone is None:
-        return None
-    seconds, name = zone
-    return make_timezone(_typed(seconds, int, float), name)
-
-
-def _read_datetime(content: Any, depth: int) -> datetime.datetime:
-    text, zone, fold = content
-    value = datetime.datetime.fromisoformat(_typed(text, str))
-    return value.replace(tzinfo=_read_zone(zone), fold=_typed(fold, int))
-
-
-def _read_time(content: Any, depth: int) -> datetime.time:
-    text, fold = content
-    return datetime.time.fromisoformat(_typed(text, str)).replace(fold=_typed(fold, int))
-
-
-def _read_decimal(content: Any, depth: int) -> decimal.Decimal:
-    if len(_typed(content, str)) > 2 * MAX_DECIMAL_DIGITS:
-        raise ValueError("too many digits")
-    value = decimal.Decimal(content)
-    if not is_bounded_decimal(value):
-        raise ValueError("exponent out of range")
-    return value
-
-
-def _read_uuid(content: Any, depth: int) -> Any:
-    from uuid import UUID  # see _writer_of
-
-    return UUID(content)
-
-
-def _read_as(content: Any, depth: int) -> Any:
-    kind, base, repr_text, str_text = content
-    repr_text = _typed(repr_text, str)
-    str_text = repr_text if str_text is None else _typed(str_text, str)
-    if kind == "object":
-        return Shown(repr_text, str_text)
-    plain = restore(base, depth)
-    if kind in ("set", "frozenset"):
-        plain = _hashable(_typed(plain, list))
-        if many_collide(plain):
-            return Shown(repr_text, str_text)
-    shown = _SHOWN_CLASSES[kind](plain)
-    shown.shown_repr = repr_text
-    shown.shown_str = str_text
-    return shown
-
-
-_READERS: Dict[str, Callable[[Any, int], Any]] = {
-    "tuple": _read_sequence(tuple),
-    "dict": _read_dict,
-    "int": _read_int,
-    "bytes": lambda content, depth: content.encode("latin-1"),
-    "bytearray": lambda content, depth: bytearray(content.encode("latin-1")),
-    "complex": lambda content, depth: complex(*content),
-    "datetime": _read_datetime,
-    "date": lambda content, depth: datetime.date.fromisoformat(content),
-    "time": _read_time,
-    "timedelta": lambda content, depth: datetime.timedelta(*content),
-    "decimal": _read_decimal,
-    "uuid": _read_uuid,
-    "as": _read_as,
-}
-
-
-def bound_growth(value: Any, size: int) -> Any:
-    """``value`` with its texts cut where the record's line would be out of all proportion.
-
-    ``size`` is that of the payload, in bytes. One character may become ten in a ``repr`` and then
-    eleven in JSON, beside itself, and one emoji makes all of them four bytes wide: 30 MB of a
-    frame of 400 KB. What people write, in any script, stays below :data:`MAX_GROWTH`.
-    """
-    texts = _texts_in(value)
-    width = _width_of("".join(texts))
-    room = MAX_GROWTH * size // width  # characters
-    if 11 * sum(map(len, texts)) <= room:
-        return value
-    short = sum(map(_grown, filter(_is_short, texts)))
-    long = sum(_grown(text) for text in texts if not _is_short(text))
-    if short + long <= room:
-        return value
-    if short <= room // 2:  # names and the like stay as they are
-        return _cut_texts(value, MAX_SHORT, (room - short) / long)
-    return _cut_texts(value, 8, room / (short + long))
-
-
-def _texts_in(value: Any) -> List[str]:
-    """Every text in it, keys too; bytes as the text that they are shown as."""
-    texts: List[str] = []
-    left = [value]
-    while left:  # not by recursion: a stranger's nesting may be as deep as the interpreter bears
-        value = left.pop()
-        kind = type(value)
-        if kind is str:
-            texts.append(value)
-        elif kind is dict:
-            left += value
-            left += value.values()
-        elif kind in _CONTAINERS:
-            left += value
-        elif kind in (bytes, bytearray):
-            texts.append(value.decode("latin-1"))
-    return texts
-
-
-def _width_of(text: str) -> int:
-    """Bytes that the interpreter takes for each character."""
-    try:
-        text.encode("latin-1")
-        return 1
-    except UnicodeEncodeError:
-        return 4 if len(text.encode("utf-16-le", "surrogatepass")) > 2 * len(text) else 2
-
-
-_quote = json.encoder.encode_basestring
-
-
-def _is_short(text: str) -> bool:
-    return len(text) <= MAX_SHORT
-
-
-def _grown(text: str) -> int:
-    """Characters of a text in JSON: as it is, and as it is shown in a line."""
-    parts = (
-        [text]
-        if len(text) <= 65536
-        else [text[at : at + 65536] for at in range(0, len(text), 65536)]
-    )
-    return sum(len(_quote(part)) + len(_quote(repr(part))) for part in parts)
-
-
-def _cut_texts(value: Any, least: int, share: float, depth: int = 0) -> Any:
-    kind = type(value)
-    if kind is str and len(value) > least:
-        return f"{value[: int(len(value) * share)]}..."
-    if kind in (bytes, bytearray):
-        return value[: int(len(value) * share)]
-    if kind in (dict, list, tuple) and depth > 3 * MAX_DEPTH:
-        return "..."
-    if kind is dict:
-        return {
-            _cut_texts(key, least, share): _cut_texts(item, least, share, depth + 1)
-            for key, item in value.items()
-        }
-    if kind in (list, tuple):
-        return kind([_cut_texts(item, least, share, depth + 1) for item in value])
-    return value
-
-
-def make_timezone(seconds: float, name: Optional[str]) -> datetime.timezone:
-    """A fixed offset of ``seconds``. Raises ``ValueError`` for a day or more, or not a number."""
-    if not math.isfinite(seconds):
-        raise ValueError("the offset is not finite")
-    offset = datetime.timedelta(seconds=seconds)
-    if not offset and name == "UTC":
-        return datetime.timezone.utc
-    if type(name) is str:
-        return datetime.timezone(offset, name)
-    return datetime.timezone(offset)
-
-
-def plain(value: Any) -> Any:
-    """``value`` with every :class:`Shown` as text and every subclass as its builtin.
-
-    For a pickle that any receiver may load: it then names no class of ours or the application's.
-    """
-    kind = type(value)
-    if kind in (list, tuple, set, frozenset):
-        return kind(plain(item) for item in value)
-    if kind is dict:
-        return {plain(key): plain(item) for key, item in value.items()}
-    if kind in _PLAIN_TYPES or kind is str or _writer_of(kind) is not None:
-        return value
-    for base in (dict, list, tuple, set, frozenset):
-        if isinstance(value, base):
-            return plain(base(value))
-    if isinstance(value, str):
-        return str.__str__(value)
-    return str(value)

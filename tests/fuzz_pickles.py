@@ -31,8 +31,9 @@ from loguru_stdbridge.receiver.protocol import (
     RowsReceived,
 )
 from loguru_stdbridge.receiver.replay import Replay
-from loguru_stdbridge.records import encode_logrecord, row_of_stock_fields
+from loguru_stdbridge.records import encode_logrecord
 from loguru_stdbridge.rows import encode_row, read_row, rendered_lines
+from loguru_stdbridge.stock_records import row_of_stock_fields
 from loguru_stdbridge.strangers import load_record
 from tests.hostile import corpus, dense_corpus
 

@@ -13,12 +13,12 @@ PACKAGE = Path(loguru_stdbridge.__file__).parent
 
 FLOORS = {
     0: ["_version", "addresses", "exceptions", "forks", "locks"],
-    1: ["frames", "styles", "values", "rows", "segments", "pickles", "opcodes",
-        "strangers", "records"],
+    1: ["frames", "styles", "values", "restored", "growth", "rows", "segments", "pickles",
+        "opcodes", "strangers", "tracebacks", "stock_records", "odd_records", "records"],
     2: ["protocol", "receiver.protocol", "receiver.complaints", "receiver.internals", "spool"],
-    3: ["orphans", "worker.journal", "worker.transport", "receiver.ledger", "receiver.replay",
-        "receiver.archive", "receiver.connection", "receiver.listeners", "receiver.sink",
-        "receiver.adoption"],
+    3: ["orphans", "worker.journal", "worker.transport", "receiver.files", "receiver.entries",
+        "receiver.ledger", "receiver.replay", "receiver.archive", "receiver.connection",
+        "receiver.listeners", "receiver.blocks", "receiver.sink", "receiver.adoption"],
     4: ["worker.sender", "worker.adoption", "worker.channel", "receiver.server"],
     5: ["worker.handler", "receiver.service", "receiver.cli"],
     6: ["worker.install", "worker", "receiver", "receiver.__main__"],
@@ -27,10 +27,19 @@ FLOORS = {
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 
 WITHIN = {  # imports on one floor, each for a reason
-    ("records", "rows"), ("records", "values"), ("rows", "values"), ("strangers", "values"),
+    ("restored", "values"), ("growth", "values"), ("rows", "restored"), ("records", "rows"),
+    ("records", "values"), ("records", "odd_records"), ("records", "stock_records"),
+    ("records", "tracebacks"), ("odd_records", "rows"), ("odd_records", "stock_records"),
+    ("odd_records", "tracebacks"), ("odd_records", "values"), ("stock_records", "restored"),
+    ("stock_records", "rows"), ("stock_records", "tracebacks"), ("stock_records", "values"),
+    ("tracebacks", "values"), ("strangers", "values"), ("strangers", "restored"),
     ("strangers", "opcodes"), ("receiver.protocol", "protocol"),
     ("receiver.sink", "receiver.archive"), ("receiver.sink", "receiver.ledger"),
-    ("receiver.archive", "receiver.ledger"), ("worker.channel", "worker.sender"),
+    ("receiver.sink", "receiver.files"), ("receiver.sink", "receiver.blocks"),
+    ("receiver.archive", "receiver.ledger"),
+    ("receiver.archive", "receiver.files"), ("receiver.ledger", "receiver.entries"),
+    ("receiver.ledger", "receiver.files"), ("receiver.entries", "receiver.files"),
+    ("worker.channel", "worker.sender"),
     ("worker.channel", "worker.adoption"), ("worker.adoption", "worker.sender"),
     ("receiver.cli", "receiver.service"), ("receiver.adoption", "orphans"),
     ("addresses", "exceptions"), ("locks", "forks"), ("receiver.__main__", "receiver"),
@@ -46,9 +55,11 @@ def modules():
 def imports(name, path):
     """Names of the package's modules that a module imports when it runs."""
     package = name.split(".")[:-1] if path.stem != "__init__" else name.split(".") if name else []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             node.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = package[: len(package) - node.level + 1]
             target = ".".join([*base, *(node.module or "").split(".")]).strip(".")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from loguru_stdbridge.receiver.ledger import FileId, find_file
+from loguru_stdbridge.receiver.files import FileId, find_file
 from loguru_stdbridge.segments import ACKED_AT, NUMBER
 from tests import crashing, kills
 from tests.processes import ReceiverProcess, start_python

@@ -10,22 +10,18 @@ import time
 import pytest
 from loguru import logger
 
-from loguru_stdbridge.records import (
-    MAX_ROW,
-    encode_logrecord,
-    encode_loguru_record,
-    encode_rendered,
-    exception_of_text,
-    row_of_stock_fields,
-)
+from loguru_stdbridge.records import encode_logrecord, encode_loguru_record, encode_rendered
 from loguru_stdbridge.rows import (
     FLAG_TAGGED,
+    MAX_ROW,
     MAX_SURROGATES,
     decode_dense,
     is_bounded,
     read_row,
     rendered_row_head,
 )
+from loguru_stdbridge.stock_records import row_of_stock_fields
+from loguru_stdbridge.tracebacks import exception_of_text
 
 
 class Broken:

@@ -24,19 +24,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loguru_stdbridge.exceptions import RowError
+from loguru_stdbridge.growth import bound_growth
+from loguru_stdbridge.restored import MAX_COLLISIONS, Shown, many_collide, plain, restore
 from loguru_stdbridge.rows import decode_dense, encode_row
-from loguru_stdbridge.values import (
-    MAX_COLLISIONS,
-    MAX_SHOWN,
-    MAX_TEXT,
-    MAX_VALUES,
-    Shown,
-    bound_growth,
-    flatten_extra,
-    many_collide,
-    plain,
-    restore,
-)
+from loguru_stdbridge.values import MAX_SHOWN, MAX_TEXT, MAX_VALUES, flatten_extra
 
 
 def through(extra):

@@ -45,8 +45,9 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Callable, List, Optional, Union
 
+from .files import find_file
 from .internals import SinkPath, private_logger, read_sink_path
-from .ledger import Ledger, find_file
+from .ledger import Ledger
 
 CLOSE_TIMEOUT = 30.0
 """Seconds that the end waits for archives in the making; the rest is done at the next start."""

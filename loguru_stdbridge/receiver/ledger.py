@@ -22,30 +22,51 @@ file holds a prefix of it behind the offset, and nothing else does, since nobody
 
 Only the last intent is ever compared with a file. The cost per block is one ``write``.
 
-What a power cut leaves is not a prefix: for that there is ``fsync``.
-
-A ledger that is damaged
-------------------------
-A kill leaves at most a prefix of one entry, at the end. Any other entry that fails its checksum is
-damage: it is told, the ledger is kept aside, and the entries behind it are looked for and count,
-since a sender's number only ever grows. The log file is not touched for it.
+What a power cut leaves is not a prefix: for that there is ``fsync``; for damage, :mod:`entries`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import struct
 import time
-import zlib
 from array import array
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Optional, Sequence, Tuple, Union
 
 from ..exceptions import LedgerError, LedgerHeldError
 from ..forks import drop_in_children, no_fork
 from ..locks import is_file_at, let_go, take_lock
+from .entries import (
+    _ALL,
+    _ENTRY,
+    _FILE,
+    _FILE_HEAD,
+    _GONE,
+    _INTENT,
+    _INTENT_HEAD,
+    _MAGIC,
+    _ROTATING,
+    _RUN,
+    _SENDER,
+    _SETTLED,
+    _SNAPSHOT,
+    _STRANGER,
+    _end_of_entry,
+    _entry,
+    _Intent,
+    _is_torn,
+    _keep_damaged,
+    _key,
+    _next_entry,
+    _read_all,
+    _read_intent,
+    _recover,
+    _set_aside,
+    _snapshot,
+)
+from .files import FileId, sync_directory
 from .internals import SinkPath, read_sink_path
 
 COMPACT_SIZE = 4 * 1024 * 1024
@@ -62,40 +83,8 @@ make up new ones. Forgetting one costs nothing but what it had written and not b
 MAX_AGE = 30 * 24 * 3600.0
 """Seconds of silence after which a sender is forgotten without a goodbye."""
 
-_MAGIC = b"LSBLEDG\1"
-_ENTRY = struct.Struct("<IIII")  # length, checksum, type, lines that stand of the intent before
-_ALL = 0xFFFFFFFF
-_SNAPSHOT, _INTENT, _SETTLED, _FILE, _ROTATING, _GONE = range(1, 7)
-_HEADER = re.compile(rb"(?=.{8}[\x01-\x06]\0\0\0.{4})", re.DOTALL)  # what _ENTRY may look like
-_SENDER = struct.Struct("<16sQII")  # id, last, seen, gone (seconds since the epoch, 0: not gone)
-_INTENT_HEAD = struct.Struct("<QQQIII")  # device, inode, offset, checksum, runs, lines
-_RUN = struct.Struct("<16sQI")  # sender (zeros: a stranger), first number, count
-_FILE_HEAD = struct.Struct("<QQ")
-_STRANGER = bytes(16)
 _CLOEXEC: int = getattr(os, "O_CLOEXEC", 0)
 _POLL = 0.02  # seconds between two looks of a standby
-
-
-class FileId(NamedTuple):
-    """What a file is, whatever its name."""
-
-    device: int
-    inode: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> FileId:
-        return cls(status.st_dev, status.st_ino)
-
-
-Run = Tuple[bytes, int, int]  # sender, first number, count
-
-
-class _Intent(NamedTuple):
-    file: FileId
-    offset: int
-    crc: int
-    runs: Sequence[Run]
-    lengths: Sequence[int]
 
 
 class Ledger:
@@ -305,67 +294,26 @@ class Ledger:
 
     def _open(self) -> None:
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | _CLOEXEC, 0o600)
-        data = self._read_all()
+        data = _read_all(self._descriptor)
         if _MAGIC.startswith(data):  # a new one, or one that a kill cut short at its first byte
             os.pwrite(self._descriptor, _MAGIC, 0)
             self._size = len(_MAGIC)
             return
         if data[: len(_MAGIC)] != _MAGIC:
-            self._set_aside(data)
+            old, self._descriptor = self._descriptor, -1
+            os.close(old)
+            _set_aside(self.path, data, self._report)
+            self._open()
             return
         damage = self._replay(data)
         if damage is not None:
-            self._keep_damaged(data, damage)
+            _keep_damaged(self.path, data, damage, self._report)
         if self._outstanding is not None:
-            self._stands = self._recover(self._outstanding)
+            named = self._sink if self._file is None else self._file[1]
+            self._stands = _recover(self._outstanding, named, self._report)
             self._apply(self._outstanding, self._stands)
             self._outstanding = None
         self._compact()
-
-    def _read_all(self) -> bytes:
-        chunks: List[bytes] = []
-        size = 0
-        while True:
-            chunk = os.pread(self._descriptor, 1 << 20, size)
-            if not chunk:
-                return b"".join(chunks)
-            chunks.append(chunk)
-            size += len(chunk)
-
-    def _set_aside(self, data: bytes) -> None:
-        """A ledger of another version, or none: kept, told, and a new one begun."""
-        old, self._descriptor = self._descriptor, -1
-        os.close(old)
-        aside = self._aside()
-        os.replace(self.path, aside)
-        self._report(
-            f"{self.path} begins with {data[:8]!r} and not with {_MAGIC!r}: it is damaged or of "
-            f"another version; kept as {aside}, a new one is begun. What senders had written is "
-            "not known: what they hold unacknowledged may be written twice"
-        )
-        self._open()
-
-    def _keep_damaged(self, data: bytes, position: int) -> None:
-        """What could be read counts; the rest is kept and told."""
-        aside = self._aside()
-        try:
-            aside.write_bytes(data)
-            kept = f"kept as {aside}"
-        except OSError as error:
-            kept = f"it could not be kept ({error})"
-        self._report(
-            f"{self.path} is damaged at byte {position} of {len(data)}; {kept}. What could be read "
-            "of it is used: some of what senders hold unacknowledged may be written twice"
-        )
-
-    def _aside(self) -> Path:
-        """A free name for a damaged ledger."""
-        now, count = int(time.time()), 1
-        while True:
-            aside = self.path.with_name(f"{self.path.name}.damaged-{now}-{count}")
-            if not aside.exists():
-                return aside
-            count += 1
 
     def _replay(self, data: bytes) -> Optional[int]:
         """Read every whole entry; the size stands behind the last. Returns where damage begins."""
@@ -412,39 +360,6 @@ class Ledger:
         elif kind == _GONE:
             self._gone[body[:16]] = struct.unpack("<I", body[16:20])[0]
 
-    def _recover(self, intent: _Intent) -> int:
-        """How many lines of the last intent are whole in the file; a torn one is cut off."""
-        named = self._sink if self._file is None else self._file[1]
-        path = find_file(intent.file, named)
-        if path is None:
-            self._report(
-                f"{named} is gone, or is another file now, and its last lines with it: what was "
-                "not acknowledged of them is written again"
-            )
-            return 0
-        with open(path, "r+b") as file:
-            size = os.fstat(file.fileno()).st_size
-            total = sum(intent.lengths)
-            if size >= intent.offset + total:
-                file.seek(intent.offset)
-                if zlib.crc32(file.read(total)) == intent.crc:
-                    return len(intent.lengths)
-                self._report(
-                    f"{path} was changed by someone else behind byte {intent.offset}: what was not "
-                    "acknowledged of its last lines is written again"
-                )
-                return 0
-            whole = 0
-            end = intent.offset
-            for length in intent.lengths:
-                if end + length > size:
-                    break
-                end += length
-                whole += 1
-            if end < size:
-                file.truncate(end)
-            return whole if size >= intent.offset else 0
-
     def _compact(self) -> None:
         """Write the ledger anew with what is needed, and put it in the place of the old one."""
         now = time.time()
@@ -459,16 +374,7 @@ class Ledger:
         self._last = {key: self._last[key] for key in kept}
         self._seen = {key: self._seen.get(key, 0) for key in kept}
         self._gone = {key: gone for key, gone in self._gone.items() if key in kept}
-        body = b"".join(
-            _SENDER.pack(key, last, self._seen[key], self._gone.get(key, 0))
-            for key, last in self._last.items()
-        )
-        entries = [(_SNAPSHOT, body)]
-        if self._file is not None:
-            kind = _FILE if self.interrupted is None else _ROTATING
-            named = self.interrupted or self._file
-            entries.append((kind, _FILE_HEAD.pack(*named[0]) + os.fsencode(named[1])))
-        data = _MAGIC + b"".join(_entry(kind, _ALL, body) for kind, body in entries)
+        data = _snapshot(self._last, self._seen, self._gone, self._file, self.interrupted)
         partial = self.path.with_name(f"{self.path.name}.new")
         self._compact_at = self._size + COMPACT_SIZE  # where it fails: not again at once
         try:
@@ -492,86 +398,3 @@ class Ledger:
         os.close(old)
         self._stands = _ALL
         self._compact_at = max(COMPACT_SIZE, 2 * len(data))
-
-
-def find_file(file: FileId, path: str) -> Optional[str]:
-    """Where the file is now: at ``path``, or under another name beside it after a rotation.
-
-    That name begins as the old one does, by loguru's rules and by logrotate's. Any other file has
-    been given the inode of one that is gone, and is not ours to cut or to compress.
-    """
-    with contextlib.suppress(OSError):
-        if FileId.of(os.stat(path)) == file:
-            return path
-    directory, name = os.path.split(path)
-    root = os.path.splitext(name)[0]
-    with contextlib.suppress(OSError), os.scandir(directory or ".") as entries:
-        for entry in entries:
-            with contextlib.suppress(OSError):
-                ours = entry.inode() == file.inode and entry.name.startswith(root)
-                if ours and FileId.of(entry.stat()) == file:
-                    return entry.path
-    return None
-
-
-def _checksum(kind: int, stands: int, body: Union[bytes, memoryview]) -> int:
-    """Of an entry; the constant keeps a run of zeros from passing for an empty one."""
-    return zlib.crc32(body, kind ^ stands ^ 0x4C53424C)
-
-
-def _entry(kind: int, stands: int, body: bytes) -> bytes:
-    return _ENTRY.pack(len(body), _checksum(kind, stands, body), kind, stands) + body
-
-
-def _end_of_entry(data: bytes, position: int) -> Optional[int]:
-    """Where the whole entry at ``position`` ends, or ``None``."""
-    if len(data) - position < _ENTRY.size:
-        return None
-    length, crc, kind, stands = _ENTRY.unpack_from(data, position)
-    start = position + _ENTRY.size
-    end = start + length
-    if end > len(data):
-        return None
-    with memoryview(data) as view:
-        return int(end) if _checksum(kind, stands, view[start:end]) == crc else None
-
-
-def _next_entry(data: bytes, position: int) -> Optional[int]:
-    """Where the next whole entry begins; only after damage, so it may be slow."""
-    for match in _HEADER.finditer(data, position):
-        if _end_of_entry(data, match.start()) is not None:
-            return match.start()
-    return None
-
-
-def _is_torn(data: bytes, position: int) -> bool:
-    """Whether what ends the ledger may be the beginning of an entry, as a kill leaves it."""
-    if len(data) - position < _ENTRY.size:
-        return True
-    length = _ENTRY.unpack_from(data, position)[0]
-    return _HEADER.match(data, position) is not None and position + _ENTRY.size + length > len(data)
-
-
-def sync_directory(directory: Union[str, Path]) -> None:
-    """Have the disk itself hold the names in a directory; a file that is new has none there yet."""
-    descriptor = os.open(directory or ".", os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # a file system that cannot
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _read_intent(body: bytes) -> _Intent:
-    device, inode, offset, crc, run_count, line_count = _INTENT_HEAD.unpack_from(body)
-    at = _INTENT_HEAD.size
-    end = at + run_count * _RUN.size
-    lengths = array("I")
-    lengths.frombytes(body[end : end + 4 * line_count])
-    return _Intent(
-        FileId(device, inode), offset, crc, list(_RUN.iter_unpack(body[at:end])), lengths
-    )
-
-
-def _key(sender: Optional[str]) -> bytes:
-    return _STRANGER if sender is None else bytes.fromhex(sender)

@@ -10,12 +10,13 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Un
 
 from ..exceptions import FrameError, PayloadError, PeerError, RowError, SequenceError
 from ..frames import Buffer, FrameDecoder, encode_frame
+from ..growth import bound_growth
 from ..protocol import ACKNOWLEDGEMENT, MAX_SEQUENCE, VERSION
-from ..records import MARK
 from ..rows import MAX_UNCOUNTED, decode_dense, encode_control, split_rows
+from ..stock_records import MARK
 from ..strangers import load_record
 from ..styles import Style
-from ..values import bound_growth, show
+from ..values import show
 
 MAX_REFUSED = 100
 """Refused payloads in a row after which a connection is closed: it has nothing for us."""

@@ -32,9 +32,10 @@ from functools import lru_cache
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type
 
 from ..exceptions import ConfigurationError
+from ..restored import make_timezone
 from ..rows import FLAG_RAW, Row
 from ..styles import Style, make_style
-from ..values import MAX_ZONE, make_timezone, show
+from ..values import MAX_ZONE, show
 from .internals import private_logger
 
 MAX_NAME = 1000

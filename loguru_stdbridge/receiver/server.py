@@ -33,9 +33,10 @@ from ..addresses import Address
 from ..exceptions import PeerError, RowError, SequenceError, SinkError
 from ..forks import drop_in_children, no_fork
 from ..frames import MAX_PAYLOAD
-from ..records import MARK, row_of_stock_fields
 from ..rows import FLAG_RAW, Row, decode_dense, read_row, rendered_lines
+from ..stock_records import MARK, row_of_stock_fields
 from .adoption import Adoption
+from .blocks import Block
 from .complaints import Complaints, to_stderr
 from .connection import Connection, describe_peer
 from .ledger import Ledger
@@ -52,7 +53,7 @@ from .protocol import (
     StrangerReceived,
 )
 from .replay import Replay
-from .sink import Block, RotatingSink
+from .sink import RotatingSink
 
 MAX_HELD = 4 * 1024 * 1024
 """Characters of rendered lines after which a write comes before the next client's turn."""

@@ -29,12 +29,14 @@ import time
 import zlib
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..exceptions import ConfigurationError, SinkError
 from .archive import Archive
+from .blocks import Block, _FileView, _Message
+from .files import FileId, sync_directory
 from .internals import Rotation, compile_rotation, private_logger, read_sink_path
-from .ledger import FileId, Ledger, sync_directory
+from .ledger import Ledger
 
 ROTATION_RETRY = 5.0
 """Seconds after a failed rotation before the next attempt."""
@@ -50,62 +52,6 @@ _NOT_OURS = {
 
 _KEEP_LENGTH = ("strict", "backslashreplace", "replace", "xmlcharrefreplace", "surrogateescape")
 _ASCII = "".join(map(chr, range(128)))
-
-
-class Block(NamedTuple):
-    """Finished lines of one sender, with consecutive numbers from ``first`` on.
-
-    An empty text advances the sender without a byte. ``records`` (for a rotation function of the
-    user's own, which may look at them) are as many as the texts, or none.
-    """
-
-    sender: Optional[str]  # 32 hex digits; None: strangers
-    first: int
-    texts: List[str]
-    records: List[Mapping[str, Any]]
-
-    def line(self, index: int) -> Block:
-        """One of its lines."""
-        end = index + 1
-        return Block(
-            self.sender, self.first + index, self.texts[index:end], self.records[index:end]
-        )
-
-    def rest(self, count: int) -> Block:
-        """The block without its first ``count`` lines."""
-        return Block(self.sender, self.first + count, self.texts[count:], self.records[count:])
-
-
-class _Message(str):
-    """What a rotation function is given: the text, and the record as an attribute."""
-
-    record: Mapping[str, Any]
-
-
-class _FileView:
-    """The open file as a rotation function sees it: at its end, with what is about to be written.
-
-    Anything but the usual questions writes the lines in hand first and asks the real file.
-    """
-
-    def __init__(self, sink: RotatingSink) -> None:
-        self._sink = sink
-        self.position = 0
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self.position
-
-    def tell(self) -> int:
-        return self.position
-
-    @property
-    def name(self) -> str:
-        self._sink._write_pending()  # whoever asks for it is about to look at the file itself
-        return self._sink.path
-
-    def __getattr__(self, name: str) -> Any:
-        self._sink._write_pending()
-        return getattr(self._sink._file, name)
 
 
 class RotatingSink:

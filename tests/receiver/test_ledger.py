@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from loguru_stdbridge import locks
 from loguru_stdbridge.exceptions import LedgerError, LedgerHeldError
 from loguru_stdbridge.receiver import ledger as ledger_module
-from loguru_stdbridge.receiver.ledger import FileId, Ledger, find_file
+from loguru_stdbridge.receiver.files import FileId, find_file
+from loguru_stdbridge.receiver.ledger import Ledger
 from tests.conftest import descriptors
 from tests.processes import start_python
 

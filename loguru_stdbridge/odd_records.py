@@ -1,0 +1,217 @@
+"""Records that no row can hold as they are: odd ones, and those beyond a bound.
+
+Owns what is made of them in the worker, where a patcher or a factory may put anything anywhere: a
+field of an unexpected type costs that field its type, never the record, and a row that a receiver
+would refuse has its texts cut. No sockets, files or threads; the clock is read for those that bring
+no time of their own.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import math
+import time
+from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional
+
+from .rows import FLAG_RAW, FLAG_TAGGED, MAX_ROW, encode_row, is_bounded, load_fields
+from .stock_records import _LOGRECORD_KEYS, MAX_NAME
+from .tracebacks import _exception_fields, _exception_of
+from .values import MAX_TEXT, bounded_text, flatten_extra, show
+
+if TYPE_CHECKING:
+    from .records import LevelStyle
+
+
+def _message_of(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:
+        message, arguments = getattr(record, "msg", None), getattr(record, "args", None)
+        return show(message, str) + (f" % {show(arguments)}" if arguments is not None else "")
+
+
+def _encode_odd(fields: List[Any]) -> bytes:
+    """Encode fields that may be of types that JSON lacks; ``extra``, the last, is flat already."""
+    odd = [
+        value if type(value) in (str, int, float, bool, list, type(None)) else show(value, str)
+        for value in fields[:-1]
+    ]
+    try:
+        return encode_row([*odd, fields[-1]])
+    except Exception:  # nested too deep for what is left of the application's stack
+        return encode_row([*odd, {}])
+
+
+def _fields_of_odd_record(
+    record: Mapping[str, Any], raw: bool, traceback_text: str, color: Optional[str]
+) -> List[Any]:
+    """The fields of a loguru record that some patcher has bent out of shape."""
+
+    def value_of(path: str) -> Any:
+        value: Any = record
+        try:
+            for step in path.split("."):
+                value = value[step] if value is record else getattr(value, step)
+        except Exception:
+            return None
+        return value
+
+    def text(path: str, default: str = "") -> str:
+        value = value_of(path)
+        return default if value is None else _shown(value, MAX_TEXT)
+
+    def number(path: str, default: int = 0) -> float:
+        return _finite(value_of(path), default)
+
+    def ask(key: str, method: str) -> Any:
+        try:
+            answer = getattr(record[key], method)()
+            return answer.total_seconds() if type(answer) is datetime.timedelta else answer
+        except Exception:
+            return None
+
+    extra, tagged = flatten_extra(record.get("extra"))
+    zone = ask("time", "tzname")
+    exception: Optional[List[Any]] = None
+    if record.get("exception") is not None:
+        try:
+            exception = _exception_fields(record["exception"], traceback_text)
+        except Exception:
+            exception = [None, None, f"{show(record['exception'])}\n", True]
+    return [
+        (FLAG_RAW if raw else 0) | (FLAG_TAGGED if tagged else 0),
+        _finite(ask("time", "timestamp"), time.time()),
+        _finite(ask("time", "utcoffset"), 0.0),
+        zone if type(zone) is str else None,
+        _finite(ask("elapsed", "total_seconds"), 0.0),
+        number("level.no", 20),
+        text("level.name", "INFO"),
+        text("level.icon", " "),
+        color,
+        text("message"),
+        text("name"),
+        text("function"),
+        number("line"),
+        text("file.name"),
+        text("file.path"),
+        text("module"),
+        number("process.id"),
+        text("process.name"),
+        number("thread.id"),
+        text("thread.name"),
+        exception,
+        extra,
+    ]
+
+
+def _fields_of_odd_logrecord(
+    record: logging.LogRecord, style: Callable[[str], LevelStyle]
+) -> List[Any]:
+    """The fields of a stdlib record of which some attribute is missing or of an impossible type.
+
+    Where a number is none, what stands in its place is told in ``extra``.
+    """
+    attributes = dict(record.__dict__)
+    others = {key: value for key, value in attributes.items() if key not in _LOGRECORD_KEYS}
+    for key in ("taskName", "stack_info"):
+        if attributes.get(key) is not None:
+            others[key] = attributes[key]
+
+    def text(key: str, default: str = "") -> str:
+        value = attributes.get(key)
+        return default if value is None else _shown(value, MAX_TEXT)
+
+    def number(key: str, default: float) -> float:
+        value = attributes.get(key)
+        if value is not None and not _is_finite(value):
+            others[key] = value
+        return _finite(value, default)
+
+    now = time.time()
+    created = number("created", now)
+    try:
+        local = time.localtime(created)
+    except (ValueError, OverflowError, OSError):
+        created, local = now, time.localtime(now)
+    level = text("levelname", "INFO")
+    try:
+        icon, color = style(level)
+    except Exception:
+        icon, color = " ", None
+    fields: List[Any] = [
+        0,
+        float(created),
+        float(local.tm_gmtoff),
+        local.tm_zone,
+        number("relativeCreated", 0.0) / 1000.0,
+        number("levelno", 20),
+        level,
+        icon,
+        color,
+        _shown(_message_of(record), MAX_TEXT),
+        text("name"),
+        text("funcName"),
+        number("lineno", 0),
+        text("filename"),
+        text("pathname"),
+        text("module"),
+        number("process", 0),
+        text("processName"),
+        number("thread", 0),
+        text("threadName"),
+        _exception_of(record),
+    ]
+    extra, tagged = flatten_extra(others)
+    fields[0] = FLAG_TAGGED if tagged else 0
+    return [*fields, extra]
+
+
+def _shown(value: Any, limit: int) -> str:
+    return value if type(value) is str else show(value, str, limit)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether ``value`` is a number that JSON and a calendar have."""
+    if type(value) is int:
+        return value.bit_length() <= 64
+    return type(value) is float and math.isfinite(value)
+
+
+def _finite(value: Any, default: float) -> float:
+    number: float = value if _is_finite(value) else default
+    return number
+
+
+def _checked(row: bytes) -> bytes:
+    """A large row, cut to what a receiver takes: one that it refuses would be sent for ever."""
+    return row if len(row) <= MAX_ROW and is_bounded(row) else _encode_cut(row)
+
+
+def _encode_cut(row: bytes) -> bytes:
+    """A row beyond a bound with its texts cut: 1 Mi + 0.25 Mi characters, 6 bytes at most."""
+    fields = load_fields(row)[:22]
+    size = len(row)
+    fields[9] = bounded_text(fields[9], MAX_TEXT)
+    if fields[20] is not None:
+        fields[20] = [
+            bounded_text(part, MAX_TEXT // 12) if isinstance(part, str) else part
+            for part in fields[20]
+        ]
+    cut = encode_row(fields)
+    if len(cut) <= MAX_ROW and is_bounded(cut):
+        return cut
+    fields[0] &= ~FLAG_TAGGED
+    fields[21] = {"...": f"<extra left out: with it the record is beyond a bound ({size} bytes)>"}
+    for index, part in enumerate(fields):
+        if isinstance(part, str):
+            fields[index] = _bounded_plain(part, MAX_TEXT if index == 9 else MAX_NAME)
+        elif index == 20 and part is not None:
+            fields[20] = [_bounded_plain(p, MAX_TEXT) if isinstance(p, str) else p for p in part]
+    return encode_row(fields)
+
+
+def _bounded_plain(text: str, limit: int) -> str:
+    """A bounded text, its lone surrogates as the escapes that a file would have of them."""
+    plain_text = text[: limit + 1].encode("utf-8", "backslashreplace").decode("utf-8")
+    return bounded_text(plain_text, limit)

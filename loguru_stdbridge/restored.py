@@ -1,0 +1,247 @@
+"""Values that came over the wire, out of their JSON form.
+
+Owns what :func:`values.flatten_extra` comes back as: the tags and what each becomes. No sockets,
+files or clocks here; nothing of the wire is ever called or imported. A value that was shown is a
+:class:`Shown`, or a subclass of its builtin, and prints as the texts it had in the worker.
+
+What a stranger wrote costs no more than its size allows: depth, digits and exponents, and members
+that collide. A tag that is not one of ours is an error of its row.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import math
+from collections import Counter
+from typing import Any, Callable, Dict, List, Optional, Sequence, Type
+
+from .exceptions import RowError
+from .values import (
+    _PLAIN_TYPES,
+    MAX_DECIMAL_DIGITS,
+    MAX_DEPTH,
+    MAX_INT_BITS,
+    TAG,
+    _writer_of,
+    is_bounded_decimal,
+    show,
+)
+
+MAX_COLLISIONS = 16
+"""Members of a set, or keys of a dict, that may have the same hash. Hashes of numbers are not
+randomised: 60,000 chosen integers make one set cost minutes, and 256 wide tuples a second. Honest
+ones hardly collide: -1 and -2 do, and the tuples that differ by them only."""
+
+
+class Shown:
+    """A value of another process, shown by the texts it had there. Inert."""
+
+    __slots__ = ("_repr", "_str")
+
+    def __init__(self, repr_text: str, str_text: Optional[str] = None) -> None:
+        self._repr = repr_text
+        self._str = repr_text if str_text is None else str_text
+
+    def __repr__(self) -> str:
+        return self._repr
+
+    def __str__(self) -> str:
+        return self._str
+
+    def __format__(self, spec: str) -> str:
+        return _format(self._str, spec)
+
+
+def _format(text: str, spec: str) -> str:
+    try:
+        return format(text, spec)
+    except ValueError:  # a specification for numbers or times, of a value that is a text by now
+        return text
+
+
+def _shown_class(base: Type[Any]) -> Type[Any]:
+    def __repr__(self: Any) -> str:
+        return str(self.shown_repr)
+
+    def __str__(self: Any) -> str:
+        return str(self.shown_str)
+
+    def __format__(self: Any, spec: str) -> str:
+        return _format(self.shown_str, spec)
+
+    methods = {"__repr__": __repr__, "__str__": __str__, "__format__": __format__}
+    return type(f"Shown{base.__name__.title()}", (base,), {**methods, "__module__": __name__})
+
+
+_SHOWN_CLASSES: Dict[str, Type[Any]] = {
+    base.__name__: _shown_class(base)
+    for base in (str, int, float, list, tuple, dict, set, frozenset, bytes)
+}
+
+
+def restore(value: Any, depth: int = 0) -> Any:
+    """The value behind its JSON form. Raises :class:`RowError` where a tag is not one of ours."""
+    if depth > 3 * MAX_DEPTH:
+        return Shown("<too deep>")
+    kind = type(value)
+    if kind is list:
+        return [restore(item, depth + 1) for item in value]
+    if kind is dict:
+        if TAG not in value:
+            return {key: restore(item, depth + 1) for key, item in value.items()}
+        tagged = value[TAG]
+        try:
+            tag, content = tagged
+            return _READERS[tag](content, depth + 1)
+        except (KeyError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
+            raise RowError(f"cannot read the tagged value {show(tagged, limit=200)}") from error
+    return value
+
+
+def _read_sequence(kind: Type[Any]) -> Callable[[Any, int], Any]:
+    def read(content: Any, depth: int) -> Any:
+        return kind(restore(_typed(content, list), depth))
+
+    return read
+
+
+def _typed(value: Any, *kinds: Type[Any]) -> Any:
+    if type(value) not in kinds:
+        raise TypeError(type(value).__name__)
+    return value
+
+
+def _read_dict(content: Any, depth: int) -> Any:
+    pairs = [(restore(key, depth), restore(item, depth)) for key, item in _typed(content, list)]
+    keys = _hashable([key for key, _ in pairs])
+    if many_collide(keys):
+        return Shown(f"<dict of {len(keys)} whose keys collide>")
+    return dict(zip(keys, [item for _, item in pairs]))
+
+
+def _hashable(keys: Sequence[Any]) -> List[Any]:
+    """The keys of a dict or members of a set; one whose hash was its class's own is shown."""
+    found = []
+    for key in keys:
+        try:
+            hash(key)
+            found.append(key)
+        except TypeError:
+            found.append(Shown(show(key)))
+    return found
+
+
+def many_collide(keys: Sequence[Any]) -> bool:
+    """Whether a set or dict of these keys would take more time than their size allows.
+
+    It looks at the hashes alone, in linear time: distinct ones hardly collide among themselves.
+    """
+    if len(keys) <= MAX_COLLISIONS:
+        return False
+    return max(Counter(map(hash, keys)).values()) > MAX_COLLISIONS
+
+
+def _read_int(content: Any, depth: int) -> int:
+    if len(_typed(content, str)) > MAX_INT_BITS // 4 + 8:
+        raise ValueError("too many digits")
+    return int(content, 16)
+
+
+def _read_zone(zone: Any) -> Optional[datetime.tzinfo]:
+    if zone is None:
+        return None
+    seconds, name = zone
+    return make_timezone(_typed(seconds, int, float), name)
+
+
+def _read_datetime(content: Any, depth: int) -> datetime.datetime:
+    text, zone, fold = content
+    value = datetime.datetime.fromisoformat(_typed(text, str))
+    return value.replace(tzinfo=_read_zone(zone), fold=_typed(fold, int))
+
+
+def _read_time(content: Any, depth: int) -> datetime.time:
+    text, fold = content
+    return datetime.time.fromisoformat(_typed(text, str)).replace(fold=_typed(fold, int))
+
+
+def _read_decimal(content: Any, depth: int) -> decimal.Decimal:
+    if len(_typed(content, str)) > 2 * MAX_DECIMAL_DIGITS:
+        raise ValueError("too many digits")
+    value = decimal.Decimal(content)
+    if not is_bounded_decimal(value):
+        raise ValueError("exponent out of range")
+    return value
+
+
+def _read_uuid(content: Any, depth: int) -> Any:
+    from uuid import UUID  # see values._writer_of
+
+    return UUID(content)
+
+
+def _read_as(content: Any, depth: int) -> Any:
+    kind, base, repr_text, str_text = content
+    repr_text = _typed(repr_text, str)
+    str_text = repr_text if str_text is None else _typed(str_text, str)
+    if kind == "object":
+        return Shown(repr_text, str_text)
+    plain = restore(base, depth)
+    if kind in ("set", "frozenset"):
+        plain = _hashable(_typed(plain, list))
+        if many_collide(plain):
+            return Shown(repr_text, str_text)
+    shown = _SHOWN_CLASSES[kind](plain)
+    shown.shown_repr = repr_text
+    shown.shown_str = str_text
+    return shown
+
+
+_READERS: Dict[str, Callable[[Any, int], Any]] = {
+    "tuple": _read_sequence(tuple),
+    "dict": _read_dict,
+    "int": _read_int,
+    "bytes": lambda content, depth: content.encode("latin-1"),
+    "bytearray": lambda content, depth: bytearray(content.encode("latin-1")),
+    "complex": lambda content, depth: complex(*content),
+    "datetime": _read_datetime,
+    "date": lambda content, depth: datetime.date.fromisoformat(content),
+    "time": _read_time,
+    "timedelta": lambda content, depth: datetime.timedelta(*content),
+    "decimal": _read_decimal,
+    "uuid": _read_uuid,
+    "as": _read_as,
+}
+
+
+def make_timezone(seconds: float, name: Optional[str]) -> datetime.timezone:
+    """A fixed offset of ``seconds``. Raises ``ValueError`` for a day or more, or not a number."""
+    if not math.isfinite(seconds):
+        raise ValueError("the offset is not finite")
+    offset = datetime.timedelta(seconds=seconds)
+    if not offset and name == "UTC":
+        return datetime.timezone.utc
+    if type(name) is str:
+        return datetime.timezone(offset, name)
+    return datetime.timezone(offset)
+
+
+def plain(value: Any) -> Any:
+    """``value`` with every :class:`Shown` as text and every subclass as its builtin.
+
+    For a pickle that any receiver may load: it then names no class of ours or the application's.
+    """
+    kind = type(value)
+    if kind in (list, tuple, set, frozenset):
+        return kind(plain(item) for item in value)
+    if kind is dict:
+        return {plain(key): plain(item) for key, item in value.items()}
+    if kind in _PLAIN_TYPES or kind is str or _writer_of(kind) is not None:
+        return value
+    for base in (dict, list, tuple, set, frozenset):
+        if isinstance(value, base):
+            return plain(base(value))
+    if isinstance(value, str):
+        return str.__str__(value)
+    return str(value)

@@ -1,0 +1,149 @@
+"""Stock records: a row becomes the attributes of a ``LogRecord``, and a client's become a row.
+
+Owns what ``SocketHandler`` sends: the names of its fields, both ways. No sockets, files or threads;
+the clock is read nowhere: whoever needs the time of now hands it in.
+
+At the far end nothing of a stock client's record is trusted: ``args`` is ignored, each field is
+checked and bounded, and what is no attribute of a ``LogRecord`` is ``extra``.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import Any, Dict, Mapping
+
+from .restored import plain
+from .rows import FLAG_RAW, Row
+from .tracebacks import exception_of_text
+from .values import MAX_TEXT, bounded_text, show
+
+MAX_NAME = 4096
+"""Characters of a name, path or level that a stock client may claim."""
+
+MARK = "stdbridge"
+"""The one key that a record of ours carries beside those of a ``LogRecord``."""
+
+_LOGRECORD_KEYS = frozenset(vars(logging.makeLogRecord({}))) | {
+    "asctime",
+    "exc_text",
+    "message",
+    "stack_info",
+    "taskName",
+    MARK,
+}
+
+
+# -- worker: a row becomes a stock payload ------------------------------------------------------
+
+
+def logrecord_fields(row: Row, mark: Dict[str, Any]) -> Dict[str, Any]:
+    """The attributes of a ``LogRecord``, as ``SocketHandler.makePickle`` would send them.
+
+    Only primitives and types that every interpreter has; ``extra`` becomes attributes, as with
+    ``logging``'s ``extra=``. ``mark`` goes under the key ``stdbridge``.
+    """
+    fields: Dict[str, Any] = {
+        key: plain(value)
+        for key, value in row.extra.items()
+        if type(key) is str and key not in _LOGRECORD_KEYS
+    }
+    exc_text = None
+    if row.exception is not None and isinstance(row.exception[2], str):
+        exc_text = row.exception[2].rstrip("\n")
+    fields.update(
+        name=row.name or "",
+        msg=row.message.rstrip("\n") if row.flags & FLAG_RAW else row.message,
+        args=None,
+        levelname=row.level_name,
+        levelno=row.level_no,
+        pathname=row.file_path,
+        filename=row.file_name,
+        module=row.module,
+        exc_info=None,
+        exc_text=exc_text,
+        stack_info=None,
+        lineno=row.line,
+        funcName=row.function,
+        created=row.time,
+        msecs=math.floor(row.time * 1000.0) % 1000 + 0.0,
+        relativeCreated=row.elapsed * 1000.0,
+        thread=row.thread_id,
+        threadName=row.thread_name,
+        processName=row.process_name,
+        process=row.process_id,
+    )
+    fields[MARK] = mark
+    return fields
+
+
+# -- receiver: a stock client's record becomes a row --------------------------------------------
+
+
+def row_of_stock_fields(fields: Mapping[str, Any], now: float) -> Row:
+    """A stock client's record, every field checked.
+
+    ``fields`` hold inert values only (``strangers.load_record``). ``now`` (seconds since the epoch)
+    is taken where the client's time is no time that a calendar has. Never raises.
+    """
+    created = _number(fields.get("created"), now)
+    try:
+        local = time.localtime(created)
+        if not 1 < local.tm_year < 9999:
+            raise ValueError(local.tm_year)
+    except (ValueError, OverflowError, OSError):
+        created = now
+        local = time.localtime(now)
+    path = _text(fields.get("pathname"))
+    exc_text = fields.get("exc_text")
+    stack = fields.get("stack_info")
+    extra = {key: value for key, value in fields.items() if key not in _LOGRECORD_KEYS}
+    if fields.get("taskName") is not None:
+        extra["taskName"] = fields["taskName"]
+    if isinstance(stack, str) and stack:
+        extra["stack_info"] = stack
+    level_no = int(_number(fields.get("levelno"), 20))
+    return Row(
+        flags=0,
+        time=created,
+        offset=float(local.tm_gmtoff),
+        zone=local.tm_zone,
+        elapsed=_number(fields.get("relativeCreated"), 0.0) / 1000.0,
+        level_no=min(max(level_no, 0), 1_000_000),
+        level_name=_text(fields.get("levelname")) or f"Level {level_no}",
+        level_icon="",
+        level_color=None,
+        message=_message(fields.get("msg")),
+        name=_text(fields.get("name")),
+        function=_text(fields.get("funcName")),
+        line=int(_number(fields.get("lineno"), 0)),
+        file_name=_text(fields.get("filename")),
+        file_path=path,
+        module=_text(fields.get("module")),
+        process_id=int(_number(fields.get("process"), 0)),
+        process_name=_text(fields.get("processName")),
+        thread_id=int(_number(fields.get("thread"), 0)),
+        thread_name=_text(fields.get("threadName")),
+        exception=exception_of_text(exc_text) if isinstance(exc_text, str) and exc_text else None,
+        extra=extra,
+    )
+
+
+def _message(value: Any) -> str:
+    return value if type(value) is str else show(value, str, MAX_TEXT)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return bounded_text(value, MAX_NAME) if type(value) is str else show(value, str, MAX_NAME)
+
+
+def _number(value: Any, default: float) -> float:
+    """A finite number of at most 64 bits, else ``default``."""
+    if type(value) is int and value.bit_length() < 64:
+        return value
+    if type(value) is float and math.isfinite(value) and abs(value) < 1e18:
+        return value
+    return default

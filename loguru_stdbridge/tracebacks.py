@@ -1,0 +1,52 @@
+"""The exception of a record, as the one field of a row that holds it.
+
+Owns that field: the type's name, the value's text, the traceback's text, whether there was one.
+Exceptions stay in the worker: only their texts travel, or stand in a stock client's record.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any, List, Optional
+
+from .values import MAX_TEXT, bounded_text, show
+
+_formatter = logging.Formatter()
+_LAST_LINE = re.compile(r"(?:[\w.]{0,200}\.)?(\w{1,200})(?:: (.*))?", re.DOTALL)
+
+
+def _exception_fields(exception: Any, text: str) -> List[Any]:
+    kind, value, traceback = exception
+    return [
+        None if kind is None else kind.__name__,
+        None if value is None else show(value, str, MAX_TEXT),
+        bounded_text(text, MAX_TEXT),
+        bool(traceback),
+    ]
+
+
+def _exception_of(record: logging.LogRecord) -> Optional[List[Any]]:
+    try:
+        exc_info, exc_text = getattr(record, "exc_info", None), getattr(record, "exc_text", None)
+        if exc_info:
+            text = exc_text or _formatter.formatException(exc_info)
+            return _exception_fields(exc_info, f"{text}\n")
+        if exc_text:
+            return exception_of_text(exc_text)
+    except Exception:
+        return [None, None, f"{show(exc_info)}\n", True]
+    return None
+
+
+def exception_of_text(text: str) -> List[Any]:
+    """The exception field of a row, read off a traceback's text.
+
+    The type and the value are those of the last line that is not indented.
+    """
+    lines = text.rstrip("\n").split("\n")
+    index = next((i for i in range(len(lines) - 1, -1, -1) if lines[i][:1] not in (" ", "")), 0)
+    match = _LAST_LINE.fullmatch("\n".join(lines[index:]))
+    kind, value = match.groups() if match else ("Exception", lines[index])
+    has_traceback = text.startswith("Traceback ") or "\nTraceback " in text
+    return [kind, value or "", text.rstrip("\n") + "\n", has_traceback]
