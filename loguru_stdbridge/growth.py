@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, List
 
-from .values import _CONTAINERS, MAX_DEPTH
+from .values import CONTAINERS, MAX_DEPTH
 
 MAX_GROWTH = 10
 """Bytes of memory that the line of a large record may take for each byte of its payload; it is held
@@ -52,7 +52,7 @@ def _texts_in(value: Any) -> List[str]:
         elif kind is dict:
             left += value
             left += value.values()
-        elif kind in _CONTAINERS:
+        elif kind in CONTAINERS:
             left += value
         elif kind in (bytes, bytearray):
             texts.append(value.decode("latin-1"))

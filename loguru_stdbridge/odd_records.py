@@ -15,15 +15,15 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional
 
 from .rows import FLAG_RAW, FLAG_TAGGED, MAX_ROW, encode_row, is_bounded, load_fields
-from .stock_records import _LOGRECORD_KEYS, MAX_NAME
-from .tracebacks import _exception_fields, _exception_of
+from .stock_records import LOGRECORD_KEYS, MAX_NAME
+from .tracebacks import exception_fields, exception_of
 from .values import MAX_TEXT, bounded_text, flatten_extra, show
 
 if TYPE_CHECKING:
     from .records import LevelStyle
 
 
-def _message_of(record: logging.LogRecord) -> str:
+def message_of(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception:
@@ -31,7 +31,7 @@ def _message_of(record: logging.LogRecord) -> str:
         return show(message, str) + (f" % {show(arguments)}" if arguments is not None else "")
 
 
-def _encode_odd(fields: List[Any]) -> bytes:
+def encode_odd(fields: List[Any]) -> bytes:
     """Encode fields that may be of types that JSON lacks; ``extra``, the last, is flat already."""
     odd = [
         value if type(value) in (str, int, float, bool, list, type(None)) else show(value, str)
@@ -43,7 +43,7 @@ def _encode_odd(fields: List[Any]) -> bytes:
         return encode_row([*odd, {}])
 
 
-def _fields_of_odd_record(
+def fields_of_odd_record(
     record: Mapping[str, Any], raw: bool, traceback_text: str, color: Optional[str]
 ) -> List[Any]:
     """The fields of a loguru record that some patcher has bent out of shape."""
@@ -76,7 +76,7 @@ def _fields_of_odd_record(
     exception: Optional[List[Any]] = None
     if record.get("exception") is not None:
         try:
-            exception = _exception_fields(record["exception"], traceback_text)
+            exception = exception_fields(record["exception"], traceback_text)
         except Exception:
             exception = [None, None, f"{show(record['exception'])}\n", True]
     return [
@@ -105,7 +105,7 @@ def _fields_of_odd_record(
     ]
 
 
-def _fields_of_odd_logrecord(
+def fields_of_odd_logrecord(
     record: logging.LogRecord, style: Callable[[str], LevelStyle]
 ) -> List[Any]:
     """The fields of a stdlib record of which some attribute is missing or of an impossible type.
@@ -113,7 +113,7 @@ def _fields_of_odd_logrecord(
     Where a number is none, what stands in its place is told in ``extra``.
     """
     attributes = dict(record.__dict__)
-    others = {key: value for key, value in attributes.items() if key not in _LOGRECORD_KEYS}
+    others = {key: value for key, value in attributes.items() if key not in LOGRECORD_KEYS}
     for key in ("taskName", "stack_info"):
         if attributes.get(key) is not None:
             others[key] = attributes[key]
@@ -149,7 +149,7 @@ def _fields_of_odd_logrecord(
         level,
         icon,
         color,
-        _shown(_message_of(record), MAX_TEXT),
+        _shown(message_of(record), MAX_TEXT),
         text("name"),
         text("funcName"),
         number("lineno", 0),
@@ -160,7 +160,7 @@ def _fields_of_odd_logrecord(
         text("processName"),
         number("thread", 0),
         text("threadName"),
-        _exception_of(record),
+        exception_of(record),
     ]
     extra, tagged = flatten_extra(others)
     fields[0] = FLAG_TAGGED if tagged else 0
@@ -183,7 +183,7 @@ def _finite(value: Any, default: float) -> float:
     return number
 
 
-def _checked(row: bytes) -> bytes:
+def checked(row: bytes) -> bytes:
     """A large row, cut to what a receiver takes: one that it refuses would be sent for ever."""
     return row if len(row) <= MAX_ROW and is_bounded(row) else _encode_cut(row)
 
@@ -205,13 +205,13 @@ def _encode_cut(row: bytes) -> bytes:
     fields[21] = {"...": f"<extra left out: with it the record is beyond a bound ({size} bytes)>"}
     for index, part in enumerate(fields):
         if isinstance(part, str):
-            fields[index] = _bounded_plain(part, MAX_TEXT if index == 9 else MAX_NAME)
+            fields[index] = bounded_plain(part, MAX_TEXT if index == 9 else MAX_NAME)
         elif index == 20 and part is not None:
-            fields[20] = [_bounded_plain(p, MAX_TEXT) if isinstance(p, str) else p for p in part]
+            fields[20] = [bounded_plain(p, MAX_TEXT) if isinstance(p, str) else p for p in part]
     return encode_row(fields)
 
 
-def _bounded_plain(text: str, limit: int) -> str:
+def bounded_plain(text: str, limit: int) -> str:
     """A bounded text, its lone surrogates as the escapes that a file would have of them."""
     plain_text = text[: limit + 1].encode("utf-8", "backslashreplace").decode("utf-8")
     return bounded_text(plain_text, limit)

@@ -12,12 +12,12 @@ import time
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from .odd_records import (
-    _bounded_plain,
-    _checked,
-    _encode_odd,
-    _fields_of_odd_logrecord,
-    _fields_of_odd_record,
-    _message_of,
+    bounded_plain,
+    checked,
+    encode_odd,
+    fields_of_odd_logrecord,
+    fields_of_odd_record,
+    message_of,
 )
 from .rows import (
     FLAG_RAW,
@@ -29,8 +29,8 @@ from .rows import (
     encode_rendered_row,
     is_bounded,
 )
-from .stock_records import _LOGRECORD_KEYS
-from .tracebacks import _exception_fields, _exception_of
+from .stock_records import LOGRECORD_KEYS
+from .tracebacks import exception_fields, exception_of
 from .values import MAX_TEXT, bounded_text, flatten_extra
 
 RECORD_KEYS = 13
@@ -119,13 +119,13 @@ def encode_loguru_record(
                 record["module"], process.id, process.name,
             ),
             _fragment(thread.id, thread.name),
-            None if exception is None else _exception_fields(exception, traceback_text),
+            None if exception is None else exception_fields(exception, traceback_text),
             extra,
             None if len(record) == RECORD_KEYS else _others_of(record),
         )  # fmt: skip
     except Exception:
-        row = _encode_odd(_fields_of_odd_record(record, raw, traceback_text, color))
-    return row if len(row) <= MAX_UNCOUNTED else _checked(row)
+        row = encode_odd(fields_of_odd_record(record, raw, traceback_text, color))
+    return row if len(row) <= MAX_UNCOUNTED else checked(row)
 
 
 def _others_of(record: Mapping[str, Any]) -> Dict[str, Any]:
@@ -140,7 +140,7 @@ def encode_rendered(nanoseconds: int, head: str, line: str) -> bytes:
     row = encode_rendered_row(nanoseconds, head, line)
     if len(row) <= MAX_UNCOUNTED or (len(row) <= MAX_ROW and is_bounded(row)):
         return row
-    return encode_rendered_row(nanoseconds, head, f"{_bounded_plain(line[:-1], MAX_TEXT)}\n")
+    return encode_rendered_row(nanoseconds, head, f"{bounded_plain(line[:-1], MAX_TEXT)}\n")
 
 
 def encode_logrecord(record: logging.LogRecord, style: Callable[[str], LevelStyle]) -> bytes:
@@ -151,7 +151,7 @@ def encode_logrecord(record: logging.LogRecord, style: Callable[[str], LevelStyl
     """
     try:
         attributes = record.__dict__
-        others = {key: value for key, value in attributes.items() if key not in _LOGRECORD_KEYS}
+        others = {key: value for key, value in attributes.items() if key not in LOGRECORD_KEYS}
         if attributes.get("taskName") is not None:
             others["taskName"] = attributes["taskName"]
         if attributes.get("stack_info"):
@@ -166,16 +166,16 @@ def encode_logrecord(record: logging.LogRecord, style: Callable[[str], LevelStyl
             local.tm_zone,
             record.relativeCreated / 1000.0,
             _fragment(record.levelno, record.levelname, icon, color),
-            _message_of(record),
+            message_of(record),
             _fragment(
                 record.name, record.funcName or "", record.lineno, record.filename,
                 record.pathname, record.module, record.process or 0, record.processName or "",
             ),
             _fragment(record.thread or 0, record.threadName or ""),
-            _exception_of(record),
+            exception_of(record),
             extra,
             None,
         )  # fmt: skip
     except Exception:
-        row = _encode_odd(_fields_of_odd_logrecord(record, style))
-    return row if len(row) <= MAX_UNCOUNTED else _checked(row)
+        row = encode_odd(fields_of_odd_logrecord(record, style))
+    return row if len(row) <= MAX_UNCOUNTED else checked(row)

@@ -18,14 +18,14 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Type
 
 from .exceptions import RowError
 from .values import (
-    _PLAIN_TYPES,
     MAX_DECIMAL_DIGITS,
     MAX_DEPTH,
     MAX_INT_BITS,
+    PLAIN_TYPES,
     TAG,
-    _writer_of,
     is_bounded_decimal,
     show,
+    writer_of,
 )
 
 MAX_COLLISIONS = 16
@@ -176,7 +176,7 @@ def _read_decimal(content: Any, depth: int) -> decimal.Decimal:
 
 
 def _read_uuid(content: Any, depth: int) -> Any:
-    from uuid import UUID  # see values._writer_of
+    from uuid import UUID  # see values.writer_of
 
     return UUID(content)
 
@@ -237,7 +237,7 @@ def plain(value: Any) -> Any:
         return kind(plain(item) for item in value)
     if kind is dict:
         return {plain(key): plain(item) for key, item in value.items()}
-    if kind in _PLAIN_TYPES or kind is str or _writer_of(kind) is not None:
+    if kind in PLAIN_TYPES or kind is str or writer_of(kind) is not None:
         return value
     for base in (dict, list, tuple, set, frozenset):
         if isinstance(value, base):

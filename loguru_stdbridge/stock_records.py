@@ -25,7 +25,7 @@ MAX_NAME = 4096
 MARK = "stdbridge"
 """The one key that a record of ours carries beside those of a ``LogRecord``."""
 
-_LOGRECORD_KEYS = frozenset(vars(logging.makeLogRecord({}))) | {
+LOGRECORD_KEYS = frozenset(vars(logging.makeLogRecord({}))) | {
     "asctime",
     "exc_text",
     "message",
@@ -47,7 +47,7 @@ def logrecord_fields(row: Row, mark: Dict[str, Any]) -> Dict[str, Any]:
     fields: Dict[str, Any] = {
         key: plain(value)
         for key, value in row.extra.items()
-        if type(key) is str and key not in _LOGRECORD_KEYS
+        if type(key) is str and key not in LOGRECORD_KEYS
     }
     exc_text = None
     if row.exception is not None and isinstance(row.exception[2], str):
@@ -98,7 +98,7 @@ def row_of_stock_fields(fields: Mapping[str, Any], now: float) -> Row:
     path = _text(fields.get("pathname"))
     exc_text = fields.get("exc_text")
     stack = fields.get("stack_info")
-    extra = {key: value for key, value in fields.items() if key not in _LOGRECORD_KEYS}
+    extra = {key: value for key, value in fields.items() if key not in LOGRECORD_KEYS}
     if fields.get("taskName") is not None:
         extra["taskName"] = fields["taskName"]
     if isinstance(stack, str) and stack:

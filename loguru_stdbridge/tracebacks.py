@@ -16,7 +16,7 @@ _formatter = logging.Formatter()
 _LAST_LINE = re.compile(r"(?:[\w.]{0,200}\.)?(\w{1,200})(?:: (.*))?", re.DOTALL)
 
 
-def _exception_fields(exception: Any, text: str) -> List[Any]:
+def exception_fields(exception: Any, text: str) -> List[Any]:
     kind, value, traceback = exception
     return [
         None if kind is None else kind.__name__,
@@ -26,12 +26,12 @@ def _exception_fields(exception: Any, text: str) -> List[Any]:
     ]
 
 
-def _exception_of(record: logging.LogRecord) -> Optional[List[Any]]:
+def exception_of(record: logging.LogRecord) -> Optional[List[Any]]:
     try:
         exc_info, exc_text = getattr(record, "exc_info", None), getattr(record, "exc_text", None)
         if exc_info:
             text = exc_text or _formatter.formatException(exc_info)
-            return _exception_fields(exc_info, f"{text}\n")
+            return exception_fields(exc_info, f"{text}\n")
         if exc_text:
             return exception_of_text(exc_text)
     except Exception:

@@ -76,8 +76,8 @@ MAX_DECIMAL_DIGITS = 1000
 MAX_DECIMAL_EXPONENT = 6144  # decimal128's: ``format(Decimal("1E+999999999"), "f")`` is a bomb
 
 Json = Union[None, bool, int, float, str, List[Any], Dict[str, Any]]
-_PLAIN_TYPES = frozenset({int, float, bool, type(None)})
-_CONTAINERS = (list, tuple, dict, set, frozenset)
+PLAIN_TYPES = frozenset({int, float, bool, type(None)})
+CONTAINERS = (list, tuple, dict, set, frozenset)
 
 
 def bounded_text(text: str, limit: int) -> str:
@@ -126,7 +126,7 @@ def flatten_extra(extra: Any) -> Tuple[Json, bool]:
             if kind is str:
                 if len(value) > MAX_SHOWN:
                     break
-            elif kind not in _PLAIN_TYPES or (kind is int and value.bit_length() > MAX_PLAIN_BITS):
+            elif kind not in PLAIN_TYPES or (kind is int and value.bit_length() > MAX_PLAIN_BITS):
                 break
         else:
             return extra, False
@@ -164,12 +164,12 @@ class _Flattener:
             return self._bounded(value)
         if kind is int:
             return self._flatten_int(value)
-        if kind in _PLAIN_TYPES:
+        if kind in PLAIN_TYPES:
             return value  # type: ignore[no-any-return]
         try:
-            if issubclass(kind, _CONTAINERS):
+            if issubclass(kind, CONTAINERS):
                 return self._flatten_container(value, kind, depth)
-            writer = _writer_of(kind)
+            writer = writer_of(kind)
             if writer is not None:
                 written = writer(value)
                 if written is not None and self._affords(written):
@@ -243,7 +243,7 @@ class _Flattener:
             self._path.discard(identity)
         if kind in (list, dict, tuple):
             return flat
-        base = next(base for base in _CONTAINERS if issubclass(kind, base))
+        base = next(base for base in CONTAINERS if issubclass(kind, base))
         return self._as(base.__name__, flat, value)
 
     def _first(self, items: Iterable[Any]) -> List[Any]:
@@ -343,7 +343,7 @@ _PLAIN_OF: Tuple[Tuple[Type[Any], Callable[[Any], Any]], ...] = (
 _TAG_OF = {kind: kind.__name__.lower() for kind in _SIMPLE_WRITERS}
 
 
-def _writer_of(kind: Type[Any]) -> Optional[Callable[[Any], Json]]:
+def writer_of(kind: Type[Any]) -> Optional[Callable[[Any], Json]]:
     """How to write values of exactly this type; ``None`` for those that are shown.
 
     ``uuid`` costs a process as much to import as a third of this package: only who has one knows

@@ -37,13 +37,13 @@ class Block(NamedTuple):
         return Block(self.sender, self.first + count, self.texts[count:], self.records[count:])
 
 
-class _Message(str):
+class Message(str):
     """What a rotation function is given: the text, and the record as an attribute."""
 
     record: Mapping[str, Any]
 
 
-class _FileView:
+class FileView:
     """The open file as a rotation function sees it: at its end, with what is about to be written.
 
     Anything but the usual questions writes the lines in hand first and asks the real file.

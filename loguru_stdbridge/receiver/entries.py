@@ -24,21 +24,21 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, 
 
 from .files import FileId, find_file
 
-_MAGIC = b"LSBLEDG\1"
-_ENTRY = struct.Struct("<IIII")  # length, checksum, type, lines that stand of the intent before
-_ALL = 0xFFFFFFFF
-_SNAPSHOT, _INTENT, _SETTLED, _FILE, _ROTATING, _GONE = range(1, 7)
-_HEADER = re.compile(rb"(?=.{8}[\x01-\x06]\0\0\0.{4})", re.DOTALL)  # what _ENTRY may look like
-_SENDER = struct.Struct("<16sQII")  # id, last, seen, gone (seconds since the epoch, 0: not gone)
-_INTENT_HEAD = struct.Struct("<QQQIII")  # device, inode, offset, checksum, runs, lines
-_RUN = struct.Struct("<16sQI")  # sender (zeros: a stranger), first number, count
-_FILE_HEAD = struct.Struct("<QQ")
-_STRANGER = bytes(16)
+MAGIC = b"LSBLEDG\1"
+ENTRY = struct.Struct("<IIII")  # length, checksum, type, lines that stand of the intent before
+ALL = 0xFFFFFFFF
+SNAPSHOT, INTENT, SETTLED, FILE, ROTATING, GONE = range(1, 7)
+_HEADER = re.compile(rb"(?=.{8}[\x01-\x06]\0\0\0.{4})", re.DOTALL)  # what ENTRY may look like
+SENDER = struct.Struct("<16sQII")  # id, last, seen, gone (seconds since the epoch, 0: not gone)
+INTENT_HEAD = struct.Struct("<QQQIII")  # device, inode, offset, checksum, runs, lines
+RUN = struct.Struct("<16sQI")  # sender (zeros: a stranger), first number, count
+FILE_HEAD = struct.Struct("<QQ")
+STRANGER = bytes(16)
 
 Run = Tuple[bytes, int, int]  # sender, first number, count
 
 
-class _Intent(NamedTuple):
+class Intent(NamedTuple):
     file: FileId
     offset: int
     crc: int
@@ -51,15 +51,15 @@ def _checksum(kind: int, stands: int, body: Union[bytes, memoryview]) -> int:
     return zlib.crc32(body, kind ^ stands ^ 0x4C53424C)
 
 
-def _entry(kind: int, stands: int, body: bytes) -> bytes:
-    return _ENTRY.pack(len(body), _checksum(kind, stands, body), kind, stands) + body
+def make_entry(kind: int, stands: int, body: bytes) -> bytes:
+    return ENTRY.pack(len(body), _checksum(kind, stands, body), kind, stands) + body
 
 
-def _key(sender: Optional[str]) -> bytes:
-    return _STRANGER if sender is None else bytes.fromhex(sender)
+def key_of(sender: Optional[str]) -> bytes:
+    return STRANGER if sender is None else bytes.fromhex(sender)
 
 
-def _snapshot(
+def make_snapshot(
     last: Dict[bytes, int],
     seen: Dict[bytes, int],
     gone: Dict[bytes, int],
@@ -68,22 +68,22 @@ def _snapshot(
 ) -> bytes:
     """A whole ledger, of what is remembered of each sender and of the file."""
     body = b"".join(
-        _SENDER.pack(key, number, seen[key], gone.get(key, 0)) for key, number in last.items()
+        SENDER.pack(key, number, seen[key], gone.get(key, 0)) for key, number in last.items()
     )
-    entries = [(_SNAPSHOT, body)]
+    entries = [(SNAPSHOT, body)]
     if file is not None:
-        kind = _FILE if interrupted is None else _ROTATING
+        kind = FILE if interrupted is None else ROTATING
         named = interrupted or file
-        entries.append((kind, _FILE_HEAD.pack(*named[0]) + os.fsencode(named[1])))
-    return _MAGIC + b"".join(_entry(kind, _ALL, body) for kind, body in entries)
+        entries.append((kind, FILE_HEAD.pack(*named[0]) + os.fsencode(named[1])))
+    return MAGIC + b"".join(make_entry(kind, ALL, body) for kind, body in entries)
 
 
-def _end_of_entry(data: bytes, position: int) -> Optional[int]:
+def end_of_entry(data: bytes, position: int) -> Optional[int]:
     """Where the whole entry at ``position`` ends, or ``None``."""
-    if len(data) - position < _ENTRY.size:
+    if len(data) - position < ENTRY.size:
         return None
-    length, crc, kind, stands = _ENTRY.unpack_from(data, position)
-    start = position + _ENTRY.size
+    length, crc, kind, stands = ENTRY.unpack_from(data, position)
+    start = position + ENTRY.size
     end = start + length
     if end > len(data):
         return None
@@ -91,34 +91,32 @@ def _end_of_entry(data: bytes, position: int) -> Optional[int]:
         return int(end) if _checksum(kind, stands, view[start:end]) == crc else None
 
 
-def _next_entry(data: bytes, position: int) -> Optional[int]:
+def next_entry(data: bytes, position: int) -> Optional[int]:
     """Where the next whole entry begins; only after damage, so it may be slow."""
     for match in _HEADER.finditer(data, position):
-        if _end_of_entry(data, match.start()) is not None:
+        if end_of_entry(data, match.start()) is not None:
             return match.start()
     return None
 
 
-def _is_torn(data: bytes, position: int) -> bool:
+def is_torn(data: bytes, position: int) -> bool:
     """Whether what ends the ledger may be the beginning of an entry, as a kill leaves it."""
-    if len(data) - position < _ENTRY.size:
+    if len(data) - position < ENTRY.size:
         return True
-    length = _ENTRY.unpack_from(data, position)[0]
-    return _HEADER.match(data, position) is not None and position + _ENTRY.size + length > len(data)
+    length = ENTRY.unpack_from(data, position)[0]
+    return _HEADER.match(data, position) is not None and position + ENTRY.size + length > len(data)
 
 
-def _read_intent(body: bytes) -> _Intent:
-    device, inode, offset, crc, run_count, line_count = _INTENT_HEAD.unpack_from(body)
-    at = _INTENT_HEAD.size
-    end = at + run_count * _RUN.size
+def read_intent(body: bytes) -> Intent:
+    device, inode, offset, crc, run_count, line_count = INTENT_HEAD.unpack_from(body)
+    at = INTENT_HEAD.size
+    end = at + run_count * RUN.size
     lengths = array("I")
     lengths.frombytes(body[end : end + 4 * line_count])
-    return _Intent(
-        FileId(device, inode), offset, crc, list(_RUN.iter_unpack(body[at:end])), lengths
-    )
+    return Intent(FileId(device, inode), offset, crc, list(RUN.iter_unpack(body[at:end])), lengths)
 
 
-def _read_all(descriptor: int) -> bytes:
+def read_all(descriptor: int) -> bytes:
     chunks: List[bytes] = []
     size = 0
     while True:
@@ -139,18 +137,18 @@ def _aside(path: Path) -> Path:
         count += 1
 
 
-def _set_aside(path: Path, data: bytes, report: Callable[[str], None]) -> None:
+def set_aside(path: Path, data: bytes, report: Callable[[str], None]) -> None:
     """A ledger of another version, or none: kept, told, and a new one begun."""
     aside = _aside(path)
     os.replace(path, aside)
     report(
-        f"{path} begins with {data[:8]!r} and not with {_MAGIC!r}: it is damaged or of "
+        f"{path} begins with {data[:8]!r} and not with {MAGIC!r}: it is damaged or of "
         f"another version; kept as {aside}, a new one is begun. What senders had written is "
         "not known: what they hold unacknowledged may be written twice"
     )
 
 
-def _keep_damaged(path: Path, data: bytes, position: int, report: Callable[[str], None]) -> None:
+def keep_damaged(path: Path, data: bytes, position: int, report: Callable[[str], None]) -> None:
     """What could be read counts; the rest is kept and told."""
     aside = _aside(path)
     try:
@@ -164,7 +162,7 @@ def _keep_damaged(path: Path, data: bytes, position: int, report: Callable[[str]
     )
 
 
-def _recover(intent: _Intent, named: str, report: Callable[[str], None]) -> int:
+def recover(intent: Intent, named: str, report: Callable[[str], None]) -> int:
     """How many lines of the last intent are whole in the file; a torn one is cut off."""
     path = find_file(intent.file, named)
     if path is None:

@@ -39,32 +39,32 @@ from ..exceptions import LedgerError, LedgerHeldError
 from ..forks import drop_in_children, no_fork
 from ..locks import is_file_at, let_go, take_lock
 from .entries import (
-    _ALL,
-    _ENTRY,
-    _FILE,
-    _FILE_HEAD,
-    _GONE,
-    _INTENT,
-    _INTENT_HEAD,
-    _MAGIC,
-    _ROTATING,
-    _RUN,
-    _SENDER,
-    _SETTLED,
-    _SNAPSHOT,
-    _STRANGER,
-    _end_of_entry,
-    _entry,
-    _Intent,
-    _is_torn,
-    _keep_damaged,
-    _key,
-    _next_entry,
-    _read_all,
-    _read_intent,
-    _recover,
-    _set_aside,
-    _snapshot,
+    ALL,
+    ENTRY,
+    FILE,
+    FILE_HEAD,
+    GONE,
+    INTENT,
+    INTENT_HEAD,
+    MAGIC,
+    ROTATING,
+    RUN,
+    SENDER,
+    SETTLED,
+    SNAPSHOT,
+    STRANGER,
+    Intent,
+    end_of_entry,
+    is_torn,
+    keep_damaged,
+    key_of,
+    make_entry,
+    make_snapshot,
+    next_entry,
+    read_all,
+    read_intent,
+    recover,
+    set_aside,
 )
 from .files import FileId, sync_directory
 from .internals import SinkPath, read_sink_path
@@ -99,8 +99,8 @@ class Ledger:
         self._last: Dict[bytes, int] = {}
         self._seen: Dict[bytes, int] = {}
         self._gone: Dict[bytes, int] = {}
-        self._outstanding: Optional[_Intent] = None
-        self._stands = _ALL  # lines that stand of the intent before the next entry
+        self._outstanding: Optional[Intent] = None
+        self._stands = ALL  # lines that stand of the intent before the next entry
         self._file: Optional[Tuple[FileId, str]] = None
         self.interrupted: Optional[Tuple[FileId, str]] = None
         """The file whose rotation had begun and was not known to be over when the ledger opened."""
@@ -150,7 +150,7 @@ class Ledger:
     def use_file(self, file: FileId, path: str) -> None:
         """From now on the blocks go to this file."""
         if self._file != (file, path):
-            self._append(_FILE, _FILE_HEAD.pack(*file) + os.fsencode(path))
+            self._append(FILE, FILE_HEAD.pack(*file) + os.fsencode(path))
             self._file = (file, path)
 
     def intend(
@@ -167,31 +167,31 @@ class Ledger:
         written.
         """
         assert self._file is not None and self._outstanding is None
-        runs = [(_key(sender), first, count) for sender, first, count in lines]
+        runs = [(key_of(sender), first, count) for sender, first, count in lines]
         file = self._file[0]
         body = b"".join(
             [
-                _INTENT_HEAD.pack(*file, offset, crc, len(runs), len(lengths)),
-                *(_RUN.pack(*run) for run in runs),
+                INTENT_HEAD.pack(*file, offset, crc, len(runs), len(lengths)),
+                *(RUN.pack(*run) for run in runs),
                 array("I", lengths).tobytes(),
             ]
         )
-        self._append(_INTENT, body)
-        self._outstanding = _Intent(file, offset, crc, runs, lengths)
+        self._append(INTENT, body)
+        self._outstanding = Intent(file, offset, crc, runs, lengths)
 
     def settle(self, lines: Optional[int] = None) -> None:
         """The first ``lines`` (``None``: all) of the block are in the file, the rest is not."""
         intent, self._outstanding = self._outstanding, None
         assert intent is not None
         self._apply(intent, len(intent.lengths) if lines is None else lines)
-        self._stands = _ALL if lines is None else lines
+        self._stands = ALL if lines is None else lines
         if self._size > self._compact_at:
             self._compact()
 
     def rotating(self) -> None:
         """The file is about to be rotated; no line is in doubt."""
         assert self._file is not None
-        self._append(_ROTATING, _FILE_HEAD.pack(*self._file[0]) + os.fsencode(self._file[1]))
+        self._append(ROTATING, FILE_HEAD.pack(*self._file[0]) + os.fsencode(self._file[1]))
 
     def gone(self, sender: str) -> None:
         """``sender`` will never send again; it is forgotten after a while. Never raises."""
@@ -200,7 +200,7 @@ class Ledger:
             now = int(time.time())
             self._gone[key] = now
             with contextlib.suppress(OSError):  # then it is forgotten for its age
-                self._append(_GONE, key + struct.pack("<I", now))
+                self._append(GONE, key + struct.pack("<I", now))
 
     def make_durable(self) -> None:
         """A power cut is to be survived, too. Raises ``OSError``."""
@@ -215,7 +215,7 @@ class Ledger:
     def close(self) -> None:
         """Note that nothing is in doubt, and let another writer in."""
         with contextlib.suppress(OSError):
-            self._append(_SETTLED, b"")
+            self._append(SETTLED, b"")
         self._close_descriptors()
 
     def keep_place(self) -> None:
@@ -264,7 +264,7 @@ class Ledger:
 
     def _append(self, kind: int, body: bytes) -> None:
         """One entry at the end, all of it or an ``OSError``."""
-        data = _entry(kind, self._stands, body)
+        data = make_entry(kind, self._stands, body)
         written = 0
         try:
             while written < len(data):
@@ -276,16 +276,16 @@ class Ledger:
                 os.ftruncate(self._descriptor, self._size)
             raise
         self._size += len(data)
-        self._stands = _ALL
+        self._stands = ALL
 
-    def _apply(self, intent: _Intent, lines: int) -> None:
+    def _apply(self, intent: Intent, lines: int) -> None:
         seen = int(time.time())
         for sender, first, count in intent.runs:
             taken = min(count, lines)
             if taken <= 0:
                 return
             lines -= taken
-            if sender != _STRANGER:
+            if sender != STRANGER:
                 self._last[sender] = max(self._last.get(sender, 0), first + taken - 1)
                 self._seen[sender] = seen
                 self._gone.pop(sender, None)
@@ -294,70 +294,70 @@ class Ledger:
 
     def _open(self) -> None:
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | _CLOEXEC, 0o600)
-        data = _read_all(self._descriptor)
-        if _MAGIC.startswith(data):  # a new one, or one that a kill cut short at its first byte
-            os.pwrite(self._descriptor, _MAGIC, 0)
-            self._size = len(_MAGIC)
+        data = read_all(self._descriptor)
+        if MAGIC.startswith(data):  # a new one, or one that a kill cut short at its first byte
+            os.pwrite(self._descriptor, MAGIC, 0)
+            self._size = len(MAGIC)
             return
-        if data[: len(_MAGIC)] != _MAGIC:
+        if data[: len(MAGIC)] != MAGIC:
             old, self._descriptor = self._descriptor, -1
             os.close(old)
-            _set_aside(self.path, data, self._report)
+            set_aside(self.path, data, self._report)
             self._open()
             return
         damage = self._replay(data)
         if damage is not None:
-            _keep_damaged(self.path, data, damage, self._report)
+            keep_damaged(self.path, data, damage, self._report)
         if self._outstanding is not None:
             named = self._sink if self._file is None else self._file[1]
-            self._stands = _recover(self._outstanding, named, self._report)
+            self._stands = recover(self._outstanding, named, self._report)
             self._apply(self._outstanding, self._stands)
             self._outstanding = None
         self._compact()
 
     def _replay(self, data: bytes) -> Optional[int]:
         """Read every whole entry; the size stands behind the last. Returns where damage begins."""
-        self._size = position = len(_MAGIC)
+        self._size = position = len(MAGIC)
         damage: Optional[int] = None
         while position < len(data):
-            end = _end_of_entry(data, position)
+            end = end_of_entry(data, position)
             if end is None:
-                resumed = _next_entry(data, position + 1)
-                if damage is None and (resumed is not None or not _is_torn(data, position)):
+                resumed = next_entry(data, position + 1)
+                if damage is None and (resumed is not None or not is_torn(data, position)):
                     damage = position
                 if resumed is None:
                     break
                 # How much of an intent before the damage stands is not known: nearly always all.
-                self._settle_outstanding(_ALL)
+                self._settle_outstanding(ALL)
                 position = resumed
                 continue
-            _, _, kind, stands = _ENTRY.unpack_from(data, position)
+            _, _, kind, stands = ENTRY.unpack_from(data, position)
             self._settle_outstanding(stands)
             self.interrupted = None
-            self._replay_entry(kind, data[position + _ENTRY.size : end])
+            self._replay_entry(kind, data[position + ENTRY.size : end])
             self._size = position = end
         return damage
 
     def _settle_outstanding(self, stands: int) -> None:
         if self._outstanding is not None:
-            whole = len(self._outstanding.lengths) if stands == _ALL else stands
+            whole = len(self._outstanding.lengths) if stands == ALL else stands
             self._apply(self._outstanding, whole)
             self._outstanding = None
 
     def _replay_entry(self, kind: int, body: bytes) -> None:
-        if kind == _SNAPSHOT:
-            for key, last, seen, gone in _SENDER.iter_unpack(body):
+        if kind == SNAPSHOT:
+            for key, last, seen, gone in SENDER.iter_unpack(body):
                 self._last[key], self._seen[key] = last, seen
                 if gone:
                     self._gone[key] = gone
-        elif kind == _INTENT:
-            self._outstanding = _read_intent(body)
-        elif kind in (_FILE, _ROTATING):
-            file = FileId(*_FILE_HEAD.unpack_from(body))
-            named = (file, os.fsdecode(body[_FILE_HEAD.size :]))
+        elif kind == INTENT:
+            self._outstanding = read_intent(body)
+        elif kind in (FILE, ROTATING):
+            file = FileId(*FILE_HEAD.unpack_from(body))
+            named = (file, os.fsdecode(body[FILE_HEAD.size :]))
             self._file = named
-            self.interrupted = named if kind == _ROTATING else None
-        elif kind == _GONE:
+            self.interrupted = named if kind == ROTATING else None
+        elif kind == GONE:
             self._gone[body[:16]] = struct.unpack("<I", body[16:20])[0]
 
     def _compact(self) -> None:
@@ -374,7 +374,7 @@ class Ledger:
         self._last = {key: self._last[key] for key in kept}
         self._seen = {key: self._seen.get(key, 0) for key in kept}
         self._gone = {key: gone for key, gone in self._gone.items() if key in kept}
-        data = _snapshot(self._last, self._seen, self._gone, self._file, self.interrupted)
+        data = make_snapshot(self._last, self._seen, self._gone, self._file, self.interrupted)
         partial = self.path.with_name(f"{self.path.name}.new")
         self._compact_at = self._size + COMPACT_SIZE  # where it fails: not again at once
         try:
@@ -396,5 +396,5 @@ class Ledger:
             return  # a full disk: the old one is whole, and goes on
         old, self._descriptor, self._size = self._descriptor, descriptor, len(data)
         os.close(old)
-        self._stands = _ALL
+        self._stands = ALL
         self._compact_at = max(COMPACT_SIZE, 2 * len(data))

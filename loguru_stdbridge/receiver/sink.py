@@ -33,7 +33,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..exceptions import ConfigurationError, SinkError
 from .archive import Archive
-from .blocks import Block, _FileView, _Message
+from .blocks import Block, FileView, Message
 from .files import FileId, sync_directory
 from .internals import Rotation, compile_rotation, private_logger, read_sink_path
 from .ledger import Ledger
@@ -92,7 +92,7 @@ class RotatingSink:
         self._fsync = fsync
         self._report = report
         self._rotation = compile_rotation(rotation)
-        self._view = _FileView(self)
+        self._view = FileView(self)
         self._file: Any = None
         self._rotate_now = False
         self._rotate_after = 0.0
@@ -240,7 +240,7 @@ class RotatingSink:
     def _message(self, block: Block, index: int) -> str:
         if not block.records:
             return block.texts[index]
-        message = _Message(block.texts[index])
+        message = Message(block.texts[index])
         message.record = block.records[index]
         return message
 
@@ -252,7 +252,7 @@ class RotatingSink:
     def _clock_message(self) -> str:
         """A message of now, for the rotations that go by the time of a record."""
         self._clock.info("")
-        message = _Message("")
+        message = Message("")
         message.record = self._now
         return message
 

@@ -382,7 +382,7 @@ class _Conversation:
         while True:
             self._flush_out()
             left = deadline - time.monotonic()
-            if self._connection.greeting is not None:
+            if self._greeted():
                 return True
             if left <= 0 and not self._out:
                 break
@@ -398,6 +398,9 @@ class _Conversation:
             )
         sender._stock_seen = True
         return False
+
+    def _greeted(self) -> bool:
+        return self._connection.greeting is not None
 
     # -- to a receiver of ours
 
@@ -469,13 +472,13 @@ class _Conversation:
             self._gap_taken_by_stock(self._gap)
         else:
             self._taken_by_stock(self._sent)
-        while self._connection.greeting is None:
+        while not self._greeted():
             if sender._done or sender._out_of_time():
                 self._transport.finish()
                 return
             until_look = sender._look_around()
             self._wait(0)  # a peer that has gone is noticed before it is written to, not after
-            if self._connection.greeting is not None:  # it came just now
+            if self._greeted():  # just now
                 break
             batch: Batch = journal.read(self._sent, BATCH_BYTES)
             if batch.gap is not None:
