@@ -33,7 +33,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import get_ident
-from typing import Any, Callable, Dict, NamedTuple, Optional, Union
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Union
 
 from ..addresses import Address
 from ..exceptions import JournalError
@@ -87,6 +87,10 @@ def report(text: str) -> None:
         sys.__stderr__.write(f"loguru_stdbridge[{os.getpid()}]: {printable(text)}\n")  # type: ignore
 
 
+class _Inside(threading.local):
+    now = False
+
+
 class Channel:
     """Rows in, the receiver's file at the far end. Thread- and fork-safe; ``emit`` never raises."""
 
@@ -128,6 +132,7 @@ class Channel:
             self._journal_options["limit"] = spool_limit
         self._spool_dir = self._choose_spool_dir(spool_dir)
         self._lock = threading.RLock()
+        self._inside = _Inside()
         self._past = Stats(0, 0, 0, 0)
         self._own = 0  # records out of the sender's thread
         self._leaving = False
@@ -150,6 +155,11 @@ class Channel:
                 "process is killed is lost. Name a directory with spool_dir=."
             )
             return None
+
+    def is_inside(self) -> bool:
+        """Whether this thread is inside the channel or its journal, and may hold their locks."""
+        line = self._line
+        return self._inside.now or (line is not None and line.journal.inside.now)
 
     def emit(self, row: bytes) -> None:
         """Take one record. Never raises; waits only where ``when_full="block"`` asks for it."""
@@ -178,8 +188,19 @@ class Channel:
         """Make the journal and the sender, if they are not there: see :mod:`forks`."""
         self._open()
 
+    @contextlib.contextmanager
+    def _section(self) -> Iterator[None]:
+        """The lock, and the note that this thread has it: before it has, and longer."""
+        inside = self._inside
+        before, inside.now = inside.now, True
+        try:
+            with self._lock:
+                yield
+        finally:
+            inside.now = before
+
     def _open(self) -> _Line:
-        with self._lock:
+        with self._section():
             line = self._line
             if line is not None:
                 return line
@@ -250,7 +271,7 @@ class Channel:
         was delivered; what was not stays in the journal, on disk.
         """
         deadline = time.monotonic() + timeout
-        with self._lock:
+        with self._section():
             line = self._line
             if line is None:
                 return True
@@ -280,6 +301,7 @@ class Channel:
         """Drop what is the parent's; the child makes its own at its first record."""
         line = self.__dict__.pop("_line", None)
         self._lock = threading.RLock()
+        self._inside = _Inside()
         self._past = Stats(0, 0, 0, 0)
         self._own = 0
         if line is not None:

@@ -16,6 +16,11 @@ alive, the stack is looked at (a cache of loguru's holds the first text of each 
 traceback, into the journal at once (the journal itself bears re-entrant calls), and the filter says
 no, so that loguru goes no further.
 
+The same way goes a record from inside our own parts, which have locks of their own: the journal's,
+in a log call of the stdlib's or in the sender's thread, and the channel's. Who holds loguru's lock
+may be waiting for one of those, so who holds one of those must not ask for loguru's, nor, where
+stdlib records are put into loguru, for the lock of the handler that does it: it has none.
+
 Forks inside a log call
 -----------------------
 The ``repr`` of a value may do anything, fork even. loguru asks for all of its locks at a fork, and
@@ -279,6 +284,9 @@ class BridgeSink:
         return text
 
     def _admit(self, record: Any) -> bool:
+        if self._channel.is_inside():
+            self._write_reentrant(record)
+            return False
         text = getattr(self._local, "text", _dead)
         if text() is not None:
             emit = sys._getframe(1)
@@ -328,6 +336,10 @@ class InterceptHandler(logging.Handler):
     The logger's name, ``extra=``, ``stack_info``, the exception and the caller's place are kept.
     Use it with ``install_bridge(stdlib=False)``, or each record goes both ways.
     """
+
+    def createLock(self) -> None:
+        """None: loguru has its own, and a record from inside of it must not wait for another."""
+        self.lock: Any = _NoLock()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

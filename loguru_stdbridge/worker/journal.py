@@ -211,7 +211,8 @@ class Journal:
         self._segment_size = min(segment_size, limit // 2)
         self._when_full = when_full
         self._block_timeout = block_timeout
-        self._inside = _Inside()
+        self.inside = _Inside()
+        """``inside.now``: whether this thread is inside the journal, and may hold its lock."""
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._segments: Deque[_Segment] = deque()
@@ -309,7 +310,7 @@ class Journal:
 
     def figures(self) -> Figures:
         """How many records were accepted, and what became of them."""
-        if self._inside.now:  # asked out of the middle of a log call: as it is
+        if self.inside.now:  # asked out of the middle of a log call: as it is
             return self._figures()
         with self._section():
             return self._figures()
@@ -332,7 +333,7 @@ class Journal:
         Never raises; waits only with ``when_full="block"``. 0 from a ``closed`` journal: it was
         not taken.
         """
-        inside = self._inside
+        inside = self.inside
         if inside.now:
             inside.stash.append(row)
             return REENTRANT
@@ -361,7 +362,7 @@ class Journal:
     @contextlib.contextmanager
     def _section(self) -> Iterator[None]:
         """The lock for all other calls, in which a signal handler or a ``__del__`` may log too."""
-        inside = self._inside
+        inside = self.inside
         inside.now = True
         try:
             with self._lock:
@@ -373,7 +374,7 @@ class Journal:
 
     def _empty_stash(self) -> None:
         """Store what re-entrant calls of this thread have left; flag down."""
-        inside = self._inside
+        inside = self.inside
         while inside.stash:
             left: Optional[bytes] = None
             inside.now = True
@@ -721,9 +722,9 @@ class Journal:
         rest. Called by a signal handler in the middle of a log
         call it is done when that has stored its row.
         """
-        if self._inside.now:
+        if self.inside.now:
             self.closing = True
-            self._inside.stash.append(_CLOSE_AND_REMOVE if remove else _CLOSE)
+            self.inside.stash.append(_CLOSE_AND_REMOVE if remove else _CLOSE)
             return False
         with self._section():
             if at_exit and self.pending and all(s.path is not None for s in self._segments):
@@ -755,7 +756,7 @@ class Journal:
         self.closed = True
         self._position = (0, self._position[1], _NO_SEGMENT)
         self._segments = deque()
-        self._inside = _Inside()  # what this thread has left is the parent's to store
+        self.inside = _Inside()  # what this thread has left is the parent's to store
         self._meta = None
         self._cursor = (0, None, 0)
 

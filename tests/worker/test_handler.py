@@ -21,6 +21,7 @@ from loguru_stdbridge import (
     start_receiver,
     uninstall_bridge,
 )
+from loguru_stdbridge.worker import journal
 
 pytestmark = pytest.mark.usefixtures("quiet_loguru")
 
@@ -154,6 +155,66 @@ def test_logging_from_a_repr_and_from_del(receiver):
     assert found.count("inner repr") == 1
     assert found.count("inner del") == 200
     assert found.count("inner loguru del") == 200
+
+
+class Interrupted:
+    """One thread is interrupted inside a part of the bridge, and logs from there, while another one
+    is inside loguru's handler and waits for that part."""
+
+    def __init__(self, log):
+        self.log = log
+        self.thread = threading.Thread(target=log, args=("other",))
+        self.done = threading.Event()
+
+    def __call__(self):
+        if threading.current_thread() is not self.victim:
+            return
+        self.victim = None
+        self.thread.start()
+        handlers = logger._core.handlers.values()
+        while not any(handler._lock.locked() for handler in handlers):
+            threading.Event().wait(0.001)
+        self.log("inner")
+
+    def run(self, call):
+        """``call`` in a thread that a deadlock would keep."""
+        self.victim = threading.Thread(target=lambda: (call(), self.done.set()), daemon=True)
+        self.victim.start()
+        return self.done.wait(20)
+
+
+@pytest.mark.parametrize("inner", ["loguru", "intercepted"])
+@pytest.mark.parametrize("outer", ["stdlib", "loguru"])
+def test_a_log_call_inside_the_journal_waits_for_no_lock(receiver, monkeypatch, outer, inner):
+    """A signal handler or a ``__del__`` in the middle of a log call, or of an acknowledgement."""
+    intercepted = logging.getLogger("intercepted")
+    intercepted.propagate = False
+    intercepted.setLevel(1)
+    handler = InterceptHandler()
+    intercepted.addHandler(handler)
+    logs = {
+        "loguru": logger.info,
+        "stdlib": logging.getLogger("std").info,
+        "intercepted": intercepted.info,
+    }
+    interrupted = Interrupted(logs[inner])
+    crc32 = journal._crc32
+
+    def interrupt(*arguments):
+        interrupted()
+        return crc32(*arguments)
+
+    try:
+        with install_bridge(receiver.address, level=0) as bridge:
+            logger.info("first")
+            assert bridge.flush(20)
+            monkeypatch.setattr(journal, "_crc32", interrupt)
+            assert interrupted.run(lambda: logs[outer]("outer")), "a deadlock"
+            interrupted.thread.join()
+            assert bridge.flush(20)
+    finally:
+        intercepted.removeHandler(handler)
+    assert sorted(lines(receiver)) == ["first", "inner", "other", "outer"]
 
 
 @pytest.mark.parametrize(
