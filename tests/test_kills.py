@@ -110,12 +110,15 @@ def test_a_start_takes_up_its_own_archives_and_no_other_s(tmp_path):
 
 def test_a_stranger_s_file_with_the_inode_of_a_lost_one_is_not_ours(tmp_path):
     """What is looked for after a kill has a name of the sink's, or it is gone."""
-    ours, stranger = tmp_path / "app.2026-01-01.log", tmp_path / "other.log"
-    ours.touch()
-    stranger.touch()
     sink = str(tmp_path / "app.log")
-    assert find_file(FileId.of(os.stat(ours)), sink) == str(ours)
-    assert find_file(FileId.of(os.stat(stranger)), sink) is None
+    for name in ("app.2026-01-01_00-00-00_000000.log", "app.log.1", "app.log-20260101"):
+        (tmp_path / name).touch()
+        assert find_file(FileId.of(os.stat(tmp_path / name)), sink) == str(tmp_path / name)
+    for name in ("other.log", "app.2026-01-01_00-00-00_000000.log.gz", "app.log.1.xz"):
+        (tmp_path / name).touch()
+        assert find_file(FileId.of(os.stat(tmp_path / name)), sink) is None
+    packed = str(tmp_path / "app.log.1.xz")  # as the name of the sink itself it is as good as any
+    assert find_file(FileId.of(os.stat(packed)), packed) == packed
 
 
 ACKNOWLEDGE = """

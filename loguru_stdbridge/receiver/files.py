@@ -11,6 +11,9 @@ import os
 from pathlib import Path
 from typing import NamedTuple, Optional, Union
 
+ARCHIVES = (".gz", ".bz2", ".xz", ".lzma", ".tar", ".zip")
+"""What the names of archives end with: those that loguru makes, and logrotate."""
+
 
 class FileId(NamedTuple):
     """What a file is, whatever its name."""
@@ -26,19 +29,21 @@ class FileId(NamedTuple):
 def find_file(file: FileId, path: str) -> Optional[str]:
     """Where the file is now: at ``path``, or under another name beside it after a rotation.
 
-    That name begins as the old one does, by loguru's rules and by logrotate's. Any other file has
-    been given the inode of one that is gone, and is not ours to cut or to compress.
+    That name begins as the old one does, by loguru's rules and by logrotate's, and is no archive's.
+    Any other file has been given the inode of one that is gone, and is not ours to cut or to
+    compress: an archive least of all, and the next one is often given the inode of the last file.
     """
     with contextlib.suppress(OSError):
         if FileId.of(os.stat(path)) == file:
             return path
     directory, name = os.path.split(path)
     root = os.path.splitext(name)[0]
+    archives = () if name.endswith(ARCHIVES) else ARCHIVES
     with contextlib.suppress(OSError), os.scandir(directory or ".") as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
                 ours = entry.inode() == file.inode and entry.name.startswith(root)
-                if ours and FileId.of(entry.stat()) == file:
+                if ours and not entry.name.endswith(archives) and FileId.of(entry.stat()) == file:
                     return entry.path
     return None
 

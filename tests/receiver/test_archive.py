@@ -239,16 +239,16 @@ def test_what_still_fails_at_the_end_is_done_at_the_next_start(stock, monkeypatc
 
 def test_a_mark_that_cannot_be_made_is_made_later(stock, quick, monkeypatch, eventually):
     """On a full disk there is no room for a directory either; the rotation is none the worse."""
-    real = os.mkdir
+    real = Path.mkdir
 
     def mkdir(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "mkdir", mkdir)
+    monkeypatch.setattr(Path, "mkdir", mkdir)
     stock.take(DATED)
     eventually(lambda: stock.told, 30, "it is told")
     assert stock.found() == {DATED: "text\n"}
-    monkeypatch.setattr(os, "mkdir", real)
+    monkeypatch.setattr(Path, "mkdir", real)
     eventually(lambda: stock.found() == {f"{DATED}.gz": "text\n"}, 30, "it is archived")
     assert len(stock.told) == 1
 
