@@ -122,8 +122,9 @@ def test_a_function_that_refers_to_the_logger_can_be_pickled(receiver):
     again.close()
 
 
-def test_logging_from_a_repr_and_from_del(receiver):
+def test_logging_from_a_repr_and_from_del(receiver, eventually):
     """A repr that logs, and objects whose end logs while a record is being taken."""
+    ended = []
 
     class Chatty:
         def __repr__(self):
@@ -137,6 +138,11 @@ def test_logging_from_a_repr_and_from_del(receiver):
         def __del__(self):
             logging.getLogger("std").info("inner del")
             logger.info("inner loguru del")
+            ended.append(1)
+
+    def all_ended():
+        gc.collect()  # does nothing while another thread does it
+        return len(ended) == 200
 
     with install_bridge(receiver.address, level=0) as bridge:
         logging.getLogger("std").info("outer", extra={"value": Chatty()})
@@ -148,7 +154,7 @@ def test_logging_from_a_repr_and_from_del(receiver):
                 logger.info("outer")
         finally:
             gc.set_threshold(*threshold)
-        gc.collect()
+        eventually(all_ended, 30, "all have ended")
         assert bridge.flush(20)
     found = lines(receiver)
     assert found.count("outer") == 201
