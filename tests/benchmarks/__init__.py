@@ -3,7 +3,7 @@
     python -m pip install '.[benchmark]'
     python -m tests.benchmarks                                  # everything, about half an hour
     python -m tests.benchmarks --only throughput,cpu --runs 3   # a part of it
-    python -m tests.benchmarks --json figures.json --svg docs/throughput.svg
+    python -m tests.benchmarks --json figures.json --svg tests/benchmarks/throughput.svg
 
 How to read them
 ----------------
