@@ -13,6 +13,11 @@ constant level number: the level that counts is the record's, set by the patcher
 numbers make no entry in loguru's tables. A coloured sink has a level of that number for each
 colour.
 
+Where the handler does nothing but fill in a format string (no filter, colours or ``serialize``, a
+record without an exception that is not raw), the direct way is that string's ``format_map``, which
+leaves out what ``emit`` does for handlers in general: half of the time again. The string is the
+handler's, and the same probe decides.
+
 The exception comes as text. loguru takes ``record["exception"]`` apart into type, value and
 traceback to render it, and reads its attributes for ``serialize``. :class:`_Exception` answers the
 first with a value whose rendering is that text, letter for letter, and the second with the type's
@@ -98,6 +103,7 @@ class Replay:
         self.style = self._find_style(handler_id, options.get("format"))
         """How workers may render for this sink; ``None`` where only this side can."""
         self._emit = self._find_emit(handler_id) if direct is not False else None
+        self._template, self._least = self._find_template(handler_id)
         if direct and self._emit is None:
             raise ConfigurationError(
                 "this loguru does not have the handler that the direct way needs"
@@ -111,19 +117,42 @@ class Replay:
     def _collect(self, message: Any) -> None:
         self._texts.append(str(message))
 
-    def _find_style(self, handler_id: int, template: Any) -> Optional[Style]:
-        """The style, where the handler is known to be nothing but a level and a format string."""
+    def _find_plain(self, handler_id: int) -> Any:
+        """The handler, where it is known to be nothing but a level and a format string."""
         try:
-            if template is None:
-                from loguru._defaults import LOGURU_FORMAT as template
             handler = self._logger._core.handlers[handler_id]
             plain = not (
                 handler._serialize or handler._colorize or handler._is_formatter_dynamic
                 or handler._filter is not None
             )  # fmt: skip
-            return make_style(template, handler._levelno) if plain else None
-        except (ImportError, AttributeError, KeyError):
+            return handler if plain else None
+        except (AttributeError, KeyError):
             return None
+
+    def _find_style(self, handler_id: int, template: Any) -> Optional[Style]:
+        handler = self._find_plain(handler_id)
+        try:
+            if template is None:
+                from loguru._defaults import LOGURU_FORMAT as template
+            return None if handler is None else make_style(template, handler._levelno)
+        except (ImportError, AttributeError):
+            return None
+
+    def _find_template(self, handler_id: int) -> Tuple[Optional[str], int]:
+        """What a plain handler fills in, and its level's number, where ``emit`` does no more."""
+        handler = self._find_plain(handler_id)
+        if handler is None or self._emit is None:
+            return None, 0
+        try:
+            template, least = handler._decolorized_format, handler._levelno
+            probe = self._record(_PROBE._replace(exception=None, level_no=max(30, least)))
+            self._emit(probe, None, False, False, None)
+            known = "".join(self._texts) == template.format_map({**probe, "exception": ""})
+            return (template, least) if known else (None, 0)
+        except Exception:
+            return None, 0
+        finally:
+            self._texts.clear()
 
     def _find_emit(self, handler_id: int) -> Optional[Callable[..., None]]:
         """The handler's ``emit``, if it is the one we know and does what the public way does."""
@@ -156,6 +185,16 @@ class Replay:
         """The text of one record. Never raises."""
         record = self._record(row)
         raw = bool(row.flags & FLAG_RAW)
+        if self._template is not None and row.exception is None and not raw:
+            try:
+                if row.level_no < self._least:
+                    return Rendered("", record)
+                record["exception"] = ""
+                return Rendered(self._template.format_map(record), record)
+            except Exception:  # once more, for all that can be done
+                pass
+            finally:
+                record["exception"] = None
         level_id = self._level_id(row) if self._colorize else None
         emit = self._emit or self._publicly
         self._texts.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import inspect
 import json
 import logging
 import re
@@ -422,3 +423,36 @@ def test_the_application_s_loguru_is_not_touched(direct):
     logger.remove(handler)
     assert seen == []
     assert replay.render(stock()).text
+
+
+@pytest.mark.parametrize(
+    ("options", "short"),
+    [
+        ({}, True), ({"format": "{extra} {message}"}, True), ({"level": 45}, True),
+        ({"format": by_level}, False), ({"serialize": True}, False), ({"colorize": True}, False),
+        ({"filter": seldom}, False),
+    ],
+    ids=name_of,
+)  # fmt: skip
+def test_a_format_string_alone_is_filled_in_the_short_way(options, short):
+    """Only where the handler does no more, and never without the direct way."""
+    assert (Replay(**options)._template is not None) is short
+    assert Replay(direct=False, **options)._template is None
+
+
+def test_a_handler_that_does_more_than_fill_in_its_string_is_asked(monkeypatch):
+    """Another loguru might: then its own text counts."""
+    (handler,) = Replay()._logger._core.handlers.values()
+    emit = type(handler).emit
+
+    def embellished(self, record, *others):
+        emit(self, {**record, "message": f"* {record['message']}"}, *others)
+
+    embellished.__signature__ = inspect.signature(emit)
+    monkeypatch.setattr(type(handler), "emit", embellished)
+    replay = Replay(format="{message}", level=0)
+    assert replay._template is None
+    row = read_row(
+        decode_dense(encode_logrecord(logging.makeLogRecord({"msg": "x"}), level_styles))
+    )
+    assert replay.render(row).text == "* x\n"
