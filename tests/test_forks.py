@@ -60,7 +60,7 @@ def wait(pids):
 def run(tmp_path, code, *arguments, style="{message}"):
     """Run it beside a receiver; returns what is in the file, and what it says it has logged."""
     with ReceiverProcess(tmp_path / "app.log", "--format", style, "--grace", "30") as receiver:
-        status, out, err = run_python(PRELUDE + code, receiver.address, *arguments, timeout=60)
+        status, out, err = run_python(PRELUDE + code, receiver.address, *arguments, timeout=300)
         assert status == 0, err[-3000:]
         assert receiver.stop() == 0
     assert "ogging error" not in err, err[-3000:]

@@ -251,10 +251,9 @@ class Enqueue(Peer):
     keeps = "yes"
 
     def start(self) -> None:
+        multiprocessing.set_start_method("fork", force=True)  # 0.7.0 has no context=
         logger.remove()
-        logger.add(
-            self.sink, rotation=ROTATION, enqueue=True, context=multiprocessing.get_context("fork")
-        )
+        logger.add(self.sink, rotation=ROTATION, enqueue=True)
 
     def work(self, index: int) -> None:
         self.log_loguru(index)
