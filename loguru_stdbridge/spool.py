@@ -127,6 +127,24 @@ def marked_style(spool_dir: Path, address: Address) -> Optional[Style]:
         return None
 
 
+def until_turn(spool_dir: Path, address: Address, pause: float) -> float:
+    """Seconds until a process of this target may look for orphans; 0: this one does, now.
+
+    However many there are, one looks in ``pause`` seconds, or a few that ask at the same instant.
+    """
+    path = _mark_path(spool_dir, address).with_suffix(".looked")
+    try:
+        since = time.time() - os.stat(path).st_mtime
+        if 0 <= since < pause:
+            return pause - since
+        os.utime(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            path.touch(mode=0o600)
+    return 0.0
+
+
 def remove_journal(directory: Path) -> None:
     """Remove a journal that nobody needs, by whoever holds its lock; ``meta`` goes first.
 

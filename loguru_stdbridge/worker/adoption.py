@@ -19,10 +19,13 @@ from ..addresses import Address, parse_address
 from ..exceptions import AddressError, JournalError
 from ..orphans import Orphan, journal_directories
 from ..segments import Batch
+from ..spool import until_turn
 from .sender import Sender
 
 INTERVAL = 10.0
-"""Seconds between two looks at the spool directory."""
+"""Seconds between two looks of a process at the spool directory. All processes of one target share
+ten in that time: each tries every lock, and hundreds of workers, or fifty new ones a second, would
+do nothing else."""
 
 PATIENCE = 3.0
 """Seconds that a journal is left to the receiver of this machine, which looks twice a second."""
@@ -82,6 +85,7 @@ class Adoption:
         self._report = report
         self._make_sender = make_sender
         self._seen: Dict[Path, float] = {}  # orphans, and when each was seen first
+        self._skipped = 0  # looks that were another's
         self._lock = threading.Lock()
         self._sender: Optional[Sender] = None
         self._closed = False
@@ -94,6 +98,11 @@ class Adoption:
         with self._lock:
             if self._sender is not None or self._closed:
                 return INTERVAL
+            if not self._seen:  # else it is this one's to wait for
+                left = until_turn(self._spool_dir, self._address, INTERVAL / 10)
+                if left:
+                    self._skipped += 1
+                    return left if self._skipped == 1 else INTERVAL
             pause = INTERVAL
             patience = PATIENCE if self._address.is_local else 0.0
             paths = journal_directories(self._spool_dir)

@@ -481,3 +481,24 @@ def test_killed_workers_of_a_receiver_with_a_spool_directory_of_its_own(
         assert receiver.stop() == 0
     account = Account(tmp_path / "app.log")
     account.check({**counts, **{f"alive{n}": 1 for n in range(adopters)}})
+
+
+def test_workers_take_turns_in_looking(look_out, spool_dir, monkeypatch):
+    """Each look tries every lock there is: hundreds of workers share a few of them."""
+    looks = []
+    monkeypatch.setattr(module, "journal_directories", lambda path: looks.append(path) or [])
+    spool_dir.mkdir(mode=0o700, exist_ok=True)
+    address, other = parse_address("tcp://127.0.0.1:1"), parse_address("tcp://127.0.0.1:2")
+    workers = [look_out(address, []) for _ in range(50)]
+    pauses = [worker.look("stock") for worker in workers]
+    assert len(looks) == 1
+    assert pauses[0] == module.INTERVAL
+    assert all(0 < pause <= module.INTERVAL / 10 for pause in pauses[1:])
+    look_out(other, []).look("stock")
+    assert len(looks) == 2
+    for path in spool_dir.rglob("*.looked"):
+        os.utime(path, (0, 0))
+    assert workers[1].look("stock") == module.INTERVAL
+    assert len(looks) == 3
+    assert workers[2].look("stock") == module.INTERVAL  # the second time it waits its whole turn
+    assert len(looks) == 3
