@@ -57,6 +57,12 @@ _LOGURU_KEYS = frozenset(
 )
 
 
+_Kinds = Tuple[type, ...]
+_TEXT: _Kinds = (str,)
+_NUMBER: _Kinds = (int,)  # no True, which a table takes for 1
+_TEXT_OR_NONE: _Kinds = (str, type(None))
+
+
 class _Fragments:
     """Pieces of rows as JSON text, made once for each place that logs, level and thread.
 
@@ -65,7 +71,9 @@ class _Fragments:
     then.
     """
 
-    def __init__(self, limit: int = 4096) -> None:
+    def __init__(self, *kinds: _Kinds, limit: int = 4096) -> None:
+        """``kinds`` are the types that a receiver takes in each of the fields."""
+        self._kinds = kinds
         self._limit = limit
         self._known: Dict[Tuple[Any, ...], str] = {}
 
@@ -74,7 +82,7 @@ class _Fragments:
             return self._known[values]
         except KeyError:
             pass
-        if not all(map(_is_text_or_number, values)):
+        if any(type(value) not in kinds for value, kinds in zip(values, self._kinds)):
             raise TypeError("a value that a row has no place for")
         text = dump_fields(values)
         if len(self._known) >= self._limit:
@@ -83,11 +91,9 @@ class _Fragments:
         return text
 
 
-def _is_text_or_number(value: object) -> bool:
-    return type(value) in (str, int, type(None))  # no True, which a table takes for 1
-
-
-_fragment = _Fragments()
+_level = _Fragments(_NUMBER, _TEXT, _TEXT, _TEXT_OR_NONE)
+_place = _Fragments(_TEXT_OR_NONE, _TEXT, _NUMBER, _TEXT, _TEXT, _TEXT, _NUMBER, _TEXT)
+_thread = _Fragments(_NUMBER, _TEXT)
 
 
 def encode_loguru_record(
@@ -112,13 +118,13 @@ def encode_loguru_record(
             when.utcoffset().total_seconds(),
             when.tzname(),
             record["elapsed"].total_seconds(),
-            _fragment(level.no, level.name, level.icon, color),
+            _level(level.no, level.name, level.icon, color),
             record["message"],
-            _fragment(
+            _place(
                 record["name"], record["function"], record["line"], file.name, file.path,
                 record["module"], process.id, process.name,
             ),
-            _fragment(thread.id, thread.name),
+            _thread(thread.id, thread.name),
             None if exception is None else exception_fields(exception, traceback_text),
             extra,
             None if len(record) == RECORD_KEYS else _others_of(record),
@@ -165,13 +171,13 @@ def encode_logrecord(record: logging.LogRecord, style: Callable[[str], LevelStyl
             float(local.tm_gmtoff),
             local.tm_zone,
             record.relativeCreated / 1000.0,
-            _fragment(record.levelno, record.levelname, icon, color),
+            _level(record.levelno, record.levelname, icon, color),
             message_of(record),
-            _fragment(
+            _place(
                 record.name, record.funcName or "", record.lineno, record.filename,
                 record.pathname, record.module, record.process or 0, record.processName or "",
             ),
-            _fragment(record.thread or 0, record.threadName or ""),
+            _thread(record.thread or 0, record.threadName or ""),
             exception_of(record),
             extra,
             None,

@@ -101,3 +101,15 @@ def _fields_of(template: str) -> Optional[Tuple[str, ...]]:
     except ValueError:
         return None
     return tuple(found)
+
+
+def plain_format(template: str) -> str:
+    """A style's format without its markup, which is in the literal text alone."""
+    parts: List[str] = []
+    for literal, name, specification, conversion in string.Formatter().parse(template):
+        parts.append(_TAG.sub("", literal).replace("{", "{{").replace("}", "}}"))
+        if name is not None:
+            conversion = f"!{conversion}" if conversion else ""
+            specification = f":{specification}" if specification else ""
+            parts.append(f"{{{name}{conversion}{specification}}}")
+    return "".join(parts)

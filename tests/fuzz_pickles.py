@@ -1,6 +1,6 @@
 """Mutations of hostile and honest input, against all that reads what comes over the wire.
 
-``python tests/fuzz_pickles.py --count 10000000 --seed 1`` is the long run (about half an hour). Of
+``python tests/fuzz_pickles.py --count 10000000 --seed 1`` is the long run (an hour and a half). Of
 every ten inputs eight are pickles, one is a dense frame and one a whole stream of frames. Pickles
 end in inert values or in a ``PayloadError``, a dense frame in lines that can be written, a stream in
 the same events however it is cut. ``--what`` chooses one kind; ``--cost`` prints what the costliest

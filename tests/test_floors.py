@@ -19,7 +19,7 @@ FLOORS = {
     3: ["orphans", "worker.journal", "worker.transport", "receiver.files", "receiver.entries",
         "receiver.ledger", "receiver.replay", "receiver.archive", "receiver.connection",
         "receiver.listeners", "receiver.blocks", "receiver.sink", "receiver.adoption"],
-    4: ["worker.sender", "worker.adoption", "worker.channel", "receiver.server"],
+    4: ["worker.sender", "worker.adoption", "worker.channel", "worker.rendering", "receiver.server"],
     5: ["worker.handler", "receiver.service", "receiver.cli"],
     6: ["worker.install", "worker", "receiver", "receiver.__main__"],
     7: ["", "demo"],

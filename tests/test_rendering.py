@@ -81,7 +81,7 @@ def log_everything(log):
         except ZeroDivisionError:
             log.opt(exception=exception).error("failed")
     for key, value in (
-        ("message", Odd()), ("name", Odd()), ("name", None), ("function", 5), ("line", "x"),
+        ("message", Odd()), ("name", None), ("function", 5),
         ("module", Odd()), ("message", 1.5), ("new", 1),
     ):  # fmt: skip
         log.patch(lambda record, key=key, value=value: record.update({key: value})).info("patched")
@@ -134,6 +134,25 @@ def test_both_ways_write_the_same_bytes(tmp_path, template, level):
     assert none == 0
     assert rendered >= (5 if level == 25 else 15)
     assert comparable(there) == comparable(here)
+
+
+@pytest.mark.parametrize("template", FORMATS)
+def test_a_line_is_the_one_that_a_local_sink_writes(tmp_path, template):
+    """What a patcher puts in the place of a number, or beside a text, too; markup stripped."""
+    options = {} if template is None else {"format": template}
+    local = tmp_path / "local.log"
+
+    def calls(log):
+        handler = logger.add(local, **options)
+        log.info("learned from")
+        for key, value in (("line", "x"), ("line", 2.5), ("module", 7), ("message", 1.5)):
+            log.patch(lambda record, key=key, value=value: record.update({key: value})).info("odd")
+        log.bind(user=1).log(25, "braces {} and <red>tags</red>", "{}")
+        logger.remove(handler)
+
+    written, rendered = run(tmp_path / "w", "worker", calls=calls, **options)
+    assert rendered >= 5
+    assert b"".join(written).splitlines(True)[1:] == local.read_bytes().splitlines(True)
 
 
 def test_rotation_by_size_falls_at_the_same_line(tmp_path):

@@ -9,12 +9,12 @@ loguru holds a handler's lock while it calls the sink, and refuses a second call
 ("deadlock avoided"): a signal handler or a ``__del__`` that logs right then would lose its record.
 So the sink must know, before loguru asks for the lock, whether an ``emit`` of its own is under way
 in this thread. loguru calls the filter and the format function before the lock. The format function
-returns a text that can be referred to weakly; ``emit`` holds it until it returns, so the reference
-is dead for as long as no ``emit`` is under way, and this costs no look at the stack. Where it is
-alive, the stack is looked at (a cache of loguru's holds the first text of each format), and if an
-``emit`` really is among the callers, the record takes the short way: rendered with the stdlib's
-traceback, into the journal at once (the journal itself bears re-entrant calls), and the filter says
-no, so that loguru goes no further.
+returns a text that only this thread's sink refers to; ``emit`` refers to it, too, until it returns,
+so as long as nobody else does, no ``emit`` is under way, and this costs no look at the stack. Where
+somebody does, the stack is looked at (it may be a cache of loguru's, which holds the first text of
+each format: then another object takes its place), and if an ``emit`` really is among the callers,
+the record takes the short way: rendered with the stdlib's traceback, into the journal at once (the
+journal itself bears re-entrant calls), and the filter says no, so that loguru goes no further.
 
 The same way goes a record from inside our own parts, which have locks of their own: the journal's,
 in a log call of the stdlib's or in the sender's thread, and the channel's. Who holds loguru's lock
@@ -37,19 +37,15 @@ import logging.handlers
 import sys
 import threading
 import traceback
-import weakref
-from operator import itemgetter
-from time import time_ns
-from typing import Any, Dict, Optional, Tuple, Union
+from typing import Any, Dict, Optional, Union
 
 from loguru import logger
 
 from ..addresses import AddressLike, default_address, parse_address
-from ..records import LevelStyle, encode_logrecord, encode_loguru_record, encode_rendered
-from ..rows import rendered_row_head
-from ..styles import Style
+from ..records import LevelStyle, encode_logrecord, encode_loguru_record
 from ..values import show
 from .channel import EXIT_TIMEOUT, Channel, Stats
+from .rendering import MARKER, Rendering
 
 
 class LevelStyles:
@@ -166,78 +162,33 @@ def _remake_handler(channel: Channel, level: int) -> BridgeHandler:
     return BridgeHandler(channel=channel, level=level)
 
 
-_MARKER = "\0\0stdbridge\0"
-"""What the sink's format begins with: a text without it is known to be ``opt(raw=True)``."""
+_WHOLE = f"{MARKER}{{exception}}"
+_AFTER_MARKER = len(MARKER)
 
-_AFTER_MARKER = len(_MARKER)
-_WHOLE = f"{_MARKER}{{exception}}"
-_MAX_HEADS = 100
+_references = getattr(sys, "getrefcount", lambda text: 1)
 
 
-class _Format(str):
-    """A format that can be referred to weakly."""
-
-    __slots__ = ("__weakref__",)
-
-
-class _Rendering:
-    """A sink's style as this process renders it."""
-
-    def __init__(self, style: Style) -> None:
-        self.level = style.level
-        self.template = f"{_MARKER}{style.format}\n{{exception}}"
-        self._id = style.id
-        self._heads: Dict[Tuple[int, str], str] = {}
-        self._values = itemgetter("level", "message", *style.fields)
-        self._shape: Tuple[type, ...] = ()  # types of the values of the records that it suits
-
-    def suits(self, record: Any) -> bool:
-        """Whether loguru can render this record: it is loguru's own, and at the sink's level.
-
-        A patcher may have put anything anywhere, and what cannot be shown must not cost the record.
-        So the types that loguru's own values have are tried out once, and any others go whole.
-        """
-        try:
-            values = self._values(record)
-            if values[0].no < self.level:
-                return False  # the sink leaves it out; a sink of a lower level may come
-            if tuple(map(type, values)) == self._shape:
-                return True
-            return not self._shape and self._learn(record)
-        except Exception:
-            return False
-
-    def row(self, level: Any, line: str) -> bytes:
-        """The row of a line that loguru has rendered with the template, without the marker."""
-        head = self._heads.get((level.no, level.name))
-        if head is None:
-            head = rendered_row_head(level.no, level.name, self._id)
-            if len(self._heads) < _MAX_HEADS:
-                self._heads[level.no, level.name] = head
-        return encode_rendered(time_ns(), head, line)
-
-    def _learn(self, record: Any) -> bool:
-        shape = tuple(map(type, self._values(record)))
-        if not all(map(_is_plain, shape)):
-            return False
-        self.template.format_map({**record, "exception": ""})
-        self._shape = shape
-        return True
+def _fresh(text: str) -> str:
+    """The same text as an object of its own, which nothing else refers to."""
+    return "".join((text[:1], text[1:]))
 
 
-def _dead() -> None:
-    """A reference to nothing."""
+class _Local(threading.local):
+    """What a thread keeps between loguru's calls of the filter, the format and the sink."""
+
+    def __init__(self) -> None:
+        self.text = _fresh(MARKER)  # the format that was returned last
+        self.is_marker = True  # it is the marker alone
+        self.row: Optional[bytes] = None  # made already, before loguru takes its lock
+        self.rendering: Optional[Rendering] = None  # by whose template loguru renders
 
 
-def _is_plain(kind: type) -> bool:
-    """Whether values of this type show the same way every time, and never fail to."""
-    own = kind.__module__.partition(".")[0] in ("loguru", "datetime")
-    return own or kind in (str, int, type(None))
+def _references_of_none_else() -> int:
+    local = _Local()
+    return _references(local.text)  # as :meth:`BridgeSink._admit` asks
 
 
-def make_rendering(style: Optional[Style]) -> Optional[_Rendering]:
-    """How to render in ``style``."""
-    return None if style is None else _Rendering(style)
+_ALONE = _references_of_none_else() if hasattr(sys, "getrefcount") else 0
 
 
 def _encode(record: Any, traceback_text: str = "", *, raw: bool = False) -> bytes:
@@ -250,7 +201,7 @@ class BridgeSink:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._local = threading.local()
+        self._local = _Local()
 
     def add_to_loguru(self, level: Union[int, str]) -> int:
         """Attach; returns loguru's handler id.
@@ -272,23 +223,33 @@ class BridgeSink:
         if channel.closed:
             channel.open()
         rendering = channel.rendering
-        local = self._local
-        if rendering is not None and rendering.suits(record):
-            text = _Format(rendering.template)
-            local.rendering = rendering
+        row = text = None
+        if record["exception"] is None:
+            if rendering is not None:
+                row = rendering.row(record)
+            if row is None:
+                if rendering is not None and rendering.suits(record):
+                    text = rendering.template
+                else:
+                    row, rendering = _encode(record), None
+        elif rendering is not None and rendering.suits(record):
+            text = rendering.template
         else:
-            text = _Format(_WHOLE)
-            row = None if record["exception"] is not None else _encode(record)
-            local.rendering, local.row = None, row  # now: a ``repr`` may have logged
-        local.text = weakref.ref(text)
-        return text
+            text, rendering = _WHOLE, None
+        local = self._local  # not before: a value that was shown may have logged
+        local.row, local.rendering = row, rendering
+        if text is not None:
+            local.text, local.is_marker = _fresh(text), False
+        elif not local.is_marker:
+            local.text, local.is_marker = _fresh(MARKER), True
+        return local.text
 
     def _admit(self, record: Any) -> bool:
         if self._channel.is_inside():
             self._write_reentrant(record)
             return False
-        text = getattr(self._local, "text", _dead)
-        if text() is not None:
+        local = self._local
+        if _references(local.text) != _ALONE:
             emit = sys._getframe(1)
             caller = emit.f_back
             while caller is not None:
@@ -296,21 +257,20 @@ class BridgeSink:
                     self._write_reentrant(record)
                     return False
                 caller = caller.f_back
+            local.text, local.is_marker = _fresh(MARKER), True
         return True
 
     def write(self, message: Any) -> None:
-        record = message.record
-        raw = not message.startswith(_MARKER)
         local = self._local
-        rendering = local.rendering
-        if raw:
-            row = _encode(record, raw=True)
-        elif rendering is not None:
-            row = rendering.row(record["level"], message[_AFTER_MARKER:])
-        else:
-            row, local.row = local.row, None
-            if row is None:
-                row = _encode(record, message[_AFTER_MARKER:])
+        row, local.row = local.row, None
+        if not message.startswith(MARKER):
+            row = _encode(message.record, raw=True)
+        elif row is None:
+            line = message[_AFTER_MARKER:]
+            if local.rendering is None:
+                row = _encode(message.record, line)
+            else:
+                row = local.rendering.row_of_line(message.record, line)
         self._channel.emit(row)
 
     def _write_reentrant(self, record: Any) -> None:

@@ -17,7 +17,8 @@ from loguru import logger
 from ..addresses import Address, AddressLike, default_address, parse_address
 from ..exceptions import ConfigurationError
 from .channel import EXIT_TIMEOUT, Channel, Stats
-from .handler import BridgeHandler, BridgeSink, InterceptHandler, make_rendering, notice_row
+from .handler import BridgeHandler, BridgeSink, InterceptHandler, notice_row
+from .rendering import make_rendering
 
 _POLICIES = ("drop_oldest", "drop_newest", "block")
 _PEERS = ("auto", "bridge", "stock")

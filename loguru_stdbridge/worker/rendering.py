@@ -1,0 +1,109 @@
+"""A record becomes the finished line of the receiver's sink, in the worker.
+
+Owns which records may be rendered here, and how. The format and the level are the receiver's
+(:mod:`styles`); what does not suit goes as a whole record (:mod:`records`).
+
+Two ways to the same line
+-------------------------
+loguru renders by the format, markup and all, as it does for any sink. Its first line is held
+against what the format without its markup makes of the same record. Where the two are the same, a
+record without an exception is rendered by the latter from then on: one ``format_map``, and loguru
+is left with a short constant to render and to copy. Where they differ, loguru goes on rendering.
+"""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from time import time_ns
+from typing import Any, Dict, Optional, Tuple
+
+from ..records import encode_rendered
+from ..rows import rendered_row_head
+from ..styles import Style, plain_format
+
+MARKER = "\0\0stdbridge\0"
+"""What the sink's format begins with: a text without it is known to be ``opt(raw=True)``."""
+
+_MAX_HEADS = 100
+
+
+class Rendering:
+    """A sink's style as this process renders it."""
+
+    def __init__(self, style: Style) -> None:
+        self.template = f"{MARKER}{style.format}\n{{exception}}"
+        self._level = style.level
+        self._id = style.id
+        self._heads: Dict[str, Tuple[int, str]] = {}
+        self._values = itemgetter("level", "message", *style.fields)
+        self._shape: Tuple[type, ...] = ()  # types of the values of the records that it suits
+        self._candidate: Optional[str] = None
+        if "exception" not in style.fields:  # which loguru makes a text of
+            self._candidate = f"{plain_format(style.format)}\n"
+        self._plain: Optional[str] = None  # the candidate, once it is known to be right
+
+    def row(self, record: Any) -> Optional[bytes]:
+        """The row of a record without an exception; ``None`` where it takes loguru to render it, or
+        where it cannot be rendered, or is below the sink's level. Never raises."""
+        plain = self._plain
+        if plain is None:
+            return None
+        try:
+            level = record["level"]
+            if level.no < self._level:
+                return None
+            return self._encode(level, plain.format_map(record))
+        except Exception:  # a patcher may have put anything anywhere
+            return None
+
+    def suits(self, record: Any) -> bool:
+        """Whether loguru can render this record: it is loguru's own, and at the sink's level.
+
+        What loguru cannot show must not cost the record. So the types that its own values have are
+        tried out once, and any others go whole.
+        """
+        try:
+            values = self._values(record)
+            if values[0].no < self._level:
+                return False  # the sink leaves it out; a sink of a lower level may come
+            if tuple(map(type, values)) == self._shape:
+                return True
+            return not self._shape and self._learn(record)
+        except Exception:
+            return False
+
+    def row_of_line(self, record: Any, line: str) -> bytes:
+        """The row of a line that loguru has rendered with the template, without the marker."""
+        if self._candidate is not None and record["exception"] is None:
+            if self._candidate.format_map(record) == line:
+                self._plain = self._candidate
+            self._candidate = None
+        return self._encode(record["level"], line)
+
+    def _encode(self, level: Any, line: str) -> bytes:
+        name, number = level.name, level.no
+        known, head = self._heads.get(name, (None, ""))
+        if known != number:
+            head = rendered_row_head(number, name, self._id)
+            if len(self._heads) < _MAX_HEADS:
+                self._heads[name] = number, head
+        return encode_rendered(time_ns(), head, line)
+
+    def _learn(self, record: Any) -> bool:
+        shape = tuple(map(type, self._values(record)))
+        if not all(map(_is_plain, shape)):
+            return False
+        self.template.format_map({**record, "exception": ""})
+        self._shape = shape
+        return True
+
+
+def _is_plain(kind: type) -> bool:
+    """Whether values of this type show the same way every time, and never fail to."""
+    own = kind.__module__.partition(".")[0] in ("loguru", "datetime")
+    return own or kind in (str, int, type(None))
+
+
+def make_rendering(style: Optional[Style]) -> Optional[Rendering]:
+    """How to render in ``style``."""
+    return None if style is None else Rendering(style)
