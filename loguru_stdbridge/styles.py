@@ -109,7 +109,7 @@ def plain_format(template: str) -> str:
     for literal, name, specification, conversion in string.Formatter().parse(template):
         parts.append(_TAG.sub("", literal).replace("{", "{{").replace("}", "}}"))
         if name is not None:
-            conversion = f"!{conversion}" if conversion else ""
-            specification = f":{specification}" if specification else ""
-            parts.append(f"{{{name}{conversion}{specification}}}")
+            how = f"!{conversion}" if conversion else ""
+            how += f":{specification}" if specification else ""
+            parts.append(f"{{{name}{how}}}")
     return "".join(parts)

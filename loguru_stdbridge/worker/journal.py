@@ -83,6 +83,7 @@ from ..segments import (
     checksum,
     encode_meta,
     encode_segment_header,
+    take_rows,
 )
 from ..spool import make_spool_dir, remove_journal
 
@@ -606,10 +607,14 @@ class Journal:
             found = self._find(after)
         if isinstance(found, Batch):
             return found
-        segment, data, offset, end = found
-        rows: List[bytes] = []
-        size = 0
-        last = after
+        segment, data, offset, end, consecutive = found
+        if consecutive:
+            rows, offset = take_rows(data, offset, min(end, offset + max_bytes))
+            if rows:
+                last = after + len(rows)
+                self._cursor = (last, segment, offset)
+                return Batch(after + 1, rows, last)
+        rows, size, last = [], 0, after
         unpack = RECORD.unpack_from
         while offset < end and len(rows) < MAX_ROWS:
             length, _, sequence = unpack(data, offset)
@@ -627,7 +632,11 @@ class Journal:
         return Batch(after + 1, rows, last)
 
     def _find(self, after: int) -> Any:
-        """Where reading goes on after number ``after``; with the lock."""
+        """Where reading goes on after number ``after``; with the lock.
+
+        A batch, or segment, mapping, offset, end, and whether number ``after + 1`` is at the offset
+        and all that come behind it follow: nothing that was given up is still to be told.
+        """
         while True:
             for gap in self._gaps:
                 if gap.first > after + 1:
@@ -637,6 +646,7 @@ class Journal:
             if after + 1 >= self._position[1]:
                 return Batch(after + 1, (), after)
             number, segment, offset = self._cursor
+            consecutive = number == after and not self._gaps
             if number != after or segment is None or segment not in self._segments:
                 segments = reversed(self._segments)  # an end of 0: it never came into use
                 segment = next(
@@ -651,7 +661,7 @@ class Journal:
                 segment = self._segments[self._segments.index(segment) + 1]
                 offset = SEGMENT_HEADER
             try:
-                return segment, segment.mapped(), offset, self._end_of(segment)
+                return segment, segment.mapped(), offset, self._end_of(segment), consecutive
             except (OSError, ValueError):
                 self._lose(segment)
 
