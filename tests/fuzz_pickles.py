@@ -201,7 +201,7 @@ class Lines:
         except RowError:
             return
         for index, replay in enumerate(self.replays):
-            text = replay.render(row).text
+            text = replay.text(row)
             assert type(text) is str
             data = text.encode("utf-8", "backslashreplace")
             if index in (0, 4) and text and not row.flags & 1:
@@ -277,7 +277,7 @@ def write_pickle(payload: bytes, replay: Replay) -> None:
         fields = load_record(payload)
     except PayloadError:
         return
-    replay.render(row_of_stock_fields(fields, 1.7e9)).text.encode("utf-8", "backslashreplace")
+    replay.text(row_of_stock_fields(fields, 1.7e9)).encode("utf-8", "backslashreplace")
 
 
 def write_dense(payload: bytes, replay: Replay) -> None:
@@ -288,7 +288,7 @@ def write_dense(payload: bytes, replay: Replay) -> None:
     for event in connection.receive(encode_frame(payload)):
         for fields in event.rows if isinstance(event, RowsReceived) else ():
             try:
-                texts.append(replay.render(read_row(fields)).text)
+                texts.append(replay.text(read_row(fields)))
             except RowError:
                 continue
     "".join(texts).encode("utf-8", "backslashreplace")

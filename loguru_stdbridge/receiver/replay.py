@@ -15,13 +15,11 @@ colour.
 
 Where the handler does nothing but fill in a format string (no filter, colours or ``serialize``, a
 record without an exception that is not raw), the direct way is that string's ``format_map``, which
-leaves out what ``emit`` does for handlers in general: half of the time again. The string is the
-handler's, and the same probe decides.
+leaves out what ``emit`` does for handlers in general, of a record that has no more of what is dear
+to make than the string shows: a third of the time. The string is the handler's, and the same probe
+decides.
 
-The exception comes as text. loguru takes ``record["exception"]`` apart into type, value and
-traceback to render it, and reads its attributes for ``serialize``. :class:`_Exception` answers the
-first with a value whose rendering is that text, letter for letter, and the second with the type's
-name and the value's own text.
+The exception comes as text: see :mod:`remote_exceptions`.
 
 A format that fails on a record (``{extra[user]}`` where it has none, a key that JSON lacks) must
 not lose it: it is rendered again with what fails left out, in the end in a format that cannot fail.
@@ -32,9 +30,10 @@ from __future__ import annotations
 import datetime
 import inspect
 import re
+import string
 import time
 from functools import lru_cache
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type
+from typing import Any, Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple, Type
 
 from ..exceptions import ConfigurationError
 from ..restored import make_timezone
@@ -42,6 +41,7 @@ from ..rows import FLAG_RAW, Row
 from ..styles import Style, make_style
 from ..values import MAX_ZONE, show
 from .internals import private_logger
+from .remote_exceptions import exception_class, make_exception
 
 MAX_NAME = 1000
 """Characters of a record's name. A ``filter`` by modules takes a name apart at each of its dots,
@@ -56,6 +56,7 @@ _LEVEL = 2**31 - 1  # above any sink's own level, so that the record's decides
 _WORKER_SIDE = ("backtrace", "diagnose")
 _OURS = ("enqueue", "catch", "context", "loop")
 _EMIT_PARAMETERS = ("record", "level_id", "from_decorator", "is_raw", "colored_message")
+_DEAR = frozenset(["elapsed", "file", "level", "process", "thread", "time"])  # objects of their own
 RENDER_OPTIONS = ("level", "format", "filter", "colorize", "serialize", *_WORKER_SIDE)
 
 
@@ -87,7 +88,7 @@ class Replay:
         self._icons: Dict[str, str] = {}
         types = _learn_types(self._logger)
         self._file, self._level, self._process, self._thread, self._time = types[:5]
-        self._exception: Type[Any] = _exception_class(types[5])
+        self._exception: Type[Any] = exception_class(types[5])
         try:
             handler_id = self._logger.add(
                 self._collect,
@@ -104,6 +105,7 @@ class Replay:
         """How workers may render for this sink; ``None`` where only this side can."""
         self._emit = self._find_emit(handler_id) if direct is not False else None
         self._template, self._least = self._find_template(handler_id)
+        self._shown = _DEAR if self._template is None else _shown_by(self._template)
         if direct and self._emit is None:
             raise ConfigurationError(
                 "this loguru does not have the handler that the direct way needs"
@@ -181,20 +183,24 @@ class Replay:
         logger = self._logger.patch(lambda fresh: fresh.update(record)).opt(raw=raw)
         logger.log(_LEVEL if level_id is None else level_id, "")
 
-    def render(self, row: Row) -> Rendered:
-        """The text of one record. Never raises."""
-        record = self._record(row)
-        raw = bool(row.flags & FLAG_RAW)
-        if self._template is not None and row.exception is None and not raw:
+    def text(self, row: Row) -> str:
+        """The text of one record; empty where the sink leaves it out. Never raises."""
+        template = self._template
+        if template is not None and row.exception is None and not row.flags & FLAG_RAW:
             try:
                 if row.level_no < self._least:
-                    return Rendered("", record)
+                    return ""
+                record = self._record(row, self._shown)
                 record["exception"] = ""
-                return Rendered(self._template.format_map(record), record)
+                return template.format_map(record)
             except Exception:  # once more, for all that can be done
                 pass
-            finally:
-                record["exception"] = None
+        return self.render(row).text
+
+    def render(self, row: Row) -> Rendered:
+        """The text of one record, and the record. Never raises."""
+        record = self._record(row)
+        raw = bool(row.flags & FLAG_RAW)
         level_id = self._level_id(row) if self._colorize else None
         emit = self._emit or self._publicly
         self._texts.clear()
@@ -223,34 +229,42 @@ class Replay:
         if record["exception"]:
             self._texts.append(record["exception"].text)
 
-    def _record(self, row: Row) -> Dict[str, Any]:
-        try:
-            zone = row.zone and row.zone[:MAX_ZONE]  # each is kept for a while
-            when = self._time.fromtimestamp(row.time, _timezone(row.offset, zone))
-        except (ValueError, OverflowError, OSError):
-            when = self._time.fromtimestamp(time.time(), datetime.timezone.utc)
-        try:
-            elapsed = datetime.timedelta(seconds=row.elapsed)
-        except (ValueError, OverflowError):
-            elapsed = datetime.timedelta(0)
+    def _record(self, row: Row, shown: FrozenSet[str] = _DEAR) -> Dict[str, Any]:
+        """A record as loguru has it; of what is dear to make, only what is ``shown``."""
         record = {
-            "elapsed": elapsed,
-            "exception": None if row.exception is None else self._exception_of(row.exception),
+            "exception": None
+            if row.exception is None
+            else make_exception(self._exception, row.exception),
             "extra": row.extra,
-            "file": self._file(row.file_name, row.file_path),
             "function": row.function,
-            "level": self._level(row.level_name, row.level_no, row.level_icon or self._icon(row)),
             "line": row.line,
             "message": row.message,
             "module": row.module,
             "name": row.name and row.name[:MAX_NAME],
-            "process": self._process(row.process_id, row.process_name),
-            "thread": self._thread(row.thread_id, row.thread_name),
-            "time": when,
         }
+        if "time" in shown:
+            record["time"] = self._time_of(row)
+        if "level" in shown:
+            icon = row.level_icon or self._icon(row)
+            record["level"] = self._level(row.level_name, row.level_no, icon)
+        if "elapsed" in shown:
+            record["elapsed"] = _elapsed_of(row)
+        if "file" in shown:
+            record["file"] = self._file(row.file_name, row.file_path)
+        if "process" in shown:
+            record["process"] = self._process(row.process_id, row.process_name)
+        if "thread" in shown:
+            record["thread"] = self._thread(row.thread_id, row.thread_name)
         if row.more:
             record = {**row.more, **record}
         return record
+
+    def _time_of(self, row: Row) -> Any:
+        try:
+            zone = row.zone and row.zone[:MAX_ZONE]  # each is kept for a while
+            return self._time.fromtimestamp(row.time, _timezone(row.offset, zone))
+        except (ValueError, OverflowError, OSError):
+            return self._time.fromtimestamp(time.time(), datetime.timezone.utc)
 
     def _icon(self, row: Row) -> str:
         try:
@@ -281,19 +295,6 @@ class Replay:
             self._color_levels[color] = level
         return self._color_levels[color]
 
-    def _exception_of(self, fields: List[Any]) -> Any:
-        kind, value, text, has_traceback = (list(fields) + [None] * 4)[:4]
-        text = text if isinstance(text, str) else ""
-        shown = _rendering_class(text[:-1] if text.endswith("\n") else text)
-        exception = self._exception(shown, shown(), None)
-        exception.text = text
-        exception.parts = (
-            kind if isinstance(kind, str) else None,
-            value if isinstance(value, str) else None,
-            bool(has_traceback),
-        )
-        return exception
-
 
 class _Lenient(Dict[str, Any]):
     """An ``extra`` in which what a format asks for and the record lacks is empty."""
@@ -302,55 +303,26 @@ class _Lenient(Dict[str, Any]):
         return ""
 
 
+def _elapsed_of(row: Row) -> datetime.timedelta:
+    try:
+        return datetime.timedelta(seconds=row.elapsed)
+    except (ValueError, OverflowError):
+        return datetime.timedelta(0)
+
+
+def _shown_by(template: str) -> FrozenSet[str]:
+    """What is dear to make of a record, and shown by a format string."""
+    names = set()
+    for _, name, specification, _ in string.Formatter().parse(template):
+        if "{" in (specification or ""):
+            return _DEAR
+        names.add(re.split(r"[.\[]", name or "", maxsplit=1)[0])
+    return _DEAR & names
+
+
 @lru_cache(maxsize=256)
 def _timezone(offset: float, zone: Optional[str]) -> datetime.timezone:
     return make_timezone(offset, zone)
-
-
-def _empty(self: object) -> str:
-    return ""
-
-
-def _rendering_class(text: str) -> Type[Exception]:
-    """An exception class whose instance ``traceback`` renders as ``text``.
-
-    For a class of ``builtins`` it prints the qualified name, and the value only if it has a text.
-    """
-    attributes = {"__module__": "builtins", "__qualname__": text, "__str__": _empty}
-    return type("RemoteError", (Exception,), attributes)
-
-
-@lru_cache(maxsize=256)
-def _named_class(name: str) -> Type[Exception]:
-    named = name.replace("\0", "").encode("utf-8", "backslashreplace").decode("utf-8")
-    return type(named, (Exception,), {"__module__": "builtins"})
-
-
-def _exception_class(base: Type[Any]) -> Type[Any]:
-    """loguru's own exception tuple, whose attributes tell of the remote one."""
-
-    class _Exception(base):  # type: ignore[misc]
-        text: str
-        parts: Tuple[Optional[str], Optional[str], bool]
-
-        def __bool__(self) -> bool:
-            return bool(self.text)
-
-        @property
-        def type(self) -> Any:
-            return None if self.parts[0] is None else _named_class(self.parts[0][:200])
-
-        @property
-        def value(self) -> Any:
-            if self.parts[1] is None:
-                return None
-            return (self.type or Exception)(self.parts[1])
-
-        @property
-        def traceback(self) -> Optional[str]:
-            return self.text if self.parts[2] else None
-
-    return _Exception
 
 
 def _learn_types(logger: Any) -> Tuple[Type[Any], ...]:

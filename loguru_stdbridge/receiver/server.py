@@ -392,7 +392,11 @@ class Receiver:
         return missing
 
     def _put(self, row: Row, sender: Optional[str], sequence: int) -> None:
-        text, record = self._replay.render(row)
+        record: Any = None
+        if self._keeps_records:
+            text, record = self._replay.render(row)
+        else:
+            text = self._replay.text(row)
         if self._unended is not None:
             text = self._end_before(sender, text)
         if row.flags & FLAG_RAW and text[-1:] not in ("", "\n"):

@@ -1,0 +1,72 @@
+"""An exception that comes as text, as loguru has to find it in a record.
+
+loguru takes ``record["exception"]`` apart into type, value and traceback to render it, and reads
+its attributes for ``serialize``. What is made here answers the first with a value whose rendering
+is the remote text, letter for letter, and the second with the type's name and the value's own text.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, List, Optional, Tuple, Type
+
+
+def _empty(self: object) -> str:
+    return ""
+
+
+def _rendering_class(text: str) -> Type[Exception]:
+    """An exception class whose instance ``traceback`` renders as ``text``.
+
+    For a class of ``builtins`` it prints the qualified name, and the value only if it has a text.
+    """
+    attributes = {"__module__": "builtins", "__qualname__": text, "__str__": _empty}
+    return type("RemoteError", (Exception,), attributes)
+
+
+@lru_cache(maxsize=256)
+def _named_class(name: str) -> Type[Exception]:
+    named = name.replace("\0", "").encode("utf-8", "backslashreplace").decode("utf-8")
+    return type(named, (Exception,), {"__module__": "builtins"})
+
+
+def exception_class(base: Type[Any]) -> Type[Any]:
+    """loguru's own exception tuple, whose attributes tell of the remote one."""
+
+    class _Exception(base):  # type: ignore[misc]
+        text: str
+        parts: Tuple[Optional[str], Optional[str], bool]
+
+        def __bool__(self) -> bool:
+            return bool(self.text)
+
+        @property
+        def type(self) -> Any:
+            return None if self.parts[0] is None else _named_class(self.parts[0][:200])
+
+        @property
+        def value(self) -> Any:
+            if self.parts[1] is None:
+                return None
+            return (self.type or Exception)(self.parts[1])
+
+        @property
+        def traceback(self) -> Optional[str]:
+            return self.text if self.parts[2] else None
+
+    return _Exception
+
+
+def make_exception(kind_of: Type[Any], fields: List[Any]) -> Any:
+    """An instance of an :func:`exception_class` of what a row has of an exception."""
+    kind, value, text, has_traceback = (list(fields) + [None] * 4)[:4]
+    text = text if isinstance(text, str) else ""
+    shown = _rendering_class(text[:-1] if text.endswith("\n") else text)
+    exception = kind_of(shown, shown(), None)
+    exception.text = text
+    exception.parts = (
+        kind if isinstance(kind, str) else None,
+        value if isinstance(value, str) else None,
+        bool(has_traceback),
+    )
+    return exception
