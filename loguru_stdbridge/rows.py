@@ -118,12 +118,24 @@ def load_fields(row: bytes) -> List[Any]:
     return fields
 
 
+def dump_times(seconds: float, offset: float, zone: Optional[str], elapsed: float) -> str:
+    """The four times of a row as JSON text.
+
+    Raises ``TypeError`` or ``ValueError`` where a value is not of its type, or no time.
+    """
+    if not math.isfinite(seconds + offset + elapsed):
+        raise ValueError("a time that is none")
+    return f"{_float(seconds)},{dump_zone(offset, zone)},{_float(elapsed)}"
+
+
+def dump_zone(offset: float, zone: Optional[str]) -> str:
+    """The two of them that a process has few of."""
+    return f"{_float(offset)},{'null' if zone is None else _quote(zone)}"
+
+
 def encode_fields(
     flags: int,
-    seconds: float,
-    offset: float,
-    zone: Optional[str],
-    elapsed: float,
+    times: str,
     level: str,
     message: str,
     place: str,
@@ -132,20 +144,16 @@ def encode_fields(
     extra: Any,
     more: Optional[Dict[str, Any]],
 ) -> bytes:
-    """One row as bytes, of pieces that :func:`dump_fields` has made before.
+    """One row as bytes, of pieces that :func:`dump_times` and :func:`dump_fields` have made.
 
-    ``level`` has four fields, ``place`` eight, ``thread`` two. Raises ``TypeError`` or
-    ``ValueError`` where a value is not of its type.
+    ``times`` has four fields, ``level`` four, ``place`` eight, ``thread`` two. Raises ``TypeError``
+    or ``ValueError`` where a value is not of its type.
     """
-    if not math.isfinite(seconds + offset + elapsed):
-        raise ValueError("a time that is none")
-    zone_text = "null" if zone is None else _quote(zone)
     exception_text = "null" if exception is None else _encode(exception)
     extra_text = _encode(extra) if extra else "{}"
     more_text = f",{_encode(more)}" if more else ""
     text = (
-        f"[{flags:d},{_float(seconds)},{_float(offset)},{zone_text},{_float(elapsed)},"
-        f"{level},{_quote(message)},"
+        f"[{flags:d},{times},{level},{_quote(message)},"
         f"{place},{thread},{exception_text},{extra_text}{more_text}]"
     )
     return text.encode("utf-8", "surrogatepass")

@@ -9,6 +9,8 @@ import sys
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from loguru import logger
 
 from loguru_stdbridge.records import encode_logrecord, encode_loguru_record, encode_rendered
@@ -191,6 +193,47 @@ def test_a_loguru_record_that_a_patcher_bent_arrives(key, value):
     assert changed <= fields.get(key, {key})
     assert abs(row.time - time.time()) < 3600
     assert math.isfinite(row.elapsed)
+
+
+_OFFSETS = st.timedeltas(datetime.timedelta(hours=-23), datetime.timedelta(hours=23))
+
+
+@given(
+    when=st.datetimes(),
+    offset=_OFFSETS,
+    elapsed=st.timedeltas(),
+    name=st.none() | st.text(max_size=5),
+)
+def test_times_are_exact(when, offset, elapsed, name):
+    """To the last bit of the float, before 1970 too, in fixed zones of any name and offset."""
+    for rounded in (offset, datetime.timedelta(seconds=offset // datetime.timedelta(seconds=1))):
+        zone = datetime.timezone(rounded) if name is None else datetime.timezone(rounded, name)
+        check_times(when.replace(tzinfo=zone), elapsed)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 9), reason="zoneinfo came with 3.9")
+def test_times_in_a_zone_whose_offset_changes():
+    """Twice a year, and once an hour that comes twice."""
+    from zoneinfo import ZoneInfo
+
+    class Nameless(ZoneInfo):
+        def tzname(self, when):
+            return "one name for both"
+
+    for zone in (ZoneInfo("Europe/Berlin"), Nameless("Europe/Berlin")):
+        for month, day, hour, fold in ((1, 1, 5, 0), (7, 1, 5, 0), (10, 26, 2, 0), (10, 26, 2, 1)):
+            when = datetime.datetime(2025, month, day, hour, 30, 1, 5, tzinfo=zone, fold=fold)
+            check_times(when, datetime.timedelta(seconds=1))
+
+
+def check_times(when, elapsed):
+    row = read_row(decode_dense(encode({**RECORD, "time": when, "elapsed": elapsed})))
+    assert (row.time, row.offset, row.zone, row.elapsed) == (
+        when.timestamp(), when.utcoffset().total_seconds(), when.tzname(), elapsed.total_seconds()
+    )  # fmt: skip
+
+
+RECORD = loguru_record()
 
 
 @pytest.mark.parametrize(
