@@ -22,9 +22,9 @@ if TYPE_CHECKING:
         StdbridgeError,
     )
     from .receiver import EmbeddedReceiver, start_receiver
-    from .worker.channel import Stats
     from .worker.handler import BridgeHandler, InterceptHandler
     from .worker.install import Bridge, install_bridge, uninstall_bridge
+    from .worker.stats import Stats
 
 _HOMES = {
     "AddressError": "exceptions",
@@ -35,7 +35,7 @@ _HOMES = {
     "InterceptHandler": "worker.handler",
     "JournalError": "exceptions",
     "LedgerHeldError": "exceptions",
-    "Stats": "worker.channel",
+    "Stats": "worker.stats",
     "StdbridgeError": "exceptions",
     "install_bridge": "worker.install",
     "start_receiver": "receiver",

@@ -6,8 +6,7 @@ Owns the reading and the writing of address texts and nothing else. No sockets h
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import List, Tuple, Union
+from typing import List, NamedTuple, Tuple, Union
 
 from .exceptions import AddressError
 
@@ -26,8 +25,7 @@ _LOOPBACK_NAMES = frozenset({"localhost", "::1", "ip6-localhost"})
 AddressLike = Union["Address", str, Tuple[str, int]]
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """Where a receiver listens.
 
     ``scheme`` is ``"tcp"`` (``host`` and ``port`` are set) or ``"unix"`` (``path`` is set).

@@ -36,16 +36,16 @@ _FIELDS = frozenset(
     ["elapsed", "exception", "file", "function", "level", "line", "message", "module", "name",
      "process", "thread", "time"]
 )  # fmt: skip
-_FIELD = re.compile(r"([a-z]+)(\.[a-z]+)?")
-_TAG = re.compile(r"</?((?:[fb]g\s)?[^<>\s]*)>")
+_FIELD = r"([a-z]+)(\.[a-z]+)?"
+_TAG = r"</?((?:[fb]g\s)?[^<>\s]*)>"
 _COLORS = "black|red|green|yellow|blue|magenta|cyan|white"
-_KNOWN_TAG = re.compile(
+_KNOWN_TAG = (
     "|level|lvl|[bdnhilsuv]|bold|dim|normal|hide|italic|blink|strike|underline|reverse|"
     f"l?[krgyemcw]|L?[KRGYEMCW]|(light-)?({_COLORS})|(LIGHT-)?({_COLORS.upper()})"
 )
 """The markup that every loguru since 0.7.0 knows; another could refuse it, and lose the record."""
 
-_REACHING = re.compile(r"\d{4}|c$")  # a wide column; a number as a character, which may be none
+_REACHING = r"\d{4}|c$"  # a wide column; a number as a character, which may be none
 
 
 class Style(NamedTuple):
@@ -70,7 +70,7 @@ def make_style(template: Any, level: Any) -> Optional[Style]:
     """The style of a sink; ``None`` where only the receiver can render for it."""
     if type(template) is not str or type(level) is not int or len(template) > MAX_FORMAT:
         return None
-    known = all(map(_KNOWN_TAG.fullmatch, _TAG.findall(template)))
+    known = all(re.fullmatch(_KNOWN_TAG, tag) for tag in re.findall(_TAG, template))
     return Style(template, level) if known and _fields_of(template) is not None else None
 
 
@@ -82,7 +82,7 @@ def _fields_of(template: str) -> Optional[Tuple[str, ...]]:
         for _, name, specification, conversion in string.Formatter().parse(template):
             if name is None:
                 continue
-            match = _FIELD.fullmatch(name)
+            match = re.fullmatch(_FIELD, name)
             if match is None or match.group(1) not in _FIELDS or "{" in (specification or ""):
                 return None
             if conversion not in (None, "r", "s", "a"):
@@ -91,7 +91,7 @@ def _fields_of(template: str) -> Optional[Tuple[str, ...]]:
             if attribute not in _ATTRIBUTES.get(key, ("",)):
                 return None
             literal = key == "time" and conversion is None  # digits in it are digits, no width
-            if not literal and _REACHING.search(specification or ""):
+            if not literal and re.search(_REACHING, specification or ""):
                 return None
             places.append(key)
             if len(places) > MAX_PLACES or places.count(key) > MAX_REPEATED:
@@ -107,7 +107,7 @@ def plain_format(template: str) -> str:
     """A style's format without its markup, which is in the literal text alone."""
     parts: List[str] = []
     for literal, name, specification, conversion in string.Formatter().parse(template):
-        parts.append(_TAG.sub("", literal).replace("{", "{{").replace("}", "}}"))
+        parts.append(re.sub(_TAG, "", literal).replace("{", "{{").replace("}", "}}"))
         if name is not None:
             how = f"!{conversion}" if conversion else ""
             how += f":{specification}" if specification else ""

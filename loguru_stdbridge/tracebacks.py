@@ -13,7 +13,7 @@ from typing import Any, List, Optional
 from .values import MAX_TEXT, bounded_text, show
 
 _formatter = logging.Formatter()
-_LAST_LINE = re.compile(r"(?:[\w.]{0,200}\.)?(\w{1,200})(?:: (.*))?", re.DOTALL)
+_LAST_LINE = r"(?s)(?:[\w.]{0,200}\.)?(\w{1,200})(?:: (.*))?"
 
 
 def exception_fields(exception: Any, text: str) -> List[Any]:
@@ -46,7 +46,7 @@ def exception_of_text(text: str) -> List[Any]:
     """
     lines = text.rstrip("\n").split("\n")
     index = next((i for i in range(len(lines) - 1, -1, -1) if lines[i][:1] not in (" ", "")), 0)
-    match = _LAST_LINE.fullmatch("\n".join(lines[index:]))
+    match = re.fullmatch(_LAST_LINE, "\n".join(lines[index:]))
     kind, value = match.groups() if match else ("Exception", lines[index])
     has_traceback = text.startswith("Traceback ") or "\nTraceback " in text
     return [kind, value or "", text.rstrip("\n") + "\n", has_traceback]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loguru_stdbridge.styles import MAX_FORMAT, Style, make_style
+from loguru_stdbridge.styles import MAX_FORMAT, Style, make_style, plain_format
 
 DEFAULT = (
     "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> | <level>{level: <8}</level> | "
@@ -57,3 +57,16 @@ def test_the_id_names_format_and_level():
     ids = {Style(text, level).id for text in ("{message}", "{line}") for level in (10, 20)}
     assert len(ids) == 4
     assert all(len(style_id) == 16 and int(style_id, 16) >= 0 for style_id in ids)
+
+
+@pytest.mark.parametrize(
+    ("template", "plain"),
+    [
+        (DEFAULT, "{time:YYYY-MM-DD HH:mm:ss.SSS} | {level: <8} | {name}:{function}:{line} - {message}"),
+        ("{message:<>10} {{<b>{level!r:>3}</b>}}", "{message:<>10} {{{level!r:>3}}}"),
+        ("{file.path} < {line}", "{file.path} < {line}"),
+    ],
+)  # fmt: skip
+def test_the_plain_format_has_no_markup(template, plain):
+    """It is taken out of the literal text alone."""
+    assert plain_format(template) == plain

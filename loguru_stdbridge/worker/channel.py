@@ -29,11 +29,20 @@ import sys
 import threading
 import time
 import weakref
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import get_ident
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Union,
+)
 
 from ..addresses import Address
 from ..exceptions import JournalError
@@ -44,6 +53,9 @@ from ..values import printable
 from .adoption import Adoption
 from .journal import Journal
 from .sender import Sender
+
+if TYPE_CHECKING:
+    from .stats import Stats
 
 EXIT_TIMEOUT = 2.0
 """Seconds that the end of the process waits for the receiver, where it can be reached at all."""
@@ -56,21 +68,17 @@ ever."""
 OWN = "own"  # the reason of those that are not taken
 
 
-@dataclass(frozen=True)
-class Stats:
-    """What a bridge has done in this process so far.
+class _Totals(NamedTuple):
+    """The figures of :class:`Stats`, in its order."""
 
-    Every record that was accepted is acknowledged, pending or dropped.
-    """
-
-    accepted: int  # records that the application has logged
-    acknowledged: int  # of those, written at the far end (or taken by a stock peer's kernel)
-    unacknowledged: int  # of those, taken by a stock peer's kernel, which is all it can tell
-    pending: int  # in the journal, or left in it by ``close``
-    dropped: Dict[str, int] = field(default_factory=dict)  # given up, by reason
+    accepted: int = 0
+    acknowledged: int = 0
+    unacknowledged: int = 0
+    pending: int = 0
+    dropped: Mapping[str, int] = {}
     reconnects: int = 0
     connected: bool = False
-    peer: Optional[str] = None  # "bridge", "stock", None while unknown
+    peer: Optional[str] = None
 
 
 class _Line(NamedTuple):
@@ -133,7 +141,7 @@ class Channel:
         self._spool_dir = self._choose_spool_dir(spool_dir)
         self._lock = threading.RLock()
         self._inside = _Inside()
-        self._past = Stats(0, 0, 0, 0)
+        self._past = _Totals()
         self._own = 0  # records out of the sender's thread
         self._leaving = False
         if self._spool_dir is not None and peer != "stock":
@@ -176,7 +184,7 @@ class Channel:
         if 2 * self._own <= OWN_ALLOWANCE + self._past.accepted + journal.next:
             return True
         dropped = {**self._past.dropped, OWN: self._past.dropped.get(OWN, 0) + 1}
-        self._past = replace(self._past, accepted=self._past.accepted + 1, dropped=dropped)
+        self._past = self._past._replace(accepted=self._past.accepted + 1, dropped=dropped)
         return False
 
     @property
@@ -261,8 +269,11 @@ class Channel:
         return line.sender.flush(line.journal.next - 1, timeout)
 
     def stats(self) -> Stats:
+        from .stats import Stats
+
         past, line = self._past, self._line
-        return past if line is None else _sum(past, line)
+        totals = past if line is None else _sum(past, line)
+        return Stats(**{**totals._asdict(), "dropped": dict(totals.dropped)})
 
     def close(self, timeout: float = EXIT_TIMEOUT, *, patient: bool = True) -> bool:
         """Deliver within ``timeout`` seconds and end; the channel opens again if it is used again.
@@ -281,7 +292,7 @@ class Channel:
                 return line.journal.pending == 0
             done = line.journal.close(remove=True, at_exit=self._leaving)
             if line.journal.closed or line.journal.closing:
-                self._past = replace(_sum(self._past, line), connected=False)
+                self._past = _sum(self._past, line)._replace(connected=False)
             else:
                 self._line = line
         if line.adoption is not None:
@@ -302,7 +313,7 @@ class Channel:
         line = self.__dict__.pop("_line", None)
         self._lock = threading.RLock()
         self._inside = _Inside()
-        self._past = Stats(0, 0, 0, 0)
+        self._past = _Totals()
         self._own = 0
         if line is not None:
             line.journal.after_fork_in_child()
@@ -311,14 +322,14 @@ class Channel:
                 line.adoption.after_fork_in_child()
 
 
-def _sum(past: Stats, line: _Line) -> Stats:
+def _sum(past: _Totals, line: _Line) -> _Totals:
     """What is past, and what the line has done."""
     journal, sender, _ = line
     figures = journal.figures()
     dropped = dict(past.dropped)
     for reason, count in figures.dropped.items():
         dropped[reason] = dropped.get(reason, 0) + count
-    return Stats(
+    return _Totals(
         accepted=past.accepted + figures.accepted,
         acknowledged=past.acknowledged + figures.acknowledged,
         unacknowledged=past.unacknowledged + sender.unacknowledged,

@@ -37,15 +37,18 @@ import logging.handlers
 import sys
 import threading
 import traceback
-from typing import Any, Dict, Optional, Union
+from typing import TYPE_CHECKING, Any, Dict, Optional, Union
 
 from loguru import logger
 
 from ..addresses import AddressLike, default_address, parse_address
 from ..records import LevelStyle, encode_logrecord, encode_loguru_record
 from ..values import show
-from .channel import EXIT_TIMEOUT, Channel, Stats
+from .channel import EXIT_TIMEOUT, Channel
 from .rendering import MARKER, Rendering
+
+if TYPE_CHECKING:
+    from .stats import Stats
 
 
 class LevelStyles:

@@ -10,15 +10,18 @@ import logging
 import os
 import threading
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from loguru import logger
 
 from ..addresses import Address, AddressLike, default_address, parse_address
 from ..exceptions import ConfigurationError
-from .channel import EXIT_TIMEOUT, Channel, Stats
+from .channel import EXIT_TIMEOUT, Channel
 from .handler import BridgeHandler, BridgeSink, InterceptHandler, notice_row
 from .rendering import make_rendering
+
+if TYPE_CHECKING:
+    from .stats import Stats
 
 _POLICIES = ("drop_oldest", "drop_newest", "block")
 _PEERS = ("auto", "bridge", "stock")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import random
 import socket
 import time
 from typing import Any, List, Optional, Tuple
@@ -117,6 +116,8 @@ class Backoff:
 
     def failed(self) -> None:
         """Note a failed attempt."""
+        import random  # a millisecond, which a worker whose receiver is there never needs
+
         self._pause = min(max(self._pause * self._factor, self._start), self._maximum)
         self._until = time.monotonic() + self._pause * random.uniform(0.75, 1.25)
 

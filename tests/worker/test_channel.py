@@ -17,7 +17,8 @@ from loguru_stdbridge.orphans import journal_directories
 from loguru_stdbridge.spool import is_marked_peer, mark_peer
 from loguru_stdbridge.worker import channel as module
 from loguru_stdbridge.worker import journal as journal_module
-from loguru_stdbridge.worker.channel import Channel, Stats
+from loguru_stdbridge.worker.channel import Channel
+from loguru_stdbridge.worker.stats import Stats
 from tests.processes import Account, ReceiverProcess, run_python
 from tests.scripted import ScriptedReceiver, a_row
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 import select
 import socket
 
@@ -201,7 +202,7 @@ def clock(monkeypatch):
         now = 1000.0
 
     monkeypatch.setattr(module.time, "monotonic", lambda: Clock.now)
-    monkeypatch.setattr(module.random, "uniform", lambda low, high: 1.0)
+    monkeypatch.setattr(random, "uniform", lambda low, high: 1.0)
     return Clock
 
 
@@ -226,9 +227,7 @@ def test_the_pauses_grow_and_end(clock):
 def test_many_workers_do_not_come_back_in_step(clock, monkeypatch):
     """Each pause is spread by a quarter, up and down."""
     asked = []
-    monkeypatch.setattr(
-        module.random, "uniform", lambda low, high: asked.append((low, high)) or high
-    )
+    monkeypatch.setattr(random, "uniform", lambda low, high: asked.append((low, high)) or high)
     backoff = Backoff(start=0.1)
     backoff.failed()
     assert asked == [(0.75, 1.25)]
