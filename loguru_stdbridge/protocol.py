@@ -92,14 +92,7 @@ class Refusal(NamedTuple):
     reason: str
 
 
-class Missing(NamedTuple):
-    """Of the gap that ended with ``last``, so many ``records`` had not arrived before."""
-
-    last: int
-    records: int
-
-
-Answer = Union[Greeting, Acknowledged, Refusal, Missing]
+Answer = Union[Greeting, Acknowledged, Refusal]
 
 
 class SenderConnection:
@@ -165,9 +158,6 @@ class SenderConnection:
                 raise PeerError("a second greeting on one connection")
             if "error" in fields:
                 return Refusal(str(fields["error"])[:1000])
-            if "missing" in fields:
-                last, count = map(_whole, fields["missing"])
-                return Missing(last, count)
             style = fields.get("style")
             greeting = Greeting(
                 version=_whole(fields[MARK]),

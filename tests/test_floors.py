@@ -17,7 +17,7 @@ FLOORS = {
         "opcodes", "strangers", "tracebacks", "stock_records", "odd_records", "records"],
     2: ["protocol", "receiver.protocol", "receiver.complaints", "receiver.internals",
         "receiver.remote_exceptions", "spool",
-        "worker.stats"],
+        "worker.gaps", "worker.mapped", "worker.stats"],
     3: ["orphans", "worker.journal", "worker.transport", "receiver.files", "receiver.entries",
         "receiver.ledger", "receiver.replay", "receiver.archive", "receiver.connection",
         "receiver.listeners", "receiver.blocks", "receiver.sink", "receiver.adoption"],

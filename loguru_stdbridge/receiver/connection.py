@@ -17,9 +17,6 @@ from .protocol import Event, ReceiverConnection
 READ_SIZE = 256 * 1024
 """Bytes taken from one client before the next has its turn."""
 
-MAX_UNREAD = 64 * 1024
-"""Bytes of answers kept for a client that reads none, beside those to what one turn has brought."""
-
 
 class Connection:
     """A client, non-blocking. ``key`` is what the selector knows it by."""
@@ -56,11 +53,6 @@ class Connection:
     def sending(self) -> bool:
         """Whether an answer waits for room in the socket."""
         return bool(self._out)
-
-    @property
-    def deaf(self) -> bool:
-        """Whether the client does not read its answers: it must not ask for more of them."""
-        return len(self._out) > MAX_UNREAD
 
     def receive(self) -> List[Event]:
         """Read what is there, once. Sets ``ended`` at the end of the stream or a broken one."""

@@ -190,10 +190,6 @@ class ReceiverConnection:
         """Everything up to ``through`` is in the file."""
         return encode_frame(ACKNOWLEDGEMENT.pack(through))
 
-    def missing(self, last: int, count: int) -> bytes:
-        """The answer to a gap: how many of its records had not arrived before."""
-        return encode_frame(encode_control({"missing": [last, count]}))
-
     def error(self, reason: str) -> bytes:
         """Why the connection is about to be closed. Only ever sent to a sender of ours."""
         return encode_frame(encode_control({"error": reason[:1000]}))

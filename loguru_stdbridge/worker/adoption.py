@@ -64,9 +64,6 @@ class AdoptedJournal:
     def tell(self, first: int, last: int) -> None:
         """Nobody counts here any more."""
 
-    def confirm_gap(self, last: int, missing: int) -> None:
-        """Nobody counts here any more."""
-
 
 class Adoption:
     """See the module's text. ``look`` is called in the thread of the process's own sender."""

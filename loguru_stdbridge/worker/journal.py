@@ -32,13 +32,16 @@ Why every record given up is told
 ---------------------------------
 It gets its number like any other, and the numbers given up are gaps in the row of numbers. So the
 receiver cannot be told of what comes after without being told of the gap, and who adopts the
-journal of a killed process sees it too: in the middle as a jump, at the end by ``given_up``.
+journal of a killed process sees it too: in the middle as a jump, at the end by ``given_up``. How
+many of them count as dropped: :mod:`worker.gaps`.
 
-What a gap counts as dropped is exact. Records are given up while they wait, so some of them may
-have been sent, and arrive yet. The sender tells a gap only on a connection that was greeted, from
-the first number on that it has neither sent there nor was greeted with (``tell``): what was sent
-before on that connection is taken before, and by an earlier one nothing comes any more: a greeting
-ends it. Numbers that are acknowledged without having been told had arrived (``acknowledge``).
+Rows at hand
+------------
+The last rows are also kept as they are, until the sender reads them: to take them out of the
+mapping one by one takes the interpreter's lock from the application for a microsecond each. It is
+no second queue: what is not there, or cannot be known to be all there is (a row that went another
+way, a call that an exception ended, so that their count does not match the numbers), is read from
+the mapping. At most ``MAX_ROWS`` of them are kept, and none of more than ``_LARGE`` bytes.
 
 Why no wake-up is missed
 ------------------------
@@ -57,14 +60,12 @@ go on to store the very bytes at the very place where its parent does.
 from __future__ import annotations
 
 import contextlib
-import errno
 import mmap
 import os
 import threading
 import time
 import zlib
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
@@ -82,10 +83,11 @@ from ..segments import (
     Meta,
     checksum,
     encode_meta,
-    encode_segment_header,
     take_rows,
 )
 from ..spool import make_spool_dir, remove_journal
+from .gaps import Gaps
+from .mapped import NO_SEGMENT, Segment
 
 DEFAULT_LIMIT = 256 * 1024 * 1024
 """Bytes on disk while the receiver is away: about a million records of 250 bytes."""
@@ -107,6 +109,9 @@ NO_SPACE_PAUSE = 0.5
 """Seconds without another attempt to make a segment after one has failed: it costs a log call more
 than all the rest, and the disk is still full."""
 
+_LARGE = 1024
+"""Bytes of a row that is not kept at hand: so all of them together have no more than a megabyte."""
+
 _CLOSE, _CLOSE_AND_REMOVE = b"close", b"close and remove"  # in the stash; no row is like them
 _RECORD_SIZE = RECORD.size
 _pack_record = RECORD.pack_into
@@ -121,17 +126,6 @@ class _Inside(threading.local):
         self.stash: Deque[bytes] = deque()
 
 
-@dataclass
-class _Gap:
-    """Numbers given up and not acknowledged."""
-
-    first: int
-    last: int
-    reason: str
-    counted: int  # how many of them count as dropped: all, until more is known
-    told: bool = False
-
-
 class Figures(NamedTuple):
     """Records of a journal. What was accepted is acknowledged, pending or dropped."""
 
@@ -139,45 +133,6 @@ class Figures(NamedTuple):
     acknowledged: int
     pending: int
     dropped: Dict[str, int]  # by reason
-
-
-class _Segment:
-    """One mapped (or, in the middle of a backlog, unmapped) piece of the journal."""
-
-    __slots__ = ("end", "first", "last", "map", "path", "size")
-
-    def __init__(self, path: Optional[str], first: int, size: int) -> None:
-        self.path = path
-        self.first = first  # number of its first record, or lower where numbers were given up
-        self.last = 0  # number of its last record, once it is closed
-        self.end = 0  # offset behind it, once it is closed
-        self.size = size
-        self.map: Any = None
-
-    def mapped(self) -> Any:
-        """The mapping, made again where it was let go. Raises ``OSError`` or ``ValueError``."""
-        if self.map is None:
-            assert self.path is not None
-            descriptor = os.open(self.path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
-            try:
-                self.map = mmap.mmap(descriptor, self.size)
-            finally:
-                os.close(descriptor)
-        return self.map
-
-    def unmap(self) -> None:
-        if self.path is not None:  # in memory the mapping is all there is
-            self.map = None  # closed with its last reference: a reader may hold one
-
-    def release(self) -> None:
-        """It is needed no more."""
-        self.map = None
-        if self.path is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(self.path)
-
-
-_NO_SEGMENT = _Segment(None, 0, 0)
 
 
 class Journal:
@@ -216,17 +171,18 @@ class Journal:
         """``inside.now``: whether this thread is inside the journal, and may hold its lock."""
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
-        self._segments: Deque[_Segment] = deque()
-        self._gaps: List[_Gap] = []  # in order, none of them acknowledged
-        self._settled: Dict[str, int] = {}  # what gaps counted that are acknowledged
+        self._segments: Deque[Segment] = deque()
+        self._gaps = Gaps(self._note_given_up)
         self._acked = 0
-        self._given_up = 0  # the highest number in a gap
         self._index = 0
         self._in_file = True  # where the last segment went
         self._no_space_until = 0.0
-        self._position: Tuple[int, int, _Segment] = (0, 1, _NO_SEGMENT)
+        self._position: Tuple[int, int, Segment] = (0, 1, NO_SEGMENT)
         """Tail of the active segment, next number, active segment."""
-        self._cursor: Tuple[int, Optional[_Segment], int] = (0, None, 0)
+        self._recent: List[bytes] = []
+        self._recent_from: Tuple[int, int, Segment] = self._position
+        """The last rows, and the position before the first of them: see the module's text."""
+        self._cursor: Tuple[int, Optional[Segment], int] = (0, None, 0)
         self._meta = self._make_meta(address)
 
     @classmethod
@@ -318,12 +274,8 @@ class Journal:
 
     def _figures(self) -> Figures:
         accepted = self._position[1] - 1
-        pending = accepted - self._acked
-        dropped = dict(self._settled)
-        for gap in self._gaps:
-            pending -= gap.last - gap.first + 1
-            dropped[gap.reason] = dropped.get(gap.reason, 0) + gap.counted
-        dropped = {reason: count for reason, count in dropped.items() if count}
+        given_up, dropped = self._gaps.figures()
+        pending = accepted - self._acked - given_up
         return Figures(accepted, accepted - pending - sum(dropped.values()), pending, dropped)
 
     # -- the application's side
@@ -349,6 +301,10 @@ class Journal:
                     crc = _crc32(row, number & 0xFFFFFFFF)
                     _pack_record(target, tail, len(row), crc, number)
                     self._position = (end, number + 1, segment)
+                    recent = self._recent
+                    recent.append(row)
+                    if len(recent) >= MAX_ROWS or len(row) > _LARGE:
+                        recent.clear()
                 else:
                     number = self._store(row)
         finally:
@@ -470,59 +426,24 @@ class Journal:
     def _give_up(self, reason: str) -> bool:
         """The next number is given up; returns False."""
         tail, number, active = self._position
-        self._add_gap(number, number, reason)
+        self._gaps.give_up(number, number, reason)
         self._position = (tail, number + 1, active)
         return False
 
-    def _give_up_all(self, first: int, last: int, reason: str) -> None:
-        """Give up the numbers ``first`` to ``last``, as far as they are not given up already."""
-        for gap in list(self._gaps):
-            if gap.first > last:
-                break
-            if gap.first > first:
-                self._add_gap(first, gap.first - 1, reason)
-            first = max(first, gap.last + 1)
-        if first <= last:
-            self._add_gap(first, last, reason)
-
-    def _add_gap(self, first: int, last: int, reason: str) -> None:
-        gaps = self._gaps
-        index = len(gaps)
-        while index and gaps[index - 1].first > first:
-            index -= 1
-        previous = gaps[index - 1] if index else None
-        if previous is not None and previous.last >= last:
-            return  # it was, in a call that an exception ended
-        count = last - first + 1
-        if (
-            previous is not None
-            and previous.last == first - 1
-            and previous.reason == reason
-            and not previous.told
-        ):
-            previous.last, previous.counted = last, previous.counted + count
-        else:
-            gaps.insert(index, _Gap(first, last, reason, count))
-        if last > self._given_up:
-            self._given_up = last
-            if self._meta is not None:
-                _note(self._meta, GIVEN_UP_AT, last)
-
     def _last_stored(self) -> int:
         """The number of the last record that was stored and not acknowledged, or a higher one."""
-        number = self._position[1] - 1
-        for gap in reversed(self._gaps):
-            if gap.last != number:
-                break
-            number = gap.first - 1
-        return number
+        return self._gaps.last_before(self._position[1] - 1)
+
+    def _note_given_up(self, number: int) -> None:
+        if self._meta is not None:
+            _note(self._meta, GIVEN_UP_AT, number)
 
     def _drop_oldest(self) -> None:
         oldest = self._segments[0]
         if oldest is self._position[2]:
             self._close_active()
-            self._position = (0, self._position[1], _NO_SEGMENT)
-        self._give_up_all(max(oldest.first, self._acked + 1), oldest.last, SPOOL_FULL)
+            self._position = (0, self._position[1], NO_SEGMENT)
+        self._gaps.give_up(max(oldest.first, self._acked + 1), oldest.last, SPOOL_FULL)
         oldest.release()
         self._segments.popleft()
 
@@ -540,7 +461,7 @@ class Journal:
             self._no_space_until = time.monotonic() + NO_SPACE_PAUSE
             return self._give_up(NO_SPACE)
         previous = self._position[2]
-        if previous is not _NO_SEGMENT:
+        if previous is not NO_SEGMENT:
             self._close_active()
         self._segments.append(segment)
         self._position = (SEGMENT_HEADER, self._position[1], segment)
@@ -553,12 +474,14 @@ class Journal:
         active = self._position[2]
         active.last, active.end = self._last_stored(), self._position[0]
 
-    def _new_segment(self, size: int) -> Optional[_Segment]:
+    def _new_segment(self, size: int) -> Optional[Segment]:
         """A segment in a file; in memory where that fails, up to ``MEMORY_LIMIT``; or ``None``."""
         first = self._last_stored() + 1
         if self.path is not None:
             try:
-                segment = self._segment_in_file(self.path, first, size)
+                self._index += 1
+                path = str(self.path / f"{self._index:010d}.seg")
+                segment = Segment.in_file(path, first, size)
                 self._in_file = True
                 return segment
             except (OSError, ValueError) as error:
@@ -570,30 +493,10 @@ class Journal:
                 self._in_file = False
             if size + sum(s.size for s in self._segments if s.path is None) > MEMORY_LIMIT:
                 return None
-        segment = _Segment(None, first, size)
         try:
-            segment.map = mmap.mmap(-1, size)
+            return Segment.in_memory(first, size)
         except OSError:
             return None
-        return segment
-
-    def _segment_in_file(self, directory: Path, first: int, size: int) -> _Segment:
-        self._index += 1
-        path = str(directory / f"{self._index:010d}.seg")
-        segment = _Segment(path, first, size)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-        descriptor = os.open(path, flags, 0o600)
-        try:
-            _reserve(descriptor, size)
-            segment.map = mmap.mmap(descriptor, size)
-        except BaseException:
-            segment.release()
-            raise
-        finally:
-            os.close(descriptor)
-        header = encode_segment_header(first)
-        segment.map[: len(header)] = header
-        return segment
 
     # -- the sender's side
 
@@ -604,6 +507,9 @@ class Journal:
         A gap comes as a batch of its own. Empty where nothing is there.
         """
         with self._section():
+            rows = self._take_recent(after, max_bytes)
+            if rows:
+                return Batch(after + 1, rows, after + len(rows))
             found = self._find(after)
         if isinstance(found, Batch):
             return found
@@ -631,6 +537,22 @@ class Journal:
         self._cursor = (last, segment, offset)
         return Batch(after + 1, rows, last)
 
+    def _take_recent(self, after: int, max_bytes: int) -> List[bytes]:
+        """The rows above ``after``, where they are at hand; with the lock."""
+        rows, tail, number, segment = self._recent, *self._recent_from
+        self._recent, self._recent_from = [], self._position
+        end, following, active = self._position
+        if (
+            number != after + 1
+            or number + len(rows) != following
+            or segment is not active
+            or end - tail > max_bytes
+            or self._gaps
+        ):
+            return []
+        self._cursor = (following - 1, segment, end)
+        return rows
+
     def _find(self, after: int) -> Any:
         """Where reading goes on after number ``after``; with the lock.
 
@@ -638,11 +560,9 @@ class Journal:
         and all that come behind it follow: nothing that was given up is still to be told.
         """
         while True:
-            for gap in self._gaps:
-                if gap.first > after + 1:
-                    break
-                if gap.last > after:
-                    return Batch(after + 1, (), after, (after + 1, gap.last, gap.reason))
+            gap = self._gaps.at(after + 1)
+            if gap is not None:
+                return Batch(after + 1, (), after, gap)
             if after + 1 >= self._position[1]:
                 return Batch(after + 1, (), after)
             number, segment, offset = self._cursor
@@ -665,44 +585,31 @@ class Journal:
             except (OSError, ValueError):
                 self._lose(segment)
 
-    def _end_of(self, segment: _Segment) -> int:
+    def _end_of(self, segment: Segment) -> int:
         return self._position[0] if segment is self._position[2] else segment.end
 
-    def _lose(self, segment: _Segment) -> None:
+    def _lose(self, segment: Segment) -> None:
         """Its file is gone, or shorter than it was: nothing else can be done for its records."""
-        self._give_up_all(max(segment.first, self._acked + 1), segment.last, DAMAGED)
+        self._gaps.give_up(max(segment.first, self._acked + 1), segment.last, DAMAGED)
         self._segments.remove(segment)
         segment.release()
 
     def tell(self, first: int, last: int) -> None:
         """The receiver is being told that ``first`` to ``last``, of a gap, never come."""
         with self._section():
-            for index, gap in enumerate(self._gaps):
-                if gap.first <= last <= gap.last:
-                    if last < gap.last:  # it has grown since it was read
-                        rest = _Gap(last + 1, gap.last, gap.reason, gap.last - last)
-                        self._gaps.insert(index + 1, rest)
-                    gap.last, gap.told, gap.counted = last, True, last - first + 1
-                    return
-
-    def confirm_gap(self, last: int, missing: int) -> None:
-        """Of the gap that ends with ``last``, only ``missing`` records had not arrived before."""
-        with self._section():
-            for gap in self._gaps:
-                if gap.last == last and gap.told:
-                    gap.counted = min(missing, gap.counted)
+            self._gaps.tell(first, last)
 
     def acknowledge(self, through: int) -> None:
         """Give back everything up to ``through``; persisted, so that an adopter knows it too."""
         through = min(through, self._position[1] - 1)
         if through <= self._acked:
             return
-        released: List[_Segment] = []
+        released: List[Segment] = []
         with self._section():
             if self._meta is not None:
                 _note(self._meta, ACKED_AT, through)
             self._acked = through
-            self._settle_gaps(through)
+            self._gaps.settle(through)
             while self._segments and self._segments[0] is not self._position[2]:
                 if self._segments[0].last > through:
                     break
@@ -711,17 +618,6 @@ class Journal:
                 self._room.notify_all()
         for segment in released:  # outside the lock: a log call never waits for the file system
             segment.release()
-
-    def _settle_gaps(self, through: int) -> None:
-        while self._gaps and self._gaps[0].first <= through:
-            gap = self._gaps[0]
-            if not gap.told:  # it had arrived before it was given up
-                gap.counted = max(gap.last - through, 0)
-            if gap.last > through:
-                gap.first = through + 1
-                return
-            self._settled[gap.reason] = self._settled.get(gap.reason, 0) + gap.counted
-            del self._gaps[0]
 
     def close(self, *, remove: bool, at_exit: bool = False) -> bool:
         """Take no more rows and let the lock go; returns whether nothing was pending.
@@ -743,13 +639,14 @@ class Journal:
 
     def _close(self, remove: bool) -> bool:
         empty = self.pending == 0
-        if self._position[2] is not _NO_SEGMENT:
+        if self._position[2] is not NO_SEGMENT:
             self._close_active()
         for segment in self._segments:
             if segment.path is None:
-                self._give_up_all(max(segment.first, self.first), segment.last, CLOSED)
+                self._gaps.give_up(max(segment.first, self.first), segment.last, CLOSED)
         self.closed = True
-        self._position = (0, self._position[1], _NO_SEGMENT)
+        self._position = (0, self._position[1], NO_SEGMENT)
+        self._recent, self._recent_from = [], self._position
         self._segments = deque()
         self._meta = None
         self._cursor = (0, None, 0)
@@ -764,7 +661,8 @@ class Journal:
     def after_fork_in_child(self) -> None:
         """Let go of the parent's journal in a child: nothing is written, unlocked or unlinked."""
         self.closed = True
-        self._position = (0, self._position[1], _NO_SEGMENT)
+        self._position = (0, self._position[1], NO_SEGMENT)
+        self._recent, self._recent_from = [], self._position
         self._segments = deque()
         self.inside = _Inside()  # what this thread has left is the parent's to store
         self._meta = None
@@ -787,18 +685,3 @@ def _own(directory: Path) -> Optional[int]:
 def _note(meta: Any, at: int, number: int) -> None:
     """Store a number in ``meta``, whole at any instant: ``pack_into`` clears the place first."""
     meta[at : at + NUMBER.size] = NUMBER.pack(number)
-
-
-def _reserve(descriptor: int, size: int) -> None:
-    """Give the file its blocks now. Raises ``OSError`` where there are none."""
-    if hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(descriptor, 0, size)
-            return
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
-                raise  # else a file system without it, and a C library that does not stand in
-    block = bytes(65536)
-    for start in range(0, size, len(block)):
-        if os.write(descriptor, block[: size - start]) != min(size - start, len(block)):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -32,7 +32,7 @@ from typing import Any, Callable, Optional
 
 from ..addresses import Address
 from ..exceptions import JournalError, PeerError
-from ..protocol import Acknowledged, Greeting, Missing, Refusal, SenderConnection
+from ..protocol import Acknowledged, Greeting, Refusal, SenderConnection
 from ..segments import Batch, Gap
 from .transport import CONNECT_TIMEOUT, Backoff, Transport, targets
 
@@ -550,8 +550,6 @@ class _Conversation:
         for answer in self._connection.receive(data):
             if isinstance(answer, Acknowledged):
                 self._sender._acknowledge(answer.through)
-            elif isinstance(answer, Missing):
-                self._journal.confirm_gap(answer.last, answer.records)
             elif isinstance(answer, Refusal):
                 raise PeerError(f"the receiver refuses: {answer.reason}")
             else:

@@ -16,6 +16,7 @@ from loguru_stdbridge.receiver.protocol import Sequencer
 from loguru_stdbridge.rows import MAX_ROWS
 from loguru_stdbridge.segments import SEGMENT_HEADER, decode_meta, scan_segment
 from loguru_stdbridge.worker import journal as module
+from loguru_stdbridge.worker import mapped
 from loguru_stdbridge.worker.journal import REENTRANT, Figures, Journal
 from tests.processes import run_python, start_python
 
@@ -62,9 +63,9 @@ def fill(journal, count):
     return taken
 
 
-def read_all(journal, max_bytes=1200):
-    """Everything pending: numbers, and gaps as ``(first, last, reason)``."""
-    found, after = [], journal.first - 1
+def read_all(journal, max_bytes=1200, after=None):
+    """Everything pending, or behind ``after``: numbers, and gaps as ``(first, last, reason)``."""
+    found, after = [], journal.first - 1 if after is None else after
     while True:
         batch = journal.read(after, max_bytes)
         if batch.gap is not None:
@@ -146,6 +147,73 @@ def test_a_batch_is_what_a_receiver_takes_in_one_frame(make):
         batches.append(len(batch.rows))
         after = batch.last
     assert batches == [MAX_ROWS, 5, 1]
+
+
+@pytest.mark.parametrize("max_bytes", [1, 600, 1 << 20])
+def test_reading_goes_on_over_numbers_given_up_in_the_middle_of_a_segment(make, max_bytes):
+    """Given up before the reader comes there, or right behind where it stands."""
+    journal = make()
+    fill(journal, 1)
+    assert journal.read(0, max_bytes).last == 1
+    fill(journal, 2)
+    journal.append(b"x" * LIMIT)
+    fill(journal, 2)
+    assert [number_of(item) for item in read_all(journal, max_bytes, after=1)] == [2, 3, 4, 5, 6]
+    journal.append(b"x" * LIMIT)
+    assert journal.read(6, max_bytes).gap == (7, 7, "too_large")
+    fill(journal, 1)
+    assert read_all(journal, max_bytes, after=7) == [8]
+
+
+def test_rows_at_hand_are_not_looked_for(make, monkeypatch):
+    """Those of a frame since the last reading come without a look at the mapping."""
+    journal = make(None, segment_size=1 << 20, limit=1 << 24)
+    fill(journal, 1)  # begins a segment
+    assert journal.read(0, 1 << 16).last == 1
+    fill(journal, 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "_find", None)
+        batch = journal.read(1, 1 << 16)
+        assert [bytes(r) for r in batch.rows] == [row(n) for n in range(2, 7)]
+        fill(journal, 2)
+        assert journal.read(6, 1 << 16).last == 8
+    assert read_all(journal) == list(range(1, 9))
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda journal: journal._recent.pop(0),
+        lambda journal: journal._recent.pop(),
+        lambda journal: journal._store(row(7)),
+        lambda journal: journal.append(b"x" * (1 << 25)),
+        lambda journal: [journal.append(row(n)) for n in range(7, 7 + MAX_ROWS)],
+    ],
+    ids=["first", "last", "another way", "too large", "many"],
+)
+def test_rows_at_hand_that_may_not_be_all_are_looked_for(make, bend):
+    """An exception out of a signal handler, say, came between the two stores of a row."""
+    journal = make(None, segment_size=1 << 20, limit=1 << 24)
+    fill(journal, 1)
+    assert journal.read(0, 1200).last == 1
+    fill(journal, 5)
+    bend(journal)
+    numbers = [number_of(item) for item in read_all(journal, 1 << 20, after=1)]
+    assert numbers == list(range(2, journal.next))
+    assert len(journal._recent) == 0
+
+
+def test_large_rows_are_not_kept_at_hand(make):
+    """They would have no bound."""
+    journal = make(None, segment_size=1 << 20, limit=1 << 24)
+    for _ in range(10):
+        journal.append(b'"' + b"x" * 100_000 + b'"')
+        assert sum(map(len, journal._recent)) == 0
+    assert journal.read(0, 1).last == 1
+
+
+def number_of(item):
+    return item[0] if isinstance(item, tuple) else item
 
 
 def test_reading_goes_on_from_anywhere(journal):
@@ -388,18 +456,6 @@ def test_of_a_gap_that_is_told_only_what_is_told_counts(make):
     assert balance(journal) == Figures(29, 25, 0, {"spool_full": 4})
 
 
-def test_the_receiver_knows_best_what_was_missing(make):
-    """Its answer to a gap can only be less: what came over an older connection meanwhile."""
-    journal = make()
-    fill(journal, 4 * PER_SEGMENT + 1)
-    journal.confirm_gap(7, 0)  # an answer to nothing that was told
-    assert balance(journal).dropped == {"spool_full": 7}
-    journal.tell(1, 7)
-    journal.confirm_gap(7, 6)
-    journal.confirm_gap(8, 0)
-    assert balance(journal).dropped == {"spool_full": 6}
-
-
 def test_a_gap_that_grows_while_it_is_told(make):
     """The log call that drops more comes between reading and telling: the rest is a gap of its own."""
     journal = make()
@@ -446,9 +502,7 @@ class World:
             return
         batch = self.on_the_way.pop(0)
         if batch.gap is not None:
-            missing = self.sequencer.skip("s", batch.gap[1])
-            self.missing += missing
-            self.answers.append((batch.gap[1], missing))
+            self.missing += self.sequencer.skip("s", batch.gap[1])
         elif batch.rows:
             skip = self.sequencer.admit("s", batch.first, len(batch.rows))
             for number in range(batch.first + skip, batch.last + 1):
@@ -458,11 +512,7 @@ class World:
 
     def answer(self):
         if self.answers:
-            answer = self.answers.pop(0)
-            if isinstance(answer, tuple):
-                self.journal.confirm_gap(*answer)
-            else:
-                self.journal.acknowledge(answer)
+            self.journal.acknowledge(self.answers.pop(0))
 
     def run(self, steps):
         for _ in range(steps):
@@ -473,7 +523,6 @@ class World:
         while self.journal.pending:
             self.send()
             self.receive()
-            self.answer()
             self.answer()
 
 
@@ -565,7 +614,7 @@ def test_the_sender_keeps_what_is_logged_in_its_section_until_there_is_room(make
 def in_section(journal, action):
     """``action`` happens in the middle of the next call but ``append``."""
 
-    class Gaps(list):
+    class Parts(list):
         def __iter__(self):
             nonlocal action
             todo, action = action, None
@@ -573,7 +622,7 @@ def in_section(journal, action):
                 todo()
             return super().__iter__()
 
-    journal._gaps = Gaps(journal._gaps)
+    journal._gaps._parts = Parts(journal._gaps._parts)
 
 
 def test_closing_ends_the_wait(make, eventually):
@@ -663,7 +712,7 @@ def test_a_disk_and_a_memory_that_are_full(make, monkeypatch, when_full):
         attempts.append(size)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "_reserve", full)
+    monkeypatch.setattr(mapped, "reserve", full)
     monkeypatch.setattr(module, "MEMORY_LIMIT", SEGMENT)
     monkeypatch.setattr(module, "NO_SPACE_PAUSE", 3600.0)
     fill(journal, 4 * PER_SEGMENT)
@@ -706,7 +755,7 @@ def of_dead(journal):
 def test_a_reservation_that_fails_leaves_no_file(make, monkeypatch):
     """And no descriptor."""
     journal = make()
-    monkeypatch.setattr(module, "_reserve", lambda descriptor, size: os.write(-1, b""))
+    monkeypatch.setattr(mapped, "reserve", lambda descriptor, size: os.write(-1, b""))
     fill(journal, 1)
     assert segment_files(journal) == []
     assert read_all(journal) == [1]
@@ -994,7 +1043,7 @@ def test_what_a_journal_on_disk_had_to_keep_in_memory_is_told_by_its_adopter(mak
     journal = make()
     fill(journal, PER_SEGMENT)
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_reserve", lambda descriptor, size: os.write(-1, b""))
+        patch.setattr(mapped, "reserve", lambda descriptor, size: os.write(-1, b""))
         fill(journal, PER_SEGMENT)
     assert not journal.close(remove=True)
     assert balance(journal) == Figures(14, 0, 7, {"closed": 7})

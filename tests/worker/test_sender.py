@@ -389,23 +389,11 @@ def test_a_gap_and_no_rows(receiver, journal, start):
     client = receiver.accept()
     assert client.hello(greet_with=0).base == 1
     assert client.event() == GapReceived(journal.sender_id, 1, 1, "too_large")
-    client.socket.sendall(client.protocol.missing(1, 1))
     client.acknowledge(1)
     assert sender.flush(1, 30)
     assert journal.figures() == Figures(1, 0, 0, {"too_large": 1})
     fill(journal, 1)
     assert numbers(client.rows(2)) == {2: 2}
-
-
-def test_the_receiver_s_count_of_a_gap_is_taken(receiver, journal, start, eventually):
-    """An older connection has brought two of them meanwhile."""
-    fill_over(journal)
-    start()
-    client = receiver.accept()
-    client.hello(greet_with=0)
-    client.event()
-    client.socket.sendall(client.protocol.missing(4, 2))
-    eventually(lambda: journal.figures().dropped == {"spool_full": 2})
 
 
 def test_rows_that_are_dropped_while_they_are_read_arrive(receiver, journal, start, monkeypatch):
