@@ -6,24 +6,21 @@ acknowledges. So an acknowledgement never runs ahead of the file.
 
 One thread for all clients costs 20 to 40 % less processor time than a thread each, makes the sink's
 only writer plain to see, and needs no lock. What could stall it is bounded: bytes read from one
-client in a turn, lines held before a write, incomplete frames of all clients together, answers kept
-for a client that does not read: nothing more is taken from it.
+client in a turn, lines held before a write, incomplete frames of all clients together. Answers
+need no bound: a client that does not read them has one greeting and one acknowledgement waiting.
 
 What a client sends goes through decoders that refuse by exceptions of their own. Should one of them
 raise another, it is that client who is let go, and its record is replaced by a notice; the loop and
 all other clients go on.
 
-When the sink fails
--------------------
-What is rendered is kept and tried again with back-off; clients that have said their hello, and
-strangers, are not read from meanwhile, so memory stays where it is and their records stay with
-them. A new client is read until its hello and greeted, or it would take us for a stock receiver.
+While the sink fails (:mod:`writer`), clients that have said their hello, and strangers, are not
+read from, so memory stays where it is and their records stay with them. A new client is read until
+its hello and greeted, or it would take us for a stock receiver.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import selectors
 import socket
 import time
@@ -33,10 +30,9 @@ from ..addresses import Address
 from ..exceptions import PeerError, RowError, SequenceError, SinkError
 from ..forks import drop_in_children, no_fork
 from ..frames import MAX_PAYLOAD
-from ..rows import FLAG_RAW, Row, decode_dense, read_row, rendered_lines
+from ..rows import decode_dense
 from ..stock_records import MARK, row_of_stock_fields
 from .adoption import Adoption
-from .blocks import Block
 from .complaints import Complaints, to_stderr
 from .connection import Connection, describe_peer
 from .ledger import Ledger
@@ -54,9 +50,7 @@ from .protocol import (
 )
 from .replay import Replay
 from .sink import RotatingSink
-
-MAX_HELD = 4 * 1024 * 1024
-"""Characters of rendered lines after which a write comes before the next client's turn."""
+from .writer import Writer
 
 MAX_INCOMPLETE = 128 * 1024 * 1024
 """Bytes of incomplete frames held for all clients together; beyond it the largest is dropped at
@@ -71,8 +65,6 @@ SILENT_TIMEOUT = 10.0
 of which nothing was ever taken, or a worker of ours, which connects again when it has records."""
 
 MAX_CONNECTIONS = 1000
-RETRY_START = 0.1  # seconds, after a failed write; doubled up to RETRY_MAX
-RETRY_MAX = 5.0
 _SWEEP = 1.0  # seconds between two looks at time-outs
 
 
@@ -95,12 +87,11 @@ class Receiver:
         Without ``rendering`` no worker is told the sink's style: each record is rendered here.
         """
         self.adoption: Optional[Adoption] = None
-        self._replay = replay
         self._sink = sink
         self._ledger = ledger
         self.style = replay.style if rendering and not sink.needs_records else None
-        self._style_id = "" if self.style is None else self.style.id
-        self._keeps_records = sink.needs_records
+        style_id = "" if self.style is None else self.style.id
+        self._writer = Writer(replay, sink, report, style_id=style_id)
         self._report = report
         self._complaints = Complaints(report)
         self._sequencer = Sequencer(ledger.last)
@@ -109,18 +100,12 @@ class Receiver:
         self._by_sender: Dict[str, Set[Connection]] = {}
         self._max_connections = min(max_connections, _descriptors_left())
         self._accepting = False
-        self._blocks: List[Block] = []
-        self._held = 0  # characters in self._blocks
-        self._unended: Optional[List[Optional[str]]] = None  # whose raw text awaits its end
         self._incomplete = 0  # bytes of incomplete frames, of all clients
         self._touched: Set[Connection] = set()
-        self._retry_at = 0.0
-        self._retry_pause = 0.0
         self._sweep_at = 0.0
         self._stop_by: Optional[float] = None
         self._stopped_at = 0.0
         self._reopen = False
-        self.records = 0
         self.duplicates = 0
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
@@ -151,6 +136,11 @@ class Receiver:
     def addresses(self) -> List[Address]:
         """Where clients can connect."""
         return [listener.bound for listener in self._listeners]
+
+    @property
+    def records(self) -> int:
+        """Lines that were written so far."""
+        return self._writer.records
 
     @property
     def refused(self) -> int:
@@ -196,7 +186,7 @@ class Receiver:
         self._accept(False)
         if time.monotonic() >= self._stop_by:
             return True
-        if self._blocks or self._connections:
+        if self._writer or self._connections:
             return False
         # Workers that ended with us leave journals: one whole look after the stop.
         return self.adoption is None or self.adoption.complete > self._stopped_at
@@ -219,7 +209,7 @@ class Receiver:
             self._drop_idle()
             if self.adoption is not None and not self._connections:
                 self.adoption.look_soon()
-        adopting = not self._retry_pause and self._adopt()
+        adopting = not self._writer.failing and self._adopt()
         self._commit()
         if adopting:
             self._note_adopted()
@@ -231,11 +221,11 @@ class Receiver:
     def _pause(self) -> float:
         now = time.monotonic()
         until = self._sweep_at
-        if self._retry_pause:
-            until = min(until, self._retry_at)
+        if self._writer.failing:
+            until = min(until, self._writer.retry_at)
         if self._stop_by is not None:
             until = min(until, now + 0.05)
-        if self.adoption is not None and not self._retry_pause:
+        if self.adoption is not None and not self._writer.failing:
             until = min(until, now + self.adoption.next_in())
         return max(until - now, 0.0)
 
@@ -298,7 +288,7 @@ class Receiver:
             try:
                 for event in connection.receive():
                     self._take(connection, event)
-                    if self._held > MAX_HELD:
+                    if self._writer.full:
                         self._commit()
             except (RowError, SequenceError) as error:
                 self._refuse(connection, "protocol", str(error), error)
@@ -313,17 +303,17 @@ class Receiver:
     def _take(self, connection: Connection, event: Event) -> None:
         if isinstance(event, RowsReceived):
             skip = self._admit_rows(connection, event.sender, event.first, len(event.rows))
-            self._take_rows(event.sender, event.first + skip, event.rows[skip:])
+            self._writer.take_rows(event.sender, event.first + skip, event.rows[skip:])
         elif isinstance(event, StrangerReceived):
             connection.useful = True
-            self._put(row_of_stock_fields(event.fields, time.time()), None, 0)
+            self._writer.take(row_of_stock_fields(event.fields, time.time()), None, 0)
         elif isinstance(event, MarkedReceived):
             # It took us for a stock receiver: what it leaves out it tells in a record, as here.
             self._sequencer.skip(event.sender, event.sequence - 1)
             if not self._admit_rows(connection, event.sender, event.sequence, 1):
                 fields = {key: value for key, value in event.fields.items() if key != MARK}
                 row = row_of_stock_fields(fields, time.time())
-                self._put(row, event.sender, event.sequence)
+                self._writer.take(row, event.sender, event.sequence)
         elif isinstance(event, HelloReceived):
             self._end_earlier(event.sender, connection)
             last = self._sequencer.greet(event.sender, event.base)
@@ -331,8 +321,7 @@ class Receiver:
             connection.send(connection.protocol.greeting(last, self.style))
             self._touched.add(connection)
         elif isinstance(event, GapReceived):
-            missing = self._take_gap(event, connection.peer)
-            connection.send(connection.protocol.missing(event.last, missing))
+            self._take_gap(event, connection.peer)
             self._touched.add(connection)
         elif isinstance(event, GoodbyeReceived):
             connection.goodbye = True
@@ -356,89 +345,22 @@ class Receiver:
             other.ended = other.refused = True
             self._touched.add(other)
 
-    def _take_rows(self, sender: str, first: int, rows: Sequence[Any]) -> None:
-        """Render rows that are news; a line that its worker has rendered in our style is done."""
-        style_id = self._style_id
-        lines = rendered_lines(rows, style_id) if style_id else None
-        if lines is not None:
-            if self._unended is not None:
-                lines[0] = self._end_before(sender, lines[0])
-            block = self._block(sender, first)
-            block.texts.extend(lines)
-            self._held += sum(map(len, lines)) + 64 * len(lines)
-            return
-        for number, fields in enumerate(rows, first):
-            try:
-                row = read_row(fields)
-            except Exception as error:  # a RowError; or a bug, for which no number may be missing
-                row = self._notice(f"a record could not be read: {error}")
-            self._put(row, sender, number)
-
     def _admit_rows(self, connection: Connection, sender: str, first: int, count: int) -> int:
         skip = self._sequencer.admit(sender, first, count)
         self.duplicates += skip
         self._touched.add(connection)
         return skip
 
-    def _take_gap(self, gap: GapReceived, origin: str) -> int:
-        """Tell the log's readers what is missing; returns how many records that is."""
+    def _take_gap(self, gap: GapReceived, origin: str) -> None:
+        """Tell the log's readers how many records are missing."""
         missing = self._sequencer.skip(gap.sender, gap.last)
         if missing:
-            row = self._notice(
+            self._writer.take_notice(
                 f"{missing} records of sender {gap.sender[:8]} ({origin}) were given up before "
-                f"they could be delivered: {gap.reason}"
+                f"they could be delivered: {gap.reason}",
+                gap.sender,
+                gap.last,
             )
-            self._put(row, gap.sender, gap.last)
-        return missing
-
-    def _put(self, row: Row, sender: Optional[str], sequence: int) -> None:
-        record: Any = None
-        if self._keeps_records:
-            text, record = self._replay.render(row)
-        else:
-            text = self._replay.text(row)
-        if self._unended is not None:
-            text = self._end_before(sender, text)
-        if row.flags & FLAG_RAW and text[-1:] not in ("", "\n"):
-            self._unended = [sender]
-        block = self._block(sender, sequence)
-        block.texts.append(text)
-        self._held += len(text) + 64
-        if self._keeps_records:
-            block.records.append(record)
-            self._held += 2000
-
-    def _end_before(self, sender: Optional[str], text: str) -> str:
-        """``opt(raw=True)`` may leave a line open: for its own sender, not for another's record."""
-        whose, self._unended = self._unended, None
-        if not text:
-            self._unended = whose
-            return text
-        return text if whose == [sender] else f"\n{text}"
-
-    def _block(self, sender: Optional[str], first: int) -> Block:
-        """The block that the line of ``sender`` with this number goes to."""
-        blocks = self._blocks
-        if blocks:
-            last = blocks[-1]
-            if last.sender == sender and (sender is None or last.first + len(last.texts) == first):
-                return last
-        block = Block(sender, first, [], [])
-        blocks.append(block)
-        return block
-
-    def _notice(self, text: str) -> Row:
-        """A WARNING record of the receiver's own, for what only the log can tell its readers."""
-        fields = {
-            "name": "loguru_stdbridge",
-            "msg": text,
-            "levelname": "WARNING",
-            "levelno": 30,
-            "created": time.time(),
-            "process": os.getpid(),
-            "funcName": "receiver",
-        }
-        return row_of_stock_fields(fields, time.time())
 
     # -- what dead workers left
 
@@ -457,7 +379,7 @@ class Receiver:
             skip = self._sequencer.admit(sender, batch.first, len(batch.rows))
             self.duplicates += skip
             rows = [_decode(data) for data in batch.rows[skip:]]
-            self._take_rows(sender, batch.first + skip, rows)
+            self._writer.take_rows(sender, batch.first + skip, rows)
         return True
 
     def _note_adopted(self) -> None:
@@ -465,7 +387,7 @@ class Receiver:
         adoption = self.adoption
         assert adoption is not None
         sender = adoption.sender
-        if sender is None or self._blocks:
+        if sender is None or self._writer:
             return
         adoption.written(self._sequencer.last(sender))
         if adoption.at_end:
@@ -478,41 +400,19 @@ class Receiver:
 
     def _commit(self) -> None:
         """Write what is held; acknowledge; let go of clients that have ended."""
-        if self._blocks and time.monotonic() >= self._retry_at:
-            self._write()
+        if self._writer.write():  # who is read from, and told what, has changed
+            self._touched.update(self._connections)
         touched, self._touched = self._touched, set()
         for connection in touched:
             if connection.sender is not None:  # it may have ended: half-closed, it still reads
                 connection.acknowledge(self._ledger.last(connection.sender))
-            if connection.ended and not self._blocks:  # what is held may be its: it learns of it
+            if connection.ended and not self._writer:  # what is held may be its: it learns of it
                 self._let_go(connection)
         for connection in touched & self._connections:
             self._watch(connection)
 
-    def _write(self) -> None:
-        failed: Optional[SinkError] = None
-        try:
-            written = self._sink.write(self._blocks)
-        except SinkError as error:
-            failed, written = error, error.written
-        self.records += written
-        if failed is None:
-            self._blocks, self._held = [], 0
-            if self._retry_pause:
-                self._report("the sink takes records again")
-                self._retry_pause = self._retry_at = 0.0
-                self._touched.update(self._connections)
-            return
-        self._blocks = _after(self._blocks, written)
-        if not self._retry_pause:
-            self._report(f"{failed}; trying again until it works, no record is given up")
-        self._retry_pause = min(max(2 * self._retry_pause, RETRY_START), RETRY_MAX)
-        self._retry_at = time.monotonic() + self._retry_pause
-        self._touched.update(self._connections)
-
     def _watch(self, connection: Connection) -> None:
-        failing = bool(self._retry_pause)
-        waits = connection.deaf or (failing and connection.frames)
+        waits = self._writer.failing and connection.frames
         reading = not connection.ended and not waits
         interest = selectors.EVENT_READ if reading else 0
         if connection.sending:
@@ -611,17 +511,6 @@ def _decode(data: bytes) -> Any:
         return decode_dense(data)
     except RowError:
         return None
-
-
-def _after(blocks: Sequence[Block], written: int) -> List[Block]:
-    """What is left of ``blocks`` when the first ``written`` lines are gone."""
-    left: List[Block] = []
-    for block in blocks:
-        gone = min(written, len(block.texts))
-        written -= gone
-        if gone < len(block.texts):
-            left.append(block.rest(gone))
-    return left
 
 
 def _descriptors_left() -> int:

@@ -1,0 +1,178 @@
+"""Rows become lines, which are held until the next write of the sink.
+
+Owns what is between the clients and the sink: the lines in hand, whose unfinished line is open, and
+what happens when the sink fails. No sockets here; who sent what, and what has been taken before, is
+the server's.
+
+When the sink fails
+-------------------
+What is held is kept and tried again with back-off: no record is given up. The server takes no more
+meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Callable, List, Optional, Sequence
+
+from ..exceptions import SinkError
+from ..rows import FLAG_RAW, Row, read_row, rendered_lines
+from ..stock_records import row_of_stock_fields
+from .blocks import Block
+from .replay import Replay
+from .sink import RotatingSink
+
+MAX_HELD = 4 * 1024 * 1024
+"""Characters of rendered lines after which a write comes before the next client's turn."""
+
+RETRY_START = 0.1  # seconds, after a failed write; doubled up to RETRY_MAX
+RETRY_MAX = 5.0
+
+
+class Writer:
+    """See the module's text. Used by the receiver's one thread."""
+
+    def __init__(
+        self, replay: Replay, sink: RotatingSink, report: Callable[[str], None], *, style_id: str
+    ) -> None:
+        """Lines that workers have rendered in the style of that id are done; "" is of none."""
+        self._replay = replay
+        self._sink = sink
+        self._report = report
+        self._style_id = style_id
+        self._keeps_records = sink.needs_records
+        self._blocks: List[Block] = []
+        self._size = 0  # characters in self._blocks
+        self._unended: Optional[List[Optional[str]]] = None  # whose raw text awaits its end
+        self._retry_pause = 0.0
+        self.retry_at = 0.0
+        """Monotonic time of the next attempt, where the last one failed."""
+        self.records = 0
+        """Lines that were written so far."""
+
+    def __bool__(self) -> bool:
+        """Whether it holds anything."""
+        return bool(self._blocks)
+
+    @property
+    def full(self) -> bool:
+        """Whether it holds so much that a write should come next."""
+        return self._size > MAX_HELD
+
+    @property
+    def failing(self) -> bool:
+        """Whether the sink did not take what it was given last."""
+        return bool(self._retry_pause)
+
+    def take_rows(self, sender: str, first: int, rows: Sequence[Any]) -> None:
+        """Render rows that are news; a line that its worker has rendered in our style is done."""
+        if not rows:
+            return
+        style_id = self._style_id
+        lines = rendered_lines(rows, style_id) if style_id else None
+        if lines is not None:
+            if self._unended is not None:
+                lines[0] = self._end_before(sender, lines[0])
+            block = self._block(sender, first)
+            block.texts.extend(lines)
+            self._size += sum(map(len, lines)) + 64 * len(lines)
+            return
+        for number, fields in enumerate(rows, first):
+            try:
+                row = read_row(fields)
+            except Exception as error:  # a RowError; or a bug, for which no number may be missing
+                row = _notice(f"a record could not be read: {error}")
+            self.take(row, sender, number)
+
+    def take_notice(self, text: str, sender: str, sequence: int) -> None:
+        """A WARNING record of the receiver's own, for what only the log can tell its readers."""
+        self.take(_notice(text), sender, sequence)
+
+    def take(self, row: Row, sender: Optional[str], sequence: int) -> None:
+        """Render one record; ``sender`` is ``None`` for a stranger's."""
+        record: Any = None
+        if self._keeps_records:
+            text, record = self._replay.render(row)
+        else:
+            text = self._replay.text(row)
+        if self._unended is not None:
+            text = self._end_before(sender, text)
+        if row.flags & FLAG_RAW and text[-1:] not in ("", "\n"):
+            self._unended = [sender]
+        block = self._block(sender, sequence)
+        block.texts.append(text)
+        self._size += len(text) + 64
+        if self._keeps_records:
+            block.records.append(record)
+            self._size += 2000
+
+    def _end_before(self, sender: Optional[str], text: str) -> str:
+        """``opt(raw=True)`` may leave a line open: for its own sender, not for another's record."""
+        whose, self._unended = self._unended, None
+        if not text:
+            self._unended = whose
+            return text
+        return text if whose == [sender] else f"\n{text}"
+
+    def _block(self, sender: Optional[str], first: int) -> Block:
+        """The block that the line of ``sender`` with this number goes to."""
+        blocks = self._blocks
+        if blocks:
+            last = blocks[-1]
+            if last.sender == sender and (sender is None or last.first + len(last.texts) == first):
+                return last
+        block = Block(sender, first, [], [])
+        blocks.append(block)
+        return block
+
+    def write(self) -> bool:
+        """Write what is held, if it is time; returns whether that failed, or works again.
+
+        Never raises.
+        """
+        if not self._blocks or time.monotonic() < self.retry_at:
+            return False
+        try:
+            self.records += self._sink.write(self._blocks)
+        except SinkError as error:
+            self._failed(error)
+            return True
+        self._blocks, self._size = [], 0
+        if not self._retry_pause:
+            return False
+        self._report("the sink takes records again")
+        self._retry_pause = self.retry_at = 0.0
+        return True
+
+    def _failed(self, error: SinkError) -> None:
+        self.records += error.written
+        self._blocks = _after(self._blocks, error.written)
+        if not self._retry_pause:
+            self._report(f"{error}; trying again until it works, no record is given up")
+        self._retry_pause = min(max(2 * self._retry_pause, RETRY_START), RETRY_MAX)
+        self.retry_at = time.monotonic() + self._retry_pause
+
+
+def _notice(text: str) -> Row:
+    fields = {
+        "name": "loguru_stdbridge",
+        "msg": text,
+        "levelname": "WARNING",
+        "levelno": 30,
+        "created": time.time(),
+        "process": os.getpid(),
+        "funcName": "receiver",
+    }
+    return row_of_stock_fields(fields, time.time())
+
+
+def _after(blocks: Sequence[Block], written: int) -> List[Block]:
+    """What is left of ``blocks`` when the first ``written`` lines are gone."""
+    left: List[Block] = []
+    for block in blocks:
+        gone = min(written, len(block.texts))
+        written -= gone
+        if gone < len(block.texts):
+            left.append(block.rest(gone))
+    return left
