@@ -81,12 +81,15 @@ class _Totals(NamedTuple):
     peer: Optional[str] = None
 
 
-class _Line(NamedTuple):
+class _Line:
     """What a channel has open."""
 
-    journal: Journal
-    sender: Sender
-    adoption: Optional[Adoption]
+    __slots__ = ("adoption", "journal", "sender")
+
+    def __init__(self, journal: Journal, sender: Sender, adoption: Optional[Adoption]) -> None:
+        self.journal = journal
+        self.sender = sender
+        self.adoption = adoption
 
 
 def report(text: str) -> None:
@@ -172,8 +175,9 @@ class Channel:
     def emit(self, row: bytes) -> None:
         """Take one record. Never raises; waits only where ``when_full="block"`` asks for it."""
         while True:
-            journal, sender, _ = self._line or self._open()
-            if sender.ident == get_ident() and not self._admit_own(journal):
+            line = self._line or self._open()
+            journal = line.journal
+            if line.sender.ident == get_ident() and not self._admit_own(journal):
                 return
             if journal.append(row) or not journal.closed:
                 return  # taken, or given up and counted; else closed by another thread: again
@@ -324,7 +328,7 @@ class Channel:
 
 def _sum(past: _Totals, line: _Line) -> _Totals:
     """What is past, and what the line has done."""
-    journal, sender, _ = line
+    journal, sender = line.journal, line.sender
     figures = journal.figures()
     dropped = dict(past.dropped)
     for reason, count in figures.dropped.items():

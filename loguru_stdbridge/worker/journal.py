@@ -294,16 +294,17 @@ class Journal:
         try:
             with self._lock:
                 tail, number, segment = self._position
-                end = tail + _RECORD_SIZE + len(row)
+                size = len(row)
+                start = tail + _RECORD_SIZE
+                end = start + size
                 if end <= segment.size:  # what _store does, with nothing in the way: half the cost
                     target = segment.map
-                    target[tail + _RECORD_SIZE : end] = row
-                    crc = _crc32(row, number & 0xFFFFFFFF)
-                    _pack_record(target, tail, len(row), crc, number)
+                    target[start:end] = row
+                    _pack_record(target, tail, size, _crc32(row, number & 0xFFFFFFFF), number)
                     self._position = (end, number + 1, segment)
                     recent = self._recent
                     recent.append(row)
-                    if len(recent) >= MAX_ROWS or len(row) > _LARGE:
+                    if size > _LARGE or len(recent) >= MAX_ROWS:
                         recent.clear()
                 else:
                     number = self._store(row)

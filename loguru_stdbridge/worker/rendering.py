@@ -64,7 +64,10 @@ class Rendering:
         """
         try:
             values = self._values(record)
-            if values[0].no < self._level:
+            level = values[0]
+            if type(level.name) is not str or type(level.no) is not int:
+                return False
+            if level.no < self._level:
                 return False  # the sink leaves it out; a sink of a lower level may come
             if tuple(map(type, values)) == self._shape:
                 return True

@@ -139,8 +139,10 @@ class Sender:
     # -- called by other threads
 
     def _wake(self) -> None:
-        with contextlib.suppress(OSError):  # full: it is being woken already; closed: too late
+        try:  # in a log call: ``contextlib.suppress`` would double what it takes
             self._wake_writer.send(b"\0")
+        except OSError:  # full: it is being woken already; closed: too late
+            pass
 
     def flush(self, through: int, timeout: Optional[float]) -> bool:
         """Wait until ``through`` is acknowledged, ``timeout`` seconds at most (``None``: ever)."""
