@@ -35,7 +35,7 @@ from loguru_stdbridge.receiver.archive import Archive
 from loguru_stdbridge.receiver.connection import Connection
 from loguru_stdbridge.receiver.ledger import Ledger
 from loguru_stdbridge.worker import adoption as worker_adoption
-from loguru_stdbridge.worker import journal
+from loguru_stdbridge.worker import journal, mapped
 
 DECOY = "2001-01-01"
 """In the name of a file that a retention is to remove."""
@@ -250,7 +250,7 @@ ADOPTION: Dict[str, Callable[[], None]] = {
 WORKER: Dict[str, Callable[[], None]] = {
     "journal half made": partial(before, os, "replace", _path_ends("/meta")),
     "row without its header": partial(before, journal, "_pack_record"),
-    "segment without its header": partial(before, journal, "encode_segment_header"),
+    "segment without its header": partial(before, mapped, "encode_segment_header"),
     "acknowledgement read": partial(before, journal.Journal, "acknowledge", _trims),
     "noted, not trimmed": partial(before, os, "unlink", _path_ends(".seg")),
     "trimmed": partial(after, os, "unlink", _path_ends(".seg")),

@@ -87,9 +87,9 @@ def log_everything(log):
         log.patch(lambda record, key=key, value=value: record.update({key: value})).info("patched")
     log.patch(lambda record: record.pop("module")).info("a key is missing")
     for key, value in (("name", 5), ("name", Odd()), ("no", True)):
-        log.patch(lambda record, key=key, value=value: setattr(record["level"], key, value)).warning(
-            "a level that is bent"
-        )
+        log.patch(
+            lambda record, key=key, value=value: setattr(record["level"], key, value)
+        ).warning("a level that is bent")
     thread = threading.Thread(target=log.info, args=("elsewhere",), name="a {thread} <name>")
     thread.start()
     thread.join()
