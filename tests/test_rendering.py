@@ -38,11 +38,13 @@ pytestmark = pytest.mark.usefixtures("quiet_loguru")
 
 
 def fixed_time(record):
-    """The same time in both runs."""
+    """The same time, and the same threads, in both runs."""
     record["time"] = type(record["time"]).fromtimestamp(
         1.7e9, datetime.timezone(datetime.timedelta(hours=5, minutes=30), "IST")
     )
     record["elapsed"] = datetime.timedelta(seconds=1)
+    if record["message"] == "elsewhere":  # its thread has another identifier in each run
+        record["thread"].id = 7
 
 
 def fail(value):
