@@ -24,12 +24,10 @@ import zlib
 from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .exceptions import JournalError
-from .rows import MAX_ROWS
 
 Gap = Tuple[int, int, str]  # first and last number given up, and why
 
 RECORD = struct.Struct("<IIQ")  # length of the row, checksum, sequence number
-_RECORD_SIZE = RECORD.size
 SEGMENT = struct.Struct("<8sQI")  # magic, number of the first record, checksum of both
 SEGMENT_HEADER = 32
 META = struct.Struct("<8sIIQQ32sQdH")  # magic, version, checksum, acked, given up, sender, ...
@@ -75,28 +73,6 @@ class Meta(NamedTuple):
 def checksum(row: Buffer, sequence: int) -> int:
     """The checksum of a record: its bytes and the lower half of its number."""
     return zlib.crc32(row, sequence & 0xFFFFFFFF)
-
-
-def take_rows(data: Buffer, offset: int, end: int) -> Tuple[List[bytes], int]:
-    """The rows that are whole between two offsets, ``MAX_ROWS`` at most, and where the next begins.
-
-    For records that are known to be whole and to have consecutive numbers: while this copies the
-    rows of a frame, a log call of another thread waits for the interpreter.
-    """
-    chunk = bytes(data[offset:end])
-    rows: List[bytes] = []
-    take, unpack, size = rows.append, RECORD.unpack_from, len(chunk)
-    at = 0
-    for _ in range(MAX_ROWS):
-        start = at + _RECORD_SIZE
-        if start > size:
-            break
-        behind = start + unpack(chunk, at)[0]
-        if behind > size:
-            break
-        take(chunk[start:behind])
-        at = behind
-    return rows, offset + at
 
 
 def encode_segment_header(first: int) -> bytes:

@@ -34,7 +34,7 @@ WITHIN = {  # imports on one floor, each for a reason
     ("records", "tracebacks"), ("odd_records", "rows"), ("odd_records", "stock_records"),
     ("odd_records", "tracebacks"), ("odd_records", "values"), ("stock_records", "restored"),
     ("stock_records", "rows"), ("stock_records", "tracebacks"), ("stock_records", "values"),
-    ("tracebacks", "values"), ("segments", "rows"), ("strangers", "values"), ("strangers", "restored"),
+    ("tracebacks", "values"), ("strangers", "values"), ("strangers", "restored"),
     ("strangers", "opcodes"), ("receiver.protocol", "protocol"),
     ("receiver.sink", "receiver.archive"), ("receiver.sink", "receiver.ledger"),
     ("receiver.sink", "receiver.files"), ("receiver.sink", "receiver.blocks"),

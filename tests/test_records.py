@@ -211,19 +211,31 @@ def test_times_are_exact(when, offset, elapsed, name):
         check_times(when.replace(tzinfo=zone), elapsed)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 9), reason="zoneinfo came with 3.9")
-def test_times_in_a_zone_whose_offset_changes():
-    """Twice a year, and once an hour that comes twice."""
-    from zoneinfo import ZoneInfo
+class Zone(datetime.tzinfo):
+    """Summer time from April to October, and an hour in October that comes twice."""
 
-    class Nameless(ZoneInfo):
-        def tzname(self, when):
-            return "one name for both"
+    def __init__(self, *names):
+        self.names = names
 
-    for zone in (ZoneInfo("Europe/Berlin"), Nameless("Europe/Berlin")):
-        for month, day, hour, fold in ((1, 1, 5, 0), (7, 1, 5, 0), (10, 26, 2, 0), (10, 26, 2, 1)):
-            when = datetime.datetime(2025, month, day, hour, 30, 1, 5, tzinfo=zone, fold=fold)
-            check_times(when, datetime.timedelta(seconds=1))
+    def is_summer(self, when):
+        return 4 <= when.month < 10 or (when.month == 10 and not when.fold)
+
+    def utcoffset(self, when):
+        return datetime.timedelta(hours=1 + self.is_summer(when))
+
+    def tzname(self, when):
+        return self.names[self.is_summer(when)]
+
+    def dst(self, when):
+        return datetime.timedelta(hours=self.is_summer(when))
+
+
+@pytest.mark.parametrize("zone", [Zone("winter", "summer"), Zone("one", "one")], ids=["two", "one"])
+def test_times_in_a_zone_whose_offset_changes(zone):
+    """With names that tell, and with one name for both."""
+    for month, fold in ((1, 0), (7, 0), (10, 0), (10, 1)):
+        when = datetime.datetime(2025, month, 26, 2, 30, 1, 5, tzinfo=zone, fold=fold)
+        check_times(when, datetime.timedelta(seconds=1))
 
 
 def check_times(when, elapsed):

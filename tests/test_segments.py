@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loguru_stdbridge.exceptions import JournalError
-from loguru_stdbridge.rows import MAX_ROWS
 from loguru_stdbridge.segments import (
     ACKED_AT,
     GIVEN_UP_AT,
@@ -29,7 +28,6 @@ from loguru_stdbridge.segments import (
     encode_segment_header,
     record_at,
     scan_segment,
-    take_rows,
 )
 
 SENDER = "0123456789abcdef" * 2
@@ -280,25 +278,3 @@ def test_any_bytes_can_be_scanned(noise, at):
         found = rows_of(data, scan)
         assert all(rows.get(number) == row for number, row in found.items())
         assert list(found) == sorted(found)
-
-
-# -- the rows of a frame
-
-
-def test_rows_are_taken_whole():
-    """Those that end before the offset, and where the next begins."""
-    data = a_segment(ROWS, first=5)
-    records = scan_segment(bytes(data)).records
-    for end in range(SEGMENT_HEADER, records[-1][2] + 1):
-        whole = [record for record in records if record[2] <= end]
-        rows, offset = take_rows(data, SEGMENT_HEADER, end)
-        assert rows == [ROWS[number] for number, _, _ in whole]
-        assert offset == (whole[-1][2] if whole else SEGMENT_HEADER)
-
-
-def test_no_more_rows_are_taken_than_a_frame_may_have():
-    """And the next begins behind the last of them."""
-    data = a_segment([b"[]"] * (MAX_ROWS + 5), size=1 << 16)
-    rows, offset = take_rows(data, SEGMENT_HEADER, len(data))
-    assert rows == [b"[]"] * MAX_ROWS
-    assert record_at(bytes(data), offset)[0] == MAX_ROWS + 1

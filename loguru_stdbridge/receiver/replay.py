@@ -231,10 +231,9 @@ class Replay:
 
     def _record(self, row: Row, shown: FrozenSet[str] = _DEAR) -> Dict[str, Any]:
         """A record as loguru has it; of what is dear to make, only what is ``shown``."""
+        exception = row.exception
         record = {
-            "exception": None
-            if row.exception is None
-            else make_exception(self._exception, row.exception),
+            "exception": None if exception is None else make_exception(self._exception, exception),
             "extra": row.extra,
             "function": row.function,
             "line": row.line,

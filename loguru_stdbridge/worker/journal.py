@@ -83,7 +83,6 @@ from ..segments import (
     Meta,
     checksum,
     encode_meta,
-    take_rows,
 )
 from ..spool import make_spool_dir, remove_journal
 from .gaps import Gaps
@@ -514,13 +513,7 @@ class Journal:
             found = self._find(after)
         if isinstance(found, Batch):
             return found
-        segment, data, offset, end, consecutive = found
-        if consecutive:
-            rows, offset = take_rows(data, offset, min(end, offset + max_bytes))
-            if rows:
-                last = after + len(rows)
-                self._cursor = (last, segment, offset)
-                return Batch(after + 1, rows, last)
+        segment, data, offset, end = found
         rows, size, last = [], 0, after
         unpack = RECORD.unpack_from
         while offset < end and len(rows) < MAX_ROWS:
@@ -555,11 +548,7 @@ class Journal:
         return rows
 
     def _find(self, after: int) -> Any:
-        """Where reading goes on after number ``after``; with the lock.
-
-        A batch, or segment, mapping, offset, end, and whether number ``after + 1`` is at the offset
-        and all that come behind it follow: nothing that was given up is still to be told.
-        """
+        """Where reading goes on after number ``after``; with the lock."""
         while True:
             gap = self._gaps.at(after + 1)
             if gap is not None:
@@ -567,7 +556,6 @@ class Journal:
             if after + 1 >= self._position[1]:
                 return Batch(after + 1, (), after)
             number, segment, offset = self._cursor
-            consecutive = number == after and not self._gaps
             if number != after or segment is None or segment not in self._segments:
                 segments = reversed(self._segments)  # an end of 0: it never came into use
                 segment = next(
@@ -582,7 +570,7 @@ class Journal:
                 segment = self._segments[self._segments.index(segment) + 1]
                 offset = SEGMENT_HEADER
             try:
-                return segment, segment.mapped(), offset, self._end_of(segment), consecutive
+                return segment, segment.mapped(), offset, self._end_of(segment)
             except (OSError, ValueError):
                 self._lose(segment)
 

@@ -77,10 +77,11 @@ class Rendering:
 
     def row_of_line(self, record: Any, line: str) -> bytes:
         """The row of a line that loguru has rendered with the template, without the marker."""
-        if self._candidate is not None and record["exception"] is None:
-            if self._candidate.format_map(record) == line:
-                self._plain = self._candidate
+        candidate = self._candidate
+        if candidate is not None and record["exception"] is None:
             self._candidate = None
+            if candidate.format_map(record) == line:
+                self._plain = candidate
         return self._encode(record["level"], line)
 
     def _encode(self, level: Any, line: str) -> bytes:
