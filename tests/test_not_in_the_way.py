@@ -92,7 +92,7 @@ def test_a_receiver_that_was_stopped_at_the_first_connection_is_not_taken_for_st
         os.kill(receiver.process.pid, signal.SIGSTOP)
         try:
             with install_bridge(receiver.address) as bridge:
-                bridge._channel._open().sender._greeting_timeout = 0.05
+                bridge._channel._open().sender.greeting_timeout = 0.05
                 log(COUNT)
                 assert not bridge.flush(0.5)
                 assert bridge.stats().pending == COUNT

@@ -10,6 +10,7 @@ alone per call: what is left when another process had the core in between is not
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from array import array
 from pathlib import Path
@@ -52,9 +53,13 @@ class Call(Figure):
             if state == "absent":
                 receiver.stop()
             bridge = install(receiver.address)
+            noticed = threading.Event()  # by the sender: nobody is there
+            bridge._channel.open()
+            bridge._channel._line.sender.report = lambda text: noticed.set()
             logger.info(message("{}"), 0, 0)
             if state == "absent":
-                time.sleep(0.5)  # the sender finds out
+                if not noticed.wait(30):
+                    raise RuntimeError("the sender does not notice that nobody is there")
             elif not bridge.flush(30):
                 raise RuntimeError("the receiver does not acknowledge")
             if state == "stopped":

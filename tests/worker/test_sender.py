@@ -11,6 +11,7 @@ import pytest
 from loguru_stdbridge.addresses import Address
 from loguru_stdbridge.frames import encode_frame
 from loguru_stdbridge.receiver.protocol import GapReceived, GoodbyeReceived, RowsReceived
+from loguru_stdbridge.segments import Batch
 from loguru_stdbridge.worker import sender as module
 from loguru_stdbridge.worker.journal import Figures, Journal
 from loguru_stdbridge.worker.sender import Sender
@@ -283,7 +284,7 @@ def test_a_journal_that_has_not_what_it_says_is_no_busy_loop(
     receiver, journal, told, start, monkeypatch, eventually
 ):
     """The attempt fails like any other, with a pause."""
-    monkeypatch.setattr(journal, "read", lambda after, size: module.Batch(after + 1, (), after))
+    monkeypatch.setattr(journal, "read", lambda after, size: Batch(after + 1, (), after))
     fill(journal, 1)
     sender = start()
     receiver.accept()
@@ -706,10 +707,10 @@ def test_a_signal_handler_that_flushes_while_its_thread_does(receiver, journal, 
         def __getattr__(self, name):
             return getattr(journal, name)
 
-    sender._journal = Journal()
+    sender.journal = Journal()
     assert sender.flush(1, 30)
     assert results == [None, False]
-    sender._journal = journal
+    sender.journal = journal
 
 
 def test_what_is_to_be_looked_for_is_looked_for_while_records_are_taken(receiver, journal, start):

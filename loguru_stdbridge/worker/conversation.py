@@ -1,0 +1,252 @@
+"""What is said over one connection to a receiver, from the hello to the goodbye.
+
+Owns the order of the frames, their pace, and what an answer means; a stock receiver is served here,
+too. Lives in the sender's thread (:mod:`worker.sender`), which owns connecting, waiting and ending,
+and why nobody waits and every record is written once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import selectors
+import time
+from typing import TYPE_CHECKING, Any, Optional
+
+from ..exceptions import JournalError, PeerError
+from ..protocol import Acknowledged, Greeting, Refusal, SenderConnection
+from ..segments import Batch, Gap
+from .transport import Transport
+
+if TYPE_CHECKING:
+    from .sender import Sender
+
+BATCH_BYTES = 128 * 1024
+"""Bytes of rows in one frame. Bounds the lists and dicts of a frame (``rows.MAX_CONTAINERS``)."""
+
+PACE = 0.005
+"""Seconds between two frames that are not full. The first record after a pause goes at once; while
+they flow, each frame costs this process as much as the log calls of ten records."""
+
+BUSY_ROWS = 32
+BUSY_PACE = 0.02
+"""The same after a frame of so many rows: at thousands a second, fewer and larger frames cost the
+receiver less, and the one log call in a thousand that waits for a frame; the worker no more."""
+
+_STOCK_GREETING_TIMEOUT = 0.2  # seconds, once an address has shown itself to be stock
+
+
+class Conversation:
+    """What is said over one connection. Lives in the sender thread."""
+
+    def __init__(self, sender: Sender, transport: Transport) -> None:
+        self._sender = sender
+        self._transport = transport
+        self._journal = sender.journal
+        self._connection = SenderConnection(self._journal.sender_id)
+        self._out = memoryview(b"")
+        self._sent = 0  # highest number put into a frame on this connection
+        self._gap: Optional[Gap] = None  # what the hello told to a stock receiver
+        self._next_frame_at = 0.0
+
+    def run(self) -> None:
+        self._hello()
+        greeted = self._await_greeting()
+        while greeted is None:  # a peer known to be ours that is stopped or busy
+            greeted = self._await_greeting()
+        if greeted:
+            self._deliver()
+        else:
+            self._deliver_to_stock()
+
+    # -- the hello
+
+    def _hello(self) -> None:
+        first = self._journal.first
+        batch: Batch = self._journal.read(first - 1, 1)
+        self._gap = batch.gap
+        if batch.gap is not None:
+            self._sent = first - 1
+            row, number = self._notice_of(batch.gap), batch.gap[1]
+            frame = self._connection.hello(row, number, first, notice=True)
+        elif batch.rows:
+            self._sent = first
+            frame = self._connection.hello(batch.rows[0], first, first)
+        else:
+            raise JournalError(f"record {first} is not in the journal")
+        self._out = memoryview(frame)
+
+    def _notice_of(self, gap: Gap) -> bytes:
+        first, last, reason = gap
+        return self._sender.notice(f"{last - first + 1} records were given up: {reason}")
+
+    def _await_greeting(self) -> Optional[bool]:
+        """True: greeted. False: a stock peer. None: not yet, and it is known to be ours."""
+        sender = self._sender
+        timeout = _STOCK_GREETING_TIMEOUT if sender.stock_seen else sender.greeting_timeout
+        deadline = time.monotonic() + (0.0 if sender.peer == "stock" else timeout)
+        while True:
+            self._flush_out()
+            left = deadline - time.monotonic()
+            if self._greeted():
+                return True
+            if left <= 0 and not self._out:
+                break
+            if sender.out_of_time():
+                raise OSError("no greeting before the end")
+            self._wait(max(left, 0.01))
+        if sender.peer == "bridge":
+            return None
+        if not sender.stock_seen and sender.peer != "stock":
+            sender.report(
+                f"{sender.address} does not greet: taken for a stock receiver, "
+                "records are delivered without acknowledgement"
+            )
+        sender.stock_seen = True
+        return False
+
+    def _greeted(self) -> bool:
+        return self._connection.greeting is not None
+
+    # -- to a receiver of ours
+
+    def _deliver(self) -> None:
+        sender, journal = self._sender, self._journal
+        sender.peer = "bridge"
+        greeting = self._connection.greeting
+        assert greeting is not None
+        self._sent = max(self._sent, greeting.last)
+        sender.delivering()
+        while True:
+            if not self._out and time.monotonic() >= self._next_frame_at:
+                self._next_frame()
+            self._flush_out()
+            if sender.out_of_time():
+                break
+            until_look = sender.look_around()
+            if self._out:
+                self._wait(until_look)
+            elif sender.done:
+                break
+            elif journal.next - 1 > self._sent:
+                self._wait(max(self._next_frame_at - time.monotonic(), 0.0))
+            else:
+                journal.asleep = True
+                if journal.next - 1 <= self._sent and not sender.done:
+                    self._wait(until_look)
+                journal.asleep = False
+        self._leave()
+
+    def _next_frame(self) -> None:
+        batch: Batch = self._journal.read(self._sent, BATCH_BYTES)
+        if batch.gap is not None:
+            first, last, reason = batch.gap
+            self._journal.tell(first, last)
+            self._out = memoryview(self._connection.gap(first, last, reason))
+            self._sent = last
+        elif batch.rows:
+            self._out = memoryview(self._connection.rows(batch.first, batch.rows))
+            self._sent = batch.last
+            if len(self._out) < BATCH_BYTES // 2:
+                busy = len(batch.rows) >= BUSY_ROWS
+                self._next_frame_at = time.monotonic() + (BUSY_PACE if busy else PACE)
+
+    def _leave(self) -> None:
+        """Say goodbye where all is delivered; read what the receiver still says, then close."""
+        sender = self._sender
+        if self._journal.pending == 0 and not self._out:
+            self._out = memoryview(self._connection.goodbye(self._sent))
+            self._flush_out()
+        self._transport.finish()
+        deadline = time.monotonic() + 0.5
+        if sender.closing_until is not None and sender.closing_until != math.inf:
+            deadline = max(deadline, sender.closing_until)
+        with contextlib.suppress(OSError):
+            while time.monotonic() < deadline:  # ends by the end of the stream
+                self._wait(deadline - time.monotonic())
+
+    # -- to a stock receiver
+
+    def _deliver_to_stock(self) -> None:
+        """Deliver as ``SocketHandler`` does: what the kernel took counts as delivered.
+
+        The peer is still listened to: a receiver of ours that greets late is taken at its word.
+        """
+        sender, journal = self._sender, self._journal
+        sender.delivering()
+        sender.on_greeting(None)
+        if self._gap is not None:
+            self._gap_taken_by_stock(self._gap)
+        else:
+            self._taken_by_stock(self._sent)
+        while not self._greeted():
+            if sender.done or sender.out_of_time():
+                self._transport.finish()
+                return
+            until_look = sender.look_around()
+            self._wait(0)  # a peer that has gone is noticed before it is written to, not after
+            if self._greeted():  # just now
+                break
+            batch: Batch = journal.read(self._sent, BATCH_BYTES)
+            if batch.gap is not None:
+                self._send_to_stock(self._notice_of(batch.gap), batch.gap[1])
+                self._gap_taken_by_stock(batch.gap)
+            for number, row in enumerate(batch.rows, batch.first):
+                self._send_to_stock(row, number)
+                self._taken_by_stock(number)
+            if not batch.rows and batch.gap is None:
+                journal.asleep = True
+                if journal.next - 1 <= self._sent and not sender.closing:
+                    self._wait(until_look)
+                journal.asleep = False
+        self._deliver()
+
+    def _send_to_stock(self, row: Any, number: int) -> None:
+        self._out = memoryview(self._connection.stock(row, number))
+        while self._out:
+            self._flush_out(end_of_record=True)
+            if self._out:
+                if self._sender.out_of_time():
+                    raise OSError("the peer does not read")
+                self._wait(None)
+
+    def _taken_by_stock(self, number: int) -> None:
+        self._sender.unacknowledged += 1
+        self._sent = number
+        self._sender.acknowledge(number)
+
+    def _gap_taken_by_stock(self, gap: Gap) -> None:
+        self._journal.tell(gap[0], gap[1])
+        self._sent = gap[1]
+        self._sender.acknowledge(gap[1])
+
+    # -- bytes
+
+    def _flush_out(self, *, end_of_record: bool = False) -> None:
+        while self._out:
+            count = self._transport.send(self._out, end_of_record=end_of_record)
+            if not count:
+                return
+            self._out = self._out[count:]
+
+    def _wait(self, timeout: Optional[float]) -> None:
+        """Wait for the socket or a wake-up; take answers. Raises ``OSError`` at end of stream."""
+        interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0)
+        if self._sender.wait(self._transport, interest, timeout):
+            data = self._transport.receive()
+            if data == b"":
+                raise ConnectionResetError("the receiver closed the connection")
+            if data:
+                self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        for answer in self._connection.receive(data):
+            if isinstance(answer, Acknowledged):
+                self._sender.acknowledge(answer.through)
+            elif isinstance(answer, Refusal):
+                raise PeerError(f"the receiver refuses: {answer.reason}")
+            else:
+                assert isinstance(answer, Greeting)
+                if answer.last >= self._journal.next:
+                    raise PeerError(f"it greets with record {answer.last}, which was never sent")
+                self._sender.on_greeting(answer)  # before an acknowledgement lets a flush return
