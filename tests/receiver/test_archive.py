@@ -49,9 +49,11 @@ class Stock:
     def found(self):
         """Every file, hidden ones too, but the ledger's; archives as their text."""
         found = {}
-        for path in self.directory.rglob("*"):
-            with contextlib.suppress(FileNotFoundError, EOFError):  # the thread is at work
-                if path.is_file() and not path.name.endswith((".ledger", ".lock")):
+        for directory, _, names in os.walk(self.directory):  # which bears that one vanishes
+            for path in (Path(directory, name) for name in names):
+                if path.name.endswith((".ledger", ".lock")):
+                    continue
+                with contextlib.suppress(FileNotFoundError, EOFError):  # the thread is at work
                     data = path.read_bytes()
                     data = gzip.decompress(data) if path.suffix == ".gz" else data
                     found[str(path.relative_to(self.directory))] = data.decode()
