@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from pathlib import Path
 from typing import List, Optional, Tuple
 
 from .exceptions import JournalError
@@ -44,14 +43,14 @@ HALF_MADE_AGE = 60.0
 _ID_LENGTH = 32
 
 
-def journal_directories(spool_dir: Path) -> List[Path]:
+def journal_directories(spool_dir: str) -> List[str]:
     """Every journal of a spool directory, of living owners too."""
     try:
         entries = list(os.scandir(spool_dir))
     except OSError:
         return []
     return [
-        Path(entry.path) for entry in entries
+        entry.path for entry in entries
         if len(entry.name) == _ID_LENGTH and set(entry.name) <= set("0123456789abcdef")
     ]  # fmt: skip
 
@@ -59,21 +58,21 @@ def journal_directories(spool_dir: Path) -> List[Path]:
 class Orphan:
     """An adopted journal. Its lock is held until :meth:`release` or :meth:`remove`."""
 
-    def __init__(self, path: Path, meta: Meta, descriptor: int) -> None:
+    def __init__(self, path: str, meta: Meta, descriptor: int) -> None:
         self.path = path
         self.sender_id = meta.sender_id
         self.address = meta.address
         self.pid = meta.pid
         self.acked = meta.acked
         self.given_up = meta.given_up
-        self.damaged: List[Path] = []
+        self.damaged: List[str] = []
         """Segments that are kept aside because not all of them could be read."""
         self._descriptor = descriptor
         self._segments = self._list_segments()
         self._loaded: Optional[Tuple[int, bytes, Scan]] = None
 
     @classmethod
-    def adopt(cls, path: Path) -> Optional[Orphan]:
+    def adopt(cls, path: str) -> Optional[Orphan]:
         """The orphan at ``path``, or ``None``: its owner lives, another adopts it, it is gone,
         or there was nothing to deliver and it is removed now.
 
@@ -81,7 +80,7 @@ class Orphan:
         says where.
         """
         try:
-            descriptor = take_lock(str(path / "lock"))
+            descriptor = take_lock(os.path.join(path, "lock"))
         except FileNotFoundError:
             with contextlib.suppress(OSError):
                 if time.time() - os.stat(path).st_mtime > HALF_MADE_AGE:
@@ -92,26 +91,28 @@ class Orphan:
         orphan = None
         try:
             try:
-                meta = decode_meta((path / "meta").read_bytes())
+                meta = decode_meta(_read(os.path.join(path, "meta")))
             except FileNotFoundError:  # half-made, or half-removed: nothing was ever in it
                 remove_journal(path)
                 return None
             except JournalError as error:
                 aside = _set_aside(path)
-                raise JournalError(f"the journal {path.name}: {error}; kept at {aside}") from error
+                name = os.path.basename(path)
+                raise JournalError(f"the journal {name}: {error}; kept at {aside}") from error
             orphan = cls(path, meta, descriptor)
             return orphan
         finally:
             if orphan is None:
                 let_go(descriptor)
 
-    def _list_segments(self) -> List[Tuple[Optional[int], Path]]:
+    def _list_segments(self) -> List[Tuple[Optional[int], str]]:
         """``(first number, path)`` of each segment, in order; ``None`` for a damaged header.
 
         One that never came into use says nothing: its owner may have gone on without it.
         """
         segments = []
-        for path in sorted(self.path.glob("*.seg")):
+        names = sorted(name for name in os.listdir(self.path) if name.endswith(".seg"))
+        for path in (os.path.join(self.path, name) for name in names):
             with open(path, "rb") as file:
                 header, record = file.read(SEGMENT_HEADER), file.read(SEGMENT_HEADER)
                 first = decode_segment_header(header)
@@ -179,7 +180,7 @@ class Orphan:
         first, path = self._segments[index]
         data, scan = b"", None
         with contextlib.suppress(OSError):  # removed meanwhile, or a broken disk
-            data = path.read_bytes()
+            data = _read(path)
             scan = scan_segment(data)
         if scan is None:
             scan = Scan([], True)
@@ -197,17 +198,18 @@ class Orphan:
             return
         self.acked = through
         try:
-            with open(self.path / "meta", "r+b") as file:
+            with open(os.path.join(self.path, "meta"), "r+b") as file:
                 file.seek(ACKED_AT)
                 file.write(NUMBER.pack(through))
         except OSError:
             pass  # whoever adopts it after us delivers it again, and the numbers reveal that
 
-    def remove(self) -> List[Path]:
+    def remove(self) -> List[str]:
         """All is delivered: remove it. Returns where its damaged segments are kept."""
         kept = []
         for path in self.damaged:
-            aside = self.path.parent / f"damaged-{self.sender_id}-{path.name}"
+            name = f"damaged-{self.sender_id}-{os.path.basename(path)}"
+            aside = os.path.join(os.path.dirname(self.path), name)
             with contextlib.suppress(OSError):
                 os.replace(path, aside)
                 kept.append(aside)
@@ -221,7 +223,12 @@ class Orphan:
         self._descriptor = -1
 
 
-def _set_aside(path: Path) -> Path:
-    aside = path.with_name(f"damaged-{path.name}")
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _set_aside(path: str) -> str:
+    aside = os.path.join(os.path.dirname(path), f"damaged-{os.path.basename(path)}")
     os.rename(path, aside)
     return aside

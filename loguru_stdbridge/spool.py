@@ -3,6 +3,9 @@
 Owns the choice of the directory, its safety, and the marks by which processes tell each other that
 an address is served by a receiver of ours. Journals themselves are :mod:`worker.journal`'s.
 
+Paths are texts here and in all that a worker loads: ``pathlib`` takes as long to import as a third
+of this package.
+
 The marks matter because silence has two meanings. A stock receiver never answers; one of ours that
 is stopped or busy answers late. Who takes the second for the first sends unacknowledged, and loses
 records when that receiver is killed. So a receiver marks the addresses that it is bound to, a
@@ -17,7 +20,6 @@ import os
 import stat
 import time
 import zlib
-from pathlib import Path
 from typing import Optional, Union
 
 from .addresses import Address
@@ -29,7 +31,7 @@ _MARK_LIFETIME = 7 * 24 * 3600.0  # seconds; ports given by the system come and 
 _PEERS = "peers"
 
 
-def default_spool_dir() -> Path:
+def default_spool_dir() -> str:
     """Where journals go unless told otherwise; the same for every process of a user.
 
     ``$LOGURU_STDBRIDGE_SPOOL_DIR``, else ``loguru_stdbridge`` in ``$XDG_STATE_HOME`` or
@@ -38,7 +40,7 @@ def default_spool_dir() -> Path:
     """
     named = os.environ.get(SPOOL_VARIABLE)
     if named:
-        return Path(named)
+        return named
     state = os.environ.get("XDG_STATE_HOME")
     if not state or not os.path.isabs(state):
         state = os.path.expanduser("~/.local/state")  # as it is where no home is known
@@ -48,22 +50,22 @@ def default_spool_dir() -> Path:
         existing = os.path.dirname(existing)
     usable = os.path.isabs(existing) and os.path.isdir(existing)
     if usable and os.access(existing, os.W_OK | os.X_OK):
-        return Path(candidate)
+        return candidate
     user = os.getuid() if hasattr(os, "getuid") else "user"
     import tempfile  # it is seldom needed, and slow to import
 
-    return Path(tempfile.gettempdir()) / f"loguru_stdbridge-{user}"
+    return os.path.join(tempfile.gettempdir(), f"loguru_stdbridge-{user}")
 
 
-def make_spool_dir(path: Union[str, Path]) -> Path:
-    """Make the directory (mode 0700) or check the one that is there.
+def make_spool_dir(path: Union[str, os.PathLike[str]]) -> str:
+    """Make the directory (mode 0700) or check the one that is there; returns its whole path.
 
     Raises :class:`JournalError` where it cannot be made, is another user's, or is open to others:
     a journal holds the log's text, and whoever can write one can put records into the log.
     """
-    directory = Path(path)
+    directory = os.path.abspath(path)
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(directory, 0o700, exist_ok=True)
         status = os.stat(directory)
     except OSError as error:
         raise JournalError(f"cannot make the spool directory {directory}: {error}") from error
@@ -83,29 +85,35 @@ def make_spool_dir(path: Union[str, Path]) -> Path:
     return directory
 
 
-def _mark_path(spool_dir: Path, address: Address) -> Path:
+def _mark_path(spool_dir: str, address: Address) -> str:
     text = str(address).encode()
     name = f"{zlib.crc32(text):08x}{zlib.adler32(text):08x}"
-    return spool_dir / _PEERS / name
+    return os.path.join(spool_dir, _PEERS, name)
 
 
-def mark_peer(spool_dir: Path, address: Address, style: Optional[Style] = None) -> None:
+def _make_directory_of(path: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(os.path.dirname(path), 0o700)
+
+
+def mark_peer(spool_dir: str, address: Address, style: Optional[Style] = None) -> None:
     """Note that a receiver of ours serves ``address``, and the style of its sink.
 
     Failure is harmless and silent.
     """
     with contextlib.suppress(OSError):
-        marks = spool_dir / _PEERS
-        marks.mkdir(mode=0o700, exist_ok=True)
+        path = _mark_path(spool_dir, address)
+        _make_directory_of(path)
         text = f"{address}\n" if style is None else f"{address}\n{json.dumps(style)}\n"
-        _mark_path(spool_dir, address).write_text(text, encoding="utf-8")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
         expired = time.time() - _MARK_LIFETIME
-        for mark in list(os.scandir(marks)):
+        for mark in list(os.scandir(os.path.dirname(path))):
             if mark.stat().st_mtime < expired:
                 os.unlink(mark.path)
 
 
-def is_marked_peer(spool_dir: Path, address: Address) -> bool:
+def is_marked_peer(spool_dir: str, address: Address) -> bool:
     """Whether some process has noted that a receiver of ours serves ``address``."""
     try:
         marked = os.stat(_mark_path(spool_dir, address)).st_mtime
@@ -114,25 +122,26 @@ def is_marked_peer(spool_dir: Path, address: Address) -> bool:
     return time.time() - marked < _MARK_LIFETIME
 
 
-def marked_style(spool_dir: Path, address: Address) -> Optional[Style]:
+def marked_style(spool_dir: str, address: Address) -> Optional[Style]:
     """The style of the receiver's sink, where a mark tells it: workers begin with it.
 
     A receiver that ends takes it away. One that was killed and comes back with another style gets a
     few lines in the old one, as from any worker that was logging meanwhile.
     """
     try:
-        text = _mark_path(spool_dir, address).read_text(encoding="utf-8")
+        with open(_mark_path(spool_dir, address), encoding="utf-8") as file:
+            text = file.read()
         return make_style(*json.loads(text.split("\n")[1]))
     except (OSError, ValueError, TypeError, IndexError):
         return None
 
 
-def until_turn(spool_dir: Path, address: Address, pause: float) -> float:
+def until_turn(spool_dir: str, address: Address, pause: float) -> float:
     """Seconds until a process of this target may look for orphans; 0: this one does, now.
 
     However many there are, one looks in ``pause`` seconds, or a few that ask at the same instant.
     """
-    path = _mark_path(spool_dir, address).with_suffix(".looked")
+    path = f"{_mark_path(spool_dir, address)}.looked"
     try:
         since = time.time() - os.stat(path).st_mtime
         if 0 <= since < pause:
@@ -140,12 +149,12 @@ def until_turn(spool_dir: Path, address: Address, pause: float) -> float:
         os.utime(path)
     except OSError:
         with contextlib.suppress(OSError):
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            path.touch(mode=0o600)
+            _make_directory_of(path)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
     return 0.0
 
 
-def remove_journal(directory: Path) -> None:
+def remove_journal(directory: str) -> None:
     """Remove a journal that nobody needs, by whoever holds its lock; ``meta`` goes first.
 
     Without ``meta`` it is a half-made or half-removed journal, which any later owner of its lock
@@ -153,9 +162,9 @@ def remove_journal(directory: Path) -> None:
     """
     with contextlib.suppress(OSError):
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(directory / "meta")
+            os.unlink(os.path.join(directory, "meta"))
         for entry in list(os.scandir(directory)):
             if entry.name != "lock":
                 os.unlink(entry.path)
-        os.unlink(directory / "lock")
+        os.unlink(os.path.join(directory, "lock"))
         os.rmdir(directory)

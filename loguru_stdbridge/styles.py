@@ -36,13 +36,14 @@ _FIELDS = frozenset(
     ["elapsed", "exception", "file", "function", "level", "line", "message", "module", "name",
      "process", "thread", "time"]
 )  # fmt: skip
-_FIELD = r"([a-z]+)(\.[a-z]+)?"
 _TAG = r"</?((?:[fb]g\s)?[^<>\s]*)>"
-_COLORS = "black|red|green|yellow|blue|magenta|cyan|white"
-_KNOWN_TAG = (
-    "|level|lvl|[bdnhilsuv]|bold|dim|normal|hide|italic|blink|strike|underline|reverse|"
-    f"l?[krgyemcw]|L?[KRGYEMCW]|(light-)?({_COLORS})|(LIGHT-)?({_COLORS.upper()})"
-)
+_COLORS = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white", *"krgyemcw"]
+_LIGHT_COLORS = [f"light-{color}" if len(color) > 1 else f"l{color}" for color in _COLORS]
+_FOREGROUNDS = [*_COLORS, *_LIGHT_COLORS]
+_KNOWN_TAGS = frozenset(
+    ["", "level", "lvl", *"bdnhilsuv", "bold", "dim", "normal", "hide", "italic", "blink",
+     "strike", "underline", "reverse", *_FOREGROUNDS, *map(str.upper, _FOREGROUNDS)]
+)  # fmt: skip
 """The markup that every loguru since 0.7.0 knows; another could refuse it, and lose the record."""
 
 _REACHING = r"\d{4}|c$"  # a wide column; a number as a character, which may be none
@@ -70,7 +71,7 @@ def make_style(template: Any, level: Any) -> Optional[Style]:
     """The style of a sink; ``None`` where only the receiver can render for it."""
     if type(template) is not str or type(level) is not int or len(template) > MAX_FORMAT:
         return None
-    known = all(re.fullmatch(_KNOWN_TAG, tag) for tag in re.findall(_TAG, template))
+    known = _KNOWN_TAGS.issuperset(re.findall(_TAG, template))
     return Style(template, level) if known and _fields_of(template) is not None else None
 
 
@@ -82,13 +83,12 @@ def _fields_of(template: str) -> Optional[Tuple[str, ...]]:
         for _, name, specification, conversion in string.Formatter().parse(template):
             if name is None:
                 continue
-            match = re.fullmatch(_FIELD, name)
-            if match is None or match.group(1) not in _FIELDS or "{" in (specification or ""):
+            key, dot, attribute = name.partition(".")
+            if key not in _FIELDS or "{" in (specification or ""):
                 return None
             if conversion not in (None, "r", "s", "a"):
                 return None
-            key, attribute = match.group(1), match.group(2) or ""
-            if attribute not in _ATTRIBUTES.get(key, ("",)):
+            if dot + attribute not in _ATTRIBUTES.get(key, ("",)):
                 return None
             literal = key == "time" and conversion is None  # digits in it are digits, no width
             if not literal and re.search(_REACHING, specification or ""):

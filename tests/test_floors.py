@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -117,13 +118,17 @@ def test_only_pickles_imports_pickle():
     assert users == {"pickles"}
 
 
-def test_a_worker_does_not_load_the_receiver():
-    """``install_bridge`` brings in neither the receiver nor what only it needs."""
+def test_a_worker_loads_no_more_than_it_needs(tmp_path):
+    """Neither the receiver nor what only it needs, nor what takes longest to load."""
     code = (
-        "import sys; from loguru_stdbridge import install_bridge; import loguru_stdbridge as p; "
-        "assert 'install_bridge' in dir(p); "
-        "print([m for m in sys.modules if m.startswith('loguru_stdbridge.receiver') "
-        "or m in ('socketserver', 'argparse')])"
+        "import sys, loguru; before = set(sys.modules); "
+        "from loguru_stdbridge import install_bridge; import loguru_stdbridge as p; "
+        "assert 'install_bridge' in dir(p); install_bridge('tcp://127.0.0.1:1'); "
+        "print([m for m in set(sys.modules) - before if m.startswith('loguru_stdbridge.receiver') "
+        "or m in ('argparse', 'dataclasses', 'pathlib', 'random', 'socketserver', 'uuid')])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    environment = {**os.environ, "LOGURU_STDBRIDGE_SPOOL_DIR": str(tmp_path / "spool")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "[]\n"

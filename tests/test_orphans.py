@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -197,9 +198,9 @@ def test_what_is_whole_around_damage_is_delivered_and_the_rest_is_kept(spool, ad
     expected = [*range(1, lost[0]), (*lost, "damaged"), *range(lost[1] + 1, 31)]
     assert read_all(orphan) == expected
     (kept,) = orphan.remove()
-    assert kept == spool / f"damaged-{SENDER}-0000000002.seg"
-    assert kept.read_bytes() == damaged
-    assert list(spool.iterdir()) == [kept]
+    assert kept == str(spool / f"damaged-{SENDER}-0000000002.seg")
+    assert Path(kept).read_bytes() == damaged
+    assert list(spool.iterdir()) == [Path(kept)]
 
 
 def test_damage_at_the_very_end_is_noticed(spool, adopt):
@@ -298,7 +299,7 @@ def test_other_things_in_the_spool_directory_are_no_journals(spool):
     make_orphan(spool, [1])
     for name in ("peers", f"damaged-{SENDER}", SENDER[:-1], SENDER.upper(), "x" * 32):
         (spool / name).mkdir()
-    assert journal_directories(spool) == [spool / SENDER]
+    assert journal_directories(spool) == [str(spool / SENDER)]
     assert journal_directories(spool / "absent") == []
 
 

@@ -6,7 +6,6 @@ import os
 import pwd
 import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
@@ -44,16 +43,16 @@ def test_the_variable_comes_first(monkeypatch):
     """``$LOGURU_STDBRIDGE_SPOOL_DIR`` is taken as it is."""
     monkeypatch.setenv(SPOOL_VARIABLE, "/some/where")
     monkeypatch.setenv("XDG_STATE_HOME", "/else")
-    assert default_spool_dir() == Path("/some/where")
+    assert default_spool_dir() == "/some/where"
 
 
 def test_the_state_directory_of_the_user_is_next(home, monkeypatch):
     """``$XDG_STATE_HOME``, else ``~/.local/state``; a relative one is none, as the standard says."""
-    assert default_spool_dir() == home / ".local" / "state" / "loguru_stdbridge"
+    assert default_spool_dir() == str(home / ".local" / "state" / "loguru_stdbridge")
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
-    assert default_spool_dir() == home / ".local" / "state" / "loguru_stdbridge"
+    assert default_spool_dir() == str(home / ".local" / "state" / "loguru_stdbridge")
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
-    assert default_spool_dir() == home / "state" / "loguru_stdbridge"
+    assert default_spool_dir() == str(home / "state" / "loguru_stdbridge")
 
 
 @pytest.mark.parametrize("what", ["a file", "a home that is not writable", "a user without one"])
@@ -70,7 +69,7 @@ def test_without_a_home_it_is_in_the_temporary_directory(home, monkeypatch, what
 
         monkeypatch.delenv("HOME")
         monkeypatch.setattr(pwd, "getpwuid", unknown)
-    expected = Path(tempfile.gettempdir()) / f"loguru_stdbridge-{os.getuid()}"
+    expected = os.path.join(tempfile.gettempdir(), f"loguru_stdbridge-{os.getuid()}")
     assert default_spool_dir() == expected
 
 
@@ -105,11 +104,11 @@ def test_it_is_made_for_its_user_only(tmp_path):
     directory = tmp_path / "a" / "b"
     before = os.umask(0)
     try:
-        assert make_spool_dir(str(directory)) == directory
+        assert make_spool_dir(str(directory)) == str(directory)
     finally:
         os.umask(before)
     assert directory.stat().st_mode & 0o7777 == 0o700
-    assert make_spool_dir(directory) == directory
+    assert make_spool_dir(directory) == str(directory)
 
 
 @pytest.mark.parametrize("mode", [0o701, 0o710, 0o704, 0o777])

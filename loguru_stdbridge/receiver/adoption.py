@@ -12,7 +12,6 @@ then is the sender noted as gone.
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Sequence
 
 from ..addresses import Address, parse_address
@@ -31,7 +30,7 @@ class Adoption:
 
     def __init__(
         self,
-        spool_dir: Path,
+        spool_dir: str,
         addresses: Sequence[Address],
         report: Callable[[str], None],
     ) -> None:
@@ -42,7 +41,7 @@ class Adoption:
         self._read = 0
         self.at_end = False
         """Whether the adopted journal has been read to its end."""
-        self._candidates: Optional[Iterator[Path]] = None
+        self._candidates: Optional[Iterator[str]] = None
         self._look_at = 0.0
         self._began = 0.0
         self.complete = 0.0
@@ -90,7 +89,7 @@ class Adoption:
             self._look_at = time.monotonic() + INTERVAL
         return self._orphan is not None
 
-    def _try(self, path: Path) -> bool:
+    def _try(self, path: str) -> bool:
         """Adopt the journal at ``path``; whether it was one for us."""
         try:
             orphan = Orphan.adopt(path)

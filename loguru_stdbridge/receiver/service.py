@@ -71,10 +71,10 @@ class Service:
 
     def _mark_addresses(
         self, spool_dir: Union[str, Path, bool, None], report: Callable[[str], None]
-    ) -> Optional[Path]:
+    ) -> Optional[str]:
         if spool_dir is False:
             return None
-        named = default_spool_dir() if spool_dir in (None, True) else Path(str(spool_dir))
+        named = default_spool_dir() if spool_dir in (None, True) else str(spool_dir)
         try:
             directory = make_spool_dir(named)
         except JournalError as error:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
 from typing import Callable, Dict, Optional
 
 from ..addresses import Address, parse_address
@@ -70,7 +69,7 @@ class Adoption:
 
     def __init__(
         self,
-        spool_dir: Path,
+        spool_dir: str,
         address: Address,
         *,
         report: Callable[[str], None],
@@ -81,7 +80,7 @@ class Adoption:
         self._address = address
         self._report = report
         self._make_sender = make_sender
-        self._seen: Dict[Path, float] = {}  # orphans, and when each was seen first
+        self._seen: Dict[str, float] = {}  # orphans, and when each was seen first
         self._skipped = 0  # looks that were another's
         self._lock = threading.Lock()
         self._sender: Optional[Sender] = None
@@ -116,7 +115,7 @@ class Adoption:
                 pause = min(pause, max(left, 0.0))
             return pause
 
-    def _adopt(self, path: Path) -> Optional[Orphan]:
+    def _adopt(self, path: str) -> Optional[Orphan]:
         """The orphan at ``path``, if it goes where our own records go."""
         try:
             orphan = Orphan.adopt(path)

@@ -30,7 +30,6 @@ import threading
 import time
 import weakref
 from functools import partial
-from pathlib import Path
 from threading import get_ident
 from typing import (
     TYPE_CHECKING,
@@ -39,7 +38,6 @@ from typing import (
     Dict,
     Iterator,
     Mapping,
-    NamedTuple,
     Optional,
     Union,
 )
@@ -68,17 +66,11 @@ ever."""
 OWN = "own"  # the reason of those that are not taken
 
 
-class _Totals(NamedTuple):
-    """The figures of :class:`Stats`, in its order."""
-
-    accepted: int = 0
-    acknowledged: int = 0
-    unacknowledged: int = 0
-    pending: int = 0
-    dropped: Mapping[str, int] = {}
-    reconnects: int = 0
-    connected: bool = False
-    peer: Optional[str] = None
+_NOTHING: Mapping[str, Any] = {
+    "accepted": 0, "acknowledged": 0, "unacknowledged": 0, "pending": 0, "dropped": {},
+    "reconnects": 0, "connected": False, "peer": None,
+}  # fmt: skip
+"""The figures of a process that has logged nothing, by the names of :class:`Stats`."""
 
 
 class _Line:
@@ -113,7 +105,7 @@ class Channel:
         *,
         notice: Callable[[str], bytes],
         make_rendering: Optional[Callable[[Optional[Style]], object]] = None,
-        spool_dir: Union[str, Path, bool, None] = None,
+        spool_dir: Union[str, os.PathLike[str], bool, None] = None,
         spool_limit: Optional[int] = None,
         when_full: str = "drop_oldest",
         block_timeout: float = 10.0,
@@ -144,7 +136,7 @@ class Channel:
         self._spool_dir = self._choose_spool_dir(spool_dir)
         self._lock = threading.RLock()
         self._inside = _Inside()
-        self._past = _Totals()
+        self._past = _NOTHING
         self._own = 0  # records out of the sender's thread
         self._leaving = False
         if self._spool_dir is not None and peer != "stock":
@@ -152,10 +144,10 @@ class Channel:
         _channels.add(self)
 
     @staticmethod
-    def _choose_spool_dir(spool_dir: Union[str, Path, bool, None]) -> Optional[Path]:
+    def _choose_spool_dir(spool_dir: Union[str, os.PathLike[str], bool, None]) -> Optional[str]:
         if spool_dir is False:
             return None
-        chosen = default_spool_dir() if spool_dir in (None, True) else Path(str(spool_dir))
+        chosen = default_spool_dir() if spool_dir in (None, True) else str(spool_dir)
         try:
             return make_spool_dir(chosen)
         except JournalError as error:
@@ -185,10 +177,11 @@ class Channel:
     def _admit_own(self, journal: Journal) -> bool:
         """Whether a record out of the sender's own work is taken; else it is counted."""
         self._own += 1
-        if 2 * self._own <= OWN_ALLOWANCE + self._past.accepted + journal.next:
+        if 2 * self._own <= OWN_ALLOWANCE + self._past["accepted"] + journal.next:
             return True
-        dropped = {**self._past.dropped, OWN: self._past.dropped.get(OWN, 0) + 1}
-        self._past = self._past._replace(accepted=self._past.accepted + 1, dropped=dropped)
+        past = self._past
+        dropped = {**past["dropped"], OWN: past["dropped"].get(OWN, 0) + 1}
+        self._past = {**past, "accepted": past["accepted"] + 1, "dropped": dropped}
         return False
 
     @property
@@ -276,8 +269,8 @@ class Channel:
         from .stats import Stats
 
         past, line = self._past, self._line
-        totals = past if line is None else _sum(past, line)
-        return Stats(**{**totals._asdict(), "dropped": dict(totals.dropped)})
+        figures = past if line is None else _sum(past, line)
+        return Stats(**{**figures, "dropped": dict(figures["dropped"])})
 
     def close(self, timeout: float = EXIT_TIMEOUT, *, patient: bool = True) -> bool:
         """Deliver within ``timeout`` seconds and end; the channel opens again if it is used again.
@@ -296,7 +289,7 @@ class Channel:
                 return line.journal.pending == 0
             done = line.journal.close(remove=True, at_exit=self._leaving)
             if line.journal.closed or line.journal.closing:
-                self._past = _sum(self._past, line)._replace(connected=False)
+                self._past = {**_sum(self._past, line), "connected": False}
             else:
                 self._line = line
         if line.adoption is not None:
@@ -317,7 +310,7 @@ class Channel:
         line = self.__dict__.pop("_line", None)
         self._lock = threading.RLock()
         self._inside = _Inside()
-        self._past = _Totals()
+        self._past = _NOTHING
         self._own = 0
         if line is not None:
             line.journal.after_fork_in_child()
@@ -326,23 +319,23 @@ class Channel:
                 line.adoption.after_fork_in_child()
 
 
-def _sum(past: _Totals, line: _Line) -> _Totals:
+def _sum(past: Mapping[str, Any], line: _Line) -> Mapping[str, Any]:
     """What is past, and what the line has done."""
     journal, sender = line.journal, line.sender
     figures = journal.figures()
-    dropped = dict(past.dropped)
+    dropped = dict(past["dropped"])
     for reason, count in figures.dropped.items():
         dropped[reason] = dropped.get(reason, 0) + count
-    return _Totals(
-        accepted=past.accepted + figures.accepted,
-        acknowledged=past.acknowledged + figures.acknowledged,
-        unacknowledged=past.unacknowledged + sender.unacknowledged,
-        pending=past.pending + figures.pending,
-        dropped=dropped,
-        reconnects=past.reconnects + sender.reconnects,
-        connected=sender.connected,
-        peer=sender.peer,
-    )
+    return {
+        "accepted": past["accepted"] + figures.accepted,
+        "acknowledged": past["acknowledged"] + figures.acknowledged,
+        "unacknowledged": past["unacknowledged"] + sender.unacknowledged,
+        "pending": past["pending"] + figures.pending,
+        "dropped": dropped,
+        "reconnects": past["reconnects"] + sender.reconnects,
+        "connected": sender.connected,
+        "peer": sender.peer,
+    }
 
 
 _channels: weakref.WeakSet[Channel] = weakref.WeakSet()

@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from loguru import logger
@@ -117,7 +116,7 @@ def install_bridge(
     level: Union[int, str, None] = None,
     loguru: bool = True,
     stdlib: bool = True,
-    spool_dir: Union[str, Path, bool, None] = None,
+    spool_dir: Union[str, os.PathLike[str], bool, None] = None,
     spool_limit: Optional[int] = None,
     when_full: str = "drop_oldest",
     block_timeout: float = 10.0,

@@ -60,13 +60,13 @@ go on to store the very bytes at the very place where its parent does.
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import threading
 import time
 import zlib
 from collections import deque
-from pathlib import Path
 from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..exceptions import JournalError
@@ -139,7 +139,7 @@ class Journal:
 
     def __init__(
         self,
-        directory: Optional[Path],
+        directory: Optional[str],
         address: str,
         *,
         sender_id: str,
@@ -187,7 +187,7 @@ class Journal:
     @classmethod
     def create(
         cls,
-        spool_dir: Optional[Path],
+        spool_dir: Optional[str],
         address: str,
         *,
         limit: Optional[int] = None,
@@ -208,12 +208,12 @@ class Journal:
                 None, address, sender_id=new_sender_id(), lock_descriptor=-1,
                 limit=limit or MEMORY_LIMIT, **options,
             )  # fmt: skip
-        make_spool_dir(spool_dir)
+        spool_dir = make_spool_dir(spool_dir)
         try:
             while True:
                 sender_id = new_sender_id()
-                directory = spool_dir / sender_id
-                directory.mkdir(mode=0o700)
+                directory = os.path.join(spool_dir, sender_id)
+                os.mkdir(directory, 0o700)
                 descriptor = _own(directory)
                 if descriptor is not None:
                     break  # else an adopter took the half-made one for an orphan: another
@@ -233,11 +233,13 @@ class Journal:
         if self.path is None:
             return None
         meta = encode_meta(Meta(self.sender_id, address, 0, os.getpid(), time.time()))
-        partial = self.path / "meta.new"
-        partial.write_bytes(meta)
-        os.replace(partial, self.path / "meta")
-        descriptor = os.open(self.path / "meta", os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+        path = os.path.join(self.path, "meta")
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        descriptor = os.open(f"{path}.new", flags, 0o600)  # at shutdown, open() may be gone
         try:
+            if os.write(descriptor, meta) != META_SIZE:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.replace(f"{path}.new", path)
             return mmap.mmap(descriptor, META_SIZE)
         finally:
             os.close(descriptor)
@@ -480,7 +482,7 @@ class Journal:
         if self.path is not None:
             try:
                 self._index += 1
-                path = str(self.path / f"{self._index:010d}.seg")
+                path = os.path.join(self.path, f"{self._index:010d}.seg")
                 segment = Segment.in_file(path, first, size)
                 self._in_file = True
                 return segment
@@ -663,10 +665,10 @@ def new_sender_id() -> str:
     return os.urandom(16).hex()
 
 
-def _own(directory: Path) -> Optional[int]:
+def _own(directory: str) -> Optional[int]:
     """Lock a new journal's directory; ``None`` where an adopter was quicker."""
     try:
-        return take_lock(str(directory / "lock"), create=True)
+        return take_lock(os.path.join(directory, "lock"), create=True)
     except FileNotFoundError:  # the directory is gone
         return None
 

@@ -308,7 +308,7 @@ def test_what_cannot_be_read_is_passed(leave, look_out, monkeypatch):
     adopt = Orphan.adopt
 
     def failing(path):
-        if path.name == broken:
+        if os.path.basename(path) == broken:
             raise PermissionError(13, "Permission denied")
         return adopt(path)
 

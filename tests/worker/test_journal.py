@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -114,7 +115,7 @@ def balance(journal):
 
 
 def segment_files(journal):
-    return sorted(journal.path.glob("*.seg"))
+    return sorted(Path(journal.path).glob("*.seg"))
 
 
 # -- what is in it
@@ -271,15 +272,15 @@ def test_the_meta_file_says_whose_it_is(make):
     journal = make()
     fill(journal, 5)
     journal.acknowledge(3)
-    meta = decode_meta((journal.path / "meta").read_bytes())
+    meta = decode_meta(Path(journal.path, "meta").read_bytes())
     assert (meta.sender_id, meta.address, meta.acked, meta.pid) == (
         journal.sender_id,
         ADDRESS,
         3,
         os.getpid(),
     )
-    assert journal.path.name == journal.sender_id
-    assert journal.path.stat().st_mode & 0o777 == 0o700
+    assert os.path.basename(journal.path) == journal.sender_id
+    assert os.stat(journal.path).st_mode & 0o777 == 0o700
     assert {f.stat().st_mode & 0o777 for f in segment_files(journal)} == {0o600}
 
 
@@ -778,9 +779,9 @@ def test_a_spool_directory_that_is_removed_while_it_is_used(make):
     """What is mapped is delivered; what is not is a gap, counted; and logging goes on in memory."""
     journal = make(limit=64 * SEGMENT)
     fill(journal, 6 * PER_SEGMENT)
-    for file in [*journal.path.iterdir()]:
+    for file in [*Path(journal.path).iterdir()]:
         file.unlink()
-    journal.path.rmdir()
+    os.rmdir(journal.path)
     fill(journal, PER_SEGMENT)
     assert "No such file" in journal.trouble
     found = read_all(journal)
@@ -1012,7 +1013,7 @@ def test_a_journal_that_is_empty_is_removed(make):
     assert empty.close(remove=True)
     assert not full.close(remove=True)
     assert kept.close(remove=False)
-    assert not empty.path.exists()
+    assert not os.path.exists(empty.path)
     assert of_orphan(full.path) == [5, 6, 7, 8, 9, 10]
     assert of_orphan(kept.path) == []
     assert empty.close(remove=True)  # again: harmless
@@ -1137,7 +1138,7 @@ def test_a_child_that_is_forked_while_another_thread_holds_the_lock(make, in_app
         status = 1
         try:
             journal.after_fork_in_child()
-            own = Journal.create(journal.path.parent, ADDRESS)
+            own = Journal.create(os.path.dirname(journal.path), ADDRESS)
             status = 0 if own.append(row(1)) == 1 else 2
         finally:
             os._exit(status)
@@ -1145,7 +1146,9 @@ def test_a_child_that_is_forked_while_another_thread_holds_the_lock(make, in_app
     go_on.set()
     holder.join()
     assert read_all(journal) == [1]
-    (other,) = [path for path in journal_directories(journal.path.parent) if path != journal.path]
+    (other,) = [
+        path for path in journal_directories(os.path.dirname(journal.path)) if path != journal.path
+    ]
     assert of_orphan(other) == [1]
 
 
