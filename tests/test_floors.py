@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import loguru
+
 import loguru_stdbridge
 
 PACKAGE = Path(loguru_stdbridge.__file__).parent
@@ -127,8 +129,17 @@ def test_a_worker_loads_no_more_than_it_needs(tmp_path):
         "print([m for m in set(sys.modules) - before if m.startswith('loguru_stdbridge.receiver') "
         "or m in ('argparse', 'dataclasses', 'pathlib', 'random', 'socketserver', 'uuid')])"
     )
-    environment = {**os.environ, "LOGURU_STDBRIDGE_SPOOL_DIR": str(tmp_path / "spool")}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    places = [str(PACKAGE.parent), str(Path(loguru.__file__).parents[1])]
+    environment = {
+        **os.environ,
+        "LOGURU_STDBRIDGE_SPOOL_DIR": str(tmp_path / "spool"),
+        "PYTHONPATH": os.pathsep.join(places),
+    }
+    done = subprocess.run(  # without site: the hook of an editable install loads much
+        [sys.executable, "-S", "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout == "[]\n"
