@@ -79,6 +79,8 @@ class Sender:
 
         self.ident: Optional[int] = None
         """The thread's identifier, by which its own log calls are known."""
+        self.hurry = False
+        """Somebody waits for what is there now: the next frame goes at once."""
         self.connected = False
         self.reconnects = 0
         self.unacknowledged = 0
@@ -130,6 +132,8 @@ class Sender:
 
     def flush(self, through: int, timeout: Optional[float]) -> bool:
         """Wait until ``through`` is acknowledged, ``timeout`` seconds at most (``None``: ever)."""
+        self.hurry = True
+        self._wake()
         with self._progress:
             return self._progress.wait_for(
                 lambda: self.journal.first > through or not self._running, timeout
@@ -144,6 +148,7 @@ class Sender:
         self._patient = patient
         self._closing_through = self.journal.next - 1
         self.closing_until = time.monotonic() + timeout
+        self.hurry = True
         self._wake()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout + 1.0)

@@ -3,7 +3,7 @@
 The receiver is up, absent (nobody listens at the address) or stopped (SIGSTOP, its connections
 open); beside it a direct loguru rotating file. At two paces: as fast as the worker can, where the
 sender thread is always at work, and 1,000 calls a second with a sleep between them, where each call
-finds the sender asleep and everything cold. ``own`` is the processor time of the calling thread
+finds everything cold. ``own`` is the processor time of the calling thread
 alone per call: what is left when another process had the core in between is not in it.
 """
 

@@ -1,0 +1,132 @@
+"""The pace of a conversation: when the next frame goes, and who has to wake the sender for it."""
+
+from __future__ import annotations
+
+import types
+
+import pytest
+
+from loguru_stdbridge.protocol import Greeting
+from loguru_stdbridge.worker import conversation as module
+from loguru_stdbridge.worker.conversation import (
+    BUSY_PACE,
+    BUSY_ROWS,
+    MAX_PACE,
+    PACE,
+    PATIENCE,
+    Conversation,
+)
+from loguru_stdbridge.worker.journal import Journal
+from loguru_stdbridge.worker.sender import Sender
+from tests.scripted import ScriptedReceiver, a_row
+
+
+@pytest.fixture
+def journal():
+    journal = Journal.create(None, "tcp://127.0.0.1:1")
+    yield journal
+    journal.close(remove=True)
+
+
+@pytest.fixture
+def slow(journal, monkeypatch):
+    """A sender that has sent the records 1 and 2, and has an hour to the next frame; its peer."""
+    monkeypatch.setattr(module, "PACE", 3600.0)
+    monkeypatch.setattr(module, "MAX_PACE", 3600.0)
+    with ScriptedReceiver() as receiver:
+        sender = Sender(journal, receiver.address, report=lambda text: None, notice=a_row)
+        journal.append(a_row("1"))
+        sender.start()
+        client = receiver.accept()
+        client.hello(greet_with=0)
+        client.acknowledge(1)
+        assert sender.flush(1, 30)
+        journal.append(a_row("2"))
+        client.rows(2)
+        yield sender, client
+        sender.close(0.0)
+
+
+def test_a_sender_that_will_look_by_itself_is_not_woken(slow, journal):
+    """To wake it costs a log call a system call; while records flow none has to."""
+    woken = []
+    journal.on_append = lambda: woken.append(True)
+    for number in range(3, 103):
+        journal.append(a_row(str(number)))
+    assert woken == []
+
+
+def test_who_waits_for_a_flush_does_not_wait_for_the_pace(slow, journal):
+    """What is there goes at once."""
+    sender, client = slow
+    journal.append(a_row("3"))
+    assert not sender.flush(3, 0.0)
+    assert list(client.rows(3)) == [3]
+    journal.append(a_row("4"))
+    assert not sender.flush(4, 0.0)
+    assert list(client.rows(4)) == [4]
+    client.acknowledge(4)
+    assert sender.flush(4, 30)
+
+
+def test_who_waits_for_the_end_does_not_wait_for_the_pace(slow, journal):
+    """As with a flush; the time is for the receiver."""
+    sender, client = slow
+    journal.append(a_row("3"))
+    sender.close(0.1)
+    assert list(client.rows(3)) == [3]
+
+
+class Stepwise:
+    """A sender without a thread, on a clock of its own, which a wait sets forward."""
+
+    peer, stock_seen, hurry, done, closing_until = "bridge", False, False, False, None
+
+    def __init__(self, journal, rows, late):
+        self.journal = journal
+        self.now = 1000.0
+        self.waits = []
+        self._rows = rows
+        self._late = late
+
+    def monotonic(self):
+        return self.now
+
+    def delivering(self):
+        """No outage."""
+
+    def look_around(self):
+        """Nothing to adopt."""
+
+    def out_of_time(self):
+        return len(self.waits) >= 5
+
+    def wait(self, transport, interest, timeout):
+        self.waits.append(timeout)
+        self.now += timeout + self._late
+        for _ in range(self._rows):
+            self.journal.append(a_row("x"))
+        return False
+
+
+@pytest.mark.parametrize(
+    ("rows", "late", "pace"),
+    [
+        (1, 0.0, PACE),
+        (BUSY_ROWS, 0.0, BUSY_PACE),
+        (1, 0.03, 0.03 * PATIENCE),
+        (BUSY_ROWS, 0.001, BUSY_PACE),
+        (1, 10.0, MAX_PACE),
+    ],
+    ids=["slow", "fast", "busy machine", "a little late", "hardly any processor"],
+)
+def test_the_pace_is_the_flow_s_and_the_machine_s(journal, monkeypatch, rows, late, pace):
+    """A frame that is late tells that the processors are short: fewer frames, and not for ever."""
+    sender = Stepwise(journal, rows, late)
+    monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=sender.monotonic))
+    transport = types.SimpleNamespace(send=lambda data, **options: len(data), finish=lambda: None)
+    conversation = Conversation(sender, transport)
+    conversation._connection.greeting = Greeting(1, 0)
+    journal.append(a_row("x"))
+    conversation._deliver()
+    assert sender.waits[1:4] == pytest.approx([pace] * 3)
