@@ -17,6 +17,12 @@ Why nobody waits
 The socket never blocks. The thread sleeps on a selector over the socket and a wake-up socket. A log
 call wakes it only when it is asleep (:mod:`worker.journal`); while records flow it sends what has
 gathered every few milliseconds, so it takes the interpreter's lock seldom and briefly.
+
+Forks
+-----
+In a child the thread does not exist. Under gevent it is a greenlet, and does: it finds its sockets
+closed when its time has come, and must touch nothing, nor end, for in the child it is no thread
+that :mod:`threading` knows. So it waits there for ever.
 """
 
 from __future__ import annotations
@@ -29,7 +35,7 @@ import socket
 import sys
 import threading
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, List, Optional, Tuple
 
 from ..addresses import Address
 from ..exceptions import PeerError
@@ -88,6 +94,7 @@ class Sender:
         self.stock_seen = False
         self._unreachable = False
         self._running = False
+        self._is_parents = False  # this is a child, and the sender is not its own
         self._backoff = Backoff()
         self.closing_until: Optional[float] = None
         self._closing_through = 0  # the last number that was there when the end was called for
@@ -162,7 +169,8 @@ class Sender:
         self._wake_writer.close()
 
     def after_fork_in_child(self) -> None:
-        """Close the parent's sockets in a child; the thread does not exist there."""
+        """Close the parent's sockets in a child; its thread is gone, or stays where it is."""
+        self._is_parents = True
         self._close_sockets()
         transport, self._transport = self._transport, None
         if transport is not None:
@@ -234,9 +242,21 @@ class Sender:
 
     def _sleep(self, timeout: Optional[float]) -> None:
         self._tell_trouble()
-        for key, _ in self._selector.select(self._bounded(timeout)):
+        for key, _ in self._select(timeout):
             if key.fileobj is self._wake_reader:
                 self._drain_wakes()
+
+    def _select(self, timeout: Optional[float]) -> List[Tuple[selectors.SelectorKey, int]]:
+        """What is ready within ``timeout`` seconds, or before the end that ``close`` has set."""
+        ready = []
+        try:
+            ready = self._selector.select(self._bounded(timeout))
+        except Exception:
+            if not self._is_parents:
+                raise
+        if self._is_parents:
+            threading.Event().wait()  # see the module's text
+        return ready
 
     def wait(self, transport: Transport, interest: int, timeout: Optional[float]) -> bool:
         """Wait for the connection or a wake-up; returns whether there is something to read.
@@ -248,7 +268,7 @@ class Sender:
             self._selector.modify(transport, interest)
             self._interest = interest
         readable = False
-        for key, ready in self._selector.select(self._bounded(timeout)):
+        for key, ready in self._select(timeout):
             if key.fileobj is self._wake_reader:
                 self._drain_wakes()
             elif ready & selectors.EVENT_READ:
@@ -256,7 +276,6 @@ class Sender:
         return readable
 
     def _bounded(self, timeout: Optional[float]) -> Optional[float]:
-        """``timeout``, but not beyond the end that :meth:`close` has set."""
         if self.closing_until is None or self.closing_until == math.inf:
             return timeout
         left = max(self.closing_until - time.monotonic(), 0.0)
@@ -309,7 +328,7 @@ class Sender:
             left = deadline - time.monotonic()
             if left <= 0 or self.out_of_time():
                 raise OSError(errno.ETIMEDOUT, "the connection is not accepted")
-            for key, _ in self._selector.select(self._bounded(left)):
+            for key, _ in self._select(left):
                 if key.fileobj is transport:
                     transport.finish_connect()
                     return
