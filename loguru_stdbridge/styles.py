@@ -46,6 +46,9 @@ _KNOWN_TAGS = frozenset(
 )  # fmt: skip
 """The markup that every loguru since 0.7.0 knows; another could refuse it, and lose the record."""
 
+_COARSE = frozenset("YMDHhmsSA-/:., T_|")
+"""Of a specification of loguru's for times: what shows nothing of the zone."""
+
 _REACHING = r"\d{4}|c$"  # a wide column; a number as a character, which may be none
 
 
@@ -113,3 +116,23 @@ def plain_format(template: str) -> str:
             how += f":{specification}" if specification else ""
             parts.append(f"{{{name}{how}}}")
     return "".join(parts)
+
+
+def split_time(template: str) -> Optional[Tuple[str, str, str]]:
+    """A plain format that begins with a time of whole milliseconds, without its zone.
+
+    Returns the text before it, its specification, and the format of what follows; ``None`` for
+    any other.
+    """
+    before = ""
+    for literal, name, specification, conversion in string.Formatter().parse(template):
+        before += literal  # each escaped brace ends a part of its own
+        if name is None:
+            continue
+        if name != "time" or conversion or not specification or "SSSS" in specification:
+            break
+        if not _COARSE.issuperset(specification):
+            break
+        escaped = before.replace("{", "{{").replace("}", "}}")
+        return before, specification, template[len(f"{escaped}{{time:{specification}}}") :]
+    return None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loguru_stdbridge.styles import MAX_FORMAT, Style, make_style, plain_format
+from loguru_stdbridge.styles import MAX_FORMAT, Style, make_style, plain_format, split_time
 
 DEFAULT = (
     "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> | <level>{level: <8}</level> | "
@@ -70,3 +70,20 @@ def test_the_id_names_format_and_level():
 def test_the_plain_format_has_no_markup(template, plain):
     """It is taken out of the literal text alone."""
     assert plain_format(template) == plain
+
+
+@pytest.mark.parametrize(
+    ("template", "parts"),
+    [
+        ("{time:YYYY-MM-DD HH:mm:ss.SSS} | {level: <8}", ("", "YYYY-MM-DD HH:mm:ss.SSS", " | {level: <8}")),
+        ("{{{{time:HH}} {time:HH} {{}}\n", ("{{time:HH} ", "HH", " {{}}\n")),
+        ("{time:HH}{time:x}", ("", "HH", "{time:x}")),
+        *((template, None) for template in (
+            "no field", "", "{message} {time:HH}", "{time}", "{time!s:HH}", "{time:HH.SSSS}", "{time:HH Z}",
+            "{time:HH!UTC}", "{time:%H}", "{time:x}", "{time:X}", "{time:[at] HH}",
+        )),
+    ],
+)  # fmt: skip
+def test_a_time_is_split_off_where_its_text_can_be_kept(template, parts):
+    """It stands first, shows no more than milliseconds, and nothing of the zone."""
+    assert split_time(template) == parts

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Sequence
 
 from loguru import logger
 
+from loguru_stdbridge import install_bridge
 from tests.processes import ReceiverProcess
 
 from .figure import Options
@@ -25,9 +26,10 @@ def start_receiver(sink: Path, options: Options, *arguments: str) -> ReceiverPro
 
 
 def install(address: str) -> Any:
-    """The bridge in this worker, and nothing else on loguru."""
-    from loguru_stdbridge import install_bridge
+    """The bridge in this worker, and nothing else on loguru.
 
+    Its modules are loaded before the fork, as all peers' are; what that takes is :mod:`footprint`'s.
+    """
     logger.remove()
     return install_bridge(address, spool_limit=SPOOL_LIMIT)
 
