@@ -24,7 +24,7 @@ FLOORS = {
     3: ["orphans", "worker.journal", "worker.transport", "receiver.files", "receiver.entries",
         "receiver.ledger", "receiver.replay", "receiver.archive", "receiver.connection",
         "receiver.listeners", "receiver.blocks", "receiver.sink", "receiver.adoption"],
-    4: ["worker.sender", "worker.conversation", "worker.adoption", "worker.channel", "worker.rendering", "receiver.writer", "receiver.server"],
+    4: ["worker.sender", "worker.conversation", "worker.adoption", "worker.channel", "worker.rendering", "receiver.writer", "receiver.admission", "receiver.server"],
     5: ["worker.handler", "receiver.service", "receiver.cli"],
     6: ["worker.install", "worker", "receiver", "receiver.__main__"],
     7: ["", "demo"],
@@ -46,7 +46,7 @@ WITHIN = {  # imports on one floor, each for a reason
     ("receiver.ledger", "receiver.files"), ("receiver.entries", "receiver.files"),
     ("worker.channel", "worker.sender"), ("worker.sender", "worker.conversation"),
     ("worker.channel", "worker.adoption"), ("worker.adoption", "worker.sender"),
-    ("receiver.server", "receiver.writer"), ("receiver.cli", "receiver.service"), ("receiver.adoption", "orphans"),
+    ("receiver.server", "receiver.writer"), ("receiver.server", "receiver.admission"), ("receiver.cli", "receiver.service"), ("receiver.adoption", "orphans"),
     ("addresses", "exceptions"), ("locks", "forks"), ("receiver.__main__", "receiver"),
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ from loguru import logger
 from loguru_stdbridge import install_bridge
 from loguru_stdbridge.frames import MAX_PAYLOAD, encode_frame
 from loguru_stdbridge.protocol import ACKNOWLEDGEMENT, Greeting, Refusal, SenderConnection
-from loguru_stdbridge.receiver import server, writer
+from loguru_stdbridge.receiver import admission, server, writer
 from loguru_stdbridge.receiver.service import Service
 from loguru_stdbridge.records import encode_logrecord
 from loguru_stdbridge.rows import encode_row
@@ -508,7 +508,7 @@ def test_who_has_just_spoken_is_heard_before_its_place_is_given_away(
     tmp_path, eventually, monkeypatch
 ):
     """Clients that come, speak and find the places taken, all between two looks of the receiver."""
-    monkeypatch.setattr(server, "SILENT_TIMEOUT", -1.0)  # all are silent for longer
+    monkeypatch.setattr(admission, "SILENT_TIMEOUT", -1.0)  # all are silent for longer
     told = []
     service = Service(
         tmp_path / "app.log",
@@ -536,7 +536,7 @@ def test_who_has_just_spoken_is_heard_before_its_place_is_given_away(
 def test_places_are_not_held_by_clients_of_no_use(tmp_path, eventually, monkeypatch):
     """At the limit, clients with nothing but rubbish go, and idle workers, who come back; a stock
     client stays: it would lose a record before it notices."""
-    monkeypatch.setattr(server, "SILENT_TIMEOUT", 0.0)
+    monkeypatch.setattr(admission, "SILENT_TIMEOUT", 0.0)
     running = Receiver(tmp_path / "app.log", max_connections=4)  # one is the good client's
     try:
         rubbish = running.connect()

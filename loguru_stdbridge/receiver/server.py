@@ -28,15 +28,14 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set
 
 from ..addresses import Address
 from ..exceptions import PeerError, RowError, SequenceError, SinkError
-from ..forks import drop_in_children, no_fork
-from ..frames import MAX_PAYLOAD
+from ..forks import drop_in_children
 from ..rows import decode_dense
 from ..stock_records import MARK, row_of_stock_fields
+from .admission import MAX_CONNECTIONS, Admission
 from .adoption import Adoption
 from .complaints import Complaints, to_stderr
-from .connection import Connection, describe_peer
+from .connection import Connection
 from .ledger import Ledger
-from .listeners import listen
 from .protocol import (
     Event,
     GapReceived,
@@ -60,11 +59,6 @@ once. They take up to 250 MB of memory, since what is given back is not always i
 FRAME_TIMEOUT = 60.0
 """Seconds that a client may take to complete a frame it has begun."""
 
-SILENT_TIMEOUT = 10.0
-"""Seconds of silence after which a client makes room for a new one, where there is none left: one
-of which nothing was ever taken, or a worker of ours, which connects again when it has records."""
-
-MAX_CONNECTIONS = 1000
 _SWEEP = 1.0  # seconds between two looks at time-outs
 
 
@@ -95,11 +89,7 @@ class Receiver:
         self._report = report
         self._complaints = Complaints(report)
         self._sequencer = Sequencer(ledger.last)
-        self._selector = selectors.DefaultSelector()
-        self._connections: Set[Connection] = set()
         self._by_sender: Dict[str, Set[Connection]] = {}
-        self._max_connections = min(max_connections, _descriptors_left())
-        self._accepting = False
         self._incomplete = 0  # bytes of incomplete frames, of all clients
         self._touched: Set[Connection] = set()
         self._sweep_at = 0.0
@@ -107,18 +97,23 @@ class Receiver:
         self._stopped_at = 0.0
         self._reopen = False
         self.duplicates = 0
+        self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
         self._selector.register(self._wake_reader, selectors.EVENT_READ)
-        self._listeners: List[Any] = []
         try:
-            for address in addresses:
-                self._listeners.append(listen(address, self._admit))
+            self._admission = Admission(
+                addresses,
+                self._selector,
+                limit=max_connections,
+                hear=self._hear,
+                send_away=self._send_away,
+            )
         except BaseException:
-            self._close_all()
+            self._close_own()
             raise
-        self._accept(True)
+        self._connections = self._admission.connections
         drop_in_children(self)
 
     def after_fork_in_child(self) -> None:
@@ -126,16 +121,13 @@ class Receiver:
 
         Nothing is unregistered or unlinked, which would be done to the parent.
         """
-        for shared in (*self._connections, *(listener.socket for listener in self._listeners)):
-            shared.close()
-        self._selector.close()
-        self._wake_reader.close()
-        self._wake_writer.close()
+        self._admission.after_fork_in_child()
+        self._close_own()
 
     @property
     def addresses(self) -> List[Address]:
         """Where clients can connect."""
-        return [listener.bound for listener in self._listeners]
+        return self._admission.addresses
 
     @property
     def records(self) -> int:
@@ -180,10 +172,7 @@ class Receiver:
     def _finished(self) -> bool:
         if self._stop_by is None:
             return False
-        if self._accepting:  # who has connected before the stop, and perhaps gone since
-            for listener in self._listeners:
-                self._accept_from(listener)
-        self._accept(False)
+        self._admission.accept_last()
         if time.monotonic() >= self._stop_by:
             return True
         if self._writer or self._connections:
@@ -204,7 +193,7 @@ class Receiver:
                 with contextlib.suppress(OSError):
                     self._wake_reader.recv(4096)
             else:
-                self._accept_from(target)
+                self._admission.accept_from(target)
         if self._stop_by is not None and not ready:
             self._drop_idle()
             if self.adoption is not None and not self._connections:
@@ -231,45 +220,8 @@ class Receiver:
 
     # -- clients
 
-    def _accept(self, accepting: bool) -> None:
-        if accepting == self._accepting:
-            return
-        self._accepting = accepting
-        for listener in self._listeners:
-            if accepting:
-                self._selector.register(listener, selectors.EVENT_READ)
-            else:
-                self._selector.unregister(listener)
-
-    def _accept_from(self, listener: Any) -> None:
-        while len(self._connections) < self._max_connections:
-            before = len(self._connections)
-            with no_fork():  # a child must not keep a connection that is not in the set yet
-                listener.handle_request()
-            if len(self._connections) == before:
-                return
-        self._make_room()
-
-    def _admit(self, client: socket.socket, address: Any) -> None:
-        connection = Connection(client, describe_peer(client, address), MAX_PAYLOAD)
-        self._connections.add(connection)
-        connection.watch(self._selector, selectors.EVENT_READ)
-
-    def _make_room(self) -> None:
-        """At the limit: who has been silent for long goes, if he loses nothing by it."""
-        free = [c for c in self._connections if not c.useful and not c.ended]
-        for silent in sorted(free, key=lambda c: c.heard):
-            heard = silent.heard
-            if time.monotonic() - heard <= SILENT_TIMEOUT:
-                break
-            if silent.interest & selectors.EVENT_READ:
-                self._serve_client(silent, selectors.EVENT_READ)  # it may have spoken in this turn
-            if silent.ended:
-                return
-            if silent.heard == heard:
-                self._send_away(silent)
-                return
-        self._accept(False)
+    def _hear(self, connection: Connection) -> None:
+        self._serve_client(connection, selectors.EVENT_READ)
 
     def _send_away(self, silent: Connection) -> None:
         if silent.sender is None:
@@ -341,7 +293,7 @@ class Receiver:
             heard = 0.0
             while other.interest & selectors.EVENT_READ and other.heard != heard:
                 heard = other.heard
-                self._serve_client(other, selectors.EVENT_READ)
+                self._hear(other)
             other.ended = other.refused = True
             self._touched.add(other)
 
@@ -451,7 +403,7 @@ class Receiver:
             if self.adoption is not None:
                 self.adoption.look_soon()
         if self._stop_by is None:
-            self._accept(True)
+            self._admission.accept(True)
 
     def _complain(self, connection: Connection, error: PeerError) -> None:
         kind = getattr(error, "reason", type(error).__name__)
@@ -479,10 +431,8 @@ class Receiver:
             since = connection.frame_since
             if since is not None and now - since > FRAME_TIMEOUT:
                 self._refuse(connection, "slow", f"a frame took over {FRAME_TIMEOUT:.0f} s")
-        if not self._accepting and self._stop_by is None:
-            self._accept(len(self._connections) < self._max_connections)
-            if not self._accepting:
-                self._make_room()
+        if self._stop_by is None:
+            self._admission.look_for_room()
 
     def _drop_largest(self) -> None:
         """Incomplete frames take too much: who holds the most of it goes at once."""
@@ -493,13 +443,10 @@ class Receiver:
     def _close_all(self) -> None:
         if self.adoption is not None:
             self.adoption.close()
-        for connection in list(self._connections):
-            connection.watch(self._selector, 0)
-            connection.close()
-        self._connections.clear()
-        self._accept(False)
-        for listener in self._listeners:
-            listener.server_close()
+        self._admission.close()
+        self._close_own()
+
+    def _close_own(self) -> None:
         self._selector.close()
         self._wake_reader.close()
         self._wake_writer.close()
@@ -511,15 +458,3 @@ def _decode(data: bytes) -> Any:
         return decode_dense(data)
     except RowError:
         return None
-
-
-def _descriptors_left() -> int:
-    """Connections that the process may open, with room for its files."""
-    try:
-        import resource  # POSIX only
-    except ImportError:
-        return MAX_CONNECTIONS
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if limit == resource.RLIM_INFINITY:
-        return MAX_CONNECTIONS
-    return max(limit - 64, 8)

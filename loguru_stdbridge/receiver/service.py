@@ -13,11 +13,12 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Union
 from ..addresses import Address, AddressLike, default_address, local_names, parse_address
 from ..exceptions import ConfigurationError, JournalError
 from ..spool import default_spool_dir, make_spool_dir, mark_peer
+from .admission import MAX_CONNECTIONS
 from .adoption import Adoption
 from .complaints import to_stderr
 from .ledger import Ledger
 from .replay import RENDER_OPTIONS, Replay
-from .server import MAX_CONNECTIONS, Receiver
+from .server import Receiver
 from .sink import RotatingSink
 
 RENDER = ("worker", "receiver")
@@ -74,7 +75,7 @@ class Service:
     ) -> Optional[str]:
         if spool_dir is False:
             return None
-        named = default_spool_dir() if spool_dir in (None, True) else str(spool_dir)
+        named = default_spool_dir() if spool_dir is None or spool_dir is True else spool_dir
         try:
             directory = make_spool_dir(named)
         except JournalError as error:

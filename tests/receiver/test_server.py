@@ -16,7 +16,7 @@ import pytest
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.frames import encode_frame
 from loguru_stdbridge.protocol import Refusal, SenderConnection
-from loguru_stdbridge.receiver import server
+from loguru_stdbridge.receiver import admission, server
 from loguru_stdbridge.receiver.service import Service
 from loguru_stdbridge.records import encode_logrecord
 
@@ -221,7 +221,7 @@ def test_beyond_the_limit_of_connections_a_silent_client_makes_room(
     tmp_path, eventually, monkeypatch
 ):
     """Who never said a word goes first; who waits in the backlog is served then."""
-    monkeypatch.setattr(server, "SILENT_TIMEOUT", 0.0)
+    monkeypatch.setattr(admission, "SILENT_TIMEOUT", 0.0)
     running = Running(tmp_path / "app.log", max_connections=3)
     try:
         idle = [running.connect() for _ in range(3)]
