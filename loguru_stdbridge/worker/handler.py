@@ -176,8 +176,10 @@ def _fresh(text: str) -> str:
     return "".join((text[:1], text[1:]))
 
 
-class _Local(threading.local):
+class _Call:
     """What a thread keeps between loguru's calls of the filter, the format and the sink."""
+
+    __slots__ = ("is_marker", "rendering", "row", "text")
 
     def __init__(self) -> None:
         self.text = _fresh(MARKER)  # the format that was returned last
@@ -186,9 +188,16 @@ class _Local(threading.local):
         self.rendering: Optional[Rendering] = None  # by whose template loguru renders
 
 
+class _Threads(threading.local):
+    """A thread's own object: to look that up costs as much as five of its attributes."""
+
+    def __init__(self) -> None:
+        self.call = _Call()
+
+
 def _references_of_none_else() -> int:
-    local = _Local()
-    return _references(local.text)  # as :meth:`BridgeSink._admit` asks
+    call = _Call()
+    return _references(call.text)  # as :meth:`BridgeSink._admit` asks
 
 
 _ALONE = _references_of_none_else() if hasattr(sys, "getrefcount") else 0
@@ -204,7 +213,7 @@ class BridgeSink:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._local = _Local()
+        self._threads = _Threads()
 
     def add_to_loguru(self, level: Union[int, str]) -> int:
         """Attach; returns loguru's handler id.
@@ -239,20 +248,21 @@ class BridgeSink:
             text = rendering.template
         else:
             text, rendering = _WHOLE, None
-        local = self._local  # not before: a value that was shown may have logged
-        local.row, local.rendering = row, rendering
+        call = self._threads.call
+        # Not before: a value that was shown may have logged.
+        call.row, call.rendering = row, rendering
         if text is not None:
-            local.text, local.is_marker = _fresh(text), False
-        elif not local.is_marker:
-            local.text, local.is_marker = _fresh(MARKER), True
-        return local.text
+            call.text, call.is_marker = _fresh(text), False
+        elif not call.is_marker:
+            call.text, call.is_marker = _fresh(MARKER), True
+        return call.text
 
     def _admit(self, record: Any) -> bool:
         if self._channel.is_inside():
             self._write_reentrant(record)
             return False
-        local = self._local
-        if _references(local.text) != _ALONE:
+        call = self._threads.call
+        if _references(call.text) != _ALONE:
             emit = sys._getframe(1)
             caller = emit.f_back
             while caller is not None:
@@ -260,20 +270,20 @@ class BridgeSink:
                     self._write_reentrant(record)
                     return False
                 caller = caller.f_back
-            local.text, local.is_marker = _fresh(MARKER), True
+            call.text, call.is_marker = _fresh(MARKER), True
         return True
 
     def write(self, message: Any) -> None:
-        local = self._local
-        row, local.row = local.row, None
+        call = self._threads.call
+        row, call.row = call.row, None
         if not message.startswith(MARKER):
             row = _encode(message.record, raw=True)
         elif row is None:
             line = message[_AFTER_MARKER:]
-            if local.rendering is None:
+            if call.rendering is None:
                 row = _encode(message.record, line)
             else:
-                row = local.rendering.row_of_line(message.record, line)
+                row = call.rendering.row_of_line(message.record, line)
         self._channel.emit(row)
 
     def _write_reentrant(self, record: Any) -> None:
