@@ -63,8 +63,10 @@ def make_spool_dir(path: Union[str, os.PathLike[str]]) -> str:
     Raises :class:`JournalError` where it cannot be made, is another user's, or is open to others:
     a journal holds the log's text, and whoever can write one can put records into the log.
     """
-    directory = os.path.abspath(path)
+    directory = os.fsdecode(path)
     try:
+        if not os.path.isabs(directory):
+            directory = os.path.join(os.getcwd(), directory)
         os.makedirs(directory, 0o700, exist_ok=True)
         status = os.stat(directory)
     except OSError as error:

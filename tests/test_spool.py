@@ -249,3 +249,20 @@ def test_a_mark_tells_the_sink_s_style(tmp_path):
     for text in ('x\n["{extra}",20]\n', "x\n[1\n", "x\n5\n", "x\n[1,2,3]\n", ""):
         mark.write_text(text)
         assert marked_style(tmp_path, ADDRESS) is None
+
+
+def test_a_relative_one_stays_where_it_was_named(tmp_path, monkeypatch):
+    """The journal is opened later, when the program may have changed its directory."""
+    monkeypatch.chdir(tmp_path)
+    assert make_spool_dir("spool") == str(tmp_path / "spool")
+    assert (tmp_path / "spool").stat().st_mode & 0o7777 == 0o700
+
+
+def test_without_a_working_directory_a_relative_one_is_an_error_of_ours(tmp_path, monkeypatch):
+    """What comes of that, memory or an error, is the caller's to say."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(JournalError, match="cannot make the spool directory spool"):
+        make_spool_dir("spool")

@@ -39,6 +39,7 @@ class AdoptedJournal:
         self.sender_id = orphan.sender_id
         self.asleep = False
         self.on_append: Callable[[], None] = lambda: None
+        self.on_full: Callable[[], None] = lambda: None
         self.emptied_by: Optional[int] = None
         self.trouble: Optional[str] = None
 

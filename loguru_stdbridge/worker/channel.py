@@ -147,7 +147,7 @@ class Channel:
     def _choose_spool_dir(spool_dir: Union[str, os.PathLike[str], bool, None]) -> Optional[str]:
         if spool_dir is False:
             return None
-        chosen = default_spool_dir() if spool_dir in (None, True) else str(spool_dir)
+        chosen = default_spool_dir() if spool_dir is None or spool_dir is True else spool_dir
         try:
             return make_spool_dir(chosen)
         except JournalError as error:

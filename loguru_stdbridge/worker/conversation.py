@@ -25,8 +25,8 @@ BATCH_BYTES = 128 * 1024
 """Bytes of rows in one frame. Bounds the lists and dicts of a frame (``rows.MAX_CONTAINERS``)."""
 
 PACE = 0.005
-"""Seconds between two frames that are not full. The first record after a pause goes at once; while
-they flow, each frame costs this process as much as the log calls of ten records."""
+"""Seconds from a frame that leaves nothing behind to the next one. The first record after a pause
+goes at once; while they flow, each frame costs this process as much as ten log calls."""
 
 BUSY_ROWS = 32
 BUSY_PACE = 0.02
@@ -141,7 +141,9 @@ class Conversation:
             elif until_frame > 0:  # awake, so that no log call has to wake us
                 self._wait(until_frame)
                 self._lag = time.monotonic() - self._next_frame_at
-            elif journal.next - 1 <= self._sent:
+            elif journal.next - 1 > self._sent:
+                self._wait(0)  # what is written gives room in the journal
+            else:
                 self._lag = 0.0
                 journal.asleep = True
                 if journal.next - 1 <= self._sent and not sender.done:
@@ -151,6 +153,7 @@ class Conversation:
 
     def _next_frame(self) -> None:
         self._sender.hurry = False  # before it is read what there is
+        last = self._journal.next - 1
         batch: Batch = self._journal.read(self._sent, BATCH_BYTES)
         if batch.gap is not None:
             first, last, reason = batch.gap
@@ -160,10 +163,11 @@ class Conversation:
         elif batch.rows:
             self._out = memoryview(self._connection.rows(batch.first, batch.rows))
             self._sent = batch.last
-            if len(self._out) < BATCH_BYTES // 2:
-                pace = BUSY_PACE if len(batch.rows) >= BUSY_ROWS else PACE
-                pace = max(pace, min(PATIENCE * self._lag, MAX_PACE))
-                self._next_frame_at = time.monotonic() + pace
+        pace = 0.0
+        if batch.rows and self._sent >= last:
+            pace = BUSY_PACE if len(batch.rows) >= BUSY_ROWS else PACE
+            pace = max(pace, min(PATIENCE * self._lag, MAX_PACE))
+        self._next_frame_at = time.monotonic() + pace
 
     def _leave(self) -> None:
         """Say goodbye where all is delivered; read what the receiver still says, then close."""

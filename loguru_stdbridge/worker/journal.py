@@ -117,12 +117,21 @@ _pack_record = RECORD.pack_into
 _crc32 = zlib.crc32
 
 
-class _Inside(threading.local):
-    """Whether this thread is inside the journal, and what it has logged there."""
+class _Inside:
+    """Whether a thread is inside the journal, and what it has logged there."""
+
+    __slots__ = ("now", "stash")
 
     def __init__(self) -> None:
         self.now = False
         self.stash: Deque[bytes] = deque()
+
+
+class _Threads(threading.local):
+    """A thread's own object: to look that up costs as much as five of its attributes."""
+
+    def __init__(self) -> None:
+        self.inside = _Inside()
 
 
 class Figures(NamedTuple):
@@ -152,6 +161,8 @@ class Journal:
         self.sender_id = sender_id
         self.path = directory
         self.on_append: Callable[[], None] = lambda: None
+        self.on_full: Callable[[], None] = lambda: None
+        """Called, with the lock, when there is room for one segment at most. It must not wait."""
         self.successor: Callable[[bytes], None] = lambda row: None
         """Takes a re-entrant call's row where this journal was closed before it was stored."""
         self.emptied_by: Optional[int] = None
@@ -166,8 +177,7 @@ class Journal:
         self._segment_size = min(segment_size, limit // 2)
         self._when_full = when_full
         self._block_timeout = block_timeout
-        self.inside = _Inside()
-        """``inside.now``: whether this thread is inside the journal, and may hold its lock."""
+        self._threads = _Threads()
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._segments: Deque[Segment] = deque()
@@ -234,15 +244,25 @@ class Journal:
             return None
         meta = encode_meta(Meta(self.sender_id, address, 0, os.getpid(), time.time()))
         path = os.path.join(self.path, "meta")
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-        descriptor = os.open(f"{path}.new", flags, 0o600)  # at shutdown, open() may be gone
+        # Not by open(), which may be gone at shutdown.
+        flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(f"{path}.new", flags | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             if os.write(descriptor, meta) != META_SIZE:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.replace(f"{path}.new", path)
+        finally:
+            os.close(descriptor)
+        os.replace(f"{path}.new", path)
+        descriptor = os.open(path, flags)
+        try:
             return mmap.mmap(descriptor, META_SIZE)
         finally:
             os.close(descriptor)
+
+    @property
+    def inside(self) -> _Inside:
+        """``inside.now``: whether this thread is inside the journal, and may hold its lock."""
+        return self._threads.inside
 
     # -- figures
 
@@ -287,7 +307,7 @@ class Journal:
         Never raises; waits only with ``when_full="block"``. 0 from a ``closed`` journal: it was
         not taken.
         """
-        inside = self.inside
+        inside = self._threads.inside
         if inside.now:
             inside.stash.append(row)
             return REENTRANT
@@ -383,6 +403,8 @@ class Journal:
         size = max(self._segment_size, SEGMENT_HEADER + _RECORD_SIZE + length)
         if size > self._limit:
             return self._give_up(TOO_LARGE)
+        if self.size_bytes + 2 * size > self._limit:
+            self.on_full()
         if self.size_bytes + size > self._limit:
             if self._when_full == "drop_oldest":
                 while self.size_bytes + size > self._limit:
@@ -655,7 +677,7 @@ class Journal:
         self._position = (0, self._position[1], NO_SEGMENT)
         self._recent, self._recent_from = [], self._position
         self._segments = deque()
-        self.inside = _Inside()  # what this thread has left is the parent's to store
+        self._threads = _Threads()  # what this thread has left is the parent's to store
         self._meta = None
         self._cursor = (0, None, 0)
 

@@ -33,7 +33,8 @@ _MAX_HEADS = 100
 class _StampedFormat:
     """A format that begins with a time, whose text is kept for as long as it is the same."""
 
-    def __init__(self, before: str, specification: str, after: str) -> None:
+    def __init__(self, template: str, before: str, specification: str, after: str) -> None:
+        self._template = template
         self._before = before
         self._specification = specification
         self._after = after
@@ -41,10 +42,13 @@ class _StampedFormat:
 
     def format_map(self, record: Any) -> str:
         when = record["time"]
-        moment = (
-            when.microsecond // 1000, when.second, when.minute, when.hour,
-            when.day, when.month, when.year, type(when),
-        )  # fmt: skip
+        try:
+            moment = (
+                when.microsecond // 1000, when.second, when.minute, when.hour,
+                when.day, when.month, when.year, type(when),
+            )  # fmt: skip
+        except AttributeError:  # a patcher's: a date, a text
+            return self._template.format_map(record)
         last, text = self._last
         if moment != last:
             text = f"{self._before}{format(when, self._specification)}"
@@ -54,7 +58,7 @@ class _StampedFormat:
 
 def _make_format(template: str) -> Union[str, _StampedFormat]:
     parts = split_time(template)
-    return template if parts is None else _StampedFormat(*parts)
+    return template if parts is None else _StampedFormat(template, *parts)
 
 
 class Rendering:

@@ -86,7 +86,7 @@ class Sender:
         self.ident: Optional[int] = None
         """The thread's identifier, by which its own log calls are known."""
         self.hurry = False
-        """Somebody waits for what is there now: the next frame goes at once."""
+        """The next frame does not wait for its time."""
         self.connected = False
         self.reconnects = 0
         self.unacknowledged = 0
@@ -107,6 +107,7 @@ class Sender:
         self._wake_writer.setblocking(False)
         self._selector.register(self._wake_reader, selectors.EVENT_READ)
         journal.on_append = self._wake
+        journal.on_full = self.hurry_up
         self._thread = threading.Thread(
             target=self._run, name="loguru_stdbridge-sender", daemon=True
         )
@@ -137,10 +138,15 @@ class Sender:
         except OSError:  # full: it is being woken already; closed: too late
             pass
 
+    def hurry_up(self) -> None:
+        """What is there now goes at once: somebody waits for it, or for the room it takes."""
+        if not self.hurry:  # else it is on its way, or nobody is there to take it
+            self.hurry = True
+            self._wake()
+
     def flush(self, through: int, timeout: Optional[float]) -> bool:
         """Wait until ``through`` is acknowledged, ``timeout`` seconds at most (``None``: ever)."""
-        self.hurry = True
-        self._wake()
+        self.hurry_up()
         with self._progress:
             return self._progress.wait_for(
                 lambda: self.journal.first > through or not self._running, timeout

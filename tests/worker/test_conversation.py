@@ -9,6 +9,7 @@ import pytest
 from loguru_stdbridge.protocol import Greeting
 from loguru_stdbridge.worker import conversation as module
 from loguru_stdbridge.worker.conversation import (
+    BATCH_BYTES,
     BUSY_PACE,
     BUSY_ROWS,
     MAX_PACE,
@@ -16,14 +17,24 @@ from loguru_stdbridge.worker.conversation import (
     PATIENCE,
     Conversation,
 )
-from loguru_stdbridge.worker.journal import Journal
+from loguru_stdbridge.worker.journal import SEGMENT_SIZE, Journal
 from loguru_stdbridge.worker.sender import Sender
 from tests.scripted import ScriptedReceiver, a_row
+
+LIMIT = 8 << 20
+
+
+def fill(journal, size):
+    """Records of 1,000 bytes, ``size`` bytes of them at least; returns the last number."""
+    row = a_row("x" * 800)
+    for _ in range(size // len(row) + 1):
+        journal.append(row)
+    return journal.next - 1
 
 
 @pytest.fixture
 def journal():
-    journal = Journal.create(None, "tcp://127.0.0.1:1")
+    journal = Journal.create(None, "tcp://127.0.0.1:1", limit=LIMIT)
     yield journal
     journal.close(remove=True)
 
@@ -62,11 +73,18 @@ def test_who_waits_for_a_flush_does_not_wait_for_the_pace(slow, journal):
     journal.append(a_row("3"))
     assert not sender.flush(3, 0.0)
     assert list(client.rows(3)) == [3]
-    journal.append(a_row("4"))
-    assert not sender.flush(4, 0.0)
-    assert list(client.rows(4)) == [4]
-    client.acknowledge(4)
-    assert sender.flush(4, 30)
+    last = fill(journal, 20 * BATCH_BYTES)  # many frames, and more than a segment
+    assert not sender.flush(last, 0.0)
+    assert list(client.rows(last)) == list(range(4, last + 1))
+    client.acknowledge(last)
+    assert sender.flush(last, 30)
+
+
+def test_where_room_runs_short_nothing_waits_for_the_pace(slow, journal):
+    """What has not been sent would be given up, with a receiver that could have taken it."""
+    sender, client = slow
+    last = fill(journal, LIMIT - SEGMENT_SIZE // 2)  # into the last segment that there is room for
+    assert len(client.rows(last - last // 8)) >= last * 3 // 4
 
 
 def test_who_waits_for_the_end_does_not_wait_for_the_pace(slow, journal):
@@ -75,6 +93,13 @@ def test_who_waits_for_the_end_does_not_wait_for_the_pace(slow, journal):
     journal.append(a_row("3"))
     sender.close(0.1)
     assert list(client.rows(3)) == [3]
+
+
+def test_between_the_frames_of_a_backlog_the_receiver_is_heard(journal, monkeypatch):
+    """It takes them as fast as they come; what it has written gives room at once."""
+    fill(journal, 10 * BATCH_BYTES)
+    sender = converse(journal, monkeypatch, rows=0, late=0.0)
+    assert sender.waits[:5] == [0] * 5
 
 
 class Stepwise:
@@ -109,6 +134,18 @@ class Stepwise:
         return False
 
 
+def converse(journal, monkeypatch, rows, late):
+    """A conversation of five waits, ``late`` seconds longer than they should be each, in each of
+    which ``rows`` records come; returns its sender."""
+    sender = Stepwise(journal, rows, late)
+    monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=sender.monotonic))
+    transport = types.SimpleNamespace(send=lambda data, **options: len(data), finish=lambda: None)
+    conversation = Conversation(sender, transport)
+    conversation._connection.greeting = Greeting(1, 0)
+    conversation._deliver()
+    return sender
+
+
 @pytest.mark.parametrize(
     ("rows", "late", "pace"),
     [
@@ -122,11 +159,6 @@ class Stepwise:
 )
 def test_the_pace_is_the_flow_s_and_the_machine_s(journal, monkeypatch, rows, late, pace):
     """A frame that is late tells that the processors are short: fewer frames, and not for ever."""
-    sender = Stepwise(journal, rows, late)
-    monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=sender.monotonic))
-    transport = types.SimpleNamespace(send=lambda data, **options: len(data), finish=lambda: None)
-    conversation = Conversation(sender, transport)
-    conversation._connection.greeting = Greeting(1, 0)
     journal.append(a_row("x"))
-    conversation._deliver()
+    sender = converse(journal, monkeypatch, rows, late)
     assert sender.waits[1:4] == pytest.approx([pace] * 3)

@@ -98,12 +98,27 @@ def test_any_time_is_shown_as_loguru_shows_it(template):
     check()
 
 
+@pytest.mark.usefixtures("quiet_loguru", "fast_handlers")
+@pytest.mark.parametrize(
+    ("specification", "time"),
+    [("YYYY", datetime.date(2026, 1, 2)), ("HH", datetime.time(5, 6)), ("s", "noon")],
+    ids=["date", "time", "text"],
+)
+def test_what_is_no_moment_is_shown_as_loguru_shows_it(specification, time):
+    """A patcher's: it may come first, or later."""
+    moment = datetime.datetime(2026, 11, 25)
+    times = [time, moment, time, moment, moment, time]
+    found = both_ways(f"{{time:{specification}}} {{message}}", [lambda r, t=t: t for t in times])
+    assert len(found) == len(times)
+    assert [ours for _, ours in found[1:]] == [line for line, _ in found[1:]]
+
+
 @pytest.mark.usefixtures("quiet_loguru")
 @pytest.mark.parametrize(
     "times", [["noon"], [None], [5, 5.0, True]], ids=["text", "none", "numbers"]
 )
 def test_a_time_that_is_none_is_not_kept(times):
-    """A patcher may put anything there; loguru decides what that shows."""
+    """Where loguru would fail to show it, it is no line: the record goes whole."""
     template = "{time:HH} {message}"
     rendering = Rendering(Style(template, 0))
     records = []
