@@ -16,6 +16,10 @@ each format: then another object takes its place), and if an ``emit`` really is 
 the record takes the short way: rendered with the stdlib's traceback, into the journal at once (the
 journal itself bears re-entrant calls), and the filter says no, so that loguru goes no further.
 
+A signal handler may also log when the format function has made the row and not yet returned. Then
+its record goes the whole way first, and what was made for the outer one is gone. So the row is kept
+with whose it is, and a record that finds another's, or none, takes the short way, too.
+
 The same way goes a record from inside our own parts, which have locks of their own: the journal's,
 in a log call of the stdlib's or in the sender's thread, and the channel's. Who holds loguru's lock
 may be waiting for one of those, so who holds one of those must not ask for loguru's, nor, where
@@ -37,7 +41,7 @@ import logging.handlers
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING, Any, Dict, Optional, Union
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
 
 from loguru import logger
 
@@ -179,13 +183,19 @@ def _fresh(text: str) -> str:
 class _Call:
     """What a thread keeps between loguru's calls of the filter, the format and the sink."""
 
-    __slots__ = ("is_marker", "rendering", "row", "text")
+    __slots__ = ("is_marker", "made", "text")
 
     def __init__(self) -> None:
         self.text = _fresh(MARKER)  # the format that was returned last
         self.is_marker = True  # it is the marker alone
-        self.row: Optional[bytes] = None  # made already, before loguru takes its lock
-        self.rendering: Optional[Rendering] = None  # by whose template loguru renders
+        self.made = _NOTHING
+
+
+_Made = Tuple[int, Optional[bytes], Optional[Rendering]]
+"""What the format function has made of a record, whose ``id`` comes first: its row, before loguru
+takes its lock; else, by whose template loguru renders. One object: see the module's text."""
+
+_NOTHING: _Made = (0, None, None)
 
 
 class _Threads(threading.local):
@@ -250,7 +260,7 @@ class BridgeSink:
             text, rendering = _WHOLE, None
         call = self._threads.call
         # Not before: a value that was shown may have logged.
-        call.row, call.rendering = row, rendering
+        call.made = (id(record), row, rendering)
         if text is not None:
             call.text, call.is_marker = _fresh(text), False
         elif not call.is_marker:
@@ -275,15 +285,18 @@ class BridgeSink:
 
     def write(self, message: Any) -> None:
         call = self._threads.call
-        row, call.row = call.row, None
+        (owner, row, rendering), call.made = call.made, _NOTHING
         if not message.startswith(MARKER):
             row = _encode(message.record, raw=True)
+        elif owner != id(message.record):
+            self._write_reentrant(message.record)
+            return
         elif row is None:
             line = message[_AFTER_MARKER:]
-            if call.rendering is None:
+            if rendering is None:
                 row = _encode(message.record, line)
             else:
-                row = call.rendering.row_of_line(message.record, line)
+                row = rendering.row_of_line(message.record, line)
         self._channel.emit(row)
 
     def _write_reentrant(self, record: Any) -> None:

@@ -22,6 +22,7 @@ from loguru_stdbridge import (
     uninstall_bridge,
 )
 from loguru_stdbridge.worker import journal
+from loguru_stdbridge.worker.handler import BridgeSink
 
 pytestmark = pytest.mark.usefixtures("quiet_loguru")
 
@@ -265,6 +266,32 @@ def test_logging_from_a_signal_handler(receiver, size, records, interval):
         count = next(numbers[source])
         assert count > 2
         assert sorted(written) == list(range(count))
+
+
+def test_a_record_between_the_format_and_the_line_of_another(receiver, monkeypatch):
+    """A signal handler's, where the format function is about to return: neither takes the other's."""
+    inner = iter(["inner 1", "inner 2", "inner 3"])
+    waiting = []
+
+    def format_and_log(sink, record, wrapped=BridgeSink._format):
+        wrapped(sink, record)  # nobody refers to what it returns
+        if waiting:
+            waiting.pop()
+            logger.info(next(inner))
+        return sink._threads.call.text
+
+    monkeypatch.setattr(BridgeSink, "_format", format_and_log)
+    with install_bridge(receiver.address) as bridge:
+        logger.info("first")
+        assert bridge.flush(20)  # from here on the worker renders
+        for exception in (None, ValueError("why"), None):
+            waiting.append(True)
+            logger.opt(exception=exception).info("outer")
+        assert bridge.flush(20)
+        assert bridge.stats().dropped == {}
+    assert lines(receiver) == [
+        "first", "inner 1", "outer", "inner 2", "outer", "ValueError: why", "inner 3", "outer"
+    ]  # fmt: skip
 
 
 def test_logging_from_asyncio_tasks_and_from_another_sink(receiver):
