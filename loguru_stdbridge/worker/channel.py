@@ -259,10 +259,16 @@ class Channel:
             self.rendering = self._make_rendering(style)
 
     def flush(self, timeout: Optional[float] = None) -> bool:
-        """Wait until all that was logged so far is written; ``timeout`` in seconds."""
+        """Wait until all that was logged so far is written; ``timeout`` in seconds.
+
+        Called where this thread may hold what the sender needs (by a signal handler in the middle
+        of a log call), or by the sender's own work, it does not wait.
+        """
         line = self._line
         if line is None:
             return True
+        if self.is_inside() or line.sender.ident == get_ident():
+            timeout = 0.0
         return line.sender.flush(line.journal.next - 1, timeout)
 
     def stats(self) -> Stats:

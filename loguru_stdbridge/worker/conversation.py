@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ..exceptions import JournalError, PeerError
 from ..protocol import Acknowledged, Greeting, Refusal, SenderConnection
+from ..rows import MAX_ROWS
 from ..segments import Batch, Gap
 from .transport import Transport
 
@@ -35,10 +36,12 @@ receiver less, and the one log call in a thousand that waits for a frame; the wo
 
 PATIENCE = 4
 MAX_PACE = 0.25
+FILL = 0.6
 """Where the machine is so busy that a frame is late, the next one waits ``PATIENCE`` times as long,
-but no longer than ``MAX_PACE`` seconds. A thread that wants the interpreter's lock looks for it
-every 5 ms, for as long as the one that has it waits for a processor: with 256 processes on two
-processors that was a fifth of all they did."""
+but no longer than ``MAX_PACE`` seconds, nor until more than ``FILL`` of a frame has gathered: what
+is more than a frame is no longer at hand (:mod:`worker.journal`). A thread that wants the
+interpreter's lock looks for it every 5 ms, for as long as the one that has it waits for a
+processor: with 256 processes on two processors that was a fifth of all they did."""
 
 _STOCK_GREETING_TIMEOUT = 0.2  # seconds, once an address has shown itself to be stock
 
@@ -54,6 +57,7 @@ class Conversation:
         self._out = memoryview(b"")
         self._sent = 0  # highest number put into a frame on this connection
         self._gap: Optional[Gap] = None  # what the hello told to a stock receiver
+        self._frame_at = 0.0
         self._next_frame_at = 0.0
         self._lag = 0.0  # seconds by which the frame that is next is late
 
@@ -138,7 +142,7 @@ class Conversation:
                 self._wait(until_look)
             elif sender.done:
                 break
-            elif until_frame > 0:  # awake, so that no log call has to wake us
+            elif until_frame > 0 and not sender.hurry:  # awake, so that no log call has to wake us
                 self._wait(until_frame)
                 self._lag = time.monotonic() - self._next_frame_at
             elif journal.next - 1 > self._sent:
@@ -163,11 +167,15 @@ class Conversation:
         elif batch.rows:
             self._out = memoryview(self._connection.rows(batch.first, batch.rows))
             self._sent = batch.last
-        pace = 0.0
+        elif self._sent < last:  # closed meanwhile: not to be looked for again and again
+            raise JournalError(f"records {self._sent + 1} to {last} are not in the journal")
+        now, pace = time.monotonic(), 0.0
         if batch.rows and self._sent >= last:
             pace = BUSY_PACE if len(batch.rows) >= BUSY_ROWS else PACE
-            pace = max(pace, min(PATIENCE * self._lag, MAX_PACE))
-        self._next_frame_at = time.monotonic() + pace
+            room = min(MAX_ROWS / len(batch.rows), BATCH_BYTES / len(self._out))
+            fits = FILL * room * (now - self._frame_at)
+            pace = max(pace, min(PATIENCE * self._lag, MAX_PACE, fits))
+        self._frame_at, self._next_frame_at = now, now + pace
 
     def _leave(self) -> None:
         """Say goodbye where all is delivered; read what the receiver still says, then close."""
@@ -176,12 +184,13 @@ class Conversation:
             self._out = memoryview(self._connection.goodbye(self._sent))
             self._flush_out()
         self._transport.finish()
+        self._out = memoryview(b"")
         deadline = time.monotonic() + 0.5
         if sender.closing_until is not None and sender.closing_until != math.inf:
             deadline = max(deadline, sender.closing_until)
         with contextlib.suppress(OSError):
             while time.monotonic() < deadline:  # ends by the end of the stream
-                self._wait(deadline - time.monotonic())
+                self._wait(deadline - time.monotonic(), beyond_end=True)
 
     # -- to a stock receiver
 
@@ -247,10 +256,10 @@ class Conversation:
                 return
             self._out = self._out[count:]
 
-    def _wait(self, timeout: Optional[float]) -> None:
+    def _wait(self, timeout: Optional[float], *, beyond_end: bool = False) -> None:
         """Wait for the socket or a wake-up; take answers. Raises ``OSError`` at end of stream."""
         interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0)
-        if self._sender.wait(self._transport, interest, timeout):
+        if self._sender.wait(self._transport, interest, timeout, beyond_end=beyond_end):
             data = self._transport.receive()
             if data == b"":
                 raise ConnectionResetError("the receiver closed the connection")

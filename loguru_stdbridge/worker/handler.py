@@ -30,8 +30,9 @@ Forks inside a log call
 The ``repr`` of a value may do anything, fork even. loguru asks for all of its locks at a fork, and
 its handler's is not re-entrant; logging gives a child new locks, of which the one that the caller
 holds cannot be let go. So values are shown before loguru takes its lock (but for those beside an
-exception, which loguru renders first), the journal is opened before, too (:mod:`forks`), and
-``BridgeHandler`` has no lock: what it puts records into needs none.
+exception, which loguru renders first, and where another record has taken the row), the journal is
+opened before, too (:mod:`forks`), and ``BridgeHandler`` has no lock: what it puts records into
+needs none.
 """
 
 from __future__ import annotations
@@ -183,11 +184,10 @@ def _fresh(text: str) -> str:
 class _Call:
     """What a thread keeps between loguru's calls of the filter, the format and the sink."""
 
-    __slots__ = ("is_marker", "made", "text")
+    __slots__ = ("format", "made")
 
     def __init__(self) -> None:
-        self.text = _fresh(MARKER)  # the format that was returned last
-        self.is_marker = True  # it is the marker alone
+        self.format = _fresh(MARKER), True  # what was returned last; whether it is the marker alone
         self.made = _NOTHING
 
 
@@ -199,15 +199,14 @@ _NOTHING: _Made = (0, None, None)
 
 
 class _Threads(threading.local):
-    """A thread's own object: to look that up costs as much as five of its attributes."""
+    """A thread's own object: see the journal's."""
 
-    def __init__(self) -> None:
-        self.call = _Call()
+    call: Optional[_Call] = None
 
 
 def _references_of_none_else() -> int:
     call = _Call()
-    return _references(call.text)  # as :meth:`BridgeSink._admit` asks
+    return _references(call.format[0])  # as :meth:`BridgeSink._admit` asks
 
 
 _ALONE = _references_of_none_else() if hasattr(sys, "getrefcount") else 0
@@ -258,21 +257,25 @@ class BridgeSink:
             text = rendering.template
         else:
             text, rendering = _WHOLE, None
-        call = self._threads.call
+        call = self._threads.call or self._make_call()
         # Not before: a value that was shown may have logged.
         call.made = (id(record), row, rendering)
         if text is not None:
-            call.text, call.is_marker = _fresh(text), False
-        elif not call.is_marker:
-            call.text, call.is_marker = _fresh(MARKER), True
-        return call.text
+            call.format = _fresh(text), False
+        elif not call.format[1]:
+            call.format = _fresh(MARKER), True
+        return call.format[0]
+
+    def _make_call(self) -> _Call:
+        made: _Call = self._threads.__dict__.setdefault("call", _Call())
+        return made
 
     def _admit(self, record: Any) -> bool:
         if self._channel.is_inside():
             self._write_reentrant(record)
             return False
-        call = self._threads.call
-        if _references(call.text) != _ALONE:
+        call = self._threads.call or self._make_call()
+        if _references(call.format[0]) != _ALONE:
             emit = sys._getframe(1)
             caller = emit.f_back
             while caller is not None:
@@ -280,11 +283,11 @@ class BridgeSink:
                     self._write_reentrant(record)
                     return False
                 caller = caller.f_back
-            call.text, call.is_marker = _fresh(MARKER), True
+            call.format = _fresh(MARKER), True
         return True
 
     def write(self, message: Any) -> None:
-        call = self._threads.call
+        call = self._threads.call or self._make_call()
         (owner, row, rendering), call.made = call.made, _NOTHING
         if not message.startswith(MARKER):
             row = _encode(message.record, raw=True)

@@ -44,7 +44,8 @@ class Bridge:
     def flush(self, timeout: Optional[float] = None) -> bool:
         """Wait until everything logged so far is written at the far end.
 
-        ``timeout`` in seconds, ``None`` for ever. Returns whether it is.
+        ``timeout`` in seconds, ``None`` for ever. Returns whether it is. A signal handler that
+        came in the middle of a log call is not kept waiting: that call holds the journal.
         """
         return self._channel.flush(timeout)
 

@@ -128,10 +128,12 @@ class _Inside:
 
 
 class _Threads(threading.local):
-    """A thread's own object: to look that up costs as much as five of its attributes."""
+    """A thread's own object: to look that up costs as much as five of its attributes.
 
-    def __init__(self) -> None:
-        self.inside = _Inside()
+    No ``__init__`` makes it: a log call in the middle of that would find neither it nor another.
+    """
+
+    inside: Optional[_Inside] = None
 
 
 class Figures(NamedTuple):
@@ -262,7 +264,11 @@ class Journal:
     @property
     def inside(self) -> _Inside:
         """``inside.now``: whether this thread is inside the journal, and may hold its lock."""
-        return self._threads.inside
+        return self._threads.inside or self._make_inside()
+
+    def _make_inside(self) -> _Inside:
+        made: _Inside = self._threads.__dict__.setdefault("inside", _Inside())
+        return made
 
     # -- figures
 
@@ -307,7 +313,7 @@ class Journal:
         Never raises; waits only with ``when_full="block"``. 0 from a ``closed`` journal: it was
         not taken.
         """
-        inside = self._threads.inside
+        inside = self._threads.inside or self._make_inside()
         if inside.now:
             inside.stash.append(row)
             return REENTRANT
@@ -333,9 +339,9 @@ class Journal:
             inside.now = False
             if inside.stash:
                 self._empty_stash()
-        if self.asleep:
-            self.asleep = False
-            self.on_append()
+            if self.asleep:
+                self.asleep = False
+                self.on_append()
         return number
 
     @contextlib.contextmanager
@@ -350,6 +356,9 @@ class Journal:
             inside.now = False
             if inside.stash:
                 self._empty_stash()
+                if self.asleep:
+                    self.asleep = False
+                    self.on_append()
 
     def _empty_stash(self) -> None:
         """Store what re-entrant calls of this thread have left; flag down."""

@@ -139,14 +139,15 @@ class Sender:
             pass
 
     def hurry_up(self) -> None:
-        """What is there now goes at once: somebody waits for it, or for the room it takes."""
+        """What is there now goes at once: the room that it takes is needed."""
         if not self.hurry:  # else it is on its way, or nobody is there to take it
             self.hurry = True
             self._wake()
 
     def flush(self, through: int, timeout: Optional[float]) -> bool:
         """Wait until ``through`` is acknowledged, ``timeout`` seconds at most (``None``: ever)."""
-        self.hurry_up()
+        self.hurry = True
+        self._wake()
         with self._progress:
             return self._progress.wait_for(
                 lambda: self.journal.first > through or not self._running, timeout
@@ -248,15 +249,15 @@ class Sender:
 
     def _sleep(self, timeout: Optional[float]) -> None:
         self._tell_trouble()
-        for key, _ in self._select(timeout):
+        for key, _ in self._select(self._bounded(timeout)):
             if key.fileobj is self._wake_reader:
                 self._drain_wakes()
 
     def _select(self, timeout: Optional[float]) -> List[Tuple[selectors.SelectorKey, int]]:
-        """What is ready within ``timeout`` seconds, or before the end that ``close`` has set."""
+        """What is ready within ``timeout`` seconds."""
         ready = []
         try:
-            ready = self._selector.select(self._bounded(timeout))
+            ready = self._selector.select(timeout)
         except Exception:
             if not self._is_parents:
                 raise
@@ -264,17 +265,25 @@ class Sender:
             threading.Event().wait()  # see the module's text
         return ready
 
-    def wait(self, transport: Transport, interest: int, timeout: Optional[float]) -> bool:
+    def wait(
+        self,
+        transport: Transport,
+        interest: int,
+        timeout: Optional[float],
+        *,
+        beyond_end: bool = False,
+    ) -> bool:
         """Wait for the connection or a wake-up; returns whether there is something to read.
 
-        ``interest`` is the selector's, ``timeout`` seconds.
+        ``interest`` is the selector's, ``timeout`` seconds, which end with the time that
+        :meth:`close` gives, unless ``beyond_end``.
         """
         self._tell_trouble()
         if interest != self._interest:
             self._selector.modify(transport, interest)
             self._interest = interest
         readable = False
-        for key, ready in self._select(timeout):
+        for key, ready in self._select(timeout if beyond_end else self._bounded(timeout)):
             if key.fileobj is self._wake_reader:
                 self._drain_wakes()
             elif ready & selectors.EVENT_READ:
@@ -282,6 +291,7 @@ class Sender:
         return readable
 
     def _bounded(self, timeout: Optional[float]) -> Optional[float]:
+        """``timeout``, but not beyond the end that :meth:`close` has set."""
         if self.closing_until is None or self.closing_until == math.inf:
             return timeout
         left = max(self.closing_until - time.monotonic(), 0.0)
@@ -334,7 +344,7 @@ class Sender:
             left = deadline - time.monotonic()
             if left <= 0 or self.out_of_time():
                 raise OSError(errno.ETIMEDOUT, "the connection is not accepted")
-            for key, _ in self._select(left):
+            for key, _ in self._select(self._bounded(left)):
                 if key.fileobj is transport:
                     transport.finish_connect()
                     return

@@ -528,3 +528,28 @@ def test_the_end_of_the_process(tmp_path, spool_dir, eventually, way):
         assert process.stop() == 0
     account = Account(tmp_path / "app.log")
     account.check({"a": 100, **({"late": 1} if way == "del" else {})})
+
+
+FLUSH = """
+import sys
+from loguru_stdbridge.addresses import parse_address
+from loguru_stdbridge.worker.channel import Channel
+from tests.scripted import a_row
+
+channel = Channel(parse_address(sys.argv[1]), notice=a_row)
+channel.emit(a_row("first"))
+assert channel.flush(60)
+with channel._line.journal._section():  # as in the middle of a log call
+    channel._line.journal._store(a_row("second"))
+    print(channel.flush())
+print(channel.flush())
+"""
+
+
+def test_a_flush_in_the_middle_of_a_log_call_does_not_wait(tmp_path, spool_dir):
+    """A signal handler's: the sender needs what its own thread holds."""
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as process:
+        status, out, err = run_python(FLUSH, process.address, timeout=30)
+        assert (status, err) == (0, "")
+    assert out.split() == ["False", "True"]
+    assert (tmp_path / "app.log").read_text() == "first\nsecond\n"

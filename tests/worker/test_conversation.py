@@ -6,12 +6,14 @@ import types
 
 import pytest
 
+from loguru_stdbridge.exceptions import JournalError
 from loguru_stdbridge.protocol import Greeting
 from loguru_stdbridge.worker import conversation as module
 from loguru_stdbridge.worker.conversation import (
     BATCH_BYTES,
     BUSY_PACE,
     BUSY_ROWS,
+    FILL,
     MAX_PACE,
     PACE,
     PATIENCE,
@@ -22,6 +24,7 @@ from loguru_stdbridge.worker.sender import Sender
 from tests.scripted import ScriptedReceiver, a_row
 
 LIMIT = 8 << 20
+ROW = a_row("x")
 
 
 def fill(journal, size):
@@ -102,10 +105,31 @@ def test_between_the_frames_of_a_backlog_the_receiver_is_heard(journal, monkeypa
     assert sender.waits[:5] == [0] * 5
 
 
+def test_who_waits_while_a_frame_does_not_wait_for_the_pace_either(journal, monkeypatch):
+    """The socket takes nothing for a while; the next frame goes with what that leaves."""
+    taken = iter([0])
+    monkeypatch.setattr(Stepwise, "hurried", True)
+    journal.append(a_row("x"))
+    sender = converse(
+        journal, monkeypatch, 1, 0.0, send=lambda data, **options: next(taken, len(data))
+    )
+    assert sender.waits[:3] == pytest.approx([None, 0, PACE])
+
+
+def test_records_that_are_not_there_are_not_looked_for_again_and_again(tmp_path, monkeypatch):
+    """The journal was closed in the sender's own thread: that is an error, told once."""
+    journal = Journal.create(tmp_path / "spool", "tcp://127.0.0.1:1")
+    journal.append(ROW)
+    journal.close(remove=False)
+    with pytest.raises(JournalError, match="records 1 to 1 are not in the journal"):
+        converse(journal, monkeypatch, 0, 0.0)
+
+
 class Stepwise:
     """A sender without a thread, on a clock of its own, which a wait sets forward."""
 
     peer, stock_seen, hurry, done, closing_until = "bridge", False, False, False, None
+    hurried = leaving = False
 
     def __init__(self, journal, rows, late):
         self.journal = journal
@@ -124,22 +148,27 @@ class Stepwise:
         """Nothing to adopt."""
 
     def out_of_time(self):
-        return len(self.waits) >= 5
+        self.leaving = len(self.waits) >= 5
+        return self.leaving
 
-    def wait(self, transport, interest, timeout):
+    def wait(self, transport, interest, timeout, *, beyond_end=False):
         self.waits.append(timeout)
-        self.now += timeout + self._late
-        for _ in range(self._rows):
-            self.journal.append(a_row("x"))
+        assert beyond_end == self.leaving
+        before = self.now
+        self.now += (timeout or 0.0) + self._late
+        self.hurry = self.hurried
+        rows = self._rows(self.now - before) if callable(self._rows) else self._rows
+        for _ in range(rows):
+            self.journal.append(ROW)
         return False
 
 
-def converse(journal, monkeypatch, rows, late):
+def converse(journal, monkeypatch, rows, late, *, send=lambda data, **options: len(data)):
     """A conversation of five waits, ``late`` seconds longer than they should be each, in each of
-    which ``rows`` records come; returns its sender."""
+    which ``rows`` records come; returns its sender. It ends without having spun."""
     sender = Stepwise(journal, rows, late)
     monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=sender.monotonic))
-    transport = types.SimpleNamespace(send=lambda data, **options: len(data), finish=lambda: None)
+    transport = types.SimpleNamespace(send=send, finish=lambda: None)
     conversation = Conversation(sender, transport)
     conversation._connection.greeting = Greeting(1, 0)
     conversation._deliver()
@@ -162,3 +191,12 @@ def test_the_pace_is_the_flow_s_and_the_machine_s(journal, monkeypatch, rows, la
     journal.append(a_row("x"))
     sender = converse(journal, monkeypatch, rows, late)
     assert sender.waits[1:4] == pytest.approx([pace] * 3)
+
+
+def test_no_more_gathers_than_goes_into_a_frame(journal, monkeypatch):
+    """At 10,000 records a second a late frame is soon a full one."""
+    journal.append(ROW)
+    sender = converse(journal, monkeypatch, lambda seconds: round(10_000 * seconds), 0.02)
+    pace = FILL * BATCH_BYTES / (10_000 * (len(ROW) + 1))
+    assert sender.waits[1:4] == pytest.approx([pace] * 3, rel=0.01)
+    assert BUSY_PACE < pace < PATIENCE * 0.02

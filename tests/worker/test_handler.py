@@ -278,7 +278,7 @@ def test_a_record_between_the_format_and_the_line_of_another(receiver, monkeypat
         if waiting:
             waiting.pop()
             logger.info(next(inner))
-        return sink._threads.call.text
+        return sink._threads.call.format[0]
 
     monkeypatch.setattr(BridgeSink, "_format", format_and_log)
     with install_bridge(receiver.address) as bridge:

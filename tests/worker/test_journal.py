@@ -897,6 +897,24 @@ def test_the_inner_row_that_comes_at_the_last_moment(journal):
     assert read_all(journal) == [1, 2]
 
 
+def test_the_inner_row_that_comes_before_its_thread_is_known(journal, monkeypatch):
+    """A ``__del__`` logs while what the thread needs in the journal is being made."""
+    late = [row(2)]
+
+    class Made(module._Inside):
+        def __init__(self):
+            super().__init__()
+            if late:
+                assert journal.append(late.pop()) == 1
+
+    monkeypatch.setattr(module, "_Inside", Made)
+    results = []
+    thread = threading.Thread(target=lambda: results.append(journal.append(row(1))))
+    thread.start()
+    thread.join()
+    assert results == [2]
+
+
 def test_an_inner_row_survives_the_exception_of_the_outer_call(journal, in_append):
     """One handler has logged, another one raises: the first record is stored all the same."""
 
@@ -997,6 +1015,33 @@ def test_the_sender_is_woken_once_when_it_sleeps(journal):
     journal.asleep = True
     journal.append(b"x" * LIMIT)
     assert woken == [4, 6]
+
+
+def test_a_row_that_came_in_the_middle_of_another_call_wakes_it_too(journal):
+    """A signal handler's, while the figures are asked for: nothing else would."""
+    woken = []
+    journal.on_append = lambda: woken.append(journal.next)
+    journal.asleep = True
+    with journal._section():
+        assert journal.append(row(1)) == REENTRANT
+        assert woken == []
+    assert woken == [2]
+
+
+def test_a_call_that_ends_by_an_exception_wakes_it_too(journal, in_append, monkeypatch):
+    """The row of a handler is stored, and another one raises."""
+    woken = []
+    journal.on_append = lambda: woken.append(journal.next)
+
+    def log_and_interrupt():
+        journal.append(row(1))
+        raise Interrupted
+
+    journal.asleep = True
+    in_append(log_and_interrupt)
+    with pytest.raises(Interrupted):
+        journal.append(row(0))
+    assert woken == [2]
 
 
 # -- the end
