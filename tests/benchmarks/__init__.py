@@ -1,7 +1,7 @@
 """The benchmarks: us side by side with what people use today, in one run.
 
     python -m pip install '.[benchmark]'
-    python -m tests.benchmarks                                  # everything, about half an hour
+    python -m tests.benchmarks                                  # everything, about twenty minutes
     python -m tests.benchmarks --only throughput,cpu --runs 3   # a part of it
     python -m tests.benchmarks --json figures.json --svg tests/benchmarks/throughput.svg
 
