@@ -91,7 +91,8 @@ def report(text: str) -> None:
 
 
 class _Inside(threading.local):
-    now = False
+    depth = 0
+    """Sections that this thread is in. Counted: greenlets may share it, and leave in any order."""
 
 
 class Channel:
@@ -162,7 +163,7 @@ class Channel:
     def is_inside(self) -> bool:
         """Whether this thread is inside the channel or its journal, and may hold their locks."""
         line = self._line
-        return self._inside.now or (line is not None and line.journal.inside.now)
+        return self._inside.depth > 0 or (line is not None and line.journal.inside.now)
 
     def emit(self, row: bytes) -> None:
         """Take one record. Never raises; waits only where ``when_full="block"`` asks for it."""
@@ -197,12 +198,12 @@ class Channel:
     def _section(self) -> Iterator[None]:
         """The lock, and the note that this thread has it: before it has, and longer."""
         inside = self._inside
-        before, inside.now = inside.now, True
+        inside.depth += 1
         try:
             with self._lock:
                 yield
         finally:
-            inside.now = before
+            inside.depth -= 1
 
     def _open(self) -> _Line:
         with self._section():
@@ -267,7 +268,7 @@ class Channel:
         line = self._line
         if line is None:
             return True
-        if self.is_inside() or line.sender.ident == get_ident():
+        if line.journal.inside.now or line.sender.ident == get_ident():
             timeout = 0.0
         return line.sender.flush(line.journal.next - 1, timeout)
 
