@@ -70,6 +70,7 @@ class Orphan:
         self._descriptor = descriptor
         self._segments = self._list_segments()
         self._loaded: Optional[Tuple[int, bytes, Scan]] = None
+        self._highest = max(self.acked, self.given_up)  # number that it is known to have had
 
     @classmethod
     def adopt(cls, path: str) -> Optional[Orphan]:
@@ -125,12 +126,10 @@ class Orphan:
     @property
     def last(self) -> int:
         """The highest number that it knows of; ``acked`` where there is nothing to deliver."""
-        last = max(self.acked, self.given_up)
         for index in reversed(range(len(self._segments))):
-            scan = self._load(index)[1]
-            if scan.records:
-                return max(last, scan.records[-1][0])
-        return last
+            if self._load(index)[1].records:
+                break
+        return self._highest
 
     def read(self, after: int, max_bytes: int) -> Batch:
         """The rows with numbers above ``after``, as many as go into one frame, or a gap.
@@ -161,8 +160,8 @@ class Orphan:
                 rows.append(data[start:end])
                 size += end - start
             return Batch(first, rows, last)
-        if wanted <= self.given_up:
-            return self._gap(wanted, self.given_up)
+        if wanted <= self._highest:  # given up; or seen before, and its file is gone since
+            return self._gap(wanted, self._highest)
         return Batch(wanted, (), after)
 
     def _gap(self, first: int, last: int) -> Batch:
@@ -189,6 +188,8 @@ class Orphan:
             scan = Scan(scan.records, self._segments[index + 1][0] not in (end, None))
         if scan.damaged and path not in self.damaged:
             self.damaged.append(path)
+        if scan.records:
+            self._highest = max(self._highest, scan.records[-1][0])
         self._loaded = (index, data, scan)
         return data, scan
 

@@ -41,7 +41,7 @@ class Admission:
         ``hear`` takes what a client has sent, ``send_away`` ends one whose place is needed.
         """
         self.connections: Set[Connection] = set()
-        self.accepting = False
+        self._accepting = False
         self._selector = selector
         self._limit = min(limit, _descriptors_left())
         self._hear = hear
@@ -62,9 +62,9 @@ class Admission:
 
     def accept(self, accepting: bool) -> None:
         """Take new clients, or leave them in the kernel's queue."""
-        if accepting == self.accepting:
+        if accepting == self._accepting:
             return
-        self.accepting = accepting
+        self._accepting = accepting
         for listener in self._listeners:
             if accepting:
                 self._selector.register(listener, selectors.EVENT_READ)
@@ -73,7 +73,7 @@ class Admission:
 
     def accept_last(self) -> None:
         """Take who has connected already, and perhaps gone since; nobody after that."""
-        if self.accepting:
+        if self._accepting:
             for listener in self._listeners:
                 self.accept_from(listener)
         self.accept(False)
@@ -90,9 +90,9 @@ class Admission:
 
     def look_for_room(self) -> None:
         """Clients may be waiting for a place: accept again, or have somebody leave for them."""
-        if not self.accepting:
+        if not self._accepting:
             self.accept(len(self.connections) < self._limit)
-            if not self.accepting:
+            if not self._accepting:
                 self._make_room()
 
     def _admit(self, client: socket.socket, address: Any) -> None:

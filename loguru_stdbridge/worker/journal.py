@@ -412,9 +412,10 @@ class Journal:
         size = max(self._segment_size, SEGMENT_HEADER + _RECORD_SIZE + length)
         if size > self._limit:
             return self._give_up(TOO_LARGE)
-        if self.size_bytes + 2 * size > self._limit:
+        room = self._limit - self.size_bytes
+        if room < 2 * size:
             self.on_full()
-        if self.size_bytes + size > self._limit:
+        if room < size:
             if self._when_full == "drop_oldest":
                 while self.size_bytes + size > self._limit:
                     self._drop_oldest()
