@@ -22,7 +22,6 @@ import time
 from typing import List, Optional, Tuple
 
 from .exceptions import JournalError
-from .locks import let_go, take_lock
 from .rows import MAX_ROWS
 from .segments import (
     ACKED_AT,
@@ -36,6 +35,7 @@ from .segments import (
     scan_segment,
 )
 from .spool import remove_journal
+from .system.locks import let_go, take_lock
 
 HALF_MADE_AGE = 60.0
 """Seconds after which a directory without a lock file is no journal in the making any more."""

@@ -8,13 +8,13 @@ import threading
 
 import pytest
 
-from loguru_stdbridge import locks
-from loguru_stdbridge.locks import is_file_at, let_go, lock_file, take_lock
+from loguru_stdbridge.system import locks
+from loguru_stdbridge.system.locks import is_file_at, let_go, lock_file, take_lock
 from tests.processes import start_python
 
 HOLD = """
 import signal, sys
-from loguru_stdbridge.locks import take_lock
+from loguru_stdbridge.system.locks import take_lock
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # a job in the background is born without
 print(take_lock(sys.argv[1], create=True) is not None, flush=True)
 signal.pause()
@@ -103,7 +103,7 @@ def test_a_lock_dies_with_its_process(path, end):
 
 FORKED = """
 import os, signal, sys
-from loguru_stdbridge.locks import let_go, take_lock
+from loguru_stdbridge.system.locks import let_go, take_lock
 
 path = sys.argv[1]
 held = take_lock(path, create=True)

@@ -12,7 +12,6 @@ import pytest
 
 from loguru_stdbridge import orphans
 from loguru_stdbridge.exceptions import JournalError
-from loguru_stdbridge.locks import let_go, take_lock
 from loguru_stdbridge.orphans import Orphan, journal_directories
 from loguru_stdbridge.rows import MAX_ROWS
 from loguru_stdbridge.segments import (
@@ -26,6 +25,7 @@ from loguru_stdbridge.segments import (
     encode_meta,
     encode_segment_header,
 )
+from loguru_stdbridge.system.locks import let_go, take_lock
 from tests.processes import start_python
 
 SENDER = "0123456789abcdef" * 2

@@ -11,7 +11,6 @@ import pytest
 
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.exceptions import JournalError
-from loguru_stdbridge.locks import let_go, take_lock
 from loguru_stdbridge.spool import (
     SPOOL_VARIABLE,
     default_spool_dir,
@@ -22,6 +21,7 @@ from loguru_stdbridge.spool import (
     remove_journal,
 )
 from loguru_stdbridge.styles import Style
+from loguru_stdbridge.system.locks import let_go, take_lock
 from tests.processes import run_python
 
 ADDRESS = parse_address("tcp://127.0.0.1:9020")

@@ -36,8 +36,8 @@ from pathlib import Path
 from typing import Callable, Dict, Optional, Sequence, Tuple, Union
 
 from ..exceptions import LedgerError, LedgerHeldError
-from ..forks import drop_in_children, no_fork
-from ..locks import is_file_at, let_go, take_lock
+from ..system.forks import drop_in_children, no_fork
+from ..system.locks import is_file_at, let_go, take_lock
 from .entries import (
     ALL,
     ENTRY,

@@ -70,7 +70,6 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..exceptions import JournalError
-from ..locks import let_go, take_lock
 from ..rows import MAX_ROWS
 from ..segments import (
     ACKED_AT,
@@ -85,6 +84,7 @@ from ..segments import (
     encode_meta,
 )
 from ..spool import make_spool_dir, remove_journal
+from ..system.locks import let_go, take_lock
 from .gaps import Gaps
 from .mapped import NO_SEGMENT, Segment
 

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from loguru_stdbridge import locks
 from loguru_stdbridge.exceptions import LedgerError, LedgerHeldError
 from loguru_stdbridge.receiver import ledger as ledger_module
 from loguru_stdbridge.receiver.files import FileId, find_file
 from loguru_stdbridge.receiver.ledger import Ledger
+from loguru_stdbridge.system import locks
 from tests.conftest import descriptors
 from tests.processes import start_python
 
