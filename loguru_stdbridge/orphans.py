@@ -22,7 +22,7 @@ import time
 from typing import List, Optional, Tuple
 
 from .exceptions import JournalError
-from .rows import MAX_ROWS
+from .record.row import MAX_ROWS
 from .segments import (
     ACKED_AT,
     NUMBER,

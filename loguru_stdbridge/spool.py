@@ -24,7 +24,7 @@ from typing import Optional, Union
 
 from .addresses import Address
 from .exceptions import JournalError
-from .styles import Style, make_style
+from .record.styles import Style, make_style
 
 SPOOL_VARIABLE = "LOGURU_STDBRIDGE_SPOOL_DIR"
 _MARK_LIFETIME = 7 * 24 * 3600.0  # seconds; ports given by the system come and go

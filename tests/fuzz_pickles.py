@@ -31,9 +31,9 @@ from loguru_stdbridge.receiver.protocol import (
     RowsReceived,
 )
 from loguru_stdbridge.receiver.replay import Replay
-from loguru_stdbridge.records import encode_logrecord
-from loguru_stdbridge.rows import encode_row, read_row, rendered_lines
-from loguru_stdbridge.stock_records import row_of_stock_fields
+from loguru_stdbridge.record.encode import encode_logrecord
+from loguru_stdbridge.record.row import encode_row, read_row, rendered_lines
+from loguru_stdbridge.record.stock import row_of_stock_fields
 from loguru_stdbridge.strangers import load_record
 from tests.hostile import corpus, dense_corpus
 

@@ -23,8 +23,8 @@ from loguru_stdbridge.frames import MAX_PAYLOAD, encode_frame
 from loguru_stdbridge.protocol import ACKNOWLEDGEMENT, Greeting, Refusal, SenderConnection
 from loguru_stdbridge.receiver import admission, server, writer
 from loguru_stdbridge.receiver.service import Service
-from loguru_stdbridge.records import encode_logrecord
-from loguru_stdbridge.rows import encode_row
+from loguru_stdbridge.record.encode import encode_logrecord
+from loguru_stdbridge.record.row import encode_row
 from tests import fuzz_pickles
 from tests.hostile import corpus, dense_corpus
 from tests.processes import ReceiverProcess

@@ -13,7 +13,7 @@ import pytest
 from loguru_stdbridge import orphans
 from loguru_stdbridge.exceptions import JournalError
 from loguru_stdbridge.orphans import Orphan, journal_directories
-from loguru_stdbridge.rows import MAX_ROWS
+from loguru_stdbridge.record.row import MAX_ROWS
 from loguru_stdbridge.segments import (
     ACKED_AT,
     NUMBER,

@@ -26,7 +26,7 @@ from loguru_stdbridge.receiver.protocol import (
     Sequencer,
     StrangerReceived,
 )
-from loguru_stdbridge.records import encode_logrecord
+from loguru_stdbridge.record.encode import encode_logrecord
 
 SENDER = "0123456789abcdef" * 2
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loguru import logger
 
-from loguru_stdbridge.records import encode_logrecord, encode_loguru_record, encode_rendered
-from loguru_stdbridge.rows import (
+from loguru_stdbridge.record.encode import encode_logrecord, encode_loguru_record, encode_rendered
+from loguru_stdbridge.record.row import (
     FLAG_TAGGED,
     MAX_ROW,
     MAX_SURROGATES,
@@ -23,8 +23,8 @@ from loguru_stdbridge.rows import (
     read_row,
     rendered_row_head,
 )
-from loguru_stdbridge.stock_records import row_of_stock_fields
-from loguru_stdbridge.tracebacks import exception_of_text
+from loguru_stdbridge.record.stock import row_of_stock_fields
+from loguru_stdbridge.record.tracebacks import exception_of_text
 
 
 class Broken:

@@ -15,7 +15,7 @@ from loguru import logger
 
 from loguru_stdbridge import ConfigurationError, install_bridge, start_receiver
 from loguru_stdbridge.protocol import SenderConnection
-from loguru_stdbridge.rows import (
+from loguru_stdbridge.record.row import (
     FLAG_RENDERED,
     decode_dense,
     encode_rendered_row,

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from loguru_stdbridge.exceptions import RowError
-from loguru_stdbridge.rows import (
+from loguru_stdbridge.record.row import (
     FLAG_TAGGED,
     MAX_CONTAINERS,
     MAX_DIGITS,

@@ -11,6 +11,7 @@ import pytest
 
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.exceptions import JournalError
+from loguru_stdbridge.record.styles import Style
 from loguru_stdbridge.spool import (
     SPOOL_VARIABLE,
     default_spool_dir,
@@ -20,7 +21,6 @@ from loguru_stdbridge.spool import (
     marked_style,
     remove_journal,
 )
-from loguru_stdbridge.styles import Style
 from loguru_stdbridge.system.locks import let_go, take_lock
 from tests.processes import run_python
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loguru_stdbridge.styles import MAX_FORMAT, Style, make_style, plain_format, split_time
+from loguru_stdbridge.record.styles import MAX_FORMAT, Style, make_style, plain_format, split_time
 
 DEFAULT = (
     "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> | <level>{level: <8}</level> | "

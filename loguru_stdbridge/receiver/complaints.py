@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from typing import Callable, Tuple
 
-from ..values import printable
+from ..record.values import printable
 
 INTERVAL = 60.0
 """Seconds between two complaints of the same kind about the same host."""

@@ -12,11 +12,11 @@ from ..exceptions import FrameError, PayloadError, PeerError, RowError, Sequence
 from ..frames import Buffer, FrameDecoder, encode_frame
 from ..growth import bound_growth
 from ..protocol import ACKNOWLEDGEMENT, MAX_SEQUENCE, VERSION
-from ..rows import MAX_UNCOUNTED, decode_dense, encode_control, split_rows
-from ..stock_records import MARK
+from ..record.row import MAX_UNCOUNTED, decode_dense, encode_control, split_rows
+from ..record.stock import MARK
+from ..record.styles import Style
+from ..record.values import show
 from ..strangers import load_record
-from ..styles import Style
-from ..values import show
 
 MAX_REFUSED = 100
 """Refused payloads in a row after which a connection is closed: it has nothing for us."""

@@ -36,10 +36,10 @@ from functools import lru_cache
 from typing import Any, Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple, Type
 
 from ..exceptions import ConfigurationError
-from ..restored import make_timezone
-from ..rows import FLAG_RAW, Row
-from ..styles import Style, make_style
-from ..values import MAX_ZONE, show
+from ..record.decode import make_timezone
+from ..record.row import FLAG_RAW, Row
+from ..record.styles import Style, make_style
+from ..record.values import MAX_ZONE, show
 from .internals import private_logger
 from .remote_exceptions import exception_class, make_exception
 

@@ -28,8 +28,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set
 
 from ..addresses import Address
 from ..exceptions import PeerError, RowError, SequenceError, SinkError
-from ..rows import decode_dense
-from ..stock_records import MARK, row_of_stock_fields
+from ..record.row import decode_dense
+from ..record.stock import MARK, row_of_stock_fields
 from ..system.forks import drop_in_children
 from .admission import MAX_CONNECTIONS, Admission
 from .adoption import Adoption

@@ -17,8 +17,8 @@ import time
 from typing import Any, Callable, List, Optional, Sequence
 
 from ..exceptions import SinkError
-from ..rows import FLAG_RAW, Row, read_row, rendered_lines
-from ..stock_records import row_of_stock_fields
+from ..record.row import FLAG_RAW, Row, read_row, rendered_lines
+from ..record.stock import row_of_stock_fields
 from .blocks import Block
 from .replay import Replay
 from .sink import RotatingSink

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ..exceptions import JournalError, PeerError
 from ..protocol import Acknowledged, Greeting, Refusal, SenderConnection
-from ..rows import MAX_ROWS
+from ..record.row import MAX_ROWS
 from ..segments import Batch, Gap
 from .transport import Transport
 

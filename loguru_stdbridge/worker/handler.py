@@ -47,8 +47,8 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
 from loguru import logger
 
 from ..addresses import AddressLike, default_address, parse_address
-from ..records import LevelStyle, encode_logrecord, encode_loguru_record
-from ..values import show
+from ..record.encode import LevelStyle, encode_logrecord, encode_loguru_record
+from ..record.values import show
 from .channel import EXIT_TIMEOUT, Channel
 from .rendering import MARKER, Rendering
 

@@ -70,7 +70,7 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..exceptions import JournalError
-from ..rows import MAX_ROWS
+from ..record.row import MAX_ROWS
 from ..segments import (
     ACKED_AT,
     GIVEN_UP_AT,

@@ -20,9 +20,9 @@ from operator import itemgetter
 from time import time_ns
 from typing import Any, Dict, Optional, Tuple, Union
 
-from ..records import encode_rendered
-from ..rows import rendered_row_head
-from ..styles import Style, plain_format, split_time
+from ..record.encode import encode_rendered
+from ..record.row import rendered_row_head
+from ..record.styles import Style, plain_format, split_time
 
 MARKER = "\0\0stdbridge\0"
 """What the sink's format begins with: a text without it is known to be ``opt(raw=True)``."""

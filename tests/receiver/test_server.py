@@ -18,7 +18,7 @@ from loguru_stdbridge.frames import encode_frame
 from loguru_stdbridge.protocol import Refusal, SenderConnection
 from loguru_stdbridge.receiver import admission, server
 from loguru_stdbridge.receiver.service import Service
-from loguru_stdbridge.records import encode_logrecord
+from loguru_stdbridge.record.encode import encode_logrecord
 
 SENDER = "0123456789abcdef" * 2
 

@@ -9,7 +9,7 @@ import pytest
 from loguru_stdbridge.exceptions import SinkError
 from loguru_stdbridge.receiver.replay import Replay
 from loguru_stdbridge.receiver.writer import RETRY_MAX, Writer
-from loguru_stdbridge.rows import (
+from loguru_stdbridge.record.row import (
     FLAG_RAW,
     Row,
     encode_rendered_row,

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from loguru import logger
 
-from loguru_stdbridge.rows import RENDERED_LENGTH
-from loguru_stdbridge.styles import Style
+from loguru_stdbridge.record.row import RENDERED_LENGTH
+from loguru_stdbridge.record.styles import Style
 from loguru_stdbridge.worker.rendering import MARKER, Rendering
 
 FORMATS = [

@@ -16,7 +16,7 @@ import math
 from collections import Counter
 from typing import Any, Callable, Dict, List, Optional, Sequence, Type
 
-from .exceptions import RowError
+from ..exceptions import RowError
 from .values import (
     MAX_DECIMAL_DIGITS,
     MAX_DEPTH,

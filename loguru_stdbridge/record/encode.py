@@ -12,7 +12,7 @@ import logging
 import time
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-from .odd_records import (
+from .fallback import (
     bounded_plain,
     checked,
     encode_odd,
@@ -20,7 +20,7 @@ from .odd_records import (
     fields_of_odd_record,
     message_of,
 )
-from .rows import (
+from .row import (
     FLAG_RAW,
     FLAG_TAGGED,
     MAX_ROW,
@@ -32,7 +32,7 @@ from .rows import (
     encode_rendered_row,
     is_bounded,
 )
-from .stock_records import LOGRECORD_KEYS
+from .stock import LOGRECORD_KEYS
 from .tracebacks import exception_fields, exception_of
 from .values import MAX_TEXT, bounded_text, flatten_extra
 

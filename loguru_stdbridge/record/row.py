@@ -24,8 +24,8 @@ import math
 import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from .exceptions import RowError
-from .restored import restore
+from ..exceptions import RowError
+from .decode import restore
 
 MAX_ROWS = 1000
 """Rows of one frame: 0.2 s to write, if each has an exception. A sender sends no more at once."""

@@ -14,8 +14,8 @@ import math
 import time
 from typing import Any, Dict, Mapping
 
-from .restored import plain
-from .rows import FLAG_RAW, Row
+from .decode import plain
+from .row import FLAG_RAW, Row
 from .tracebacks import exception_of_text
 from .values import MAX_TEXT, bounded_text, show
 

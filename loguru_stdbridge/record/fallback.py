@@ -14,13 +14,13 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional
 
-from .rows import FLAG_RAW, FLAG_TAGGED, MAX_ROW, encode_row, is_bounded, load_fields
-from .stock_records import LOGRECORD_KEYS, MAX_NAME
+from .row import FLAG_RAW, FLAG_TAGGED, MAX_ROW, encode_row, is_bounded, load_fields
+from .stock import LOGRECORD_KEYS, MAX_NAME
 from .tracebacks import exception_fields, exception_of
 from .values import MAX_TEXT, bounded_text, flatten_extra, show
 
 if TYPE_CHECKING:
-    from .records import LevelStyle
+    from .encode import LevelStyle
 
 
 def message_of(record: logging.LogRecord) -> str:
