@@ -17,10 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loguru_stdbridge import opcodes
 from loguru_stdbridge.exceptions import PayloadError
-from loguru_stdbridge.pickles import dump_record
-from loguru_stdbridge.strangers import Placeholder, load_record
+from loguru_stdbridge.pickles.read import Placeholder, load_record
+from loguru_stdbridge.pickles.write import dump_record, opcodes
 from tests import fuzz_pickles
 from tests.test_hostile import check_inert
 

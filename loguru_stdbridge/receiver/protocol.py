@@ -11,12 +11,12 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Un
 from ..exceptions import FrameError, PayloadError, PeerError, RowError, SequenceError
 from ..frames import Buffer, FrameDecoder, encode_frame
 from ..growth import bound_growth
+from ..pickles.read import load_record
 from ..protocol import ACKNOWLEDGEMENT, MAX_SEQUENCE, VERSION
 from ..record.row import MAX_UNCOUNTED, decode_dense, encode_control, split_rows
 from ..record.stock import MARK
 from ..record.styles import Style
 from ..record.values import show
-from ..strangers import load_record
 
 MAX_REFUSED = 100
 """Refused payloads in a row after which a connection is closed: it has nothing for us."""

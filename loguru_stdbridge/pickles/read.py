@@ -30,10 +30,10 @@ import struct
 import uuid
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .exceptions import PayloadError
+from ..exceptions import PayloadError
+from ..record.decode import many_collide
+from ..record.values import is_bounded_decimal
 from .opcodes import Buffer, Call, Global, Machine, Map, Placeholder, Set
-from .record.decode import many_collide
-from .record.values import is_bounded_decimal
 
 MAX_NODES = 50_000
 """Values of the finished record, each counted as often as it appears: 0.1 s to load and render.

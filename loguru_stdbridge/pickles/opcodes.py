@@ -13,7 +13,7 @@ import codecs
 import struct
 from typing import Any, Callable, Dict, List, Union
 
-from .exceptions import PayloadError
+from ..exceptions import PayloadError
 
 MAX_OPCODES = 100_000
 """Opcodes of one payload: about 40 ms and 20 MB at worst. A record with a list of 45,000 numbers in
