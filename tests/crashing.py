@@ -26,7 +26,7 @@ from typing import Any, Callable, Dict, List
 
 from loguru import logger
 
-from loguru_stdbridge import install_bridge, protocol
+from loguru_stdbridge import install_bridge
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.orphans import Orphan
 from loguru_stdbridge.receiver import cli, ledger
@@ -34,6 +34,7 @@ from loguru_stdbridge.receiver.adoption import Adoption
 from loguru_stdbridge.receiver.archive import Archive
 from loguru_stdbridge.receiver.connection import Connection
 from loguru_stdbridge.receiver.ledger import Ledger
+from loguru_stdbridge.wire import sending as protocol
 from loguru_stdbridge.worker import adoption as worker_adoption
 from loguru_stdbridge.worker import journal, mapped
 

@@ -9,9 +9,9 @@ import struct
 from typing import Any, Dict, List, Optional
 
 from loguru_stdbridge.addresses import Address
-from loguru_stdbridge.frames import MAX_PAYLOAD, FrameDecoder
-from loguru_stdbridge.receiver.protocol import HelloReceived, ReceiverConnection, RowsReceived
 from loguru_stdbridge.record.encode import encode_logrecord
+from loguru_stdbridge.wire.frames import MAX_PAYLOAD, FrameDecoder
+from loguru_stdbridge.wire.receiving import HelloReceived, ReceiverConnection, RowsReceived
 
 TIMEOUT = 30.0  # seconds; what does not come by then never does
 

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from loguru_stdbridge.exceptions import FrameError
-from loguru_stdbridge.frames import FrameDecoder, encode_frame
+from loguru_stdbridge.wire.frames import FrameDecoder, encode_frame
 
 PAYLOADS = [b"", b"a", b"bc" * 50, b"\0\0\0\5", b"x" * 70_000]
 STREAM = b"".join(encode_frame(payload) for payload in PAYLOADS)

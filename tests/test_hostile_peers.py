@@ -19,12 +19,12 @@ import pytest
 from loguru import logger
 
 from loguru_stdbridge import install_bridge
-from loguru_stdbridge.frames import MAX_PAYLOAD, encode_frame
-from loguru_stdbridge.protocol import ACKNOWLEDGEMENT, Greeting, Refusal, SenderConnection
 from loguru_stdbridge.receiver import admission, server, writer
 from loguru_stdbridge.receiver.service import Service
 from loguru_stdbridge.record.encode import encode_logrecord
 from loguru_stdbridge.record.row import encode_row
+from loguru_stdbridge.wire.frames import MAX_PAYLOAD, encode_frame
+from loguru_stdbridge.wire.sending import ACKNOWLEDGEMENT, Greeting, Refusal, SenderConnection
 from tests import fuzz_pickles
 from tests.hostile import corpus, dense_corpus
 from tests.processes import ReceiverProcess
@@ -183,7 +183,7 @@ def test_rows_that_are_none_keep_their_numbers(receiver, eventually):
 
 def test_a_bug_in_reading_ends_its_client_only(receiver, monkeypatch, eventually):
     """Whatever a decoder may raise that nobody thought of, the loop goes on."""
-    from loguru_stdbridge.receiver import protocol
+    from loguru_stdbridge.wire import receiving as protocol
 
     honest = protocol.load_record
 

@@ -78,7 +78,7 @@ def test_every_pickle_protocol_is_taken(tmp_path, eventually, protocol):
     """Clients that pickle otherwise than SocketHandler are taken too."""
     import socket
 
-    from loguru_stdbridge.frames import encode_frame
+    from loguru_stdbridge.wire.frames import encode_frame
 
     with start_receiver(
         tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}"

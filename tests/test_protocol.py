@@ -10,11 +10,11 @@ import struct
 
 import pytest
 
-from loguru_stdbridge import protocol
 from loguru_stdbridge.exceptions import PeerError, SequenceError
-from loguru_stdbridge.frames import MAX_PAYLOAD, encode_frame
-from loguru_stdbridge.protocol import Acknowledged, Greeting, Refusal, SenderConnection
-from loguru_stdbridge.receiver.protocol import (
+from loguru_stdbridge.record.encode import encode_logrecord
+from loguru_stdbridge.wire import sending as protocol
+from loguru_stdbridge.wire.frames import MAX_PAYLOAD, encode_frame
+from loguru_stdbridge.wire.receiving import (
     MAX_REFUSED,
     GapReceived,
     GoodbyeReceived,
@@ -26,7 +26,7 @@ from loguru_stdbridge.receiver.protocol import (
     Sequencer,
     StrangerReceived,
 )
-from loguru_stdbridge.record.encode import encode_logrecord
+from loguru_stdbridge.wire.sending import Acknowledged, Greeting, Refusal, SenderConnection
 
 SENDER = "0123456789abcdef" * 2
 

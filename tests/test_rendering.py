@@ -14,13 +14,13 @@ import pytest
 from loguru import logger
 
 from loguru_stdbridge import ConfigurationError, install_bridge, start_receiver
-from loguru_stdbridge.protocol import SenderConnection
 from loguru_stdbridge.record.row import (
     FLAG_RENDERED,
     decode_dense,
     encode_rendered_row,
     rendered_row_head,
 )
+from loguru_stdbridge.wire.sending import SenderConnection
 from tests.conftest import name_of
 from tests.processes import log_files
 

@@ -24,10 +24,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loguru_stdbridge.exceptions import RowError
-from loguru_stdbridge.growth import bound_growth
 from loguru_stdbridge.record.decode import MAX_COLLISIONS, Shown, many_collide, plain, restore
 from loguru_stdbridge.record.row import decode_dense, encode_row
 from loguru_stdbridge.record.values import MAX_SHOWN, MAX_TEXT, MAX_VALUES, flatten_extra
+from loguru_stdbridge.wire.expansion import bound_growth
 
 
 def through(extra):

@@ -12,8 +12,8 @@ import time
 from typing import Any, Callable, List, Sequence, Set
 
 from ..addresses import Address
-from ..frames import MAX_PAYLOAD
 from ..system.forks import no_fork
+from ..wire.frames import MAX_PAYLOAD
 from .connection import Connection, describe_peer
 from .listeners import listen
 

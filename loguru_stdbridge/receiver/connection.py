@@ -12,7 +12,7 @@ import socket
 import time
 from typing import Any, List, Optional
 
-from .protocol import Event, ReceiverConnection
+from ..wire.receiving import Event, ReceiverConnection
 
 READ_SIZE = 256 * 1024
 """Bytes taken from one client before the next has its turn."""

@@ -31,12 +31,7 @@ from ..exceptions import PeerError, RowError, SequenceError, SinkError
 from ..record.row import decode_dense
 from ..record.stock import MARK, row_of_stock_fields
 from ..system.forks import drop_in_children
-from .admission import MAX_CONNECTIONS, Admission
-from .adoption import Adoption
-from .complaints import Complaints, to_stderr
-from .connection import Connection
-from .ledger import Ledger
-from .protocol import (
+from ..wire.receiving import (
     Event,
     GapReceived,
     GoodbyeReceived,
@@ -47,6 +42,11 @@ from .protocol import (
     Sequencer,
     StrangerReceived,
 )
+from .admission import MAX_CONNECTIONS, Admission
+from .adoption import Adoption
+from .complaints import Complaints, to_stderr
+from .connection import Connection
+from .ledger import Ledger
 from .replay import Replay
 from .sink import RotatingSink
 from .writer import Writer

@@ -44,10 +44,10 @@ from typing import (
 
 from ..addresses import Address
 from ..exceptions import JournalError
-from ..protocol import Greeting
 from ..record.styles import Style
 from ..record.values import printable
 from ..spool import default_spool_dir, is_marked_peer, make_spool_dir, mark_peer, marked_style
+from ..wire.sending import Greeting
 from .adoption import Adoption
 from .journal import Journal
 from .sender import Sender

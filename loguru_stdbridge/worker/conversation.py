@@ -14,9 +14,9 @@ import time
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..exceptions import JournalError, PeerError
-from ..protocol import Acknowledged, Greeting, Refusal, SenderConnection
 from ..record.row import MAX_ROWS
 from ..segments import Batch, Gap
+from ..wire.sending import Acknowledged, Greeting, Refusal, SenderConnection
 from .transport import Transport
 
 if TYPE_CHECKING:

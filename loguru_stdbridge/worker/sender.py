@@ -39,7 +39,7 @@ from typing import Any, Callable, List, Optional, Tuple
 
 from ..addresses import Address
 from ..exceptions import PeerError
-from ..protocol import Greeting
+from ..wire.sending import Greeting
 from .conversation import Conversation
 from .transport import CONNECT_TIMEOUT, Backoff, Transport, targets
 

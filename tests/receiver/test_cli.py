@@ -157,7 +157,7 @@ def test_a_signal_drains_and_reports(tmp_path, eventually, number):
     import pickle
     import socket
 
-    from loguru_stdbridge.frames import encode_frame
+    from loguru_stdbridge.wire.frames import encode_frame
 
     with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
         host, _, port = receiver.address[6:].rpartition(":")

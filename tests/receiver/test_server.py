@@ -14,11 +14,11 @@ import threading
 import pytest
 
 from loguru_stdbridge.addresses import parse_address
-from loguru_stdbridge.frames import encode_frame
-from loguru_stdbridge.protocol import Refusal, SenderConnection
 from loguru_stdbridge.receiver import admission, server
 from loguru_stdbridge.receiver.service import Service
 from loguru_stdbridge.record.encode import encode_logrecord
+from loguru_stdbridge.wire.frames import encode_frame
+from loguru_stdbridge.wire.sending import Refusal, SenderConnection
 
 SENDER = "0123456789abcdef" * 2
 

@@ -11,7 +11,7 @@ import pytest
 
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.orphans import Orphan, journal_directories
-from loguru_stdbridge.receiver.protocol import GapReceived, GoodbyeReceived
+from loguru_stdbridge.wire.receiving import GapReceived, GoodbyeReceived
 from loguru_stdbridge.worker import adoption as module
 from loguru_stdbridge.worker.adoption import Adoption
 from loguru_stdbridge.worker.channel import Channel

@@ -7,7 +7,7 @@ import types
 import pytest
 
 from loguru_stdbridge.exceptions import JournalError
-from loguru_stdbridge.protocol import Greeting
+from loguru_stdbridge.wire.sending import Greeting
 from loguru_stdbridge.worker import conversation as module
 from loguru_stdbridge.worker.conversation import (
     BATCH_BYTES,

@@ -13,9 +13,9 @@ import pytest
 
 from loguru_stdbridge.exceptions import JournalError
 from loguru_stdbridge.orphans import Orphan, journal_directories
-from loguru_stdbridge.receiver.protocol import Sequencer
 from loguru_stdbridge.record.row import MAX_ROWS
 from loguru_stdbridge.segments import SEGMENT_HEADER, decode_meta, scan_segment
+from loguru_stdbridge.wire.receiving import Sequencer
 from loguru_stdbridge.worker import journal as module
 from loguru_stdbridge.worker import mapped
 from loguru_stdbridge.worker.journal import REENTRANT, Figures, Journal

@@ -9,9 +9,9 @@ import threading
 import pytest
 
 from loguru_stdbridge.addresses import Address
-from loguru_stdbridge.frames import encode_frame
-from loguru_stdbridge.receiver.protocol import GapReceived, GoodbyeReceived, RowsReceived
 from loguru_stdbridge.segments import Batch
+from loguru_stdbridge.wire.frames import encode_frame
+from loguru_stdbridge.wire.receiving import GapReceived, GoodbyeReceived, RowsReceived
 from loguru_stdbridge.worker import sender as module
 from loguru_stdbridge.worker.journal import Figures, Journal
 from loguru_stdbridge.worker.sender import Sender

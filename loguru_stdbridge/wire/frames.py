@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from typing import List, Union
 
-from .exceptions import FrameError
+from ..exceptions import FrameError
 
 HEADER = struct.Struct(">L")
 """The length prefix of :meth:`logging.handlers.SocketHandler.makePickle`."""

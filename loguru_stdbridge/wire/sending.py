@@ -53,12 +53,12 @@ import json
 import struct
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
-from .exceptions import PeerError
+from ..exceptions import PeerError
+from ..pickles.write import dump_record
+from ..record.row import MAX_ROW, decode_dense, encode_control, encode_rows_frame, read_row
+from ..record.stock import MARK, logrecord_fields
+from ..record.styles import Style, make_style
 from .frames import Buffer, FrameDecoder, encode_frame
-from .pickles.write import dump_record
-from .record.row import MAX_ROW, decode_dense, encode_control, encode_rows_frame, read_row
-from .record.stock import MARK, logrecord_fields
-from .record.styles import Style, make_style
 
 VERSION = 1
 MAX_SEQUENCE = 1 << 55

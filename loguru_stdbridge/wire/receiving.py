@@ -1,4 +1,4 @@
-"""The receiver's side of the protocol (:mod:`loguru_stdbridge.protocol` tells the conversation).
+"""The receiver's side of the protocol (:mod:`loguru_stdbridge.wire.sending` tells the conversation).
 
 Sans-IO: bytes in, events out. No sockets, threads, clocks or files here.
 """
@@ -9,14 +9,14 @@ import re
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Union
 
 from ..exceptions import FrameError, PayloadError, PeerError, RowError, SequenceError
-from ..frames import Buffer, FrameDecoder, encode_frame
-from ..growth import bound_growth
 from ..pickles.read import load_record
-from ..protocol import ACKNOWLEDGEMENT, MAX_SEQUENCE, VERSION
 from ..record.row import MAX_UNCOUNTED, decode_dense, encode_control, split_rows
 from ..record.stock import MARK
 from ..record.styles import Style
 from ..record.values import show
+from .expansion import bound_growth
+from .frames import Buffer, FrameDecoder, encode_frame
+from .sending import ACKNOWLEDGEMENT, MAX_SEQUENCE, VERSION
 
 MAX_REFUSED = 100
 """Refused payloads in a row after which a connection is closed: it has nothing for us."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, List
 
-from .record.values import CONTAINERS, MAX_DEPTH
+from ..record.values import CONTAINERS, MAX_DEPTH
 
 MAX_GROWTH = 10
 """Bytes of memory that the line of a large record may take for each byte of its payload; it is held
