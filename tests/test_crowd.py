@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 
-from loguru_stdbridge.orphans import journal_directories
+from loguru_stdbridge.spool.directory.orphans import journal_directories
+
 from tests.leavers import Notes
 from tests.processes import Account, ReceiverProcess, disk_usage
 

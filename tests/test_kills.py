@@ -12,9 +12,9 @@ import random
 from pathlib import Path
 
 import pytest
+from loguru_stdbridge.spool.directory.segments import ACKED_AT, NUMBER
 
 from loguru_stdbridge.receiver.files import FileId, find_file
-from loguru_stdbridge.segments import ACKED_AT, NUMBER
 from tests import crashing, kills
 from tests.processes import ReceiverProcess, start_python
 
@@ -124,7 +124,7 @@ def test_a_stranger_s_file_with_the_inode_of_a_lost_one_is_not_ours(tmp_path):
 ACKNOWLEDGE = """
 import sys
 from pathlib import Path
-from loguru_stdbridge.worker.journal import Journal
+from loguru_stdbridge.spool.directory.journal import Journal
 journal = Journal.create(Path(sys.argv[1]), "tcp://127.0.0.1:1")
 for _ in range(100_000):
     journal.append(b"[]")

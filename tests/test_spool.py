@@ -8,11 +8,7 @@ import tempfile
 import time
 
 import pytest
-
-from loguru_stdbridge.addresses import parse_address
-from loguru_stdbridge.exceptions import JournalError
-from loguru_stdbridge.record.styles import Style
-from loguru_stdbridge.spool import (
+from loguru_stdbridge.spool.directory.directory import (
     SPOOL_VARIABLE,
     default_spool_dir,
     is_marked_peer,
@@ -21,6 +17,10 @@ from loguru_stdbridge.spool import (
     marked_style,
     remove_journal,
 )
+
+from loguru_stdbridge.addresses import parse_address
+from loguru_stdbridge.exceptions import JournalError
+from loguru_stdbridge.record.styles import Style
 from loguru_stdbridge.system.locks import let_go, take_lock
 from tests.processes import run_python
 
@@ -75,7 +75,7 @@ def test_without_a_home_it_is_in_the_temporary_directory(home, monkeypatch, what
 
 OTHERS_HOME = """
 import os, sys, tempfile
-from loguru_stdbridge.spool import default_spool_dir
+from loguru_stdbridge.spool.directory import default_spool_dir
 tempfile.gettempdir()
 if os.getuid() == 0:
     os.setuid(65534)

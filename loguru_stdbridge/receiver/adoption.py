@@ -16,8 +16,8 @@ from typing import Callable, Iterator, List, Optional, Sequence
 
 from ..addresses import Address, parse_address
 from ..exceptions import AddressError, JournalError
-from ..orphans import Orphan, journal_directories
-from ..segments import Batch
+from ..spool.orphans import Orphan, journal_directories
+from ..spool.segments import Batch
 
 INTERVAL = 0.5
 """Seconds between two looks at the spool directory."""

@@ -22,7 +22,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 from .. import __version__
 from ..addresses import ADDRESS_VARIABLE, parse_address
 from ..exceptions import AddressError, ConfigurationError, StdbridgeError
-from ..spool import SPOOL_VARIABLE
+from ..spool.directory import SPOOL_VARIABLE
 from .complaints import to_stderr
 from .service import GRACE, RENDER, Service
 

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Union
 
 from ..addresses import Address, AddressLike, default_address, local_names, parse_address
 from ..exceptions import ConfigurationError, JournalError
-from ..spool import default_spool_dir, make_spool_dir, mark_peer
+from ..spool.directory import default_spool_dir, make_spool_dir, mark_peer
 from .admission import MAX_CONNECTIONS
 from .adoption import Adoption
 from .complaints import to_stderr

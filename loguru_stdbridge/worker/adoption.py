@@ -16,9 +16,9 @@ from typing import Callable, Dict, Optional
 
 from ..addresses import Address, parse_address
 from ..exceptions import AddressError, JournalError
-from ..orphans import Orphan, journal_directories
-from ..segments import Batch
-from ..spool import until_turn
+from ..spool.directory import until_turn
+from ..spool.orphans import Orphan, journal_directories
+from ..spool.segments import Batch
 from .sender import Sender
 
 INTERVAL = 10.0

@@ -46,10 +46,16 @@ from ..addresses import Address
 from ..exceptions import JournalError
 from ..record.styles import Style
 from ..record.values import printable
-from ..spool import default_spool_dir, is_marked_peer, make_spool_dir, mark_peer, marked_style
+from ..spool.directory import (
+    default_spool_dir,
+    is_marked_peer,
+    make_spool_dir,
+    mark_peer,
+    marked_style,
+)
+from ..spool.journal import Journal
 from ..wire.sending import Greeting
 from .adoption import Adoption
-from .journal import Journal
 from .sender import Sender
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ..exceptions import JournalError, PeerError
 from ..record.row import MAX_ROWS
-from ..segments import Batch, Gap
+from ..spool.segments import Batch, Gap
 from ..wire.sending import Acknowledged, Greeting, Refusal, SenderConnection
 from .transport import Transport
 

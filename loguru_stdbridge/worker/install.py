@@ -139,7 +139,7 @@ def install_bridge(
         :class:`InterceptHandler`: its records come through loguru then.
     spool_dir
         Directory of the journals, made with mode 0700. ``None``: see
-        :func:`loguru_stdbridge.spool.default_spool_dir`. ``False``: keep records in memory, which
+        :func:`loguru_stdbridge.spool.directory.default_spool_dir`. ``False``: keep records in memory, which
         does not survive the process.
     spool_limit
         Bytes that the journal may grow to while the receiver is away. ``None``: 256 MiB.

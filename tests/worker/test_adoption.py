@@ -8,14 +8,14 @@ import threading
 from pathlib import Path
 
 import pytest
+from loguru_stdbridge.spool.directory.journal import Journal
+from loguru_stdbridge.spool.directory.orphans import Orphan, journal_directories
 
 from loguru_stdbridge.addresses import parse_address
-from loguru_stdbridge.orphans import Orphan, journal_directories
 from loguru_stdbridge.wire.receiving import GapReceived, GoodbyeReceived
 from loguru_stdbridge.worker import adoption as module
 from loguru_stdbridge.worker.adoption import Adoption
 from loguru_stdbridge.worker.channel import Channel
-from loguru_stdbridge.worker.journal import Journal
 from tests.processes import Account, ReceiverProcess, start_python
 from tests.scripted import ScriptedReceiver, a_row
 

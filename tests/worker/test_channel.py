@@ -9,14 +9,14 @@ import sys
 import threading
 
 import pytest
+from loguru_stdbridge.spool.directory.directory import is_marked_peer, mark_peer
+from loguru_stdbridge.spool.directory.orphans import journal_directories
 
 from loguru_stdbridge import start_receiver
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.exceptions import JournalError
-from loguru_stdbridge.orphans import journal_directories
-from loguru_stdbridge.spool import is_marked_peer, mark_peer
+from loguru_stdbridge.spool.directory import journal as journal_module
 from loguru_stdbridge.worker import channel as module
-from loguru_stdbridge.worker import journal as journal_module
 from loguru_stdbridge.worker.channel import Channel
 from loguru_stdbridge.worker.stats import Stats
 from tests.processes import Account, ReceiverProcess, run_python

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 
 import pytest
+from loguru_stdbridge.spool.directory.journal import SEGMENT_SIZE, Journal
 
 from loguru_stdbridge.exceptions import JournalError
 from loguru_stdbridge.wire.sending import Greeting
@@ -19,7 +20,6 @@ from loguru_stdbridge.worker.conversation import (
     PATIENCE,
     Conversation,
 )
-from loguru_stdbridge.worker.journal import SEGMENT_SIZE, Journal
 from loguru_stdbridge.worker.sender import Sender
 from tests.scripted import ScriptedReceiver, a_row
 

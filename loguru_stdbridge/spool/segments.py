@@ -23,7 +23,7 @@ import struct
 import zlib
 from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from .exceptions import JournalError
+from ..exceptions import JournalError
 
 Gap = Tuple[int, int, str]  # first and last number given up, and why
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, List, Optional, Tuple
 
-from ..segments import Gap
+from .segments import Gap
 
 
 class _Part:

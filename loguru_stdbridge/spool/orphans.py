@@ -21,8 +21,10 @@ import os
 import time
 from typing import List, Optional, Tuple
 
-from .exceptions import JournalError
-from .record.row import MAX_ROWS
+from ..exceptions import JournalError
+from ..record.row import MAX_ROWS
+from ..system.locks import let_go, take_lock
+from .directory import remove_journal
 from .segments import (
     ACKED_AT,
     NUMBER,
@@ -34,8 +36,6 @@ from .segments import (
     decode_segment_header,
     scan_segment,
 )
-from .spool import remove_journal
-from .system.locks import let_go, take_lock
 
 HALF_MADE_AGE = 60.0
 """Seconds after which a directory without a lock file is no journal in the making any more."""

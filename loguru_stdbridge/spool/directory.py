@@ -22,9 +22,9 @@ import time
 import zlib
 from typing import Optional, Union
 
-from .addresses import Address
-from .exceptions import JournalError
-from .record.styles import Style, make_style
+from ..addresses import Address
+from ..exceptions import JournalError
+from ..record.styles import Style, make_style
 
 SPOOL_VARIABLE = "LOGURU_STDBRIDGE_SPOOL_DIR"
 _MARK_LIFETIME = 7 * 24 * 3600.0  # seconds; ports given by the system come and go

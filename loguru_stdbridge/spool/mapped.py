@@ -12,7 +12,7 @@ import mmap
 import os
 from typing import Any, Optional
 
-from ..segments import encode_segment_header
+from .segments import encode_segment_header
 
 
 class Segment:

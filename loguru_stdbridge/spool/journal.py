@@ -71,7 +71,11 @@ from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optio
 
 from ..exceptions import JournalError
 from ..record.row import MAX_ROWS
-from ..segments import (
+from ..system.locks import let_go, take_lock
+from .directory import make_spool_dir, remove_journal
+from .gaps import Gaps
+from .mapped import NO_SEGMENT, Segment
+from .segments import (
     ACKED_AT,
     GIVEN_UP_AT,
     META_SIZE,
@@ -83,10 +87,6 @@ from ..segments import (
     checksum,
     encode_meta,
 )
-from ..spool import make_spool_dir, remove_journal
-from ..system.locks import let_go, take_lock
-from .gaps import Gaps
-from .mapped import NO_SEGMENT, Segment
 
 DEFAULT_LIMIT = 256 * 1024 * 1024
 """Bytes on disk while the receiver is away: about a million records of 250 bytes."""
