@@ -29,11 +29,12 @@ from loguru_stdbridge.spool.directory.orphans import Orphan
 
 from loguru_stdbridge import install_bridge
 from loguru_stdbridge.addresses import parse_address
-from loguru_stdbridge.receiver import cli, ledger
+from loguru_stdbridge.receiver import cli
 from loguru_stdbridge.receiver.adoption import Adoption
-from loguru_stdbridge.receiver.archive import Archive
 from loguru_stdbridge.receiver.connection import Connection
-from loguru_stdbridge.receiver.ledger import Ledger
+from loguru_stdbridge.sink import ledger
+from loguru_stdbridge.sink.archive import Archive
+from loguru_stdbridge.sink.ledger import Ledger
 from loguru_stdbridge.spool.directory import journal, mapped
 from loguru_stdbridge.wire import sending as protocol
 from loguru_stdbridge.worker import adoption as worker_adoption

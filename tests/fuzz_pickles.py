@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from loguru_stdbridge.exceptions import PayloadError, RowError
 from loguru_stdbridge.pickles.read import load_record
-from loguru_stdbridge.receiver.replay import Replay
 from loguru_stdbridge.record.encode import encode_logrecord
 from loguru_stdbridge.record.row import encode_row, read_row, rendered_lines
 from loguru_stdbridge.record.stock import row_of_stock_fields
+from loguru_stdbridge.sink.replay import Replay
 from loguru_stdbridge.wire.frames import MAX_PAYLOAD, encode_frame
 from loguru_stdbridge.wire.receiving import (
     PayloadRefused,

@@ -77,7 +77,7 @@ def restored_loguru():
 @pytest.fixture(params=["direct", "public"])
 def way(request, monkeypatch):
     """Both ways of the replay: loguru's handler called directly, and its public API only."""
-    from loguru_stdbridge.receiver import replay
+    from loguru_stdbridge.sink import replay
 
     if request.param == "public":
         monkeypatch.setattr(replay.Replay, "_find_emit", lambda self, handler_id: None)

@@ -20,8 +20,8 @@ import pytest
 
 from loguru_stdbridge.exceptions import PayloadError
 from loguru_stdbridge.pickles.read import Placeholder, load_record
-from loguru_stdbridge.receiver.replay import Replay
 from loguru_stdbridge.record.stock import row_of_stock_fields
+from loguru_stdbridge.sink.replay import Replay
 from loguru_stdbridge.wire.expansion import bound_growth
 from tests.hostile import corpus
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from loguru_stdbridge.spool.directory.segments import ACKED_AT, NUMBER
 
-from loguru_stdbridge.receiver.files import FileId, find_file
+from loguru_stdbridge.sink.files import FileId, find_file
 from tests import crashing, kills
 from tests.processes import ReceiverProcess, start_python
 

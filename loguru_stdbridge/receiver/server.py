@@ -30,6 +30,9 @@ from ..addresses import Address
 from ..exceptions import PeerError, RowError, SequenceError, SinkError
 from ..record.row import decode_dense
 from ..record.stock import MARK, row_of_stock_fields
+from ..sink.ledger import Ledger
+from ..sink.replay import Replay
+from ..sink.rotating import RotatingSink
 from ..system.forks import drop_in_children
 from ..wire.receiving import (
     Event,
@@ -46,9 +49,6 @@ from .admission import MAX_CONNECTIONS, Admission
 from .adoption import Adoption
 from .complaints import Complaints, to_stderr
 from .connection import Connection
-from .ledger import Ledger
-from .replay import Replay
-from .sink import RotatingSink
 from .writer import Writer
 
 MAX_INCOMPLETE = 128 * 1024 * 1024

@@ -12,14 +12,14 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Union
 
 from ..addresses import Address, AddressLike, default_address, local_names, parse_address
 from ..exceptions import ConfigurationError, JournalError
+from ..sink.ledger import Ledger
+from ..sink.replay import RENDER_OPTIONS, Replay
+from ..sink.rotating import RotatingSink
 from ..spool.directory import default_spool_dir, make_spool_dir, mark_peer
 from .admission import MAX_CONNECTIONS
 from .adoption import Adoption
 from .complaints import to_stderr
-from .ledger import Ledger
-from .replay import RENDER_OPTIONS, Replay
 from .server import Receiver
-from .sink import RotatingSink
 
 RENDER = ("worker", "receiver")
 GRACE = 5.0

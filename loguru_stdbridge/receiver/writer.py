@@ -19,9 +19,9 @@ from typing import Any, Callable, List, Optional, Sequence
 from ..exceptions import SinkError
 from ..record.row import FLAG_RAW, Row, read_row, rendered_lines
 from ..record.stock import row_of_stock_fields
-from .blocks import Block
-from .replay import Replay
-from .sink import RotatingSink
+from ..sink.blocks import Block
+from ..sink.replay import Replay
+from ..sink.rotating import RotatingSink
 
 MAX_HELD = 4 * 1024 * 1024
 """Characters of rendered lines after which a write comes before the next client's turn."""

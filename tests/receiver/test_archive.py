@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from loguru_stdbridge.receiver import archive as archive_module
-from loguru_stdbridge.receiver.archive import Archive
-from loguru_stdbridge.receiver.blocks import Block
-from loguru_stdbridge.receiver.ledger import Ledger
-from loguru_stdbridge.receiver.sink import RotatingSink
+from loguru_stdbridge.sink import archive as archive_module
+from loguru_stdbridge.sink.archive import Archive
+from loguru_stdbridge.sink.blocks import Block
+from loguru_stdbridge.sink.ledger import Ledger
+from loguru_stdbridge.sink.rotating import RotatingSink
 from tests.conftest import wait_until
 from tests.processes import log_lines
 from tests.stepwise import kills

@@ -14,8 +14,8 @@ import pytest
 from loguru import logger
 
 from loguru_stdbridge import ConfigurationError
-from loguru_stdbridge.receiver import internals
-from loguru_stdbridge.receiver.internals import (
+from loguru_stdbridge.sink import internals
+from loguru_stdbridge.sink.internals import (
     compile_rotation,
     private_logger,
     private_loguru,
@@ -55,7 +55,7 @@ def test_the_copy_is_made_whatever_the_application_does_to_loguru():
         "import loguru\n"
         "loguru.logger.remove()\n"
         "loguru.logger.add = None\n"
-        "from loguru_stdbridge.receiver.internals import private_logger\n"
+        "from loguru_stdbridge.sink.internals import private_logger\n"
         "one = private_logger(); seen = []\n"
         "one.add(lambda message: seen.append(str(message)), format='{message}')\n"
         "one.info('x'); print(seen)"

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from loguru_stdbridge.exceptions import LedgerError, LedgerHeldError
-from loguru_stdbridge.receiver import ledger as ledger_module
-from loguru_stdbridge.receiver.files import FileId, find_file
-from loguru_stdbridge.receiver.ledger import Ledger
+from loguru_stdbridge.sink import ledger as ledger_module
+from loguru_stdbridge.sink.files import FileId, find_file
+from loguru_stdbridge.sink.ledger import Ledger
 from loguru_stdbridge.system import locks
 from tests.conftest import descriptors
 from tests.processes import start_python
@@ -527,7 +527,7 @@ def test_a_second_writer_is_told_who_is_the_first(book):
 
 HOLD = """
 import sys
-from loguru_stdbridge.receiver.ledger import Ledger
+from loguru_stdbridge.sink.ledger import Ledger
 ledger = Ledger.open(sys.argv[1])
 print("held", flush=True)
 sys.stdin.readline()

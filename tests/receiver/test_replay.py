@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from loguru import logger
 
 from loguru_stdbridge import ConfigurationError
-from loguru_stdbridge.receiver import replay as replay_module
-from loguru_stdbridge.receiver.replay import MAX_COLORS, Replay
 from loguru_stdbridge.record.encode import encode_logrecord
 from loguru_stdbridge.record.row import Row, decode_dense, read_row
 from loguru_stdbridge.record.stock import row_of_stock_fields
+from loguru_stdbridge.sink import replay as replay_module
+from loguru_stdbridge.sink.replay import MAX_COLORS, Replay
 from loguru_stdbridge.worker.handler import BridgeSink, level_styles
 from tests.conftest import name_of
 

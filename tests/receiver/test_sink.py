@@ -19,11 +19,11 @@ import pytest
 from loguru import logger
 
 from loguru_stdbridge.exceptions import ConfigurationError, SinkError
-from loguru_stdbridge.receiver import sink as sink_module
-from loguru_stdbridge.receiver.blocks import Block
-from loguru_stdbridge.receiver.internals import private_loguru
-from loguru_stdbridge.receiver.ledger import Ledger
-from loguru_stdbridge.receiver.sink import RotatingSink
+from loguru_stdbridge.sink import rotating as sink_module
+from loguru_stdbridge.sink.blocks import Block
+from loguru_stdbridge.sink.internals import private_loguru
+from loguru_stdbridge.sink.ledger import Ledger
+from loguru_stdbridge.sink.rotating import RotatingSink
 from tests.conftest import name_of
 
 pytestmark = pytest.mark.usefixtures("fast_handlers")

@@ -7,7 +7,6 @@ import json
 import pytest
 
 from loguru_stdbridge.exceptions import SinkError
-from loguru_stdbridge.receiver.replay import Replay
 from loguru_stdbridge.receiver.writer import RETRY_MAX, Writer
 from loguru_stdbridge.record.row import (
     FLAG_RAW,
@@ -16,6 +15,7 @@ from loguru_stdbridge.record.row import (
     encode_row,
     rendered_row_head,
 )
+from loguru_stdbridge.sink.replay import Replay
 
 pytestmark = pytest.mark.usefixtures("quiet_loguru")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, List, Mapping, NamedTuple, Optional
 
 if TYPE_CHECKING:
-    from .sink import RotatingSink
+    from .rotating import RotatingSink
 
 
 class Block(NamedTuple):
