@@ -6,10 +6,9 @@ import os
 import subprocess
 import sys
 
-from loguru_stdbridge.spool.directory.orphans import journal_directories
-
-from tests.leavers import Notes
-from tests.processes import Account, ReceiverProcess, disk_usage
+from loguru_stdbridge.spool.orphans import journal_directories
+from tests.support.leavers import Notes
+from tests.support.processes import Account, ReceiverProcess, disk_usage
 
 FORGETFUL = """
 from loguru_stdbridge.receiver import cli, ledger
@@ -45,7 +44,7 @@ def test_workers_come_and_go(tmp_path, spool_dir, scale, chance, tell, eventuall
     with Receiver(sink, "--format", "{message}", "--grace", "60") as receiver:
         before = receiver.figures(spool_dir)
         with subprocess.Popen(
-            [sys.executable, "-m", "tests.crowd", receiver.address, notes, str(chance.random()),
+            [sys.executable, "-m", "tests.support.crowd", receiver.address, notes, str(chance.random()),
              str(together), str(per_second), str(seconds)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         ) as crowd:  # fmt: skip

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from tests.processes import (
+from tests.support.processes import (
     Account,
     ReceiverProcess,
     free_address,

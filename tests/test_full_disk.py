@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from tests.processes import Account, ReceiverProcess, free_address
-from tests.workers import Worker, check_counts
+from tests.support.processes import Account, ReceiverProcess, free_address
+from tests.support.workers import Worker, check_counts
 
 
 class Disk:

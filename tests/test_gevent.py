@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.processes import Account, ReceiverProcess, run_python
+from tests.support.processes import Account, ReceiverProcess, run_python
 
 pytest.importorskip("gevent")
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import log_lines
+from tests.support.processes import log_lines
 
-RECIPES = Path(__file__).parent / "recipes"
+RECIPES = Path(__file__).parent / "support" / "recipes"
 REQUESTS = 4_000
 CLIENTS = 8
 

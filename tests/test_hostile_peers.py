@@ -25,10 +25,10 @@ from loguru_stdbridge.record.encode import encode_logrecord
 from loguru_stdbridge.record.row import encode_row
 from loguru_stdbridge.wire.frames import MAX_PAYLOAD, encode_frame
 from loguru_stdbridge.wire.sending import ACKNOWLEDGEMENT, Greeting, Refusal, SenderConnection
-from tests import fuzz_pickles
-from tests.hostile import corpus, dense_corpus
-from tests.processes import ReceiverProcess
-from tests.scripted import ScriptedReceiver
+from tests.support import fuzz_pickles
+from tests.support.hostile import corpus, dense_corpus
+from tests.support.processes import ReceiverProcess
+from tests.support.scripted import ScriptedReceiver
 
 SENDER = "0123456789abcdef" * 2
 OTHER = "fedcba9876543210" * 2

@@ -99,7 +99,7 @@ class StockReceiver:
     def __init__(self, output: Path, port: int = 0):
         self.output = output
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "stock.py"), str(output), str(port)],
+            [sys.executable, str(HERE / "support" / "stock.py"), str(output), str(port)],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )

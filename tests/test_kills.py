@@ -1,7 +1,7 @@
-"""Nothing lost, nothing twice, whoever is killed: ``kill -9``, crashes, cuts. See :mod:`tests.kills`.
+"""Nothing lost, nothing twice, whoever is killed: ``kill -9``, crashes, cuts. See :mod:`tests.support.kills`.
 
 The short form of each scene, with really killed processes. The long form is
-``python -m tests.kills --receiver-kills 1000 --worker-kills 200``.
+``python -m tests.support.kills --receiver-kills 1000 --worker-kills 200``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import random
 from pathlib import Path
 
 import pytest
-from loguru_stdbridge.spool.directory.segments import ACKED_AT, NUMBER
 
 from loguru_stdbridge.sink.files import FileId, find_file
-from tests import crashing, kills
-from tests.processes import ReceiverProcess, start_python
+from loguru_stdbridge.spool.segments import ACKED_AT, NUMBER
+from tests.support import crashing, kills
+from tests.support.processes import ReceiverProcess, start_python
 
 SEED = random.SystemRandom().randrange(10**6)
 
@@ -124,7 +124,7 @@ def test_a_stranger_s_file_with_the_inode_of_a_lost_one_is_not_ours(tmp_path):
 ACKNOWLEDGE = """
 import sys
 from pathlib import Path
-from loguru_stdbridge.spool.directory.journal import Journal
+from loguru_stdbridge.spool.journal import Journal
 journal = Journal.create(Path(sys.argv[1]), "tcp://127.0.0.1:1")
 for _ in range(100_000):
     journal.append(b"[]")

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from collections import defaultdict
 
-from tests.leavers import WAYS, Notes
-from tests.processes import Account, ReceiverProcess
+from tests.support.leavers import WAYS, Notes
+from tests.support.processes import Account, ReceiverProcess
 
 
 def check_notes(account, notes, ways):
@@ -30,7 +30,7 @@ def test_every_way_out(tmp_path, spool_dir, scale, chance, tell):
     sink, notes = tmp_path / "app.log", tmp_path / "notes"
     with ReceiverProcess(sink, "--format", "{message}", "--grace", "60") as receiver:
         done = subprocess.run(
-            [sys.executable, "-m", "tests.leavers", receiver.address, notes, str(count), seed],
+            [sys.executable, "-m", "tests.support.leavers", receiver.address, notes, str(count), seed],
             capture_output=True, text=True, timeout=600, check=True,
         )  # fmt: skip
         assert receiver.stop() == 0

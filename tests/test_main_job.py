@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.processes import Account, ReceiverProcess, log_files, start_python
+from tests.support.processes import Account, ReceiverProcess, log_files, start_python
 
 WORKER = """
 import logging, sys

@@ -12,7 +12,7 @@ import pytest
 from loguru import logger
 
 from loguru_stdbridge import install_bridge
-from tests.processes import Account, ReceiverProcess, run_python, start_python
+from tests.support.processes import Account, ReceiverProcess, run_python, start_python
 
 COUNT = 5_000
 

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from tests.processes import Account, ReceiverProcess, disk_usage, free_address
-from tests.workers import Worker, check_counts, given_up
+from tests.support.processes import Account, ReceiverProcess, disk_usage, free_address
+from tests.support.workers import Worker, check_counts, given_up
 
 LONG_OUTAGE = """
 records = int(sys.argv[4])

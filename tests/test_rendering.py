@@ -22,7 +22,7 @@ from loguru_stdbridge.record.row import (
 )
 from loguru_stdbridge.wire.sending import SenderConnection
 from tests.conftest import name_of
-from tests.processes import log_files
+from tests.support.processes import log_files
 
 FORMATS = [
     None,

@@ -13,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any
 
 import loguru_stdbridge
 
@@ -30,7 +31,7 @@ from .peers import PEERS
 from .rotation import Rotation
 from .throughput import Throughput
 
-FIGURES: Dict[str, Figure] = {
+FIGURES: dict[str, Figure] = {
     figure.name: figure
     for figure in (Throughput(), Cpu(), Call(), Growth(), Rotation(), Delay(), Footprint())
 }
@@ -42,7 +43,7 @@ _QUIET = 0.05
 """Share of the cores that others may use on a machine that still counts as quiet."""
 
 
-def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
         description="Measure loguru_stdbridge side by side with its peers. How to read the tables: "
@@ -76,7 +77,7 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     return chosen
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; returns the exit code."""
     chosen = _parse(argv)
     if chosen.child:
@@ -88,7 +89,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     with tempfile.TemporaryDirectory(prefix="stdbridge-benchmarks-", dir=chosen.directory) as root:
         where = machine.describe(Path(root))
         print(", ".join(f"{name} {value}" for name, value in where.items()))
-        results: Dict[str, Samples] = {}
+        results: dict[str, Samples] = {}
         for name in chosen.only:
             figure = FIGURES[name]
             if name == "cpu" and "throughput" in results:
@@ -119,7 +120,7 @@ def _print(figure: Figure, samples: Samples, options: Options) -> None:
     sys.stdout.flush()
 
 
-def _write(path: Path, where: Any, options: Options, results: Dict[str, Samples]) -> None:
+def _write(path: Path, where: Any, options: Options, results: dict[str, Samples]) -> None:
     document = {
         "machine": where,
         "options": options.as_dict(),
@@ -170,7 +171,7 @@ def _measure(figure: Figure, case: str, options: Options, root: Path) -> Sample:
 
 
 def _child(name: str, case: str, text: str) -> int:
-    given: Dict[str, Any] = json.loads(text)
+    given: dict[str, Any] = json.loads(text)
     directory = Path(given.pop("directory"))
     print(json.dumps(FIGURES[name].measure(case, Options(**given), directory)))
     return 0

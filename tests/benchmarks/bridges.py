@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, Sequence
+from typing import Any, Callable
 
 from loguru import logger
 
 from loguru_stdbridge import install_bridge
-from tests.processes import ReceiverProcess
+from tests.support.processes import ReceiverProcess
 
 from .figure import Options
 from .workers import Gate, Workers, processor_seconds
@@ -45,7 +46,7 @@ def connected_workers(
     count: int,
     log: Callable[[int], None],
     look: Callable[[], None] = lambda: None,
-) -> Dict[str, float]:
+) -> dict[str, float]:
     """Wall and processor seconds of ``count`` workers that run ``log``, until all is written.
 
     Starting is left out: the clocks run from when every worker has had its first record acknowledged,

@@ -14,7 +14,6 @@ import threading
 import time
 from array import array
 from pathlib import Path
-from typing import List
 
 from loguru import logger
 
@@ -39,7 +38,7 @@ class Call(Figure):
     name = "call"
     title = "A log call, microseconds"
 
-    def cases(self, options: Options) -> List[str]:
+    def cases(self, options: Options) -> list[str]:
         return [f"{state}-{pace}" for pace in _PACES for state in _STATES]
 
     def measure(self, case: str, options: Options, directory: Path) -> Sample:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 from .figure import Options, Samples
 from .lines import flaws
@@ -14,7 +14,7 @@ _RATE = "records_per_second"
 _GREY, _PALE, _BLUE = "#555555", "#b8c0c8", "#1f6fb4"
 
 
-def draw(samples: Samples, machine: Dict[str, Any], options: Options, path: Path) -> None:
+def draw(samples: Samples, machine: dict[str, Any], options: Options, path: Path) -> None:
     """Write the chart to ``path``: medians as bars, least and most of the runs as whiskers."""
     import matplotlib as mpl
 

@@ -6,8 +6,6 @@ the last line. Where both figures are asked for they share their samples.
 
 from __future__ import annotations
 
-from typing import List
-
 from .figure import Options, Samples, at_most, table
 from .peers import LIMIT, OURS, PEERS, available
 from .throughput import Throughput
@@ -19,7 +17,7 @@ class Cpu(Throughput):
     name = "cpu"
     title = "Processor time, microseconds a record, all processes together"
 
-    def cases(self, options: Options) -> List[str]:
+    def cases(self, options: Options) -> list[str]:
         return available((LIMIT, *OURS))
 
     def report(self, samples: Samples, options: Options) -> str:

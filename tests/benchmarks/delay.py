@@ -12,7 +12,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import Callable, List
+from typing import Callable
 
 from loguru import logger
 
@@ -32,7 +32,7 @@ class Delay(Figure):
     name = "delay"
     title = "Delay from the log call to the line in the file, milliseconds"
 
-    def cases(self, options: Options) -> List[str]:
+    def cases(self, options: Options) -> list[str]:
         return ["observer", "direct", "ours"]
 
     def measure(self, case: str, options: Options, directory: Path) -> Sample:
@@ -93,7 +93,7 @@ def _observe(path: Path, work: Callable[[], None]) -> Sample:
     worker = fork(work)
     while not path.exists():
         time.sleep(_LOOK)
-    delays: List[float] = []
+    delays: list[float] = []
     rest = b""
     with open(path, "rb", buffering=0) as file:
         while len(delays) < _WARM_UP + _RECORDS:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any
 
-Sample = Dict[str, float]
+Sample = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,14 @@ class Options:
     rotation_size: int = 100  # megabytes
     render: str = "worker"  # where ours renders lines, in the figures that do not compare the two
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-class Samples(Dict[str, List[Sample]]):
+class Samples(dict[str, list[Sample]]):
     """The samples of a figure: by case, each in the order of the runs."""
 
-    def column(self, case: str, measure: str) -> List[float]:
+    def column(self, case: str, measure: str) -> list[float]:
         """One measure over the runs; empty where the case was not measured."""
         return [sample[measure] for sample in self.get(case, ())]
 
@@ -44,14 +45,14 @@ class Samples(Dict[str, List[Sample]]):
         """The median of ``case`` over that of ``base``."""
         return self.median(case, measure) / self.median(base, measure)
 
-    def cells(self, case: str, measure: str, form: str) -> List[str]:
+    def cells(self, case: str, measure: str, form: str) -> list[str]:
         """Median, least and most, as cells of a table."""
         found = self.column(case, measure)
         if not found:
             return ["-", "-", "-"]
         return [format(f(found), form) for f in (statistics.median, min, max)]
 
-    def by_measure(self) -> Dict[str, Dict[str, List[float]]]:
+    def by_measure(self) -> dict[str, dict[str, list[float]]]:
         """For the JSON: a list per case and measure."""
         return {
             case: {measure: [sample[measure] for sample in taken] for measure in taken[0]}
@@ -66,7 +67,7 @@ class Figure:
     name = ""
     title = ""
 
-    def cases(self, options: Options) -> List[str]:
+    def cases(self, options: Options) -> list[str]:
         """What is compared, in the order of a round."""
         raise NotImplementedError
 

@@ -13,11 +13,10 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict, List
 
 from loguru import logger
 
-from tests.processes import ReceiverProcess
+from tests.support.processes import ReceiverProcess
 
 from .bridges import connected_workers, start_receiver, stop
 from .figure import Figure, Options, Sample, Samples, at_most, table
@@ -66,7 +65,7 @@ class Footprint(Figure):
     name = "footprint"
     title = "Footprint"
 
-    def cases(self, options: Options) -> List[str]:
+    def cases(self, options: Options) -> list[str]:
         return ["start", "memory-direct", "memory-ours", "receiver"]
 
     def measure(self, case: str, options: Options, directory: Path) -> Sample:
@@ -105,7 +104,7 @@ class Footprint(Figure):
         ])  # fmt: skip
 
 
-def _run(code: str, *arguments: str) -> List[float]:
+def _run(code: str, *arguments: str) -> list[float]:
     """The numbers that a fresh process prints."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, check=True
@@ -129,7 +128,7 @@ def _connections(receiver: ReceiverProcess) -> Sample:
         for number in range(_RECORDS_OF_EACH):
             logger.info(message("{}"), index, number)
 
-    found: Dict[str, int] = {}
+    found: dict[str, int] = {}
     pid = receiver.process.pid
     connected_workers(receiver, _CONNECTIONS, log, look=lambda: found.update(memory(pid)))
     return {"rss_mb": found["VmRSS"] / 1024, "most_mb": found["VmHWM"] / 1024}

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Callable
 
 from loguru import logger
 
-from tests.processes import log_files
+from tests.support.processes import log_files
 
 from .bridges import FIRST, connected_workers, deliver, install, start_receiver, stop
 from .figure import Figure, Options, Sample, Samples, at_least, at_most, table
@@ -33,7 +33,7 @@ class Growth(Figure):
     name = "growth"
     title = "Growth"
 
-    def cases(self, options: Options) -> List[str]:
+    def cases(self, options: Options) -> list[str]:
         return [
             *(f"workers-{count}" for count in _WORKERS),
             *(f"size-{size}" for size in _SIZES),
@@ -104,7 +104,7 @@ def _logging(records: int, size: int = 0) -> Callable[[int], None]:
     return log
 
 
-def _sample(taken: Dict[str, float], sink: Path, workers: int, records: int) -> Sample:
+def _sample(taken: dict[str, float], sink: Path, workers: int, records: int) -> Sample:
     total = workers * records
     return {
         **taken,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterable, Optional, Sequence
+from typing import Any
 
 _LINE = re.compile(rb"worker (\d+) number (\d+) end\n\Z")
 
@@ -17,8 +18,8 @@ def message(style: str) -> str:
 
 
 def count_lines(
-    files: Iterable[Path], expected: Sequence[int], others: Optional[bytes] = None
-) -> Dict[str, float]:
+    files: Iterable[Path], expected: Sequence[int], others: bytes | None = None
+) -> dict[str, float]:
     """``lost``, ``doubled`` and ``torn`` where worker ``i`` has logged ``expected[i]`` lines.
 
     Lines that end with ``others`` are left out.
@@ -43,5 +44,5 @@ def count_lines(
     }
 
 
-def flaws(sample: Dict[str, float]) -> int:
+def flaws(sample: dict[str, float]) -> int:
     return int(sum(abs(sample.get(kind, 0)) for kind in ("lost", "doubled", "torn")))

@@ -7,16 +7,16 @@ import platform
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any
 
 PACKAGES = ("loguru", "concurrent-log-handler", "pyzmq")
 
 
-def describe(directory: Path) -> Dict[str, Any]:
+def describe(directory: Path) -> dict[str, Any]:
     """Machine, Python and versions; ``directory`` is where the files go."""
     import loguru_stdbridge
 
-    found: Dict[str, Any] = {
+    found: dict[str, Any] = {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
@@ -68,7 +68,7 @@ def busy(seconds: float = 0.2) -> float:
     return 1.0 - (idle_after - idle_before) / max(after - before, 1)
 
 
-def _processor_ticks() -> Tuple[int, int]:
+def _processor_ticks() -> tuple[int, int]:
     """All ticks of all cores so far, and the idle ones among them."""
     with open("/proc/stat", encoding="ascii") as file:
         ticks = [int(word) for word in file.readline().split()[1:9]]

@@ -14,13 +14,14 @@ import multiprocessing
 import os
 import struct
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Type
+from typing import Any
 
 from loguru import logger
 
-from tests.processes import log_files
+from tests.support.processes import log_files
 
 from .bridges import install, start_receiver, stop
 from .figure import Options
@@ -49,12 +50,12 @@ class Peer:
         self.sink.parent.mkdir()
 
     @classmethod
-    def missing(cls) -> Optional[str]:
+    def missing(cls) -> str | None:
         """Why it cannot be measured here, or ``None``."""
         return None
 
     @property
-    def pids(self) -> List[int]:
+    def pids(self) -> list[int]:
         """Processes beside the workers and this one."""
         return []
 
@@ -68,7 +69,7 @@ class Peer:
         """In a worker: log, and return when all has been handed on."""
         raise NotImplementedError
 
-    def drain(self) -> Optional[float]:
+    def drain(self) -> float | None:
         """Return when all lines are in the files; the workers have ended.
 
         Where the last line was written earlier than this can tell, its ``time.perf_counter()``.
@@ -77,7 +78,7 @@ class Peer:
     def stop(self) -> None:
         """After the clock."""
 
-    def files(self) -> List[Path]:
+    def files(self) -> list[Path]:
         """All files with lines in them."""
         return log_files(self.sink)
 
@@ -110,7 +111,7 @@ class Limit(Peer):
         self.log_loguru(index)
         logger.remove()
 
-    def files(self) -> List[Path]:
+    def files(self) -> list[Path]:
         return list(self.sink.parent.iterdir())
 
 
@@ -127,7 +128,7 @@ class ZeroMQ(Peer):
     keeps = "no"
 
     @classmethod
-    def missing(cls) -> Optional[str]:
+    def missing(cls) -> str | None:
         return _cannot_import("zmq")
 
     def start(self) -> None:
@@ -136,7 +137,7 @@ class ZeroMQ(Peer):
         self._writer = fork(self._write)
 
     @property
-    def pids(self) -> List[int]:
+    def pids(self) -> list[int]:
         return [self._writer]
 
     def _write(self) -> None:
@@ -174,7 +175,7 @@ class ZeroMQ(Peer):
         socket.close()
         context.term()  # waits until all is sent
 
-    def drain(self) -> Optional[float]:
+    def drain(self) -> float | None:
         moment: float = _MOMENT.unpack(os.read(self._written[0], _MOMENT.size))[0]
         return moment
 
@@ -188,7 +189,7 @@ class ConcurrentLogHandler(Peer):
     keeps = "-"
 
     @classmethod
-    def missing(cls) -> Optional[str]:
+    def missing(cls) -> str | None:
         return _cannot_import("concurrent_log_handler")
 
     def handler(self) -> logging.Handler:
@@ -204,7 +205,7 @@ class ConcurrentLogHandler(Peer):
         self.log_stdlib(index, handler)
         handler.close()
 
-    def files(self) -> List[Path]:
+    def files(self) -> list[Path]:
         return list(self.sink.parent.glob("app.log*"))
 
 
@@ -238,11 +239,11 @@ class Queue(Peer):
         self.queue.close()
         self.queue.join_thread()
 
-    def drain(self) -> Optional[float]:
+    def drain(self) -> float | None:
         self.listener.stop()
         return None
 
-    def files(self) -> List[Path]:
+    def files(self) -> list[Path]:
         return list(self.sink.parent.glob("app.log*"))
 
 
@@ -259,7 +260,7 @@ class Enqueue(Peer):
         self.log_loguru(index)
         logger.complete()
 
-    def drain(self) -> Optional[float]:
+    def drain(self) -> float | None:
         logger.remove()
         return None
 
@@ -276,7 +277,7 @@ class Bridge(Peer):
         self.receiver = start_receiver(self.sink, options, "--rotation", str(ROTATION))
 
     @property
-    def pids(self) -> List[int]:
+    def pids(self) -> list[int]:
         return [self.receiver.process.pid]
 
     def work(self, index: int) -> None:
@@ -297,7 +298,7 @@ class RenderedBridge(Bridge):
     render = "worker"
 
 
-def _cannot_import(name: str) -> Optional[str]:
+def _cannot_import(name: str) -> str | None:
     try:
         __import__(name)
     except ImportError:
@@ -305,7 +306,7 @@ def _cannot_import(name: str) -> Optional[str]:
     return None
 
 
-PEERS: Dict[str, Type[Peer]] = {
+PEERS: dict[str, type[Peer]] = {
     "limit": Limit,
     "zeromq": ZeroMQ,
     "clh": ConcurrentLogHandler,
@@ -319,5 +320,5 @@ LIMIT, REPLAY, RENDERED = "limit", "replay", "rendered"
 OURS = (REPLAY, RENDERED)
 
 
-def available(names: Iterable[str]) -> List[str]:
+def available(names: Iterable[str]) -> list[str]:
     return [name for name in names if PEERS[name].missing() is None]

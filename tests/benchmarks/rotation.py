@@ -14,11 +14,11 @@ import os
 import struct
 import time
 from pathlib import Path
-from typing import Callable, List, Tuple
+from typing import Callable
 
 from loguru import logger
 
-from tests.processes import log_files
+from tests.support.processes import log_files
 
 from .bridges import deliver, install, start_receiver, stop
 from .figure import Figure, Options, Sample, Samples, at_most, table
@@ -36,7 +36,7 @@ class Rotation(Figure):
     name = "rotation"
     title = "Rotation with compression, milliseconds"
 
-    def cases(self, options: Options) -> List[str]:
+    def cases(self, options: Options) -> list[str]:
         return ["rotation"]
 
     def measure(self, case: str, options: Options, directory: Path) -> Sample:
@@ -100,10 +100,10 @@ class _Observer:
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
-        self._seen: Tuple[int, int] = (0, 0)
+        self._seen: tuple[int, int] = (0, 0)
         self.files = 0
-        self.looks: List[float] = []
-        self.changes: List[float] = []
+        self.looks: list[float] = []
+        self.changes: list[float] = []
 
     def until(self, condition: Callable[[], bool]) -> float:
         """Look until ``condition`` holds after a look; returns when that was."""
@@ -127,7 +127,7 @@ class _Observer:
             self.changes.append(self.looks[-1])
 
     @staticmethod
-    def longest(moments: List[float], first: float, last: float) -> float:
+    def longest(moments: list[float], first: float, last: float) -> float:
         """The longest time between two moments that falls into a span, in seconds."""
         pairs = zip(moments, moments[1:])
         return max((b - a for a, b in pairs if b >= first and a <= last), default=0.0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import List
 
 from .figure import Figure, Options, Sample, Samples, at_least, table
 from .lines import count_lines, flaws
@@ -26,7 +25,7 @@ class Throughput(Figure):
     name = "throughput"
     title = "Throughput, records a second"
 
-    def cases(self, options: Options) -> List[str]:
+    def cases(self, options: Options) -> list[str]:
         return available(options.peers or PEERS)
 
     def measure(self, case: str, options: Options, directory: Path) -> Sample:
@@ -65,7 +64,7 @@ class Throughput(Figure):
         head = ["", "record", "median", "min", "max", "of limit", "lost", "doubled", "torn", ""]
         return table(head, rows) + "\n\n" + "\n".join(self._verdicts(samples))
 
-    def _verdicts(self, samples: Samples) -> List[str]:
+    def _verdicts(self, samples: Samples) -> list[str]:
         whole = [case for case in samples if not any(map(flaws, samples[case]))]
         others = [case for case in whole if case not in (LIMIT, *OURS)]
         found = []

@@ -6,7 +6,8 @@ import os
 import sys
 import time
 import traceback
-from typing import Callable, Dict, Sequence
+from collections.abc import Sequence
+from typing import Callable
 
 
 class Workers:
@@ -59,7 +60,7 @@ def processor_seconds(pids: Sequence[int]) -> float:
     return time.process_time() + sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
 
 
-def memory(pid: int) -> Dict[str, int]:
+def memory(pid: int) -> dict[str, int]:
     """Kilobytes by the names of ``/proc/PID/status`` (``VmRSS``, ``VmHWM``, ``RssAnon``, ...)."""
     found = {}
     with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from loguru_stdbridge import __version__
-from tests.processes import ReceiverProcess, run_python
+from tests.support.processes import ReceiverProcess, run_python
 
 COMMAND = [sys.executable, "-m", "loguru_stdbridge.receiver"]
 

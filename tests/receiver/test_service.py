@@ -22,7 +22,7 @@ from loguru_stdbridge import (
 )
 from loguru_stdbridge.receiver.service import Service
 from tests.conftest import name_of
-from tests.processes import ReceiverProcess, run_python
+from tests.support.processes import ReceiverProcess, run_python
 
 pytestmark = pytest.mark.usefixtures("quiet_loguru")
 

@@ -8,16 +8,16 @@ import threading
 from pathlib import Path
 
 import pytest
-from loguru_stdbridge.spool.directory.journal import Journal
-from loguru_stdbridge.spool.directory.orphans import Orphan, journal_directories
 
 from loguru_stdbridge.addresses import parse_address
+from loguru_stdbridge.spool.journal import Journal
+from loguru_stdbridge.spool.orphans import Orphan, journal_directories
 from loguru_stdbridge.wire.receiving import GapReceived, GoodbyeReceived
 from loguru_stdbridge.worker import adoption as module
 from loguru_stdbridge.worker.adoption import Adoption
 from loguru_stdbridge.worker.channel import Channel
-from tests.processes import Account, ReceiverProcess, start_python
-from tests.scripted import ScriptedReceiver, a_row
+from tests.support.processes import Account, ReceiverProcess, start_python
+from tests.support.scripted import ScriptedReceiver, a_row
 
 
 @pytest.fixture
@@ -432,7 +432,7 @@ import signal, sys
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.worker import adoption
 from loguru_stdbridge.worker.channel import Channel
-from tests.scripted import a_row
+from tests.support.scripted import a_row
 
 adoption.PATIENCE, adoption.INTERVAL = 0.0, 0.05
 channel = Channel(parse_address(sys.argv[1]), notice=a_row, peer="bridge")

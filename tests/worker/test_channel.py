@@ -9,18 +9,18 @@ import sys
 import threading
 
 import pytest
-from loguru_stdbridge.spool.directory.directory import is_marked_peer, mark_peer
-from loguru_stdbridge.spool.directory.orphans import journal_directories
 
 from loguru_stdbridge import start_receiver
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.exceptions import JournalError
-from loguru_stdbridge.spool.directory import journal as journal_module
+from loguru_stdbridge.spool import journal as journal_module
+from loguru_stdbridge.spool.directory import is_marked_peer, mark_peer
+from loguru_stdbridge.spool.orphans import journal_directories
 from loguru_stdbridge.worker import channel as module
 from loguru_stdbridge.worker.channel import Channel
 from loguru_stdbridge.worker.stats import Stats
-from tests.processes import Account, ReceiverProcess, run_python
-from tests.scripted import ScriptedReceiver, a_row
+from tests.support.processes import Account, ReceiverProcess, run_python
+from tests.support.scripted import ScriptedReceiver, a_row
 
 NOWHERE = "tcp://127.0.0.1:1"
 
@@ -361,7 +361,7 @@ SIGNALS = """
 import itertools, os, signal, sys, threading
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.worker.channel import Channel
-from tests.scripted import a_row
+from tests.support.scripted import a_row
 
 channel = Channel(parse_address(sys.argv[1]), notice=a_row, spool_limit=1 << 20, when_full="block")
 inner = itertools.count()
@@ -499,7 +499,7 @@ EXIT = """
 import sys, threading
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.worker.channel import Channel
-from tests.scripted import a_row
+from tests.support.scripted import a_row
 
 channel = Channel(parse_address(sys.argv[1]), notice=a_row)
 if sys.argv[2] == "no thread":
@@ -534,7 +534,7 @@ FLUSH = """
 import sys
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.worker.channel import Channel
-from tests.scripted import a_row
+from tests.support.scripted import a_row
 
 channel = Channel(parse_address(sys.argv[1]), notice=a_row)
 channel.emit(a_row("first"))

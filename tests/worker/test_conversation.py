@@ -5,9 +5,9 @@ from __future__ import annotations
 import types
 
 import pytest
-from loguru_stdbridge.spool.directory.journal import SEGMENT_SIZE, Journal
 
 from loguru_stdbridge.exceptions import JournalError
+from loguru_stdbridge.spool.journal import SEGMENT_SIZE, Journal
 from loguru_stdbridge.wire.sending import Greeting
 from loguru_stdbridge.worker import conversation as module
 from loguru_stdbridge.worker.conversation import (
@@ -21,7 +21,7 @@ from loguru_stdbridge.worker.conversation import (
     Conversation,
 )
 from loguru_stdbridge.worker.sender import Sender
-from tests.scripted import ScriptedReceiver, a_row
+from tests.support.scripted import ScriptedReceiver, a_row
 
 LIMIT = 8 << 20
 ROW = a_row("x")

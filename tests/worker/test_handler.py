@@ -21,7 +21,7 @@ from loguru_stdbridge import (
     start_receiver,
     uninstall_bridge,
 )
-from loguru_stdbridge.spool.directory import journal
+from loguru_stdbridge.spool import journal
 from loguru_stdbridge.worker.handler import BridgeSink
 
 pytestmark = pytest.mark.usefixtures("quiet_loguru")

@@ -7,15 +7,15 @@ import socket
 import threading
 
 import pytest
-from loguru_stdbridge.spool.directory.journal import Figures, Journal
-from loguru_stdbridge.spool.directory.segments import Batch
 
 from loguru_stdbridge.addresses import Address
+from loguru_stdbridge.spool.journal import Figures, Journal
+from loguru_stdbridge.spool.segments import Batch
 from loguru_stdbridge.wire.frames import encode_frame
 from loguru_stdbridge.wire.receiving import GapReceived, GoodbyeReceived, RowsReceived
 from loguru_stdbridge.worker import sender as module
 from loguru_stdbridge.worker.sender import Sender
-from tests.scripted import ScriptedReceiver, a_row
+from tests.support.scripted import ScriptedReceiver, a_row
 
 SEGMENT = 16 * 1024
 PER_SEGMENT = 4  # rows of some 3,500 bytes

@@ -12,7 +12,7 @@ import pytest
 from loguru_stdbridge.addresses import Address, parse_address
 from loguru_stdbridge.worker import transport as module
 from loguru_stdbridge.worker.transport import Backoff, Transport, targets
-from tests.scripted import ScriptedReceiver
+from tests.support.scripted import ScriptedReceiver
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import logging
 import pickle
 import socket
 import struct
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from loguru_stdbridge.addresses import Address
 from loguru_stdbridge.record.encode import encode_logrecord
@@ -35,7 +35,7 @@ class ScriptedReceiver:
         self.listener.settimeout(TIMEOUT)
         self.port = self.listener.getsockname()[1]
         self.address = Address("tcp", "127.0.0.1", self.port)
-        self._clients: List[Client] = []
+        self._clients: list[Client] = []
 
     def accept(self) -> Client:
         client = Client(self.listener.accept()[0])
@@ -61,9 +61,9 @@ class Client:
         connection.settimeout(TIMEOUT)
         self.socket = connection
         self.protocol = ReceiverConnection(MAX_PAYLOAD)
-        self._events: List[Any] = []
+        self._events: list[Any] = []
         self._frames = FrameDecoder()
-        self._payloads: List[bytes] = []
+        self._payloads: list[bytes] = []
 
     def event(self) -> Any:
         """The next event, or ``None`` at the end of the stream."""
@@ -74,7 +74,7 @@ class Client:
             self._events += self.protocol.receive(data)
         return self._events.pop(0)
 
-    def hello(self, greet_with: Optional[int] = None) -> HelloReceived:
+    def hello(self, greet_with: int | None = None) -> HelloReceived:
         """Read the hello; greet, if told with what. Its row, if it has one, is the next event."""
         event = self.event()
         assert isinstance(event, HelloReceived), event
@@ -82,9 +82,9 @@ class Client:
             self.socket.sendall(self.protocol.greeting(greet_with))
         return event
 
-    def rows(self, through: int) -> Dict[int, Any]:
+    def rows(self, through: int) -> dict[int, Any]:
         """Read rows up to number ``through``; nothing else may come."""
-        found: Dict[int, Any] = {}
+        found: dict[int, Any] = {}
         while through not in found:
             event = self.event()
             assert isinstance(event, RowsReceived), event
@@ -94,7 +94,7 @@ class Client:
     def acknowledge(self, through: int) -> None:
         self.socket.sendall(self.protocol.acknowledgement(through))
 
-    def record(self) -> Optional[logging.LogRecord]:
+    def record(self) -> logging.LogRecord | None:
         """The next record, as a stock receiver reads it; ``None`` at the end of the stream."""
         while not self._payloads:
             data = self.socket.recv(65536)

@@ -23,7 +23,7 @@ from loguru_stdbridge.pickles.read import Placeholder, load_record
 from loguru_stdbridge.record.stock import row_of_stock_fields
 from loguru_stdbridge.sink.replay import Replay
 from loguru_stdbridge.wire.expansion import bound_growth
-from tests.hostile import corpus
+from tests.support.hostile import corpus
 
 ENTRIES = {entry.name: entry for entry in corpus()}
 INERT = (

@@ -17,8 +17,8 @@ from loguru_stdbridge.sink.blocks import Block
 from loguru_stdbridge.sink.ledger import Ledger
 from loguru_stdbridge.sink.rotating import RotatingSink
 from tests.conftest import wait_until
-from tests.processes import log_lines
-from tests.stepwise import kills
+from tests.support.processes import log_lines
+from tests.support.stepwise import kills
 
 pytestmark = pytest.mark.usefixtures("fast_handlers")
 SENDER = "a" * 32

@@ -8,7 +8,11 @@ import tempfile
 import time
 
 import pytest
-from loguru_stdbridge.spool.directory.directory import (
+
+from loguru_stdbridge.addresses import parse_address
+from loguru_stdbridge.exceptions import JournalError
+from loguru_stdbridge.record.styles import Style
+from loguru_stdbridge.spool.directory import (
     SPOOL_VARIABLE,
     default_spool_dir,
     is_marked_peer,
@@ -17,12 +21,8 @@ from loguru_stdbridge.spool.directory.directory import (
     marked_style,
     remove_journal,
 )
-
-from loguru_stdbridge.addresses import parse_address
-from loguru_stdbridge.exceptions import JournalError
-from loguru_stdbridge.record.styles import Style
 from loguru_stdbridge.system.locks import let_go, take_lock
-from tests.processes import run_python
+from tests.support.processes import run_python
 
 ADDRESS = parse_address("tcp://127.0.0.1:9020")
 

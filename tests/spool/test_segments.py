@@ -8,7 +8,9 @@ import zlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loguru_stdbridge.spool.directory.segments import (
+
+from loguru_stdbridge.exceptions import JournalError
+from loguru_stdbridge.spool.segments import (
     ACKED_AT,
     GIVEN_UP_AT,
     MAX_ADDRESS,
@@ -27,8 +29,6 @@ from loguru_stdbridge.spool.directory.segments import (
     record_at,
     scan_segment,
 )
-
-from loguru_stdbridge.exceptions import JournalError
 
 SENDER = "0123456789abcdef" * 2
 META = Meta(SENDER, "tcp://127.0.0.1:9020", 7, 4321, 1.5, 9)

@@ -22,7 +22,7 @@ from loguru_stdbridge.sink.files import FileId, find_file
 from loguru_stdbridge.sink.ledger import Ledger
 from loguru_stdbridge.system import locks
 from tests.conftest import descriptors
-from tests.processes import start_python
+from tests.support.processes import start_python
 
 A, B, C = (f"{digit}" * 32 for digit in "abc")
 

@@ -1,4 +1,4 @@
-"""``python -m tests.crowd ADDRESS NOTES SEED TOGETHER PER_SECOND SECONDS``: workers come and go.
+"""``python -m tests.support.crowd ADDRESS NOTES SEED TOGETHER PER_SECOND SECONDS``: workers come and go.
 
 They are forked from this one process. First ``TOGETHER`` of them connect and stay; then, for
 ``SECONDS``, as many as ``PER_SECOND`` new ones a second come and as many old ones go, each in one of
@@ -13,12 +13,11 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import List
 
 from loguru import logger
 
 from loguru_stdbridge import install_bridge
-from tests.leavers import Notes
+from tests.support.leavers import Notes
 
 
 def work(number: int, address: str, notes: Notes, chance: random.Random) -> None:
@@ -53,7 +52,7 @@ def main(address: str, notes_path: str, seed: str, *figures: str) -> None:
     total = together + per_second * seconds
     notes, chance = Notes(Path(notes_path), total), random.Random(seed)
     logger.remove()
-    running: List[int] = []
+    running: list[int] = []
 
     def come(number: int) -> None:
         pid = os.fork()

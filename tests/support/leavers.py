@@ -1,4 +1,4 @@
-"""``python -m tests.leavers ADDRESS NOTES COUNT SEED``: workers that leave in every way there is.
+"""``python -m tests.support.leavers ADDRESS NOTES COUNT SEED``: workers that leave in every way there is.
 
 They are forked from this one process, which has everything imported, a few at a time. Each notes in
 the shared file ``NOTES`` how many of its log calls have returned, so that whoever counts knows what
@@ -18,8 +18,9 @@ import signal
 import struct
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 from loguru import logger
 

@@ -22,10 +22,9 @@ import signal
 import sys
 import threading
 from functools import partial
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable
 
 from loguru import logger
-from loguru_stdbridge.spool.directory.orphans import Orphan
 
 from loguru_stdbridge import install_bridge
 from loguru_stdbridge.addresses import parse_address
@@ -35,7 +34,8 @@ from loguru_stdbridge.receiver.connection import Connection
 from loguru_stdbridge.sink import ledger
 from loguru_stdbridge.sink.archive import Archive
 from loguru_stdbridge.sink.ledger import Ledger
-from loguru_stdbridge.spool.directory import journal, mapped
+from loguru_stdbridge.spool import journal, mapped
+from loguru_stdbridge.spool.orphans import Orphan
 from loguru_stdbridge.wire import sending as protocol
 from loguru_stdbridge.worker import adoption as worker_adoption
 
@@ -158,7 +158,7 @@ def _is_decoy(path: Any) -> bool:
     return DECOY in str(path)
 
 
-_files: List[Any] = []
+_files: list[Any] = []
 
 
 def _is_new_file(ledger: Ledger, file: Any, path: str) -> bool:
@@ -201,7 +201,7 @@ def _half(data: bytes) -> int:
     return len(data) // 2
 
 
-WRITING: Dict[str, Callable[[], None]] = {
+WRITING: dict[str, Callable[[], None]] = {
     "before the intent": partial(before, Ledger, "intend"),
     "in the middle of the intent": partial(within, "pwrite", _opens(".ledger"), _half),
     "after the intent": partial(after, Ledger, "intend"),
@@ -211,14 +211,14 @@ WRITING: Dict[str, Callable[[], None]] = {
     "settled, not acknowledged": partial(before, Connection, "acknowledge", _is_news),
     "acknowledged": partial(after, Connection, "acknowledge", _is_news),
 }
-ROTATION: Dict[str, Callable[[], None]] = {
+ROTATION: dict[str, Callable[[], None]] = {
     "rotation noted": partial(after, Ledger, "rotating"),
     "before the rename": partial(before, os, "rename", _rotates),
     "renamed": partial(after, os, "rename", _rotates),
     "new file made": partial(before, Ledger, "use_file", _is_new_file),
     "new file noted": partial(after, Ledger, "use_file", _is_new_file),
 }
-COMPRESSION: Dict[str, Callable[[], None]] = {
+COMPRESSION: dict[str, Callable[[], None]] = {
     "before the mark": partial(before, Archive, "take"),
     "work directory made": partial(before, os, "link", _is_mark),
     "work directory not in place": partial(before, os, "rename", _path_ends(".compressing")),
@@ -229,16 +229,16 @@ COMPRESSION: Dict[str, Callable[[], None]] = {
     "archive in place": partial(after, os, "rename", _in_work),
     "original gone": partial(before, shutil, "rmtree", _path_ends(".compressing")),
 }
-SWEEP: Dict[str, Callable[[], None]] = {
+SWEEP: dict[str, Callable[[], None]] = {
     "before a removal": partial(before, os, "remove", _is_decoy),
     "between two removals": partial(after, os, "remove", _is_decoy),
 }
-COMPACTION: Dict[str, Callable[[], None]] = {
+COMPACTION: dict[str, Callable[[], None]] = {
     "half a new ledger": partial(within, "write", _opens(".ledger.new"), _half),
     "new ledger not in place": partial(before, os, "replace", _path_ends(".ledger")),
     "new ledger in place": partial(after, os, "replace", _path_ends(".ledger")),
 }
-ADOPTION: Dict[str, Callable[[], None]] = {
+ADOPTION: dict[str, Callable[[], None]] = {
     "adopted": _after_adopt,
     "batch written, not noted": partial(before, Orphan, "acknowledge", _delivers),
     "batch noted": partial(after, Orphan, "acknowledge", _delivers),
@@ -249,7 +249,7 @@ ADOPTION: Dict[str, Callable[[], None]] = {
     "lock gone": partial(after, os, "unlink", _path_ends("/lock")),
     "removed, not noted": partial(before, Ledger, "gone"),
 }
-WORKER: Dict[str, Callable[[], None]] = {
+WORKER: dict[str, Callable[[], None]] = {
     "journal half made": partial(before, os, "replace", _path_ends("/meta")),
     "row without its header": partial(before, journal, "_pack_record"),
     "segment without its header": partial(before, mapped, "encode_segment_header"),
@@ -259,14 +259,14 @@ WORKER: Dict[str, Callable[[], None]] = {
     "before the goodbye": partial(before, protocol.SenderConnection, "goodbye"),
     "leaving, meta gone": partial(after, os, "unlink", _path_ends("/meta")),
 }
-WORKER_ADOPTION: Dict[str, Callable[[], None]] = {
+WORKER_ADOPTION: dict[str, Callable[[], None]] = {
     "a worker has adopted": _after_adopt,
     "by a worker: batch delivered, not noted": partial(before, Orphan, "acknowledge", _delivers),
     "by a worker: batch noted": partial(after, Orphan, "acknowledge", _delivers),
     "by a worker: meta gone": partial(after, os, "unlink", _path_ends("/meta")),
     "by a worker: between two segments": partial(after, os, "unlink", _path_ends(".seg")),
 }
-RECEIVER: Dict[str, Callable[[], None]] = {
+RECEIVER: dict[str, Callable[[], None]] = {
     **WRITING, **ROTATION, **COMPRESSION, **SWEEP, **COMPACTION, **ADOPTION
 }  # fmt: skip
 
@@ -303,7 +303,7 @@ def _read_address_0() -> None:
     ctypes.string_at(0)
 
 
-FATES: Dict[str, Callable[[], Any]] = {
+FATES: dict[str, Callable[[], Any]] = {
     "exit": partial(os._exit, 7),
     "segv": _read_address_0,
     "oom": _touch_all_memory,

@@ -2,7 +2,7 @@
 
 The scenes that ``tests/test_kills.py`` plays in a short form. The long form::
 
-    python -m tests.kills --receiver-kills 1000 --worker-kills 200 --seed 1
+    python -m tests.support.kills --receiver-kills 1000 --worker-kills 200 --seed 1
 
 prints the seed, what was killed how often, and a verdict; its exit status is 1 where a record was
 lost, doubled or torn, where a worker's order was not kept, where anything hung, or where a named
@@ -25,15 +25,16 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, NamedTuple
 
-from tests import crashing
 from tests.conftest import wait_until
-from tests.processes import Account, ReceiverProcess, Verdict, log_files
-from tests.proxy import Proxy
+from tests.support import crashing
+from tests.support.processes import Account, ReceiverProcess, Verdict, log_files
+from tests.support.proxy import Proxy
 
 CRASHING = crashing.__file__
 RETAINED = ("--compression", "gz", "--retention", "1000", "--format", "{message}")
@@ -48,7 +49,7 @@ PLAN = (
 EXPECTED = re.compile(r"writing .* listening on |ended: |standing by: |.*ended inside a frame")
 """What a receiver may say on stderr while it and its clients are being killed."""
 
-PASSAGES: Dict[str, int] = {
+PASSAGES: dict[str, int] = {
     **dict.fromkeys(crashing.WRITING, 8),
     **dict.fromkeys(crashing.ROTATION, 4),
     **dict.fromkeys(crashing.COMPRESSION, 4),
@@ -70,9 +71,9 @@ class Figures:
     kills: Counter[str] = field(default_factory=Counter)
     records: int = 0
     files: int = 0
-    verdicts: List[Verdict] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
     complaints: Counter[str] = field(default_factory=Counter)
-    notes: List[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -112,7 +113,7 @@ class Receiver(ReceiverProcess):
 
     program = (CRASHING, "receiver")
 
-    def start_at(self, point: Optional[str], passage: int, *more: str) -> None:
+    def start_at(self, point: str | None, passage: int, *more: str) -> None:
         armed = () if point is None else ("--point", point, "--passage", str(passage))
         self.program = (CRASHING, *armed, *more, "receiver")
         self.start()
@@ -182,7 +183,7 @@ class Scene:
         directory: Path,
         seed: int,
         *options: str,
-        forced: Optional[str] = None,
+        forced: str | None = None,
         spool: str = "spool",
     ) -> None:
         """``forced`` is the ledger's answer, ``spool`` the receiver's own spool directory."""
@@ -194,9 +195,9 @@ class Scene:
         self._spool_of_receiver = directory / spool
         self.random = random.Random(seed)
         self.figures = Figures(title, seed)
-        self.more: Tuple[str, ...] = () if forced is None else ("--forced", forced)
-        self.workers: List[Worker] = []
-        self.receivers: List[Receiver] = []
+        self.more: tuple[str, ...] = () if forced is None else ("--forced", forced)
+        self.workers: list[Worker] = []
+        self.receivers: list[Receiver] = []
         self._began = time.monotonic()
         self.receiver = self.new_receiver(*options)
         self.receiver.wait_ready()
@@ -270,7 +271,7 @@ class Scene:
     def new_file_or(self, mark: str) -> Callable[[], bool]:
         """Whether a rotated file has appeared, or a file whose name ends with ``mark``."""
 
-        def names() -> List[str]:
+        def names() -> list[str]:
             return [entry.name for entry in os.scandir(self.sink.parent)]
 
         known = set(names())
@@ -311,14 +312,14 @@ class Scene:
                 figures.complaints[re.sub(r"\d+", "N", text)] += 1
         return figures
 
-    def _not_archived(self) -> List[str]:
+    def _not_archived(self) -> list[str]:
         """What rotations and compressions have left undone beside the sink."""
         return [
             path.name for path in self.sink.parent.iterdir()
             if ".compressing" in path.name or (path.suffix == ".log" and path != self.sink)
         ]  # fmt: skip
 
-    def journals(self) -> List[str]:
+    def journals(self) -> list[str]:
         """What is in the spool directory but peers' marks and directories that await a sweep."""
         found = []
         for entry in os.scandir(self.spool):
@@ -343,7 +344,7 @@ LONG, SHORT = Pace(2.0, 2.0, 20_000), Pace(0.5, 0.3, 3_000)
 
 
 def receiver_kills(
-    directory: Path, seed: int, kills: int, pace: Pace, forced: Optional[str] = None
+    directory: Path, seed: int, kills: int, pace: Pace, forced: str | None = None
 ) -> Figures:
     """Four workers at full speed, and a receiver that is killed.
 
@@ -507,7 +508,7 @@ class _MemoryGroups:
         self._root, self._limit = (
             (old, "memory.limit_in_bytes") if old.is_dir() else (base, "memory.max")
         )
-        self._made: List[Path] = []
+        self._made: list[Path] = []
         self.missing = ""
         """Why there are none; empty where there are."""
         try:
@@ -599,7 +600,7 @@ def standby(directory: Path, seed: int, kills: int) -> Figures:
 # -- the long form
 
 
-def _episodes(options: argparse.Namespace) -> Iterator[Tuple[str, Callable[[Path, int], Figures]]]:
+def _episodes(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[Path, int], Figures]]]:
     """What is played, and how, in parts that a directory and a count can hold."""
     for kills in _parts(options.receiver_kills, 50):
         yield "receiver", partial(receiver_kills, kills=kills, pace=LONG)
@@ -619,11 +620,11 @@ def _episodes(options: argparse.Namespace) -> Iterator[Tuple[str, Callable[[Path
         yield forced, partial(receiver_kills, kills=kills, pace=LONG, forced=forced)
 
 
-def _parts(total: int, most: int) -> List[int]:
+def _parts(total: int, most: int) -> list[int]:
     return [min(most, total - first) for first in range(0, total, most)]
 
 
-def _failures(sums: Dict[str, Figures], rounds: int) -> Iterator[str]:
+def _failures(sums: dict[str, Figures], rounds: int) -> Iterator[str]:
     """Everything that is not as it must be."""
     for name, figures in sums.items():
         if name == "written":
@@ -640,9 +641,9 @@ def _failures(sums: Dict[str, Figures], rounds: int) -> Iterator[str]:
             yield f"the point {point!r} was reached {reached[point]} times"
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Play everything; returns 1 where anything is not as it must be."""
-    parser = argparse.ArgumentParser(prog="python -m tests.kills", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.support.kills", description=__doc__)
     parser.add_argument("--seed", type=int, default=None, help="any number; default: a random one")
     parser.add_argument("--receiver-kills", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=10, help="how often each crash point (10)")
@@ -656,7 +657,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     first = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     print(f"seed {first}", flush=True)
     base = Path(tempfile.mkdtemp(prefix="kills-", dir=options.directory))
-    sums: Dict[str, Figures] = {}
+    sums: dict[str, Figures] = {}
     failures = []
     for number, (name, play) in enumerate(_episodes(options)):
         seed = first + number

@@ -9,8 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from loguru_stdbridge.spool.directory.orphans import Orphan, journal_directories
-from loguru_stdbridge.spool.directory.segments import (
+
+from loguru_stdbridge.exceptions import JournalError
+from loguru_stdbridge.record.row import MAX_ROWS
+from loguru_stdbridge.spool import orphans
+from loguru_stdbridge.spool.orphans import Orphan, journal_directories
+from loguru_stdbridge.spool.segments import (
     ACKED_AT,
     NUMBER,
     RECORD,
@@ -21,12 +25,8 @@ from loguru_stdbridge.spool.directory.segments import (
     encode_meta,
     encode_segment_header,
 )
-
-from loguru_stdbridge.exceptions import JournalError
-from loguru_stdbridge.record.row import MAX_ROWS
-from loguru_stdbridge.spool.directory import orphans
 from loguru_stdbridge.system.locks import let_go, take_lock
-from tests.processes import start_python
+from tests.support.processes import start_python
 
 SENDER = "0123456789abcdef" * 2
 ADDRESS = "tcp://127.0.0.1:9020"
@@ -345,7 +345,7 @@ def test_an_error_leaves_the_journal_to_others(spool, adopt, monkeypatch):
 OWNER = """
 import os, signal, sys
 from pathlib import Path
-from loguru_stdbridge.spool.directory.journal import Journal
+from loguru_stdbridge.spool.journal import Journal
 journal = Journal.create(Path(sys.argv[1]), "tcp://127.0.0.1:9020")
 for number in range(1, int(sys.argv[2]) + 1):
     journal.append(b'["%d"]' % number)
@@ -381,7 +381,7 @@ def test_a_recycled_process_id_decides_nothing(spool, adopt):
 ADOPTER = """
 import sys
 from pathlib import Path
-from loguru_stdbridge.spool.directory.orphans import Orphan, journal_directories
+from loguru_stdbridge.spool.orphans import Orphan, journal_directories
 spool = Path(sys.argv[1])
 while journal_directories(spool):
     for path in journal_directories(spool):
@@ -445,7 +445,7 @@ def test_an_adopter_that_is_killed_half_way_is_followed_by_the_next(spool, adopt
 
 def test_looking_at_a_journal_in_the_making_does_not_harm_it(spool):
     """Its owner has no lock yet, or no meta file: the look sweeps up, the owner begins anew."""
-    from loguru_stdbridge.spool.directory.journal import Journal
+    from loguru_stdbridge.spool.journal import Journal
 
     spool.mkdir(0o700)
     stop = threading.Event()

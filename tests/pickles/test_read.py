@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loguru_stdbridge.exceptions import PayloadError
+from loguru_stdbridge.pickles import opcodes
 from loguru_stdbridge.pickles.read import Placeholder, load_record
-from loguru_stdbridge.pickles.write import dump_record, opcodes
-from tests import fuzz_pickles
-from tests.test_hostile import check_inert
+from loguru_stdbridge.pickles.write import dump_record
+from tests.pickles.test_hostile import check_inert
+from tests.support import fuzz_pickles
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 UTC = datetime.timezone.utc

@@ -10,7 +10,7 @@ import pytest
 
 from loguru_stdbridge.system import locks
 from loguru_stdbridge.system.locks import is_file_at, let_go, lock_file, take_lock
-from tests.processes import start_python
+from tests.support.processes import start_python
 
 HOLD = """
 import signal, sys

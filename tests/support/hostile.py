@@ -12,7 +12,7 @@ import decimal
 import logging
 import pickle
 import struct
-from typing import Callable, Dict, List, NamedTuple, Tuple
+from typing import Callable, NamedTuple
 
 LOADS = ("loads",)
 BOTH = ("loads", "allowlist")
@@ -21,7 +21,7 @@ BOTH = ("loads", "allowlist")
 class Entry(NamedTuple):
     name: str
     payload: bytes
-    harms: Tuple[str, ...]
+    harms: tuple[str, ...]
 
 
 def text(value: str) -> bytes:
@@ -74,7 +74,7 @@ def _stock(protocol: int, **fields: object) -> bytes:
     return pickle.dumps(base.__dict__, protocol)
 
 
-_MAKERS: Dict[str, Tuple[Callable[[], bytes], Tuple[str, ...]]] = {
+_MAKERS: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
     # -- code
     "os._exit": (lambda: record(call("os _exit", b"K\x4d")), LOADS),
     "posix._exit": (lambda: record(call("posix _exit", b"K\x4d")), LOADS),
@@ -270,7 +270,7 @@ _MAKERS: Dict[str, Tuple[Callable[[], bytes], Tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-def corpus() -> List[Entry]:
+def corpus() -> list[Entry]:
     """Every entry, made now."""
     return [Entry(name, make(), harms) for name, (make, harms) in _MAKERS.items()]
 
@@ -315,7 +315,7 @@ def _wide_set(one: str, width: int, count: int) -> str:
     return f'{{"~":["as",["set",[{tuples}],"r",null]]}}'
 
 
-_DENSE: Dict[str, Callable[[], str]] = {
+_DENSE: dict[str, Callable[[], str]] = {
     # -- refused for their number
     "15,000 tiny rows": lambda: ",".join([_TINY] * 15_000),
     "500,000 rows that are none": lambda: ",".join("0" * 500_000),
@@ -390,7 +390,7 @@ _DENSE: Dict[str, Callable[[], str]] = {
 }  # fmt: skip
 
 
-def dense_corpus() -> List[Entry]:
+def dense_corpus() -> list[Entry]:
     """Payloads of frames of rows; ``harms`` is empty: nobody but us reads them."""
     return [
         Entry(name, f"[2,{make()}]".encode("utf-8", "surrogatepass"), ())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loguru_stdbridge.spool.directory.gaps import Gaps
+
+from loguru_stdbridge.spool.gaps import Gaps
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Mutations of hostile and honest input, against all that reads what comes over the wire.
 
-``python tests/fuzz_pickles.py --count 10000000 --seed 1`` is the long run (an hour and a half). Of
+``python tests/support/fuzz_pickles.py --count 10000000 --seed 1`` is the long run (an hour and a half). Of
 every ten inputs eight are pickles, one is a dense frame and one a whole stream of frames. Pickles
 end in inert values or in a ``PayloadError``, a dense frame in lines that can be written, a stream in
 the same events however it is cut. ``--what`` chooses one kind; ``--cost`` prints what the costliest
@@ -17,10 +17,11 @@ import random
 import sys
 import time
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from loguru_stdbridge.exceptions import PayloadError, RowError
 from loguru_stdbridge.pickles.read import load_record
@@ -35,13 +36,13 @@ from loguru_stdbridge.wire.receiving import (
     RowsReceived,
 )
 from loguru_stdbridge.wire.sending import SenderConnection
-from tests.hostile import corpus, dense_corpus
+from tests.support.hostile import corpus, dense_corpus
 
 SENDER = "0123456789abcdef" * 2
 MAX_SEED = 4096  # bytes of an input that is mutated: what is large is covered as it is
 
 
-def seeds() -> List[bytes]:
+def seeds() -> list[bytes]:
     """Payloads to begin with: the smaller ones of the corpus, and stock records."""
     small = [entry.payload for entry in corpus() if 0 < len(entry.payload) <= MAX_SEED]
     record = logging.makeLogRecord({"msg": "m", "extra_a": {"k": (1, [2.5, None])}, "b": b"x"})
@@ -105,7 +106,7 @@ WHOLE = [
     {"own": [1]},
 ]  # fmt: skip
 RENDERED = [4, 1_700_000_000_000_000_000, 20, "INFO", "0" * 16, "line\n"]
-NASTY: List[Any] = [
+NASTY: list[Any] = [
     None, True, False, 0, -1, 1, 2**31, 2**63, -(2**63), 10**300, 10**500, -(10**500), 0.5, -0.0, 1e308,
     -1e308, float("nan"), float("inf"), float("-inf"), 253402300799.0, 253402300800, -62135596800, "",
     "\0", "\ud800", "{}", "{0.__class__}", "%s", "<red>", "x" * 5000, "../../etc/passwd", "a.b." * 500,
@@ -120,7 +121,7 @@ NASTY: List[Any] = [
 ]  # fmt: skip
 
 
-def _places(value: Any, found: List[Any]) -> List[Any]:
+def _places(value: Any, found: list[Any]) -> list[Any]:
     """Every ``(container, key)`` in a nested value."""
     keys: Any = value.keys() if type(value) is dict else range(len(value))
     for key in list(keys):
@@ -174,7 +175,7 @@ class Lines:
 
     def __init__(self) -> None:
         form = "{time} {level} {level.icon} {name}:{line} {extra} {message} {process} {elapsed} {exception}"
-        options: List[Dict[str, Any]] = [
+        options: list[dict[str, Any]] = [
             {"serialize": True}, {"format": form}, {"format": form, "colorize": True},
             {"format": "{extra[a]} {message}", "filter": {"a.b": "INFO"}}, {"direct": False, "serialize": True},
         ]  # fmt: skip
@@ -233,7 +234,7 @@ def check_stream(data: bytes, rng: random.Random) -> bool:
     outcomes = []
     for cut in (len(data) + 1, 1 + rng.randrange(64), 1 if len(data) < 2000 else 7):
         connection = ReceiverConnection(MAX_PAYLOAD)
-        events: List[str] = []
+        events: list[str] = []
         for at in range(0, len(data), cut):
             new = connection.receive(data[at : at + cut])
             events += [
@@ -319,7 +320,7 @@ def _timed(write: Callable[[bytes, Replay], None], payload: bytes, replay: Repla
     return time.process_time() - start
 
 
-RUNS: Dict[str, Callable[[int, int], int]] = {
+RUNS: dict[str, Callable[[int, int], int]] = {
     "pickles": lambda seed, count: run(seed, count, lambda fields: None),
     "dense": run_dense,
     "streams": run_streams,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, List
+from typing import Any
 
-from tests.processes import Account, start_python
+from tests.support.processes import Account, start_python
 
 PRELUDE = """
 import json, logging, os, sys, threading, time
@@ -51,7 +51,7 @@ class Worker:
             PRELUDE + code, name, address, json.dumps(options), *map(str, arguments), stdin=True
         )
 
-    def stands(self) -> Dict[str, Any]:
+    def stands(self) -> dict[str, Any]:
         """What it tells next; fails with its stderr where it has ended instead."""
         line = self.process.stdout.readline()
         assert line, self.process.communicate()[1].decode()
@@ -70,13 +70,13 @@ class Worker:
         self.process.communicate()
 
 
-def given_up(account: Account) -> List[int]:
+def given_up(account: Account) -> list[int]:
     """How many records the lines of the log itself say are missing, line by line."""
     told = (re.match(r"(\d+) records (of sender .*)?were given up", line) for line in account.torn)
     return [int(match.group(1)) for match in told if match]
 
 
-def check_counts(account: Account, ends: List[Dict[str, Any]], total: int) -> int:
+def check_counts(account: Account, ends: list[dict[str, Any]], total: int) -> int:
     """Whatever was handed in is in the file once, or given up, counted, and told in the file.
 
     Returns how many were given up.

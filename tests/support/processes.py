@@ -13,15 +13,16 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Container, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, NamedTuple
 
 
 class ReceiverProcess:
     """``python -m loguru_stdbridge.receiver``, started when it is made."""
 
     program: Sequence[str] = ("-m", "loguru_stdbridge.receiver")
-    """What Python runs; :mod:`tests.crashing` puts itself in front."""
+    """What Python runs; :mod:`tests.support.crashing` puts itself in front."""
 
     def __init__(
         self, sink: Path, *options: str, listen: str = "tcp://127.0.0.1:0", **environment: str
@@ -90,7 +91,7 @@ def start_python(
 
 def run_python(
     code: str, *arguments: str, timeout: float = 120, **environment: str
-) -> Tuple[int, str, str]:
+) -> tuple[int, str, str]:
     """Status, stdout and stderr of a Python process that ran ``code``."""
     process = start_python(code, *arguments, **environment)
     try:
@@ -119,7 +120,7 @@ def disk_usage(directory: Path) -> int:
     return total
 
 
-def log_files(sink: Path) -> List[Path]:
+def log_files(sink: Path) -> list[Path]:
     """The files of a sink, oldest first: loguru's names sort by their time, the open one is last."""
     rotated = [p for p in sink.parent.glob(f"{sink.stem}.*") if p != sink and p.name != sink.name]
     rotated = [p for p in rotated if p.name.endswith((".log", ".gz"))]
@@ -141,10 +142,10 @@ class Account:
     """What is in the files of a sink whose lines are ``worker W number N end``."""
 
     def __init__(self, sink: Path):
-        self.found: Counter[Tuple[str, int]] = Counter()
-        self.torn: List[str] = []
+        self.found: Counter[tuple[str, int]] = Counter()
+        self.torn: list[str] = []
         self.out_of_order = 0
-        last: Dict[str, int] = {}
+        last: dict[str, int] = {}
         for line in log_lines(sink):
             match = _RECORD.fullmatch(line)
             if match is None:
@@ -155,7 +156,7 @@ class Account:
             last[worker] = number
             self.found[worker, number] += 1
 
-    def verdict(self, expected: Dict[str, int], one_more: Container[str] = ()) -> Verdict:
+    def verdict(self, expected: dict[str, int], one_more: Container[str] = ()) -> Verdict:
         """Compare with how many records each worker logged.
 
         The workers in ``one_more`` died in a log call: its record may be there, or not.
@@ -170,7 +171,7 @@ class Account:
             strange=sorted(set(self.found) - wanted - last_calls),
         )
 
-    def check(self, expected: Dict[str, int], what: Optional[str] = None) -> None:
+    def check(self, expected: dict[str, int], what: str | None = None) -> None:
         """Every record of every worker exactly once, whole, in order."""
         verdict = self.verdict(expected)
         assert verdict.clean, f"{what or ''}: {verdict}"
@@ -179,11 +180,11 @@ class Account:
 class Verdict(NamedTuple):
     """What is wrong with the files of a sink."""
 
-    lost: List[Tuple[str, int]]
-    doubled: List[Tuple[str, int]]
-    torn: List[str]
+    lost: list[tuple[str, int]]
+    doubled: list[tuple[str, int]]
+    torn: list[str]
     out_of_order: int
-    strange: List[Tuple[str, int]]
+    strange: list[tuple[str, int]]
 
     @property
     def clean(self) -> bool:

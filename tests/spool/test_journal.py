@@ -10,16 +10,16 @@ import threading
 from pathlib import Path
 
 import pytest
-from loguru_stdbridge.spool.directory.journal import REENTRANT, Figures, Journal
-from loguru_stdbridge.spool.directory.orphans import Orphan, journal_directories
-from loguru_stdbridge.spool.directory.segments import SEGMENT_HEADER, decode_meta, scan_segment
 
 from loguru_stdbridge.exceptions import JournalError
 from loguru_stdbridge.record.row import MAX_ROWS
-from loguru_stdbridge.spool.directory import journal as module
-from loguru_stdbridge.spool.directory import mapped
+from loguru_stdbridge.spool import journal as module
+from loguru_stdbridge.spool import mapped
+from loguru_stdbridge.spool.journal import REENTRANT, Figures, Journal
+from loguru_stdbridge.spool.orphans import Orphan, journal_directories
+from loguru_stdbridge.spool.segments import SEGMENT_HEADER, decode_meta, scan_segment
 from loguru_stdbridge.wire.receiving import Sequencer
-from tests.processes import run_python, start_python
+from tests.support.processes import run_python, start_python
 
 ADDRESS = "tcp://127.0.0.1:9020"
 SEGMENT = 4096
@@ -668,7 +668,7 @@ def test_a_signal_handler_that_logs_while_its_thread_is_blocked(make):
 LIMITED = """
 import os, resource, signal, sys
 from pathlib import Path
-from loguru_stdbridge.spool.directory.journal import Journal
+from loguru_stdbridge.spool.journal import Journal
 journal = Journal.create(Path(sys.argv[1]), "tcp://127.0.0.1:9020", limit=1 << 20, segment_size=4096)
 for letter, limit in ((b"x", -1), (b"y", 4000), (b"z", -1)):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, -1))
@@ -1226,7 +1226,7 @@ def test_a_child_that_is_forked_in_the_middle_of_a_log_call(make, in_append):
 KILLED = """
 import mmap, os, struct, sys
 from pathlib import Path
-from loguru_stdbridge.spool.directory.journal import Journal
+from loguru_stdbridge.spool.journal import Journal
 counter = mmap.mmap(os.open(sys.argv[2], os.O_RDWR), 8)
 journal = Journal.create(Path(sys.argv[1]), "tcp://127.0.0.1:9020", segment_size=4096, limit=1 << 24)
 number = 0

@@ -15,7 +15,6 @@ import struct
 import threading
 import time
 from collections import deque
-from typing import Deque, Optional, Set, Tuple
 
 MAX_WAITING = 1 << 20
 """Bytes held of one direction before no more is read of it."""
@@ -29,21 +28,21 @@ class _Side:
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self.other: _Side
-        self.waiting: Deque[Tuple[float, bytes]] = deque()  # when due, what
+        self.waiting: deque[tuple[float, bytes]] = deque()  # when due, what
         self.size = 0
         self.no_more = False  # nothing will come for it
         self.finished = False  # it has been told so
         self.ended = False  # it sends no more
         self.dead = False  # its connection is broken
         self.watched = False
-        self.cut: Optional[str] = None  # how it ends when the rest is sent
+        self.cut: str | None = None  # how it ends when the rest is sent
 
 
 class Proxy:
     """From ``address`` to ``target`` (host, port), in a thread, until it is closed."""
 
     def __init__(
-        self, target: Tuple[str, int], seed: int, *, cut: float = 0.01, delay: float = 0.005
+        self, target: tuple[str, int], seed: int, *, cut: float = 0.01, delay: float = 0.005
     ) -> None:
         """``cut`` is how likely a piece is the last, ``delay`` the seconds of a long pause."""
         self.target = target
@@ -52,7 +51,7 @@ class Proxy:
         self._random = random.Random(seed)
         self._cut = cut
         self._delay = delay
-        self._sides: Set[_Side] = set()
+        self._sides: set[_Side] = set()
         self._selector = selectors.DefaultSelector()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._listener.setblocking(False)
@@ -99,7 +98,7 @@ class Proxy:
                 sock.close()
             self._selector.close()
 
-    def _pause(self) -> Optional[float]:
+    def _pause(self) -> float | None:
         due = [side.waiting[0][0] for side in self._sides if side.waiting]
         return None if not due else max(min(due) - time.monotonic(), 0.0005)
 

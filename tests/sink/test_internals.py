@@ -22,7 +22,7 @@ from loguru_stdbridge.sink.internals import (
     read_sink_path,
 )
 from tests.conftest import name_of
-from tests.processes import run_python
+from tests.support.processes import run_python
 
 
 def test_the_copy_shares_nothing_with_the_application_s():
