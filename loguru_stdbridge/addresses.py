@@ -6,7 +6,7 @@ Owns the reading and the writing of address texts and nothing else. No sockets h
 from __future__ import annotations
 
 import os
-from typing import List, NamedTuple, Tuple, Union
+from typing import NamedTuple, Union
 
 from .exceptions import AddressError
 
@@ -22,7 +22,7 @@ _FORMS = '"tcp://host:port", "unix:///path/to/socket" or ("host", port)'
 _WILDCARDS = frozenset({"", "0.0.0.0", "::"})
 _LOOPBACK_NAMES = frozenset({"localhost", "::1", "ip6-localhost"})
 
-AddressLike = Union["Address", str, Tuple[str, int]]
+AddressLike = Union["Address", str, tuple[str, int]]
 
 
 class Address(NamedTuple):
@@ -70,7 +70,7 @@ def _is_loopback(host: str) -> bool:
     return host in _LOOPBACK_NAMES or host.startswith("127.")
 
 
-def local_names(address: Address) -> List[Address]:
+def local_names(address: Address) -> list[Address]:
     """The addresses by which processes of this machine may know a receiver bound to ``address``."""
     names = [address]
     if address.scheme == "tcp" and (address.host in _WILDCARDS or _is_loopback(address.host)):

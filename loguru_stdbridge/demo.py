@@ -21,9 +21,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional, Sequence
+from typing import Any, Callable
 
 from .addresses import ADDRESS_VARIABLE
 
@@ -49,7 +50,7 @@ class Outcome:
         return self.expected - self.written
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; returns 0 when the bridge has lost, doubled and torn nothing."""
     parser = argparse.ArgumentParser(prog="python -m loguru_stdbridge.demo", description=__doc__)
     parser.add_argument("--workers", type=int, default=4, help="processes (4)")
@@ -103,7 +104,7 @@ def _compare(directory: Path, workers: int, records: int) -> int:
 
 
 def _run_workers(
-    title: str, workers: int, records: int, target: Callable[..., None], argument: Optional[str]
+    title: str, workers: int, records: int, target: Callable[..., None], argument: str | None
 ) -> Any:
     """Spawn the workers and show their progress; returns (seconds, how many of them failed)."""
     context = multiprocessing.get_context("spawn")
@@ -136,7 +137,7 @@ def _show(title: str, done: int, total: int, end: str = "") -> None:
 
 
 def _log_through_bridge(
-    number: int, records: int, progress: Any, barrier: Any, argument: Optional[str]
+    number: int, records: int, progress: Any, barrier: Any, argument: str | None
 ) -> None:
     from loguru import logger
 
@@ -151,7 +152,7 @@ def _log_through_bridge(
 
 
 def _log_alone(
-    number: int, records: int, progress: Any, barrier: Any, argument: Optional[str]
+    number: int, records: int, progress: Any, barrier: Any, argument: str | None
 ) -> None:
     from loguru import logger
 
@@ -216,7 +217,7 @@ def _count(directory: Path, expected: int, seconds: float) -> Outcome:
     """Read every file of the run, line by line."""
     found: Counter[Any] = Counter()
     torn = 0
-    files: List[Path] = [path for path in sorted(directory.iterdir()) if path.name[0] != "."]
+    files: list[Path] = [path for path in sorted(directory.iterdir()) if path.name[0] != "."]
     for path in files:
         opener: Any = gzip.open if path.suffix == ".gz" else open
         try:

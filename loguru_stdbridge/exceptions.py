@@ -7,7 +7,7 @@ None of these is ever raised out of a log call.
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 
 class StdbridgeError(Exception):
@@ -71,7 +71,7 @@ class LedgerError(StdbridgeError):
 class LedgerHeldError(LedgerError):
     """Another receiver is the writer of this sink; ``holder`` is its process id, where known."""
 
-    def __init__(self, message: str, holder: Optional[int] = None) -> None:
+    def __init__(self, message: str, holder: int | None = None) -> None:
         super().__init__(message)
         self.holder = holder
 

@@ -1,4 +1,4 @@
-"""The architecture: imports go to a lower floor only, and what must be light is light."""
+"""The architecture: imports go to a lower floor only, in no circle, and a worker stays light."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import loguru
@@ -14,110 +15,109 @@ import loguru_stdbridge
 
 PACKAGE = Path(loguru_stdbridge.__file__).parent
 
-FLOORS = {
-    0: ["_version", "addresses", "exceptions", "forks", "locks"],
-    1: ["frames", "styles", "values", "restored", "growth", "rows", "segments", "pickles",
-        "opcodes", "strangers", "tracebacks", "stock_records", "odd_records", "records"],
-    2: ["protocol", "receiver.protocol", "receiver.complaints", "receiver.internals",
-        "receiver.remote_exceptions", "spool",
-        "worker.gaps", "worker.mapped", "worker.stats"],
-    3: ["orphans", "worker.journal", "worker.transport", "receiver.files", "receiver.entries",
-        "receiver.ledger", "receiver.replay", "receiver.archive", "receiver.connection",
-        "receiver.listeners", "receiver.blocks", "receiver.sink", "receiver.adoption"],
-    4: ["worker.sender", "worker.conversation", "worker.adoption", "worker.channel", "worker.rendering", "receiver.writer", "receiver.admission", "receiver.server"],
-    5: ["worker.handler", "receiver.service", "receiver.cli"],
-    6: ["worker.install", "worker", "receiver", "receiver.__main__"],
-    7: ["", "demo"],
-}  # fmt: skip
-FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
+FLOORS = (
+    ("demo",),
+    ("",),
+    ("worker", "receiver"),
+    ("wire",),
+    ("sink", "pickles", "spool"),
+    ("record",),
+    ("system", "addresses"),
+    ("exceptions", "_version"),
+)
+"""The folders and top modules, from the top down. An import goes to a lower floor, or stays in its
+own folder. ``""`` is the package's ``__init__``, which nothing below may import."""
 
-WITHIN = {  # imports on one floor, each for a reason
-    ("restored", "values"), ("growth", "values"), ("rows", "restored"), ("records", "rows"),
-    ("records", "values"), ("records", "odd_records"), ("records", "stock_records"),
-    ("records", "tracebacks"), ("odd_records", "rows"), ("odd_records", "stock_records"),
-    ("odd_records", "tracebacks"), ("odd_records", "values"), ("stock_records", "restored"),
-    ("stock_records", "rows"), ("stock_records", "tracebacks"), ("stock_records", "values"),
-    ("tracebacks", "values"), ("strangers", "values"), ("strangers", "restored"),
-    ("strangers", "opcodes"), ("receiver.protocol", "protocol"),
-    ("receiver.sink", "receiver.archive"), ("receiver.sink", "receiver.ledger"),
-    ("receiver.sink", "receiver.files"), ("receiver.sink", "receiver.blocks"),
-    ("receiver.archive", "receiver.ledger"),
-    ("receiver.archive", "receiver.files"), ("receiver.ledger", "receiver.entries"),
-    ("receiver.ledger", "receiver.files"), ("receiver.entries", "receiver.files"),
-    ("worker.channel", "worker.sender"), ("worker.sender", "worker.conversation"),
-    ("worker.channel", "worker.adoption"), ("worker.adoption", "worker.sender"),
-    ("receiver.server", "receiver.writer"), ("receiver.server", "receiver.admission"), ("receiver.cli", "receiver.service"), ("receiver.adoption", "orphans"),
-    ("addresses", "exceptions"), ("locks", "forks"), ("receiver.__main__", "receiver"),
-}  # fmt: skip
+SYSTEM_MODULES = {"socket", "threading", "selectors", "os", "io", "mmap"}
+"""What the folders without sockets, threads, clocks and files never import."""
 
 
-def modules():
+def module_paths():
+    """Each module's name inside the package, and its file."""
     for path in PACKAGE.rglob("*.py"):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
 
-def imports(name, path):
-    """Names of the package's modules that a module imports when it runs."""
-    package = name.split(".")[:-1] if path.stem != "__init__" else name.split(".") if name else []
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            node.body = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = package[: len(package) - node.level + 1]
-            target = ".".join([*base, *(node.module or "").split(".")]).strip(".")
-            if target in FLOOR and (PACKAGE / (target.replace(".", "/") + ".py")).exists():
-                yield target
-            else:
-                for alias in node.names:
-                    full = f"{target}.{alias.name}".strip(".")
-                    yield full if full in FLOOR else target
+MODULES = dict(module_paths())
+
+
+def floor_of(name):
+    """How far down a module is; 0 is the top."""
+    folder = name.split(".")[0]
+    return next(index for index, names in enumerate(FLOORS) if folder in names)
+
+
+def imports(name):
+    """The package's modules that a module imports, those for types alone included."""
+    path = MODULES[name]
+    folder = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
+    folder = [part for part in folder if part]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = [PACKAGE.name, *folder][: len(folder) + 2 - node.level] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            targets = [f"{module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for target in targets:
+            if target.split(".")[0] == PACKAGE.name:
+                inner = target.split(".")[1:]
+                while ".".join(inner) not in MODULES:  # a name in a module
+                    inner.pop()
+                yield ".".join(inner)
 
 
 def test_every_module_has_its_floor():
-    """A new module is put on a floor on purpose."""
-    assert {name for name, _ in modules()} == set(FLOOR)
+    """A new folder or top module is put on a floor on purpose."""
+    folders = {name.split(".")[0] for name in MODULES}
+    assert folders == {name for names in FLOORS for name in names}
 
 
 def test_imports_go_down():
-    """To a lower floor, or to a named neighbour."""
+    """Every import goes to a lower floor or stays in its own folder."""
     wrong = [
         (name, target)
-        for name, path in modules()
-        for target in imports(name, path)
-        if target and FLOOR[target] >= FLOOR[name] and (name, target) not in WITHIN
+        for name in MODULES
+        for target in imports(name)
+        if floor_of(target) <= floor_of(name) and target.split(".")[0] != name.split(".")[0]
     ]
     assert wrong == []
 
 
-def test_worker_and_receiver_never_import_each_other():
-    """What both need is on a floor below both."""
-    for name, path in modules():
-        for target in imports(name, path):
-            sides = {name.split(".")[0], target.split(".")[0]}
-            assert sides != {"worker", "receiver"}, (name, target)
+def test_no_modules_import_each_other():
+    """The graph of the imports, those for types included, has no circle."""
+    graph = {name: set(imports(name)) - {name} for name in MODULES}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        raise AssertionError(f"a circle of imports: {' -> '.join(error.args[1])}") from None
 
 
-def test_the_lower_floors_know_no_sockets_threads_or_clocks():
-    """Floors 1 and 2 of the wire are bytes in, events out."""
-    for name in FLOORS[1] + ["protocol", "receiver.protocol"]:
-        tree = ast.parse((PACKAGE / (name.replace(".", "/") + ".py")).read_text(encoding="utf-8"))
+def test_record_pickles_and_wire_know_no_sockets_threads_or_files():
+    """Bytes go in and events come out: these folders import nothing of the operating system."""
+    for name, path in MODULES.items():
+        if name.split(".")[0] not in ("record", "pickles", "wire"):
+            continue
         imported = {
             alias.name.split(".")[0]
-            for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
-        }  # fmt: skip
-        assert not imported & {"socket", "threading", "selectors", "os", "io", "mmap"}, name
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        }
+        assert not imported & SYSTEM_MODULES, name
 
 
-def test_only_pickles_imports_pickle():
-    """It writes; what strangers send is read without an unpickler."""
+def test_only_one_module_imports_pickle():
+    """That module writes pickles; what strangers send is read without an unpickler."""
     users = {
-        name for name, path in modules()
+        name
+        for name, path in MODULES.items()
         if "import pickle" in path.read_text(encoding="utf-8")
-    }  # fmt: skip
-    assert users == {"pickles"}
+    }
+    assert users == {"pickles.write"}
 
 
 def test_a_worker_loads_no_more_than_it_needs(tmp_path):
@@ -126,7 +126,7 @@ def test_a_worker_loads_no_more_than_it_needs(tmp_path):
         "import sys, loguru; before = set(sys.modules); "
         "from loguru_stdbridge import install_bridge; import loguru_stdbridge as p; "
         "assert 'install_bridge' in dir(p); install_bridge('tcp://127.0.0.1:1'); "
-        "print([m for m in set(sys.modules) - before if m.startswith('loguru_stdbridge.receiver') "
+        "print([m for m in set(sys.modules) - before if m.split('.')[1:2] in (['receiver'], ['sink']) and m.startswith('loguru_stdbridge') "
         "or m in ('argparse', 'dataclasses', 'pathlib', 'random', 'socketserver', 'uuid')])"
     )
     places = [str(PACKAGE.parent), str(Path(loguru.__file__).parents[1])]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import codecs
 import struct
-from typing import Any, Callable, Dict, List, Union
+from typing import Any, Callable, Union
 
 from ..exceptions import PayloadError
 
@@ -61,7 +61,7 @@ class Map:
 
     __slots__ = ("pairs",)
 
-    def __init__(self, pairs: List[Any]) -> None:
+    def __init__(self, pairs: list[Any]) -> None:
         self.pairs = pairs
 
 
@@ -70,7 +70,7 @@ class Set:
 
     __slots__ = ("frozen", "items")
 
-    def __init__(self, items: List[Any], frozen: bool) -> None:
+    def __init__(self, items: list[Any], frozen: bool) -> None:
         self.items = items
         self.frozen = frozen
 
@@ -86,7 +86,7 @@ class Call:
         self.function = function
         self.arguments = arguments
         self.state: Any = None
-        self.pairs: List[Any] = []
+        self.pairs: list[Any] = []
 
 
 _decode_unicode_line = codecs.getdecoder("raw_unicode_escape")  # its codec is imported here, now
@@ -103,9 +103,9 @@ class Machine:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._position = 0
-        self._stack: List[Any] = []
-        self._marks: List[int] = []
-        self._memo: Dict[int, Any] = {}
+        self._stack: list[Any] = []
+        self._marks: list[int] = []
+        self._memo: dict[int, Any] = {}
 
     def run(self) -> Any:
         """The object at STOP. Raises :class:`PayloadError`, ``IndexError``, ``ValueError``, ..."""
@@ -183,7 +183,7 @@ class Machine:
         except KeyError:
             raise PayloadError("malformed", "a memo that was never put") from None
 
-    def _pop_mark(self) -> List[Any]:
+    def _pop_mark(self) -> list[Any]:
         start = self._marks.pop()
         items = self._stack[start:]
         if len(self._stack) < start:
@@ -192,7 +192,7 @@ class Machine:
         return items
 
     @staticmethod
-    def _set_items(target: Any, items: List[Any]) -> None:
+    def _set_items(target: Any, items: list[Any]) -> None:
         if type(target) not in (Map, Call) or len(items) % 2:
             raise PayloadError("malformed", "items for what is no dict")
         target.pairs += items
@@ -274,7 +274,7 @@ class Machine:
         del self._stack[len(self._stack) - count :]
         self._stack.append(items)
 
-    def _append(self, items: List[Any]) -> None:
+    def _append(self, items: list[Any]) -> None:
         target = self._stack[-1]
         if type(target) is list:
             target += items
@@ -342,7 +342,7 @@ class Machine:
             self._stack.pop()
 
 
-_RARE: Dict[int, Callable[[Machine], Any]] = {
+_RARE: dict[int, Callable[[Machine], Any]] = {
     ord("I"): Machine._int_line,
     ord("L"): Machine._int_line,
     ord("F"): Machine._float_line,
@@ -391,7 +391,7 @@ _RARE: Dict[int, Callable[[Machine], Any]] = {
 record needs."""
 
 
-def _integer(data: bytes) -> Union[int, Placeholder]:
+def _integer(data: bytes) -> int | Placeholder:
     if len(data) > MAX_INT_BYTES:
         return Placeholder(f"<int of {8 * len(data)} bits>")
     return int.from_bytes(data, "little", signed=True)

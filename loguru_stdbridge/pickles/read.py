@@ -28,7 +28,7 @@ import datetime
 import decimal
 import struct
 import uuid
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Optional
 
 from ..exceptions import PayloadError
 from ..record.decode import many_collide
@@ -49,7 +49,7 @@ _SPARE_TEXT = 1024 * 1024
 to many times costs each time, later, when the record is rendered."""
 
 
-def load_record(payload: Buffer) -> Dict[str, Any]:
+def load_record(payload: Buffer) -> dict[str, Any]:
     """The fields of a stranger's record.
 
     Keys are texts; values are of exactly the types None, bool, int, float, str, bytes, bytearray,
@@ -68,7 +68,7 @@ def load_record(payload: Buffer) -> Dict[str, Any]:
     if type(result) is not Map:
         raise PayloadError("not_a_record", f"a {type(result).__name__.strip('_')}, not a dict")
     pairs = result.pairs
-    fields: Dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     tree = _Tree(2 * len(data) + _SPARE_TEXT)
     for index in range(0, len(pairs), 2):
         key = pairs[index]
@@ -91,7 +91,7 @@ class _Tree:
     def __init__(self, text: int) -> None:
         self._text = text
         self._nodes = MAX_NODES
-        self._path: List[int] = []
+        self._path: list[int] = []
 
     def spend(self, nodes: int, text: int) -> None:
         """Pay for values and characters. Raises :class:`PayloadError` beyond a budget."""
@@ -141,9 +141,9 @@ class _Tree:
         self.spend(0, len(text))
         return Placeholder(text)
 
-    def _finish_pairs(self, pairs: List[Any], depth: int) -> Any:
-        keys: List[Any] = []
-        others: List[Any] = []
+    def _finish_pairs(self, pairs: list[Any], depth: int) -> Any:
+        keys: list[Any] = []
+        others: list[Any] = []
         for index in range(0, len(pairs), 2):
             key = pairs[index]
             if type(key) is not str:
@@ -165,7 +165,7 @@ class _Tree:
             return self.finish(key, depth)
         return Placeholder(f"<{type(key).__name__.strip('_').lower()} as a key>")
 
-    def _finish_set(self, items: List[Any], depth: int, kind: Any) -> Any:
+    def _finish_set(self, items: list[Any], depth: int, kind: Any) -> Any:
         members = [self._key(item, depth) for item in items]
         if many_collide(members):
             return Placeholder(f"<{kind.__name__} of {len(items)} that collide>")
@@ -200,7 +200,7 @@ def _shown_name(name: Global) -> str:
     return name.name if module == "builtins" else f"{module}.{name.name}"
 
 
-def _plain_arguments(tree: _Tree, arguments: Any, depth: int) -> List[Any]:
+def _plain_arguments(tree: _Tree, arguments: Any, depth: int) -> list[Any]:
     return [tree.finish(argument, depth) for argument in arguments]
 
 
@@ -331,8 +331,8 @@ def _decode_path(tree: _Tree, arguments: Any, call: Call, depth: int) -> Any:
     return Placeholder(text.replace("//", "/", 1) if text.startswith("//") else text)
 
 
-_Decoder = Callable[[_Tree, Tuple[Any, ...], Call, int], Optional[Any]]
-_DECODERS: Dict[Tuple[str, str], _Decoder] = {
+_Decoder = Callable[[_Tree, tuple[Any, ...], Call, int], Optional[Any]]
+_DECODERS: dict[tuple[str, str], _Decoder] = {
     ("builtins", "set"): _decode_set(set),
     ("builtins", "frozenset"): _decode_set(frozenset),
     ("builtins", "bytes"): _decode_bytes,

@@ -6,7 +6,7 @@ What strangers send is read by :mod:`strangers`, without an unpickler.
 from __future__ import annotations
 
 import pickle
-from typing import Mapping
+from collections.abc import Mapping
 
 
 def dump_record(fields: Mapping[str, object]) -> bytes:

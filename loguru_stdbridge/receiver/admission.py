@@ -9,7 +9,8 @@ from __future__ import annotations
 import selectors
 import socket
 import time
-from typing import Any, Callable, List, Sequence, Set
+from collections.abc import Sequence
+from typing import Any, Callable
 
 from ..addresses import Address
 from ..system.forks import no_fork
@@ -40,13 +41,13 @@ class Admission:
 
         ``hear`` takes what a client has sent, ``send_away`` ends one whose place is needed.
         """
-        self.connections: Set[Connection] = set()
+        self.connections: set[Connection] = set()
         self._accepting = False
         self._selector = selector
         self._limit = min(limit, _descriptors_left())
         self._hear = hear
         self._send_away = send_away
-        self._listeners: List[Any] = []
+        self._listeners: list[Any] = []
         try:
             for address in addresses:
                 self._listeners.append(listen(address, self._admit))
@@ -56,7 +57,7 @@ class Admission:
         self.accept(True)
 
     @property
-    def addresses(self) -> List[Address]:
+    def addresses(self) -> list[Address]:
         """Where clients can connect."""
         return [listener.bound for listener in self._listeners]
 

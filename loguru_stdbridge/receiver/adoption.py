@@ -12,7 +12,8 @@ then is the sender noted as gone.
 from __future__ import annotations
 
 import time
-from typing import Callable, Iterator, List, Optional, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Callable
 
 from ..addresses import Address, parse_address
 from ..exceptions import AddressError, JournalError
@@ -37,19 +38,19 @@ class Adoption:
         self._spool_dir = spool_dir
         self._addresses = addresses
         self._report = report
-        self._orphan: Optional[Orphan] = None
+        self._orphan: Orphan | None = None
         self._read = 0
         self.at_end = False
         """Whether the adopted journal has been read to its end."""
-        self._candidates: Optional[Iterator[str]] = None
+        self._candidates: Iterator[str] | None = None
         self._look_at = 0.0
         self._began = 0.0
         self.complete = 0.0
         """When the last look began that found nothing more to adopt (``time.monotonic``)."""
-        self._told: List[str] = []
+        self._told: list[str] = []
 
     @property
-    def sender(self) -> Optional[str]:
+    def sender(self) -> str | None:
         """Whose journal is being delivered."""
         return None if self._orphan is None else self._orphan.sender_id
 

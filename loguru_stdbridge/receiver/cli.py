@@ -16,10 +16,11 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any
 
-from .. import __version__
+from .._version import __version__
 from ..addresses import ADDRESS_VARIABLE, parse_address
 from ..exceptions import AddressError, ConfigurationError, StdbridgeError
 from ..spool.directory import SPOOL_VARIABLE
@@ -108,14 +109,14 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _partition(argv: List[str]) -> Any:
+def _partition(argv: list[str]) -> Any:
     if "--" not in argv:
         return argv, "", []
     index = argv.index("--")
     return argv[:index], "--", argv[index + 1 :]
 
 
-def _sink_options(options: argparse.Namespace) -> Dict[str, Any]:
+def _sink_options(options: argparse.Namespace) -> dict[str, Any]:
     chosen = {name: getattr(options, name) for name in _SINK_OPTIONS}
     chosen = {name: value for name, value in chosen.items() if value is not None}
     for name in ("rotation", "retention", "level"):
@@ -125,7 +126,7 @@ def _sink_options(options: argparse.Namespace) -> Dict[str, Any]:
     return chosen
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the receiver; returns the exit code."""
     options = _options(sys.argv[1:] if argv is None else argv)
     stopping = threading.Event()
@@ -149,8 +150,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return runner.run(service)
 
 
-def _open(options: argparse.Namespace, stopping: threading.Event) -> Optional[Service]:
-    addresses: List[Any] = [parse_address(text) for text in options.listen or ()]
+def _open(options: argparse.Namespace, stopping: threading.Event) -> Service | None:
+    addresses: list[Any] = [parse_address(text) for text in options.listen or ()]
     if not addresses and options.command and not os.environ.get(ADDRESS_VARIABLE):
         addresses = [parse_address("tcp://127.0.0.1:0")]
     if options.check:
@@ -187,8 +188,8 @@ class _Runner:
     def __init__(self, options: argparse.Namespace, stopping: threading.Event) -> None:
         self._options = options
         self._stopping = stopping
-        self._service: Optional[Service] = None
-        self._command: Optional[subprocess.Popen[bytes]] = None
+        self._service: Service | None = None
+        self._command: subprocess.Popen[bytes] | None = None
         self._status = 0
 
     def stop(self) -> None:
@@ -238,7 +239,7 @@ class _Runner:
         to_stderr(f"ended: {counts}")
         return self._status
 
-    def _begin(self, addresses: List[str], service: Service) -> Optional[int]:
+    def _begin(self, addresses: list[str], service: Service) -> int | None:
         """Tell where it listens, start the command; the status to end with where that fails."""
         if self._stopping.is_set():  # while the sink was opened
             return 0
@@ -250,7 +251,7 @@ class _Runner:
                 return EXIT_FAILURE
         return self._start_command(addresses[0], service) if self._options.command else None
 
-    def _start_command(self, address: str, service: Service) -> Optional[int]:
+    def _start_command(self, address: str, service: Service) -> int | None:
         environment = {**os.environ, ADDRESS_VARIABLE: address}
         if service.spool_dir is not None:
             environment[SPOOL_VARIABLE] = str(service.spool_dir)
@@ -272,7 +273,7 @@ class _Runner:
         self.stop()
 
 
-def _write_ready_file(path: Path, addresses: List[str]) -> None:
+def _write_ready_file(path: Path, addresses: list[str]) -> None:
     """Appears whole: whoever waits for it may read it at once."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text("".join(f"{address}\n" for address in addresses), encoding="utf-8")
@@ -298,7 +299,7 @@ def _signals(runner: _Runner, stopping: threading.Event) -> Iterator[None]:
         runner.reopen()
         runner.forward(number)
 
-    handlers: Dict[int, Any] = {signal.SIGTERM: on_stop, signal.SIGINT: on_stop}
+    handlers: dict[int, Any] = {signal.SIGTERM: on_stop, signal.SIGINT: on_stop}
     if hasattr(signal, "SIGHUP"):
         handlers[signal.SIGHUP] = on_hangup
     if runner.has_command:

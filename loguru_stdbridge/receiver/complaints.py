@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import OrderedDict
-from typing import Callable, Tuple
+from typing import Callable
 
 from ..record.values import printable
 
@@ -44,7 +44,7 @@ class Complaints:
     ) -> None:
         self._report = report
         self._clock = clock
-        self._told: OrderedDict[Tuple[str, str], Tuple[float, int]] = OrderedDict()
+        self._told: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
         self._interval_at = float("-inf")
         self._in_interval = 0
         self._unnamed = 0

@@ -10,7 +10,7 @@ import contextlib
 import selectors
 import socket
 import time
-from typing import Any, List, Optional
+from typing import Any
 
 from ..wire.receiving import Event, ReceiverConnection
 
@@ -30,7 +30,7 @@ class Connection:
         self.peer = peer
         self.protocol = ReceiverConnection(max_payload)
         self.opened = time.monotonic()
-        self.frame_since: Optional[float] = None  # when the incomplete frame at the front began
+        self.frame_since: float | None = None  # when the incomplete frame at the front began
         self.frames = 0
         self.heard = self.opened  # when bytes came last
         self.useful = False  # a stock client of which a record was taken: it may come with more
@@ -45,7 +45,7 @@ class Connection:
         return self.socket.fileno()
 
     @property
-    def sender(self) -> Optional[str]:
+    def sender(self) -> str | None:
         """The sender's id, once it has said its hello."""
         return self.protocol.sender
 
@@ -54,7 +54,7 @@ class Connection:
         """Whether an answer waits for room in the socket."""
         return bool(self._out)
 
-    def receive(self) -> List[Event]:
+    def receive(self) -> list[Event]:
         """Read what is there, once. Sets ``ended`` at the end of the stream or a broken one."""
         try:
             data = self.socket.recv(READ_SIZE)

@@ -24,7 +24,8 @@ import contextlib
 import selectors
 import socket
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set
+from collections.abc import Sequence
+from typing import Any, Callable
 
 from ..addresses import Address
 from ..exceptions import PeerError, RowError, SequenceError, SinkError
@@ -80,7 +81,7 @@ class Receiver:
 
         Without ``rendering`` no worker is told the sink's style: each record is rendered here.
         """
-        self.adoption: Optional[Adoption] = None
+        self.adoption: Adoption | None = None
         self._sink = sink
         self._ledger = ledger
         self.style = replay.style if rendering and not sink.needs_records else None
@@ -89,11 +90,11 @@ class Receiver:
         self._report = report
         self._complaints = Complaints(report)
         self._sequencer = Sequencer(ledger.last)
-        self._by_sender: Dict[str, Set[Connection]] = {}
+        self._by_sender: dict[str, set[Connection]] = {}
         self._incomplete = 0  # bytes of incomplete frames, of all clients
-        self._touched: Set[Connection] = set()
+        self._touched: set[Connection] = set()
         self._sweep_at = 0.0
-        self._stop_by: Optional[float] = None
+        self._stop_by: float | None = None
         self._stopped_at = 0.0
         self._reopen = False
         self.duplicates = 0
@@ -125,7 +126,7 @@ class Receiver:
         self._close_own()
 
     @property
-    def addresses(self) -> List[Address]:
+    def addresses(self) -> list[Address]:
         """Where clients can connect."""
         return self._admission.addresses
 
@@ -410,7 +411,7 @@ class Receiver:
         self._complaints.complain(connection.peer, kind, str(error))
 
     def _refuse(
-        self, connection: Connection, kind: str, detail: str, error: Optional[PeerError] = None
+        self, connection: Connection, kind: str, detail: str, error: PeerError | None = None
     ) -> None:
         if kind:
             self._complaints.complain(connection.peer, kind, detail)

@@ -7,8 +7,9 @@ makes this process the only writer before any file is touched.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Union
+from typing import Any, Callable
 
 from ..addresses import Address, AddressLike, default_address, local_names, parse_address
 from ..exceptions import ConfigurationError, JournalError
@@ -31,14 +32,14 @@ class Service:
 
     def __init__(
         self,
-        path: Union[str, Path],
+        path: str | Path,
         addresses: Iterable[AddressLike] = (),
         *,
-        spool_dir: Union[str, Path, bool, None] = None,
+        spool_dir: str | Path | bool | None = None,
         fsync: bool = False,
         render: str = "worker",
         max_connections: int = MAX_CONNECTIONS,
-        wait: Optional[Callable[[], bool]] = None,
+        wait: Callable[[], bool] | None = None,
         report: Callable[[str], None] = to_stderr,
         **options: Any,
     ) -> None:
@@ -49,7 +50,7 @@ class Service:
         look = {name: options.pop(name) for name in RENDER_OPTIONS if name in options}
         replay = Replay(**look)
         self._ledger = Ledger.open(path, wait=wait, report=report)
-        self._sink: Optional[RotatingSink] = None
+        self._sink: RotatingSink | None = None
         try:
             self._sink = RotatingSink(path, self._ledger, fsync=fsync, report=report, **options)
             self._receiver = Receiver(
@@ -71,8 +72,8 @@ class Service:
             self._receiver.adoption = Adoption(self.spool_dir, self.addresses, report)
 
     def _mark_addresses(
-        self, spool_dir: Union[str, Path, bool, None], report: Callable[[str], None]
-    ) -> Optional[str]:
+        self, spool_dir: str | Path | bool | None, report: Callable[[str], None]
+    ) -> str | None:
         if spool_dir is False:
             return None
         named = default_spool_dir() if spool_dir is None or spool_dir is True else spool_dir
@@ -87,12 +88,12 @@ class Service:
         return directory
 
     @property
-    def addresses(self) -> List[Address]:
+    def addresses(self) -> list[Address]:
         """The addresses it is bound to, ports given by the system included."""
         return self._receiver.addresses
 
     @property
-    def counts(self) -> Dict[str, int]:
+    def counts(self) -> dict[str, int]:
         """Records written, duplicates dropped, input refused, since the start."""
         receiver = self._receiver
         return {
@@ -139,11 +140,11 @@ class EmbeddedReceiver:
         return str(self._addresses[0])
 
     @property
-    def addresses(self) -> List[str]:
+    def addresses(self) -> list[str]:
         return [str(address) for address in self._addresses]
 
     @property
-    def counts(self) -> Dict[str, int]:
+    def counts(self) -> dict[str, int]:
         """Records written, duplicates dropped, input refused, since the start."""
         return self._service.counts
 
@@ -164,10 +165,10 @@ class EmbeddedReceiver:
 
 
 def start_receiver(
-    sink: Union[str, Path],
+    sink: str | Path,
     *,
-    address: Union[AddressLike, List[AddressLike], None] = None,
-    spool_dir: Union[str, Path, bool, None] = None,
+    address: AddressLike | list[AddressLike] | None = None,
+    spool_dir: str | Path | bool | None = None,
     fsync: bool = False,
     render: str = "worker",
     **options: Any,

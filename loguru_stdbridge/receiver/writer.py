@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Callable, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any, Callable
 
 from ..exceptions import SinkError
 from ..record.row import FLAG_RAW, Row, read_row, rendered_lines
@@ -42,9 +43,9 @@ class Writer:
         self._report = report
         self._style_id = style_id
         self._keeps_records = sink.needs_records
-        self._blocks: List[Block] = []
+        self._blocks: list[Block] = []
         self._size = 0  # characters in self._blocks
-        self._unended: Optional[List[Optional[str]]] = None  # whose raw text awaits its end
+        self._unended: list[str | None] | None = None  # whose raw text awaits its end
         self._retry_pause = 0.0
         self.retry_at = 0.0
         """Monotonic time of the next attempt, where the last one failed."""
@@ -89,7 +90,7 @@ class Writer:
         """A WARNING record of the receiver's own, for what only the log can tell its readers."""
         self.take(_notice(text), sender, sequence)
 
-    def take(self, row: Row, sender: Optional[str], sequence: int) -> None:
+    def take(self, row: Row, sender: str | None, sequence: int) -> None:
         """Render one record; ``sender`` is ``None`` for a stranger's."""
         record: Any = None
         if self._keeps_records:
@@ -107,7 +108,7 @@ class Writer:
             block.records.append(record)
             self._size += 2000
 
-    def _end_before(self, sender: Optional[str], text: str) -> str:
+    def _end_before(self, sender: str | None, text: str) -> str:
         """``opt(raw=True)`` may leave a line open: for its own sender, not for another's record."""
         whose, self._unended = self._unended, None
         if not text:
@@ -115,7 +116,7 @@ class Writer:
             return text
         return text if whose == [sender] else f"\n{text}"
 
-    def _block(self, sender: Optional[str], first: int) -> Block:
+    def _block(self, sender: str | None, first: int) -> Block:
         """The block that the line of ``sender`` with this number goes to."""
         blocks = self._blocks
         if blocks:
@@ -167,9 +168,9 @@ def _notice(text: str) -> Row:
     return row_of_stock_fields(fields, time.time())
 
 
-def _after(blocks: Sequence[Block], written: int) -> List[Block]:
+def _after(blocks: Sequence[Block], written: int) -> list[Block]:
     """What is left of ``blocks`` when the first ``written`` lines are gone."""
-    left: List[Block] = []
+    left: list[Block] = []
     for block in blocks:
         gone = min(written, len(block.texts))
         written -= gone

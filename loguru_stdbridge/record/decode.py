@@ -14,7 +14,8 @@ import datetime
 import decimal
 import math
 from collections import Counter
-from typing import Any, Callable, Dict, List, Optional, Sequence, Type
+from collections.abc import Sequence
+from typing import Any, Callable
 
 from ..exceptions import RowError
 from .values import (
@@ -39,7 +40,7 @@ class Shown:
 
     __slots__ = ("_repr", "_str")
 
-    def __init__(self, repr_text: str, str_text: Optional[str] = None) -> None:
+    def __init__(self, repr_text: str, str_text: str | None = None) -> None:
         self._repr = repr_text
         self._str = repr_text if str_text is None else str_text
 
@@ -60,7 +61,7 @@ def _format(text: str, spec: str) -> str:
         return text
 
 
-def _shown_class(base: Type[Any]) -> Type[Any]:
+def _shown_class(base: type[Any]) -> type[Any]:
     def __repr__(self: Any) -> str:
         return str(self.shown_repr)
 
@@ -74,7 +75,7 @@ def _shown_class(base: Type[Any]) -> Type[Any]:
     return type(f"Shown{base.__name__.title()}", (base,), {**methods, "__module__": __name__})
 
 
-_SHOWN_CLASSES: Dict[str, Type[Any]] = {
+_SHOWN_CLASSES: dict[str, type[Any]] = {
     base.__name__: _shown_class(base)
     for base in (str, int, float, list, tuple, dict, set, frozenset, bytes)
 }
@@ -99,14 +100,14 @@ def restore(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def _read_sequence(kind: Type[Any]) -> Callable[[Any, int], Any]:
+def _read_sequence(kind: type[Any]) -> Callable[[Any, int], Any]:
     def read(content: Any, depth: int) -> Any:
         return kind(restore(_typed(content, list), depth))
 
     return read
 
 
-def _typed(value: Any, *kinds: Type[Any]) -> Any:
+def _typed(value: Any, *kinds: type[Any]) -> Any:
     if type(value) not in kinds:
         raise TypeError(type(value).__name__)
     return value
@@ -120,7 +121,7 @@ def _read_dict(content: Any, depth: int) -> Any:
     return dict(zip(keys, [item for _, item in pairs]))
 
 
-def _hashable(keys: Sequence[Any]) -> List[Any]:
+def _hashable(keys: Sequence[Any]) -> list[Any]:
     """The keys of a dict or members of a set; one whose hash was its class's own is shown."""
     found = []
     for key in keys:
@@ -148,7 +149,7 @@ def _read_int(content: Any, depth: int) -> int:
     return int(content, 16)
 
 
-def _read_zone(zone: Any) -> Optional[datetime.tzinfo]:
+def _read_zone(zone: Any) -> datetime.tzinfo | None:
     if zone is None:
         return None
     seconds, name = zone
@@ -198,7 +199,7 @@ def _read_as(content: Any, depth: int) -> Any:
     return shown
 
 
-_READERS: Dict[str, Callable[[Any, int], Any]] = {
+_READERS: dict[str, Callable[[Any, int], Any]] = {
     "tuple": _read_sequence(tuple),
     "dict": _read_dict,
     "int": _read_int,
@@ -215,7 +216,7 @@ _READERS: Dict[str, Callable[[Any, int], Any]] = {
 }
 
 
-def make_timezone(seconds: float, name: Optional[str]) -> datetime.timezone:
+def make_timezone(seconds: float, name: str | None) -> datetime.timezone:
     """A fixed offset of ``seconds``. Raises ``ValueError`` for a day or more, or not a number."""
     if not math.isfinite(seconds):
         raise ValueError("the offset is not finite")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import datetime
 import logging
 import time
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any, Callable
 
 from .fallback import (
     bounded_plain,
@@ -25,6 +26,7 @@ from .row import (
     FLAG_TAGGED,
     MAX_ROW,
     MAX_UNCOUNTED,
+    LevelStyle,
     dump_fields,
     dump_times,
     dump_zone,
@@ -38,8 +40,6 @@ from .values import MAX_TEXT, bounded_text, flatten_extra
 
 RECORD_KEYS = 13
 """Keys of a loguru record. More of them were put there by a patcher."""
-
-LevelStyle = Tuple[str, Optional[str]]  # icon, colour
 
 _LOGURU_KEYS = frozenset(
     [
@@ -60,13 +60,13 @@ _LOGURU_KEYS = frozenset(
 )
 
 
-_Kinds = Tuple[type, ...]
+_Kinds = tuple[type, ...]
 _TEXT: _Kinds = (str,)
 _NUMBER: _Kinds = (int,)  # no True, which a table takes for 1
 _TEXT_OR_NONE: _Kinds = (str, type(None))
 
 
-class _Fragments(Dict[Tuple[Any, ...], str]):
+class _Fragments(dict[tuple[Any, ...], str]):
     """Pieces of rows as JSON text, made once for each place that logs, level and thread.
 
     A process logs from a few hundred places; what is the same in every record of one need not be
@@ -80,7 +80,7 @@ class _Fragments(Dict[Tuple[Any, ...], str]):
         self._kinds = kinds
         self._limit = limit
 
-    def __missing__(self, values: Tuple[Any, ...]) -> str:
+    def __missing__(self, values: tuple[Any, ...]) -> str:
         if any(type(value) not in kinds for value, kinds in zip(values, self._kinds)):
             raise TypeError("a value that a row has no place for")
         text = dump_fields(values)
@@ -94,7 +94,7 @@ _level = _Fragments(_NUMBER, _TEXT, _TEXT, _TEXT_OR_NONE)
 _place = _Fragments(_TEXT_OR_NONE, _TEXT, _NUMBER, _TEXT, _TEXT, _TEXT, _NUMBER, _TEXT)
 _thread = _Fragments(_NUMBER, _TEXT)
 
-_zones: Dict[Tuple[datetime.tzinfo, Optional[str]], Tuple[int, str]] = {}
+_zones: dict[tuple[datetime.tzinfo, str | None], tuple[int, str]] = {}
 _MAX_ZONES = 256
 _EPOCH = 719163 * 86400  # seconds from the first day of the calendar to 1970-01-01
 
@@ -128,7 +128,7 @@ def _dump_times(when: Any, elapsed: Any) -> str:
 
 
 def encode_loguru_record(
-    record: Mapping[str, Any], *, raw: bool, traceback_text: str, color: Optional[str]
+    record: Mapping[str, Any], *, raw: bool, traceback_text: str, color: str | None
 ) -> bytes:
     """The row of a loguru record.
 
@@ -161,10 +161,10 @@ def encode_loguru_record(
     return row if len(row) <= MAX_UNCOUNTED else checked(row)
 
 
-def _others_of(record: Mapping[str, Any]) -> Dict[str, Any]:
+def _others_of(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a patcher has put beside loguru's own keys."""
     others = {key: value for key, value in record.items() if key not in _LOGURU_KEYS}
-    flat: Dict[str, Any] = flatten_extra(others)[0]  # type: ignore[assignment]
+    flat: dict[str, Any] = flatten_extra(others)[0]  # type: ignore[assignment]
     return flat
 
 

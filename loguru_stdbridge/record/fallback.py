@@ -12,15 +12,13 @@ import datetime
 import logging
 import math
 import time
-from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any, Callable
 
-from .row import FLAG_RAW, FLAG_TAGGED, MAX_ROW, encode_row, is_bounded, load_fields
+from .row import FLAG_RAW, FLAG_TAGGED, MAX_ROW, LevelStyle, encode_row, is_bounded, load_fields
 from .stock import LOGRECORD_KEYS, MAX_NAME
 from .tracebacks import exception_fields, exception_of
 from .values import MAX_TEXT, bounded_text, flatten_extra, show
-
-if TYPE_CHECKING:
-    from .encode import LevelStyle
 
 
 def message_of(record: logging.LogRecord) -> str:
@@ -31,7 +29,7 @@ def message_of(record: logging.LogRecord) -> str:
         return show(message, str) + (f" % {show(arguments)}" if arguments is not None else "")
 
 
-def encode_odd(fields: List[Any]) -> bytes:
+def encode_odd(fields: list[Any]) -> bytes:
     """Encode fields that may be of types that JSON lacks; ``extra``, the last, is flat already."""
     odd = [
         value if type(value) in (str, int, float, bool, list, type(None)) else show(value, str)
@@ -44,8 +42,8 @@ def encode_odd(fields: List[Any]) -> bytes:
 
 
 def fields_of_odd_record(
-    record: Mapping[str, Any], raw: bool, traceback_text: str, color: Optional[str]
-) -> List[Any]:
+    record: Mapping[str, Any], raw: bool, traceback_text: str, color: str | None
+) -> list[Any]:
     """The fields of a loguru record that some patcher has bent out of shape."""
 
     def value_of(path: str) -> Any:
@@ -73,7 +71,7 @@ def fields_of_odd_record(
 
     extra, tagged = flatten_extra(record.get("extra"))
     zone = ask("time", "tzname")
-    exception: Optional[List[Any]] = None
+    exception: list[Any] | None = None
     if record.get("exception") is not None:
         try:
             exception = exception_fields(record["exception"], traceback_text)
@@ -107,7 +105,7 @@ def fields_of_odd_record(
 
 def fields_of_odd_logrecord(
     record: logging.LogRecord, style: Callable[[str], LevelStyle]
-) -> List[Any]:
+) -> list[Any]:
     """The fields of a stdlib record of which some attribute is missing or of an impossible type.
 
     Where a number is none, what stands in its place is told in ``extra``.
@@ -139,7 +137,7 @@ def fields_of_odd_logrecord(
         icon, color = style(level)
     except Exception:
         icon, color = " ", None
-    fields: List[Any] = [
+    fields: list[Any] = [
         0,
         float(created),
         float(local.tm_gmtoff),

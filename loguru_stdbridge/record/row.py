@@ -22,7 +22,8 @@ character, arrive as they were.
 import json
 import math
 import sys
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 from ..exceptions import RowError
 from .decode import restore
@@ -64,6 +65,9 @@ FLAG_RENDERED = 4
 
 RENDERED_LENGTH = 6
 
+LevelStyle = tuple[str, Optional[str]]
+"""A level's icon, and its colour as markup; ``None``: the colour that loguru gives it."""
+
 
 class Row(NamedTuple):  # annotations as texts, for once, would cost a worker's start 0.6 ms
     """A record on its way, in the order of the wire. Times are seconds, as floats."""
@@ -88,9 +92,9 @@ class Row(NamedTuple):  # annotations as texts, for once, would cost a worker's 
     process_name: str
     thread_id: int
     thread_name: str
-    exception: Optional[List[Any]]  # [type's name, value's text, traceback's text, has a traceback]
-    extra: Dict[str, Any]
-    more: Optional[Dict[str, Any]] = None  # what a patcher added to the record beside its own keys
+    exception: Optional[list[Any]]  # [type's name, value's text, traceback's text, has a traceback]
+    extra: dict[str, Any]
+    more: Optional[dict[str, Any]] = None  # what a patcher added to the record beside its own keys
 
 
 _quote: Callable[[str], str] = json.encoder.encode_basestring
@@ -110,9 +114,9 @@ def dump_fields(values: Sequence[Any]) -> str:
     return _encode(list(values))[1:-1]
 
 
-def load_fields(row: bytes) -> List[Any]:
+def load_fields(row: bytes) -> list[Any]:
     """The fields of a row of our own making, whatever its size."""
-    fields: List[Any] = json.loads(row.decode("utf-8", "surrogatepass"))
+    fields: list[Any] = json.loads(row.decode("utf-8", "surrogatepass"))
     return fields
 
 
@@ -138,9 +142,9 @@ def encode_fields(
     message: str,
     place: str,
     thread: str,
-    exception: Optional[List[Any]],
+    exception: Optional[list[Any]],
     extra: Any,
-    more: Optional[Dict[str, Any]],
+    more: Optional[dict[str, Any]],
 ) -> bytes:
     """One row as bytes, of pieces that :func:`dump_times` and :func:`dump_fields` have made.
 
@@ -173,7 +177,7 @@ def encode_rows_frame(first: int, rows: Sequence[Union[bytes, memoryview]]) -> b
     return b"[%d,%s]" % (first, b",".join(rows))
 
 
-def encode_control(fields: Dict[str, Any]) -> bytes:
+def encode_control(fields: dict[str, Any]) -> bytes:
     """The payload of a control frame: a JSON object."""
     return _encode(fields).encode("utf-8", "surrogatepass")
 
@@ -225,7 +229,7 @@ def is_bounded(row: bytes) -> bool:
     return len(row) <= MAX_UNCOUNTED or _excess(row) is None
 
 
-def decode_dense(payload: bytes) -> Union[List[Any], Dict[str, Any]]:
+def decode_dense(payload: bytes) -> Union[list[Any], dict[str, Any]]:
     """A dense payload as Python lists and dicts: a list ``[first, row, ...]`` or a control dict.
 
     Raises :class:`RowError` where it is not JSON, not one of the two, or beyond a bound.
@@ -245,7 +249,7 @@ def decode_dense(payload: bytes) -> Union[List[Any], Dict[str, Any]]:
     return decoded
 
 
-def split_rows(decoded: List[Any]) -> Tuple[int, List[Any]]:
+def split_rows(decoded: list[Any]) -> tuple[int, list[Any]]:
     """``(first sequence number, rows)`` of a decoded rows frame. Raises :class:`RowError`."""
     if len(decoded) < 2 or type(decoded[0]) is not int or not 0 < decoded[0] < 1 << 55:
         raise RowError("a rows frame needs the sequence number of its first row, and a row")
@@ -254,7 +258,7 @@ def split_rows(decoded: List[Any]) -> Tuple[int, List[Any]]:
     return decoded[0], decoded[1:]
 
 
-def rendered_lines(rows: Sequence[Any], style_id: str) -> Optional[List[str]]:
+def rendered_lines(rows: Sequence[Any], style_id: str) -> Optional[list[str]]:
     """The lines of ``rows``, if every one is a rendered row of that style; else ``None``."""
     try:
         lines = [
@@ -290,7 +294,7 @@ def read_row(fields: Any) -> Row:
     return _make_tuple(Row, row)  # half the cost of Row(*row)
 
 
-def _raw_row(fields: List[Any]) -> Row:
+def _raw_row(fields: list[Any]) -> Row:
     """A rendered row as the raw message that it is to a sink of another style."""
     _, nanoseconds, level_no, level_name, _, line = fields
     known = type(nanoseconds) is int and nanoseconds.bit_length() <= 64
@@ -301,14 +305,14 @@ def _raw_row(fields: List[Any]) -> Row:
     return read_row([*whole, "", 0, "", "", "", 0, "", 0, "", None, {}])
 
 
-def _restore_dict(value: Any) -> Dict[str, Any]:
+def _restore_dict(value: Any) -> dict[str, Any]:
     restored = restore(value)
     if not isinstance(restored, dict):
         raise RowError(f"a {type(value).__name__} stands where a row has an object")
     return restored
 
 
-_FIELD_TYPES: Tuple[Tuple[Tuple[type, ...], Any], ...] = (
+_FIELD_TYPES: tuple[tuple[tuple[type, ...], Any], ...] = (
     ((int,), 0),
     ((float, int), 0.0),
     ((float, int), 0.0),

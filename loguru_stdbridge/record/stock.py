@@ -12,7 +12,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from typing import Any, Dict, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from .decode import plain
 from .row import FLAG_RAW, Row
@@ -38,13 +39,13 @@ LOGRECORD_KEYS = frozenset(vars(logging.makeLogRecord({}))) | {
 # -- worker: a row becomes a stock payload ------------------------------------------------------
 
 
-def logrecord_fields(row: Row, mark: Dict[str, Any]) -> Dict[str, Any]:
+def logrecord_fields(row: Row, mark: dict[str, Any]) -> dict[str, Any]:
     """The attributes of a ``LogRecord``, as ``SocketHandler.makePickle`` would send them.
 
     Only primitives and types that every interpreter has; ``extra`` becomes attributes, as with
     ``logging``'s ``extra=``. ``mark`` goes under the key ``stdbridge``.
     """
-    fields: Dict[str, Any] = {
+    fields: dict[str, Any] = {
         key: plain(value)
         for key, value in row.extra.items()
         if type(key) is str and key not in LOGRECORD_KEYS

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import string
 import zlib
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 MAX_FORMAT = 1024
 """Characters of a format that is offered; longer ones are rendered by the receiver."""
@@ -65,12 +65,12 @@ class Style(NamedTuple):
         return f"{zlib.crc32(text):08x}{zlib.adler32(text):08x}"
 
     @property
-    def fields(self) -> Tuple[str, ...]:
+    def fields(self) -> tuple[str, ...]:
         """The fields of a record that the format shows."""
         return _fields_of(self.format) or ()
 
 
-def make_style(template: Any, level: Any) -> Optional[Style]:
+def make_style(template: Any, level: Any) -> Style | None:
     """The style of a sink; ``None`` where only the receiver can render for it."""
     if type(template) is not str or type(level) is not int or len(template) > MAX_FORMAT:
         return None
@@ -78,10 +78,10 @@ def make_style(template: Any, level: Any) -> Optional[Style]:
     return Style(template, level) if known and _fields_of(template) is not None else None
 
 
-def _fields_of(template: str) -> Optional[Tuple[str, ...]]:
+def _fields_of(template: str) -> tuple[str, ...] | None:
     """The fields that a format shows, each once; ``None`` where it reaches further than it may."""
-    found: List[str] = []
-    places: List[str] = []
+    found: list[str] = []
+    places: list[str] = []
     try:
         for _, name, specification, conversion in string.Formatter().parse(template):
             if name is None:
@@ -108,7 +108,7 @@ def _fields_of(template: str) -> Optional[Tuple[str, ...]]:
 
 def plain_format(template: str) -> str:
     """A style's format without its markup, which is in the literal text alone."""
-    parts: List[str] = []
+    parts: list[str] = []
     for literal, name, specification, conversion in string.Formatter().parse(template):
         parts.append(re.sub(_TAG, "", literal).replace("{", "{{").replace("}", "}}"))
         if name is not None:
@@ -118,7 +118,7 @@ def plain_format(template: str) -> str:
     return "".join(parts)
 
 
-def split_time(template: str) -> Optional[Tuple[str, str, str]]:
+def split_time(template: str) -> tuple[str, str, str] | None:
     """A plain format that begins with a time of whole milliseconds, without its zone.
 
     Returns the text before it, its specification, and the format of what follows; ``None`` for

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any, List, Optional
+from typing import Any
 
 from .values import MAX_TEXT, bounded_text, show
 
@@ -16,7 +16,7 @@ _formatter = logging.Formatter()
 _LAST_LINE = r"(?s)(?:[\w.]{0,200}\.)?(\w{1,200})(?:: (.*))?"
 
 
-def exception_fields(exception: Any, text: str) -> List[Any]:
+def exception_fields(exception: Any, text: str) -> list[Any]:
     kind, value, traceback = exception
     return [
         None if kind is None else kind.__name__,
@@ -26,7 +26,7 @@ def exception_fields(exception: Any, text: str) -> List[Any]:
     ]
 
 
-def exception_of(record: logging.LogRecord) -> Optional[List[Any]]:
+def exception_of(record: logging.LogRecord) -> list[Any] | None:
     try:
         exc_info, exc_text = getattr(record, "exc_info", None), getattr(record, "exc_text", None)
         if exc_info:
@@ -39,7 +39,7 @@ def exception_of(record: logging.LogRecord) -> Optional[List[Any]]:
     return None
 
 
-def exception_of_text(text: str) -> List[Any]:
+def exception_of_text(text: str) -> list[Any]:
     """The exception field of a row, read off a traceback's text.
 
     The type and the value are those of the last line that is not indented.

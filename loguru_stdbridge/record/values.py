@@ -21,17 +21,11 @@ from __future__ import annotations
 import datetime
 import decimal
 import sys
+from collections.abc import Iterable
 from itertools import islice
 from typing import (
     Any,
     Callable,
-    Dict,
-    Iterable,
-    List,
-    Optional,
-    Set,
-    Tuple,
-    Type,
     Union,
 )
 
@@ -75,7 +69,7 @@ MAX_ZONE = 100
 MAX_DECIMAL_DIGITS = 1000
 MAX_DECIMAL_EXPONENT = 6144  # decimal128's: ``format(Decimal("1E+999999999"), "f")`` is a bomb
 
-Json = Union[None, bool, int, float, str, List[Any], Dict[str, Any]]
+Json = Union[None, bool, int, float, str, list[Any], dict[str, Any]]
 PLAIN_TYPES = frozenset({int, float, bool, type(None)})
 CONTAINERS = (list, tuple, dict, set, frozenset)
 
@@ -112,7 +106,7 @@ def class_name(value: object) -> str:
         return "strange"
 
 
-def flatten_extra(extra: Any) -> Tuple[Json, bool]:
+def flatten_extra(extra: Any) -> tuple[Json, bool]:
     """``extra`` as JSON, and whether it holds tagged values. Never raises.
 
     The common case (text keys; texts and numbers) costs one look at each value. What is no dict, or
@@ -156,7 +150,7 @@ class _Flattener:
         self.tagged = False
         self._values = MAX_VALUES
         self._text = MAX_TOTAL_TEXT
-        self._path: Set[int] = set()
+        self._path: set[int] = set()
 
     def flatten(self, value: Any, depth: int) -> Json:
         kind = type(value)
@@ -211,7 +205,7 @@ class _Flattener:
                 return self._tag("int", digits)
         return self._as_text(f"<int of {bits} bits>")
 
-    def _flatten_object(self, value: Any, kind: Type[Any], depth: int) -> Json:
+    def _flatten_object(self, value: Any, kind: type[Any], depth: int) -> Json:
         if issubclass(kind, (bytes, bytearray)) and len(value) > MAX_SHOWN:
             start = show(bytes(value[: MAX_SHOWN // 4]))  # a whole repr may be four times the size
             return self._as_text(self._bounded(f"{start}... ({len(value)} bytes)"))
@@ -226,7 +220,7 @@ class _Flattener:
         text = None if same else self._show(value, str)
         return self._tag("as", [kind, base, shown, None if text == shown else text])
 
-    def _flatten_container(self, value: Any, kind: Type[Any], depth: int) -> Json:
+    def _flatten_container(self, value: Any, kind: type[Any], depth: int) -> Json:
         identity = id(value)
         if identity in self._path:
             return self._as_text(_cycle_text(kind))
@@ -246,12 +240,12 @@ class _Flattener:
         base = next(base for base in CONTAINERS if issubclass(kind, base))
         return self._as(base.__name__, flat, value)
 
-    def _first(self, items: Iterable[Any]) -> List[Any]:
+    def _first(self, items: Iterable[Any]) -> list[Any]:
         """As many as there is room for, and one; an application's iteration may never end."""
         return list(islice(items, max(self._values, 0) + 1))
 
-    def _flatten_sequence(self, value: Any, kind: Type[Any], depth: int) -> Json:
-        items: List[Json] = []
+    def _flatten_sequence(self, value: Any, kind: type[Any], depth: int) -> Json:
+        items: list[Json] = []
         for item in self._first(value):
             if self._values <= 0:
                 items.append(self._more(value, len(items)))
@@ -260,10 +254,10 @@ class _Flattener:
             items.append(self.flatten(item, depth + 1))
         return self._tag("tuple", items) if issubclass(kind, tuple) else items
 
-    def _flatten_dict(self, value: Dict[Any, Any], depth: int) -> Json:
+    def _flatten_dict(self, value: dict[Any, Any], depth: int) -> Json:
         found = self._first(value.items())
         if all(type(key) is str and key != TAG for key, _ in found):
-            flat: Dict[str, Json] = {}
+            flat: dict[str, Json] = {}
             for key, item in found:
                 if self._values <= 0 and (depth or len(flat) >= MAX_UNCOUNTED):
                     flat["..."] = self._more(value, len(flat))
@@ -271,7 +265,7 @@ class _Flattener:
                 self._values -= 1
                 flat[self._bounded(key)] = self.flatten(item, depth + 1)
             return flat
-        pairs: List[Json] = []
+        pairs: list[Json] = []
         for key, item in found:
             if self._values <= 0:
                 pairs.append(["...", self._more(value, len(pairs))])
@@ -284,13 +278,13 @@ class _Flattener:
         return self._as_text(f"<{len(value) - taken} more>")
 
 
-def _cycle_text(kind: Type[Any]) -> str:
+def _cycle_text(kind: type[Any]) -> str:
     if issubclass(kind, dict):
         return "{...}"
     return "(...)" if issubclass(kind, tuple) else "[...]"
 
 
-def _zone_of(value: Union[datetime.datetime, datetime.time]) -> Json:
+def _zone_of(value: datetime.datetime | datetime.time) -> Json:
     offset = value.utcoffset()
     if offset is None:
         return None
@@ -320,11 +314,11 @@ def _write_decimal(value: decimal.Decimal) -> Json:
     return str(value) if is_bounded_decimal(value) else None
 
 
-def _write_bytes(value: Union[bytes, bytearray]) -> Json:
+def _write_bytes(value: bytes | bytearray) -> Json:
     return bytes(value).decode("latin-1") if len(value) <= MAX_SHOWN else None
 
 
-_SIMPLE_WRITERS: Dict[Type[Any], Callable[[Any], Json]] = {
+_SIMPLE_WRITERS: dict[type[Any], Callable[[Any], Json]] = {
     bytes: _write_bytes,
     bytearray: _write_bytes,
     complex: lambda value: [value.real, value.imag],
@@ -334,7 +328,7 @@ _SIMPLE_WRITERS: Dict[Type[Any], Callable[[Any], Json]] = {
     datetime.timedelta: lambda value: [value.days, value.seconds, value.microseconds],
     decimal.Decimal: _write_decimal,
 }
-_PLAIN_OF: Tuple[Tuple[Type[Any], Callable[[Any], Any]], ...] = (
+_PLAIN_OF: tuple[tuple[type[Any], Callable[[Any], Any]], ...] = (
     (str, str.__str__),  # a subclass's own characters, whatever its __str__ says
     (int, int.__int__),
     (float, float.__float__),
@@ -343,7 +337,7 @@ _PLAIN_OF: Tuple[Tuple[Type[Any], Callable[[Any], Any]], ...] = (
 _TAG_OF = {kind: kind.__name__.lower() for kind in _SIMPLE_WRITERS}
 
 
-def writer_of(kind: Type[Any]) -> Optional[Callable[[Any], Json]]:
+def writer_of(kind: type[Any]) -> Callable[[Any], Json] | None:
     """How to write values of exactly this type; ``None`` for those that are shown.
 
     ``uuid`` costs a process as much to import as a third of this package: only who has one knows

@@ -43,7 +43,7 @@ import threading
 import time
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Callable, List, Optional, Union
+from typing import Any, Callable
 
 from .files import find_file
 from .internals import SinkPath, private_logger, read_sink_path
@@ -67,7 +67,7 @@ class Archive:
     def __init__(
         self,
         compression: Any,
-        sink: Union[str, Path],
+        sink: str | Path,
         ledger: Ledger,
         report: Callable[[str], None] = lambda text: None,
     ) -> None:
@@ -78,8 +78,8 @@ class Archive:
         """
         self._compression = compression
         self._report = report
-        self._jobs: SimpleQueue[Optional[Path]] = SimpleQueue()
-        self._thread: Optional[threading.Thread] = None
+        self._jobs: SimpleQueue[Path | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
         self._failing = False
         self.swapping = threading.Lock()
         """Held while a file and its archive are both in place, and by whoever rotates."""
@@ -123,7 +123,7 @@ class Archive:
             self._thread.start()
 
     def _run(self) -> None:
-        failed: List[Path] = []
+        failed: list[Path] = []
         retry_at = pause = 0.0
         while True:
             try:
@@ -186,7 +186,7 @@ class Archive:
 
     def _take_up(self, sink: SinkPath, ledger: Ledger) -> None:
         """Find first, then submit: the thread removes what is being looked at."""
-        jobs: List[Path] = []
+        jobs: list[Path] = []
         is_ours = _rotated_names(sink.name).fullmatch  # other sinks may have the same directory
         for work in sorted(_work_directories(sink)):
             named = _WORK.fullmatch(work.name)
@@ -205,7 +205,7 @@ class Archive:
             self._submit(work)
 
 
-def _work_directories(sink: SinkPath) -> List[Path]:
+def _work_directories(sink: SinkPath) -> list[Path]:
     """Those of a sink, half-made ones too, and of others beside it."""
     return [
         Path(path)

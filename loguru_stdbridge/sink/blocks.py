@@ -7,10 +7,8 @@ that must show the file itself has :mod:`sink` write first.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List, Mapping, NamedTuple, Optional
-
-if TYPE_CHECKING:
-    from .rotating import RotatingSink
+from collections.abc import Mapping
+from typing import Any, Callable, NamedTuple
 
 
 class Block(NamedTuple):
@@ -20,10 +18,10 @@ class Block(NamedTuple):
     user's own, which may look at them) are as many as the texts, or none.
     """
 
-    sender: Optional[str]  # 32 hex digits; None: strangers
+    sender: str | None  # 32 hex digits; None: strangers
     first: int
-    texts: List[str]
-    records: List[Mapping[str, Any]]
+    texts: list[str]
+    records: list[Mapping[str, Any]]
 
     def line(self, index: int) -> Block:
         """One of its lines."""
@@ -46,11 +44,12 @@ class Message(str):
 class FileView:
     """The open file as a rotation function sees it: at its end, with what is about to be written.
 
-    Anything but the usual questions writes the lines in hand first and asks the real file.
+    Anything but ``seek`` and ``tell`` goes to the real file, which has been written before.
     """
 
-    def __init__(self, sink: RotatingSink) -> None:
-        self._sink = sink
+    def __init__(self, written_file: Callable[[], Any]) -> None:
+        """``written_file`` writes the lines in hand and returns the open file."""
+        self._written_file = written_file
         self.position = 0
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -61,9 +60,7 @@ class FileView:
 
     @property
     def name(self) -> str:
-        self._sink._write_pending()  # whoever asks for it is about to look at the file itself
-        return self._sink.path
+        return str(self._written_file().name)
 
     def __getattr__(self, name: str) -> Any:
-        self._sink._write_pending()
-        return getattr(self._sink._file, name)
+        return getattr(self._written_file(), name)

@@ -19,8 +19,9 @@ import struct
 import time
 import zlib
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, NamedTuple
 
 from .files import FileId, find_file
 
@@ -35,7 +36,7 @@ RUN = struct.Struct("<16sQI")  # sender (zeros: a stranger), first number, count
 FILE_HEAD = struct.Struct("<QQ")
 STRANGER = bytes(16)
 
-Run = Tuple[bytes, int, int]  # sender, first number, count
+Run = tuple[bytes, int, int]  # sender, first number, count
 
 
 class Intent(NamedTuple):
@@ -46,7 +47,7 @@ class Intent(NamedTuple):
     lengths: Sequence[int]
 
 
-def _checksum(kind: int, stands: int, body: Union[bytes, memoryview]) -> int:
+def _checksum(kind: int, stands: int, body: bytes | memoryview) -> int:
     """Of an entry; the constant keeps a run of zeros from passing for an empty one."""
     return zlib.crc32(body, kind ^ stands ^ 0x4C53424C)
 
@@ -55,16 +56,16 @@ def make_entry(kind: int, stands: int, body: bytes) -> bytes:
     return ENTRY.pack(len(body), _checksum(kind, stands, body), kind, stands) + body
 
 
-def key_of(sender: Optional[str]) -> bytes:
+def key_of(sender: str | None) -> bytes:
     return STRANGER if sender is None else bytes.fromhex(sender)
 
 
 def make_snapshot(
-    last: Dict[bytes, int],
-    seen: Dict[bytes, int],
-    gone: Dict[bytes, int],
-    file: Optional[Tuple[FileId, str]],
-    interrupted: Optional[Tuple[FileId, str]],
+    last: dict[bytes, int],
+    seen: dict[bytes, int],
+    gone: dict[bytes, int],
+    file: tuple[FileId, str] | None,
+    interrupted: tuple[FileId, str] | None,
 ) -> bytes:
     """A whole ledger, of what is remembered of each sender and of the file."""
     body = b"".join(
@@ -78,7 +79,7 @@ def make_snapshot(
     return MAGIC + b"".join(make_entry(kind, ALL, body) for kind, body in entries)
 
 
-def end_of_entry(data: bytes, position: int) -> Optional[int]:
+def end_of_entry(data: bytes, position: int) -> int | None:
     """Where the whole entry at ``position`` ends, or ``None``."""
     if len(data) - position < ENTRY.size:
         return None
@@ -91,7 +92,7 @@ def end_of_entry(data: bytes, position: int) -> Optional[int]:
         return int(end) if _checksum(kind, stands, view[start:end]) == crc else None
 
 
-def next_entry(data: bytes, position: int) -> Optional[int]:
+def next_entry(data: bytes, position: int) -> int | None:
     """Where the next whole entry begins; only after damage, so it may be slow."""
     for match in _HEADER.finditer(data, position):
         if end_of_entry(data, match.start()) is not None:
@@ -117,7 +118,7 @@ def read_intent(body: bytes) -> Intent:
 
 
 def read_all(descriptor: int) -> bytes:
-    chunks: List[bytes] = []
+    chunks: list[bytes] = []
     size = 0
     while True:
         chunk = os.pread(descriptor, 1 << 20, size)

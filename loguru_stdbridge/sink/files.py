@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import NamedTuple, Optional, Union
+from typing import NamedTuple
 
 ARCHIVES = (".gz", ".bz2", ".xz", ".lzma", ".tar", ".zip")
 """What the names of archives end with: those that loguru makes, and logrotate."""
@@ -26,7 +26,7 @@ class FileId(NamedTuple):
         return cls(status.st_dev, status.st_ino)
 
 
-def find_file(file: FileId, path: str) -> Optional[str]:
+def find_file(file: FileId, path: str) -> str | None:
     """Where the file is now: at ``path``, or under another name beside it after a rotation.
 
     That name begins as the old one does, by loguru's rules and by logrotate's, and is no archive's.
@@ -48,7 +48,7 @@ def find_file(file: FileId, path: str) -> Optional[str]:
     return None
 
 
-def sync_directory(directory: Union[str, Path]) -> None:
+def sync_directory(directory: str | Path) -> None:
     """Have the disk itself hold the names in a directory; a file that is new has none there yet."""
     descriptor = os.open(directory or ".", os.O_RDONLY)
     try:

@@ -21,7 +21,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Callable, NamedTuple, Optional, Union
+from typing import Any, Callable, NamedTuple
 
 import loguru
 
@@ -75,7 +75,7 @@ class SinkPath(NamedTuple):
         return "".join(glob.escape(text) + "*" * (name is not None) for text, name, *_ in fields)
 
 
-def read_sink_path(path: Union[str, Path]) -> SinkPath:
+def read_sink_path(path: str | Path) -> SinkPath:
     """Read a sink's path as loguru does. Raises :class:`ConfigurationError` where it cannot."""
     template = os.fspath(path)
     if not os.path.isabs(template):
@@ -105,7 +105,7 @@ class Rotation(NamedTuple):
     kind: str  # "size", "time", or "user" for a callable of the user's own
 
 
-def compile_rotation(rotation: Any) -> Optional[Rotation]:
+def compile_rotation(rotation: Any) -> Rotation | None:
     """loguru's own decision for a ``rotation=`` value; ``None`` for none.
 
     Raises what loguru raises for a value that it cannot read, and :class:`ConfigurationError` where

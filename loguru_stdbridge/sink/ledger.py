@@ -32,8 +32,9 @@ import os
 import struct
 import time
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable, Dict, Optional, Sequence, Tuple, Union
+from typing import Callable
 
 from ..exceptions import LedgerError, LedgerHeldError
 from ..system.forks import drop_in_children, no_fork
@@ -96,13 +97,13 @@ class Ledger:
         self._lock = sink.directory / f".{sink.name}.lock"
         self._lock_descriptor = -1
         self._report = report
-        self._last: Dict[bytes, int] = {}
-        self._seen: Dict[bytes, int] = {}
-        self._gone: Dict[bytes, int] = {}
-        self._outstanding: Optional[Intent] = None
+        self._last: dict[bytes, int] = {}
+        self._seen: dict[bytes, int] = {}
+        self._gone: dict[bytes, int] = {}
+        self._outstanding: Intent | None = None
         self._stands = ALL  # lines that stand of the intent before the next entry
-        self._file: Optional[Tuple[FileId, str]] = None
-        self.interrupted: Optional[Tuple[FileId, str]] = None
+        self._file: tuple[FileId, str] | None = None
+        self.interrupted: tuple[FileId, str] | None = None
         """The file whose rotation had begun and was not known to be over when the ledger opened."""
         self._durable = False
         self._descriptor = -1
@@ -112,9 +113,9 @@ class Ledger:
     @classmethod
     def open(
         cls,
-        path: Union[str, Path],
+        path: str | Path,
         *,
-        wait: Optional[Callable[[], bool]] = None,
+        wait: Callable[[], bool] | None = None,
         report: Callable[[str], None] = lambda text: None,
     ) -> Ledger:
         """Become the only writer of the sink at ``path``, and learn what is in it.
@@ -156,7 +157,7 @@ class Ledger:
     def intend(
         self,
         offset: int,
-        lines: Sequence[Tuple[Optional[str], int, int]],
+        lines: Sequence[tuple[str | None, int, int]],
         lengths: Sequence[int],
         crc: int,
     ) -> None:
@@ -179,7 +180,7 @@ class Ledger:
         self._append(INTENT, body)
         self._outstanding = Intent(file, offset, crc, runs, lengths)
 
-    def settle(self, lines: Optional[int] = None) -> None:
+    def settle(self, lines: int | None = None) -> None:
         """The first ``lines`` (``None``: all) of the block are in the file, the rest is not."""
         intent, self._outstanding = self._outstanding, None
         assert intent is not None
@@ -243,7 +244,7 @@ class Ledger:
             let_go(self._lock_descriptor)
             self._descriptor = self._lock_descriptor = -1
 
-    def _take_lock(self, wait: Optional[Callable[[], bool]]) -> None:
+    def _take_lock(self, wait: Callable[[], bool] | None) -> None:
         """Lock the lock file. The file stays for good: only its lock counts."""
         while True:
             descriptor = take_lock(str(self._lock), create=True)
@@ -315,10 +316,10 @@ class Ledger:
             self._outstanding = None
         self._compact()
 
-    def _replay(self, data: bytes) -> Optional[int]:
+    def _replay(self, data: bytes) -> int | None:
         """Read every whole entry; the size stands behind the last. Returns where damage begins."""
         self._size = position = len(MAGIC)
-        damage: Optional[int] = None
+        damage: int | None = None
         while position < len(data):
             end = end_of_entry(data, position)
             if end is None:

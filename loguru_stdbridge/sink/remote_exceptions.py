@@ -8,14 +8,14 @@ is the remote text, letter for letter, and the second with the type's name and t
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, List, Optional, Tuple, Type
+from typing import Any
 
 
 def _empty(self: object) -> str:
     return ""
 
 
-def _rendering_class(text: str) -> Type[Exception]:
+def _rendering_class(text: str) -> type[Exception]:
     """An exception class whose instance ``traceback`` renders as ``text``.
 
     For a class of ``builtins`` it prints the qualified name, and the value only if it has a text.
@@ -25,17 +25,17 @@ def _rendering_class(text: str) -> Type[Exception]:
 
 
 @lru_cache(maxsize=256)
-def _named_class(name: str) -> Type[Exception]:
+def _named_class(name: str) -> type[Exception]:
     named = name.replace("\0", "").encode("utf-8", "backslashreplace").decode("utf-8")
     return type(named, (Exception,), {"__module__": "builtins"})
 
 
-def exception_class(base: Type[Any]) -> Type[Any]:
+def exception_class(base: type[Any]) -> type[Any]:
     """loguru's own exception tuple, whose attributes tell of the remote one."""
 
     class _Exception(base):  # type: ignore[misc]
         text: str
-        parts: Tuple[Optional[str], Optional[str], bool]
+        parts: tuple[str | None, str | None, bool]
 
         def __bool__(self) -> bool:
             return bool(self.text)
@@ -51,13 +51,13 @@ def exception_class(base: Type[Any]) -> Type[Any]:
             return (self.type or Exception)(self.parts[1])
 
         @property
-        def traceback(self) -> Optional[str]:
+        def traceback(self) -> str | None:
             return self.text if self.parts[2] else None
 
     return _Exception
 
 
-def make_exception(kind_of: Type[Any], fields: List[Any]) -> Any:
+def make_exception(kind_of: type[Any], fields: list[Any]) -> Any:
     """An instance of an :func:`exception_class` of what a row has of an exception."""
     kind, value, text, has_traceback = (list(fields) + [None] * 4)[:4]
     text = text if isinstance(text, str) else ""

@@ -33,7 +33,7 @@ import re
 import string
 import time
 from functools import lru_cache
-from typing import Any, Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple, Type
+from typing import Any, Callable, NamedTuple
 
 from ..exceptions import ConfigurationError
 from ..record.decode import make_timezone
@@ -64,13 +64,13 @@ class Rendered(NamedTuple):
     """``text`` is empty where the sink's level or filter leaves the record out."""
 
     text: str
-    record: Dict[str, Any]
+    record: dict[str, Any]
 
 
 class Replay:
     """Renders rows for one sink. Not thread-safe: one thread renders."""
 
-    def __init__(self, *, direct: Optional[bool] = None, **options: Any) -> None:
+    def __init__(self, *, direct: bool | None = None, **options: Any) -> None:
         """``options`` are loguru's own words: level, format, filter, colorize, serialize.
 
         ``direct`` forces (or forbids) the direct way, for the tests. Raises
@@ -82,13 +82,13 @@ class Replay:
                 side = "is decided in the worker" if name in _WORKER_SIDE else "is the receiver's"
                 raise ConfigurationError(f"{name}={options[name]!r} {side}: leave it out")
         self._logger = private_logger()
-        self._texts: List[str] = []
+        self._texts: list[str] = []
         self._colorize = bool(options.get("colorize"))
-        self._color_levels: Dict[str, Optional[str]] = {}
-        self._icons: Dict[str, str] = {}
+        self._color_levels: dict[str, str | None] = {}
+        self._icons: dict[str, str] = {}
         types = _learn_types(self._logger)
         self._file, self._level, self._process, self._thread, self._time = types[:5]
-        self._exception: Type[Any] = exception_class(types[5])
+        self._exception: type[Any] = exception_class(types[5])
         try:
             handler_id = self._logger.add(
                 self._collect,
@@ -131,7 +131,7 @@ class Replay:
         except (AttributeError, KeyError):
             return None
 
-    def _find_style(self, handler_id: int, template: Any) -> Optional[Style]:
+    def _find_style(self, handler_id: int, template: Any) -> Style | None:
         handler = self._find_plain(handler_id)
         try:
             if template is None:
@@ -140,7 +140,7 @@ class Replay:
         except (ImportError, AttributeError):
             return None
 
-    def _find_template(self, handler_id: int) -> Tuple[Optional[str], int]:
+    def _find_template(self, handler_id: int) -> tuple[str | None, int]:
         """What a plain handler fills in, and its level's number, where ``emit`` does no more."""
         handler = self._find_plain(handler_id)
         if handler is None or self._emit is None:
@@ -156,7 +156,7 @@ class Replay:
         finally:
             self._texts.clear()
 
-    def _find_emit(self, handler_id: int) -> Optional[Callable[..., None]]:
+    def _find_emit(self, handler_id: int) -> Callable[..., None] | None:
         """The handler's ``emit``, if it is the one we know and does what the public way does."""
         try:
             emit: Callable[..., None] = self._logger._core.handlers[handler_id].emit
@@ -178,7 +178,7 @@ class Replay:
             self._texts.clear()
 
     def _publicly(
-        self, record: Dict[str, Any], level_id: Any, decorated: bool, raw: bool, colored: None
+        self, record: dict[str, Any], level_id: Any, decorated: bool, raw: bool, colored: None
     ) -> None:
         logger = self._logger.patch(lambda fresh: fresh.update(record)).opt(raw=raw)
         logger.log(_LEVEL if level_id is None else level_id, "")
@@ -210,7 +210,7 @@ class Replay:
             self._render_leniently(record, level_id, raw)
         return Rendered("".join(self._texts), record)
 
-    def _render_leniently(self, record: Dict[str, Any], level_id: Any, raw: bool) -> None:
+    def _render_leniently(self, record: dict[str, Any], level_id: Any, raw: bool) -> None:
         emit = self._emit or self._publicly
         for extra in (
             _Lenient({str(key): value for key, value in record["extra"].items()}),
@@ -229,7 +229,7 @@ class Replay:
         if record["exception"]:
             self._texts.append(record["exception"].text)
 
-    def _record(self, row: Row, shown: FrozenSet[str] = _DEAR) -> Dict[str, Any]:
+    def _record(self, row: Row, shown: frozenset[str] = _DEAR) -> dict[str, Any]:
         """A record as loguru has it; of what is dear to make, only what is ``shown``."""
         exception = row.exception
         record = {
@@ -271,7 +271,7 @@ class Replay:
         except (ValueError, TypeError):
             return " "
 
-    def _level_id(self, row: Row) -> Optional[str]:
+    def _level_id(self, row: Row) -> str | None:
         """The level of ours that has the record's colour; made known where there is room.
 
         A level's name will not do: another worker may have painted it otherwise, or numbered it
@@ -286,7 +286,7 @@ class Replay:
         if color not in self._color_levels:
             if len(self._color_levels) >= MAX_COLORS or not _COLOR.fullmatch(color):
                 return None
-            level: Optional[str] = f"color {len(self._color_levels)}"
+            level: str | None = f"color {len(self._color_levels)}"
             try:
                 self._logger.level(level, no=_LEVEL, color=color)
             except Exception:  # one that loguru does not know
@@ -295,7 +295,7 @@ class Replay:
         return self._color_levels[color]
 
 
-class _Lenient(Dict[str, Any]):
+class _Lenient(dict[str, Any]):
     """An ``extra`` in which what a format asks for and the record lacks is empty."""
 
     def __missing__(self, key: str) -> str:
@@ -309,7 +309,7 @@ def _elapsed_of(row: Row) -> datetime.timedelta:
         return datetime.timedelta(0)
 
 
-def _shown_by(template: str) -> FrozenSet[str]:
+def _shown_by(template: str) -> frozenset[str]:
     """What is dear to make of a record, and shown by a format string."""
     names = set()
     for _, name, specification, _ in string.Formatter().parse(template):
@@ -320,13 +320,13 @@ def _shown_by(template: str) -> FrozenSet[str]:
 
 
 @lru_cache(maxsize=256)
-def _timezone(offset: float, zone: Optional[str]) -> datetime.timezone:
+def _timezone(offset: float, zone: str | None) -> datetime.timezone:
     return make_timezone(offset, zone)
 
 
-def _learn_types(logger: Any) -> Tuple[Type[Any], ...]:
+def _learn_types(logger: Any) -> tuple[type[Any], ...]:
     """The types of a loguru record's values, from a record that is logged to nowhere."""
-    seen: Dict[str, Any] = {}
+    seen: dict[str, Any] = {}
     handler = logger.add(lambda message: seen.update(message.record), format="{message}")
     try:
         logger.opt(exception=ValueError()).error("")

@@ -27,9 +27,10 @@ import contextlib
 import os
 import time
 import zlib
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable
 
 from ..exceptions import ConfigurationError, SinkError
 from .archive import Archive
@@ -59,7 +60,7 @@ class RotatingSink:
 
     def __init__(
         self,
-        path: Union[str, Path],
+        path: str | Path,
         ledger: Ledger,
         *,
         rotation: Any = None,
@@ -92,20 +93,20 @@ class RotatingSink:
         self._fsync = fsync
         self._report = report
         self._rotation = compile_rotation(rotation)
-        self._view = FileView(self)
+        self._view = FileView(self._written_file)
         self._file: Any = None
         self._rotate_now = False
         self._rotate_after = 0.0
         self._rotation_failing = False
-        self._write_error: Optional[OSError] = None  # of the write that is under way
-        self._synced: Optional[FileId] = None  # whose name the disk itself holds
-        self._must_cut: Optional[Tuple[FileId, int]] = None
-        self._pending: List[Block] = []
+        self._write_error: OSError | None = None  # of the write that is under way
+        self._synced: FileId | None = None  # whose name the disk itself holds
+        self._must_cut: tuple[FileId, int] | None = None
+        self._pending: list[Block] = []
         self._logger = private_logger()
         self._archive = None if compression is None else Archive(compression, path, ledger, report)
         self._path = read_sink_path(path).template
         self._retention = options.get("retention")
-        self._options: Dict[str, Any] = {
+        self._options: dict[str, Any] = {
             **options,
             "rotation": self._on_message,
             "compression": None if self._archive is None else self._archive.take,
@@ -117,7 +118,7 @@ class RotatingSink:
             "catch": False,
             "enqueue": False,
         }
-        self._handler: Optional[int] = self._logger.add(self._path, **self._options)
+        self._handler: int | None = self._logger.add(self._path, **self._options)
         self._tick = self._logger.opt(raw=True).info
         self._now: Mapping[str, Any] = {}
         self._clock = private_logger()
@@ -199,9 +200,7 @@ class RotatingSink:
                 break
         self._add_pending(block)
 
-    def _lines_before_rotation(
-        self, block: Block, rotation: Rotation, fresh: bool
-    ) -> Optional[int]:
+    def _lines_before_rotation(self, block: Block, rotation: Rotation, fresh: bool) -> int | None:
         """How many lines of a block go to the file that is open; ``None`` for all of them."""
         texts, view = block.texts, self._view
         if rotation.kind == "time":
@@ -277,7 +276,7 @@ class RotatingSink:
         """
         self._ledger.rotating()
         self._rotate_now = True
-        failure: Optional[BaseException] = None
+        failure: BaseException | None = None
         swapping = contextlib.nullcontext() if self._archive is None else self._archive.swapping
         try:
             with swapping:
@@ -303,6 +302,11 @@ class RotatingSink:
                 "it is tried again"
             )
         self._rotation_failing = True
+
+    def _written_file(self) -> Any:
+        """The open file, with the lines in hand in it."""
+        self._write_pending()
+        return self._file
 
     def _write_pending(self) -> None:
         """One write: intent, write, settled. Raises ``OSError``, cut back to whole lines."""
@@ -340,7 +344,7 @@ class RotatingSink:
         self._ledger.settle()
         self._done += len(lengths)
 
-    def _encode(self, texts: List[str]) -> Tuple[bytes, List[int]]:
+    def _encode(self, texts: list[str]) -> tuple[bytes, list[int]]:
         """The bytes of a block, and of each of its lines."""
         joined = "".join(texts)
         if joined.isascii():

@@ -20,7 +20,6 @@ import os
 import stat
 import time
 import zlib
-from typing import Optional, Union
 
 from ..addresses import Address
 from ..exceptions import JournalError
@@ -57,7 +56,7 @@ def default_spool_dir() -> str:
     return os.path.join(tempfile.gettempdir(), f"loguru_stdbridge-{user}")
 
 
-def make_spool_dir(path: Union[str, os.PathLike[str]]) -> str:
+def make_spool_dir(path: str | os.PathLike[str]) -> str:
     """Make the directory (mode 0700) or check the one that is there; returns its whole path.
 
     Raises :class:`JournalError` where it cannot be made, is another user's, or is open to others:
@@ -98,7 +97,7 @@ def _make_directory_of(path: str) -> None:
         os.mkdir(os.path.dirname(path), 0o700)
 
 
-def mark_peer(spool_dir: str, address: Address, style: Optional[Style] = None) -> None:
+def mark_peer(spool_dir: str, address: Address, style: Style | None = None) -> None:
     """Note that a receiver of ours serves ``address``, and the style of its sink.
 
     Failure is harmless and silent.
@@ -124,7 +123,7 @@ def is_marked_peer(spool_dir: str, address: Address) -> bool:
     return time.time() - marked < _MARK_LIFETIME
 
 
-def marked_style(spool_dir: str, address: Address) -> Optional[Style]:
+def marked_style(spool_dir: str, address: Address) -> Style | None:
     """The style of the receiver's sink, where a mark tells it: workers begin with it.
 
     A receiver that ends takes it away. One that was killed and comes back with another style gets a

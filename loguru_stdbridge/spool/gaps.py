@@ -14,7 +14,7 @@ greeting ends it. Numbers that are acknowledged without having been told had arr
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable
 
 from .segments import Gap
 
@@ -38,15 +38,15 @@ class Gaps:
     def __init__(self, note: Callable[[int], None]) -> None:
         """``note`` is called with the highest number that was given up, whenever that grows."""
         self._note = note
-        self._parts: List[_Part] = []  # in order, none of them acknowledged
-        self._settled: Dict[str, int] = {}  # what those counted that are acknowledged
+        self._parts: list[_Part] = []  # in order, none of them acknowledged
+        self._settled: dict[str, int] = {}  # what those counted that are acknowledged
         self._highest = 0
 
     def __bool__(self) -> bool:
         """Whether there is one that is not acknowledged."""
         return bool(self._parts)
 
-    def figures(self) -> Tuple[int, Dict[str, int]]:
+    def figures(self) -> tuple[int, dict[str, int]]:
         """How many numbers are given up and not acknowledged; records dropped so far, by reason."""
         numbers = 0
         dropped = dict(self._settled)
@@ -55,7 +55,7 @@ class Gaps:
             dropped[part.reason] = dropped.get(part.reason, 0) + part.counted
         return numbers, {reason: count for reason, count in dropped.items() if count}
 
-    def at(self, number: int) -> Optional[Gap]:
+    def at(self, number: int) -> Gap | None:
         """The gap from ``number`` on, if that was given up."""
         for part in self._parts:
             if part.first > number:

@@ -67,7 +67,8 @@ import threading
 import time
 import zlib
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any, Callable, NamedTuple
 
 from ..exceptions import JournalError
 from ..record.row import MAX_ROWS
@@ -124,7 +125,7 @@ class _Inside:
 
     def __init__(self) -> None:
         self.now = False
-        self.stash: Deque[bytes] = deque()
+        self.stash: deque[bytes] = deque()
 
 
 class _Threads(threading.local):
@@ -133,7 +134,7 @@ class _Threads(threading.local):
     No ``__init__`` makes it: a log call in the middle of that would find neither it nor another.
     """
 
-    inside: Optional[_Inside] = None
+    inside: _Inside | None = None
 
 
 class Figures(NamedTuple):
@@ -142,7 +143,7 @@ class Figures(NamedTuple):
     accepted: int
     acknowledged: int
     pending: int
-    dropped: Dict[str, int]  # by reason
+    dropped: dict[str, int]  # by reason
 
 
 class Journal:
@@ -150,7 +151,7 @@ class Journal:
 
     def __init__(
         self,
-        directory: Optional[str],
+        directory: str | None,
         address: str,
         *,
         sender_id: str,
@@ -167,9 +168,9 @@ class Journal:
         """Called, with the lock, when there is room for one segment at most. It must not wait."""
         self.successor: Callable[[bytes], None] = lambda row: None
         """Takes a re-entrant call's row where this journal was closed before it was stored."""
-        self.emptied_by: Optional[int] = None
+        self.emptied_by: int | None = None
         """Identifier of the sender's thread, which must not wait for room that it has to make."""
-        self.trouble: Optional[str] = None
+        self.trouble: str | None = None
         """What the operator should be told; the sender takes it away."""
         self.asleep = False
         self.closed = False
@@ -182,27 +183,27 @@ class Journal:
         self._threads = _Threads()
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
-        self._segments: Deque[Segment] = deque()
+        self._segments: deque[Segment] = deque()
         self._gaps = Gaps(self._note_given_up)
         self._acked = 0
         self._index = 0
         self._in_file = True  # where the last segment went
         self._no_space_until = 0.0
-        self._position: Tuple[int, int, Segment] = (0, 1, NO_SEGMENT)
+        self._position: tuple[int, int, Segment] = (0, 1, NO_SEGMENT)
         """Tail of the active segment, next number, active segment."""
-        self._recent: List[bytes] = []
-        self._recent_from: Tuple[int, int, Segment] = self._position
+        self._recent: list[bytes] = []
+        self._recent_from: tuple[int, int, Segment] = self._position
         """The last rows, and the position before the first of them: see the module's text."""
-        self._cursor: Tuple[int, Optional[Segment], int] = (0, None, 0)
+        self._cursor: tuple[int, Segment | None, int] = (0, None, 0)
         self._meta = self._make_meta(address)
 
     @classmethod
     def create(
         cls,
-        spool_dir: Optional[str],
+        spool_dir: str | None,
         address: str,
         *,
-        limit: Optional[int] = None,
+        limit: int | None = None,
         segment_size: int = SEGMENT_SIZE,
         when_full: str = "drop_oldest",
         block_timeout: float = 10.0,
@@ -212,7 +213,7 @@ class Journal:
         ``limit`` and ``segment_size`` are bytes, ``block_timeout`` seconds. Raises
         :class:`JournalError` where the directory cannot be made.
         """
-        options: Dict[str, Any] = {
+        options: dict[str, Any] = {
             "segment_size": segment_size, "when_full": when_full, "block_timeout": block_timeout
         }  # fmt: skip
         if spool_dir is None:
@@ -364,7 +365,7 @@ class Journal:
         """Store what re-entrant calls of this thread have left; flag down."""
         inside = self.inside
         while inside.stash:
-            left: Optional[bytes] = None
+            left: bytes | None = None
             inside.now = True
             try:
                 with self._lock:
@@ -508,7 +509,7 @@ class Journal:
         active = self._position[2]
         active.last, active.end = self._last_stored(), self._position[0]
 
-    def _new_segment(self, size: int) -> Optional[Segment]:
+    def _new_segment(self, size: int) -> Segment | None:
         """A segment in a file; in memory where that fails, up to ``MEMORY_LIMIT``; or ``None``."""
         first = self._last_stored() + 1
         if self.path is not None:
@@ -565,7 +566,7 @@ class Journal:
         self._cursor = (last, segment, offset)
         return Batch(after + 1, rows, last)
 
-    def _take_recent(self, after: int, max_bytes: int) -> List[bytes]:
+    def _take_recent(self, after: int, max_bytes: int) -> list[bytes]:
         """The rows above ``after``, where they are at hand; with the lock."""
         rows, tail, number, segment = self._recent, *self._recent_from
         self._recent, self._recent_from = [], self._position
@@ -627,7 +628,7 @@ class Journal:
         through = min(through, self._position[1] - 1)
         if through <= self._acked:
             return
-        released: List[Segment] = []
+        released: list[Segment] = []
         with self._section():
             if self._meta is not None:
                 _note(self._meta, ACKED_AT, through)
@@ -697,7 +698,7 @@ def new_sender_id() -> str:
     return os.urandom(16).hex()
 
 
-def _own(directory: str) -> Optional[int]:
+def _own(directory: str) -> int | None:
     """Lock a new journal's directory; ``None`` where an adopter was quicker."""
     try:
         return take_lock(os.path.join(directory, "lock"), create=True)

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import mmap
 import os
-from typing import Any, Optional
+from typing import Any
 
 from .segments import encode_segment_header
 
@@ -20,7 +20,7 @@ class Segment:
 
     __slots__ = ("end", "first", "last", "map", "path", "size")
 
-    def __init__(self, path: Optional[str], first: int, size: int) -> None:
+    def __init__(self, path: str | None, first: int, size: int) -> None:
         self.path = path
         self.first = first  # number of its first record, or lower where numbers were given up
         self.last = 0  # number of its last record, once it is closed

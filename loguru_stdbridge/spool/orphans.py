@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import List, Optional, Tuple
 
 from ..exceptions import JournalError
 from ..record.row import MAX_ROWS
@@ -43,7 +42,7 @@ HALF_MADE_AGE = 60.0
 _ID_LENGTH = 32
 
 
-def journal_directories(spool_dir: str) -> List[str]:
+def journal_directories(spool_dir: str) -> list[str]:
     """Every journal of a spool directory, of living owners too."""
     try:
         entries = list(os.scandir(spool_dir))
@@ -65,15 +64,15 @@ class Orphan:
         self.pid = meta.pid
         self.acked = meta.acked
         self.given_up = meta.given_up
-        self.damaged: List[str] = []
+        self.damaged: list[str] = []
         """Segments that are kept aside because not all of them could be read."""
         self._descriptor = descriptor
         self._segments = self._list_segments()
-        self._loaded: Optional[Tuple[int, bytes, Scan]] = None
+        self._loaded: tuple[int, bytes, Scan] | None = None
         self._highest = max(self.acked, self.given_up)  # number that it is known to have had
 
     @classmethod
-    def adopt(cls, path: str) -> Optional[Orphan]:
+    def adopt(cls, path: str) -> Orphan | None:
         """The orphan at ``path``, or ``None``: its owner lives, another adopts it, it is gone,
         or there was nothing to deliver and it is removed now.
 
@@ -106,7 +105,7 @@ class Orphan:
             if orphan is None:
                 let_go(descriptor)
 
-    def _list_segments(self) -> List[Tuple[Optional[int], str]]:
+    def _list_segments(self) -> list[tuple[int | None, str]]:
         """``(first number, path)`` of each segment, in order; ``None`` for a damaged header.
 
         One that never came into use says nothing: its owner may have gone on without it.
@@ -144,7 +143,7 @@ class Orphan:
             data, scan = self._load(index)
             if not scan.records or scan.records[-1][0] < wanted:
                 continue
-            rows: List[bytes] = []
+            rows: list[bytes] = []
             size = 0
             first = last = 0
             for number, start, end in scan.records:
@@ -168,12 +167,12 @@ class Orphan:
         reason = "damaged" if self.damaged else "spool_full"
         return Batch(first, (), first - 1, (first, last, reason))
 
-    def _following(self, index: int) -> Optional[int]:
+    def _following(self, index: int) -> int | None:
         """The first number of the next segment whose header can be read."""
         numbers = (number for number, _ in self._segments[index + 1 :] if number is not None)
         return next(numbers, None)
 
-    def _load(self, index: int) -> Tuple[bytes, Scan]:
+    def _load(self, index: int) -> tuple[bytes, Scan]:
         if self._loaded is not None and self._loaded[0] == index:
             return self._loaded[1], self._loaded[2]
         first, path = self._segments[index]
@@ -205,7 +204,7 @@ class Orphan:
         except OSError:
             pass  # whoever adopts it after us delivers it again, and the numbers reveal that
 
-    def remove(self) -> List[str]:
+    def remove(self) -> list[str]:
         """All is delivered: remove it. Returns where its damaged segments are kept."""
         kept = []
         for path in self.damaged:

@@ -21,11 +21,12 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import NamedTuple, Union
 
 from ..exceptions import JournalError
 
-Gap = Tuple[int, int, str]  # first and last number given up, and why
+Gap = tuple[int, int, str]  # first and last number given up, and why
 
 RECORD = struct.Struct("<IIQ")  # length of the row, checksum, sequence number
 SEGMENT = struct.Struct("<8sQI")  # magic, number of the first record, checksum of both
@@ -56,7 +57,7 @@ class Batch(NamedTuple):
     first: int
     rows: Sequence[bytes]
     last: int
-    gap: Optional[Gap] = None
+    gap: Gap | None = None
 
 
 class Meta(NamedTuple):
@@ -81,7 +82,7 @@ def encode_segment_header(first: int) -> bytes:
     return SEGMENT.pack(_SEGMENT_MAGIC, first, crc).ljust(SEGMENT_HEADER, b"\0")
 
 
-def decode_segment_header(data: Buffer) -> Optional[int]:
+def decode_segment_header(data: Buffer) -> int | None:
     """The number of a segment's first record; ``None`` where it is no segment of this version."""
     if len(data) < SEGMENT_HEADER:
         return None
@@ -127,7 +128,7 @@ def decode_meta(data: Buffer) -> Meta:
     return meta
 
 
-def record_at(data: Buffer, offset: int) -> Optional[Tuple[int, int]]:
+def record_at(data: Buffer, offset: int) -> tuple[int, int] | None:
     """``(sequence number, end offset)`` of the whole record at ``offset``, or ``None``."""
     start = offset + RECORD.size
     if start > len(data):
@@ -143,11 +144,11 @@ def record_at(data: Buffer, offset: int) -> Optional[Tuple[int, int]]:
 class Scan(NamedTuple):
     """What is whole in a segment: records as ``(number, start, end)`` of their rows."""
 
-    records: List[Tuple[int, int, int]]
+    records: list[tuple[int, int, int]]
     damaged: bool
 
 
-def scan_segment(data: Buffer) -> Optional[Scan]:
+def scan_segment(data: Buffer) -> Scan | None:
     """Find every whole record of a segment, past a hole if there is one.
 
     ``None`` where the segment's own header is not right. What follows the last whole record is a
@@ -158,7 +159,7 @@ def scan_segment(data: Buffer) -> Optional[Scan]:
     first = decode_segment_header(data)
     if first is None:
         return None if any(bytes(data[SEGMENT_HEADER:])) else Scan([], False)
-    records: List[Tuple[int, int, int]] = []
+    records: list[tuple[int, int, int]] = []
     expected, offset, damaged = first, SEGMENT_HEADER, False
     used = b""
     while True:
@@ -181,7 +182,7 @@ def _has_header(data: Buffer, offset: int, expected: int) -> bool:
     return bool(RECORD.unpack_from(data, offset)[2] == expected)
 
 
-def _resume(data: bytes, offset: int, expected: int) -> Optional[int]:
+def _resume(data: bytes, offset: int, expected: int) -> int | None:
     """Where the next whole record of a higher number begins.
 
     Its header is looked for by the upper half of its number, which no text has: all but a few
@@ -194,7 +195,7 @@ def _resume(data: bytes, offset: int, expected: int) -> Optional[int]:
     return min((candidate for candidate in found if candidate is not None), default=None)
 
 
-def _find_record(data: bytes, offset: int, expected: int, upper: int) -> Optional[int]:
+def _find_record(data: bytes, offset: int, expected: int, upper: int) -> int | None:
     wanted = struct.pack("<I", upper)
     at = data.find(wanted, offset + _UPPER_AT)
     while at >= 0:

@@ -1,4 +1,4 @@
 """What differs between operating systems: locks that die with their process, and forks.
 
-Each module offers one interface on every system, so that no other folder asks which system it is on.
+Each module has one interface on every system. No other folder asks which system it is on.
 """

@@ -21,7 +21,8 @@ import contextlib
 import os
 import threading
 import weakref
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 _holders: weakref.WeakSet[Any] = weakref.WeakSet()
 _lock = threading.RLock()

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Optional, Set
 
 from .forks import drop_in_children, no_fork
 
@@ -30,7 +29,7 @@ class _Held:
     """The descriptors of the locks that this process holds."""
 
     def __init__(self) -> None:
-        self.descriptors: Set[int] = set()
+        self.descriptors: set[int] = set()
 
     def after_fork_in_child(self) -> None:
         while self.descriptors:
@@ -68,7 +67,7 @@ def is_file_at(descriptor: int, path: str) -> bool:
     return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
 
 
-def take_lock(path: str, *, create: bool = False) -> Optional[int]:
+def take_lock(path: str, *, create: bool = False) -> int | None:
     """Open the file at ``path`` and take its lock, without waiting.
 
     Returns the descriptor, for :func:`let_go`; ``None`` where another has the lock or the file was

@@ -7,7 +7,7 @@ proportion to the payload. No sockets, files or clocks here.
 from __future__ import annotations
 
 import json
-from typing import Any, List
+from typing import Any
 
 from ..record.values import CONTAINERS, MAX_DEPTH
 
@@ -40,9 +40,9 @@ def bound_growth(value: Any, size: int) -> Any:
     return _cut_texts(value, 8, room / (short + long))
 
 
-def _texts_in(value: Any) -> List[str]:
+def _texts_in(value: Any) -> list[str]:
     """Every text in it, keys too; bytes as the text that they are shown as."""
-    texts: List[str] = []
+    texts: list[str] = []
     left = [value]
     while left:  # not by recursion: a stranger's nesting may be as deep as the interpreter bears
         value = left.pop()

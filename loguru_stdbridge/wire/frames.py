@@ -10,7 +10,7 @@ and joins them once. The cost of a frame grows with its bytes, however they are 
 from __future__ import annotations
 
 import struct
-from typing import List, Union
+from typing import Union
 
 from ..exceptions import FrameError
 
@@ -51,7 +51,7 @@ class FrameDecoder:
         """Bytes held of a frame that is not complete."""
         return len(self._buffer)
 
-    def feed(self, data: Buffer) -> List[bytes]:
+    def feed(self, data: Buffer) -> list[bytes]:
         """Take bytes of the stream; return the payloads completed by them, in order.
 
         Raises :class:`FrameError` as soon as a length prefix is beyond the limit; the stream has
@@ -63,7 +63,7 @@ class FrameDecoder:
         size = len(buffer)
         if size < self._need or size < 4:
             return []
-        payloads: List[bytes] = []
+        payloads: list[bytes] = []
         position = 0
         header_at = HEADER.unpack_from
         with memoryview(buffer) as view:

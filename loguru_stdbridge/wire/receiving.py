@@ -1,4 +1,4 @@
-"""The receiver's side of the protocol (:mod:`loguru_stdbridge.wire.sending` tells the conversation).
+"""The receiver's side of the protocol (:mod:`loguru_stdbridge.wire.sending` has the worker's).
 
 Sans-IO: bytes in, events out. No sockets, threads, clocks or files here.
 """
@@ -6,7 +6,8 @@ Sans-IO: bytes in, events out. No sockets, threads, clocks or files here.
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Any, Callable, NamedTuple, Union
 
 from ..exceptions import FrameError, PayloadError, PeerError, RowError, SequenceError
 from ..pickles.read import load_record
@@ -44,7 +45,7 @@ class MarkedReceived(NamedTuple):
 
     sender: str
     sequence: int
-    fields: Dict[str, Any]
+    fields: dict[str, Any]
 
 
 class GapReceived(NamedTuple):
@@ -65,7 +66,7 @@ class GoodbyeReceived(NamedTuple):
 class StrangerReceived(NamedTuple):
     """A record of a stock client: inert values, not yet checked."""
 
-    fields: Dict[str, Any]
+    fields: dict[str, Any]
 
 
 class PayloadRefused(NamedTuple):
@@ -91,7 +92,7 @@ class ReceiverConnection:
     """The receiver's end of one connection."""
 
     def __init__(self, max_payload: int) -> None:
-        self.sender: Optional[str] = None
+        self.sender: str | None = None
         self._decoder = FrameDecoder(max_payload)
         self._refused = 0
 
@@ -106,13 +107,13 @@ class ReceiverConnection:
         self._decoder = FrameDecoder(0)
         return held
 
-    def receive(self, data: Buffer) -> List[Event]:
+    def receive(self, data: Buffer) -> list[Event]:
         """Take bytes of the stream. Never raises: what is wrong comes as :class:`PayloadRefused`.
 
         After an event with ``fatal`` the connection must be closed.
         """
-        events: List[Event] = []
-        fatal: Optional[FrameError] = None
+        events: list[Event] = []
+        fatal: FrameError | None = None
         try:
             payloads: Sequence[bytes] = self._decoder.feed(data)
         except FrameError as error:
@@ -151,7 +152,7 @@ class ReceiverConnection:
             return GoodbyeReceived(self.sender)
         raise RowError(f"an unknown control frame: {payload[:60]!r}")
 
-    def _stock(self, payload: bytes) -> List[Event]:
+    def _stock(self, payload: bytes) -> list[Event]:
         fields = load_record(payload)
         mark = fields.get(MARK)
         if len(payload) > MAX_UNCOUNTED:
@@ -167,7 +168,7 @@ class ReceiverConnection:
             return [MarkedReceived(sender, sequence, fields)]
         self.sender = sender
         base, text = mark.get("base", 0), mark.get("row")
-        events: List[Event] = [HelloReceived(sender, base if _is_sequence(base) else sequence)]
+        events: list[Event] = [HelloReceived(sender, base if _is_sequence(base) else sequence)]
         if mark.get("notice") is True:
             return events
         if type(text) is str:
@@ -179,9 +180,9 @@ class ReceiverConnection:
             events.append(MarkedReceived(sender, sequence, fields))
         return events
 
-    def greeting(self, last: int, style: Optional[Style] = None) -> bytes:
+    def greeting(self, last: int, style: Style | None = None) -> bytes:
         """The answer to a hello; ``last`` is the highest number held from this sender."""
-        answer: Dict[str, Any] = {MARK: VERSION, "last": last}
+        answer: dict[str, Any] = {MARK: VERSION, "last": last}
         if style is not None:
             answer["style"] = [style.format, style.level]
         return encode_frame(encode_control(answer))
@@ -216,7 +217,7 @@ class Sequencer:
 
     def __init__(self, last_written: Callable[[str], int]) -> None:
         self._last_written = last_written
-        self._taken: Dict[str, int] = {}
+        self._taken: dict[str, int] = {}
 
     def last(self, sender: str) -> int:
         """Highest number taken from ``sender``; 0 where it is unknown."""

@@ -51,7 +51,8 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Union
 
 from ..exceptions import PeerError
 from ..pickles.write import dump_record
@@ -77,7 +78,7 @@ class Greeting(NamedTuple):
 
     version: int
     last: int
-    style: Optional[Style] = None  # the worker may render its lines in this style
+    style: Style | None = None  # the worker may render its lines in this style
 
 
 class Acknowledged(NamedTuple):
@@ -100,7 +101,7 @@ class SenderConnection:
 
     def __init__(self, sender_id: str) -> None:
         self.sender_id = sender_id
-        self.greeting: Optional[Greeting] = None
+        self.greeting: Greeting | None = None
         self._decoder = FrameDecoder(MAX_ANSWER)
         self._through = 0  # the highest number that can be acknowledged
 
@@ -119,7 +120,7 @@ class SenderConnection:
         return self._marked(row, sequence, {})
 
     def _marked(
-        self, row: Buffer, sequence: int, more: Dict[str, Any], max_row: int = MAX_ROW
+        self, row: Buffer, sequence: int, more: dict[str, Any], max_row: int = MAX_ROW
     ) -> bytes:
         self._through = max(self._through, sequence)
         mark = {"version": VERSION, "sender": self.sender_id, "sequence": sequence, **more}
@@ -128,7 +129,7 @@ class SenderConnection:
             fields = fields._replace(extra={})
         return encode_frame(dump_record(logrecord_fields(fields, mark)))
 
-    def rows(self, first: int, rows: Sequence[Union[bytes, memoryview]]) -> bytes:
+    def rows(self, first: int, rows: Sequence[bytes | memoryview]) -> bytes:
         """A dense frame of consecutive rows, the first with sequence number ``first``."""
         self._through = max(self._through, first + len(rows) - 1)
         return encode_frame(encode_rows_frame(first, rows))
@@ -142,7 +143,7 @@ class SenderConnection:
         """The sender will never send again; its last number was ``last``."""
         return encode_frame(encode_control({"bye": last}))
 
-    def receive(self, data: bytes) -> List[Answer]:
+    def receive(self, data: bytes) -> list[Answer]:
         """Take bytes from the receiver. Raises :class:`PeerError` for what is no answer of ours."""
         return [self._answer(payload) for payload in self._decoder.feed(data)]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Callable, Dict, Optional
+from typing import Callable
 
 from ..addresses import Address, parse_address
 from ..exceptions import AddressError, JournalError
@@ -40,8 +40,8 @@ class AdoptedJournal:
         self.asleep = False
         self.on_append: Callable[[], None] = lambda: None
         self.on_full: Callable[[], None] = lambda: None
-        self.emptied_by: Optional[int] = None
-        self.trouble: Optional[str] = None
+        self.emptied_by: int | None = None
+        self.trouble: str | None = None
 
     @property
     def first(self) -> int:
@@ -81,10 +81,10 @@ class Adoption:
         self._address = address
         self._report = report
         self._make_sender = make_sender
-        self._seen: Dict[str, float] = {}  # orphans, and when each was seen first
+        self._seen: dict[str, float] = {}  # orphans, and when each was seen first
         self._skipped = 0  # looks that were another's
         self._lock = threading.Lock()
-        self._sender: Optional[Sender] = None
+        self._sender: Sender | None = None
         self._closed = False
 
     def look(self, peer: str) -> float:
@@ -116,7 +116,7 @@ class Adoption:
                 pause = min(pause, max(left, 0.0))
             return pause
 
-    def _adopt(self, path: str) -> Optional[Orphan]:
+    def _adopt(self, path: str) -> Orphan | None:
         """The orphan at ``path``, if it goes where our own records go."""
         try:
             orphan = Orphan.adopt(path)

@@ -29,17 +29,13 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Iterator, Mapping
 from functools import partial
 from threading import get_ident
 from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
-    Dict,
-    Iterator,
-    Mapping,
-    Optional,
-    Union,
 )
 
 from ..addresses import Address
@@ -84,7 +80,7 @@ class _Line:
 
     __slots__ = ("adoption", "journal", "sender")
 
-    def __init__(self, journal: Journal, sender: Sender, adoption: Optional[Adoption]) -> None:
+    def __init__(self, journal: Journal, sender: Sender, adoption: Adoption | None) -> None:
         self.journal = journal
         self.sender = sender
         self.adoption = adoption
@@ -104,16 +100,16 @@ class _Inside(threading.local):
 class Channel:
     """Rows in, the receiver's file at the far end. Thread- and fork-safe; ``emit`` never raises."""
 
-    _line: Optional[_Line] = None  # of an instance only while it is open
+    _line: _Line | None = None  # of an instance only while it is open
 
     def __init__(
         self,
         address: Address,
         *,
         notice: Callable[[str], bytes],
-        make_rendering: Optional[Callable[[Optional[Style]], object]] = None,
-        spool_dir: Union[str, os.PathLike[str], bool, None] = None,
-        spool_limit: Optional[int] = None,
+        make_rendering: Callable[[Style | None], object] | None = None,
+        spool_dir: str | os.PathLike[str] | bool | None = None,
+        spool_limit: int | None = None,
         when_full: str = "drop_oldest",
         block_timeout: float = 10.0,
         peer: str = "auto",
@@ -124,17 +120,17 @@ class Channel:
         receiver's style what is found as ``rendering`` then. It is called in the sender's thread.
         """
         self.address = address
-        self._arguments: Dict[str, Any] = {
+        self._arguments: dict[str, Any] = {
             "notice": notice, "make_rendering": make_rendering, "spool_dir": spool_dir,
             "spool_limit": spool_limit, "when_full": when_full, "block_timeout": block_timeout,
             "peer": peer,
         }  # fmt: skip
         self.rendering: Any = None
-        self._style: Optional[Style] = None
+        self._style: Style | None = None
         self._make_rendering = make_rendering
         self._notice = notice
         self._peer = peer
-        self._journal_options: Dict[str, Any] = {
+        self._journal_options: dict[str, Any] = {
             "when_full": when_full,
             "block_timeout": block_timeout,
         }
@@ -151,7 +147,7 @@ class Channel:
         _channels.add(self)
 
     @staticmethod
-    def _choose_spool_dir(spool_dir: Union[str, os.PathLike[str], bool, None]) -> Optional[str]:
+    def _choose_spool_dir(spool_dir: str | os.PathLike[str] | bool | None) -> str | None:
         if spool_dir is False:
             return None
         chosen = default_spool_dir() if spool_dir is None or spool_dir is True else spool_dir
@@ -234,7 +230,7 @@ class Channel:
             journal = Journal.create(None, str(self.address), **self._journal_options)
         journal.successor = self.emit
 
-        def greeted(greeting: Optional[Greeting]) -> None:
+        def greeted(greeting: Greeting | None) -> None:
             if greeting is not None and spool is not None:
                 mark_peer(spool, self.address, greeting.style)
             self._set_style(None if greeting is None else greeting.style)
@@ -259,13 +255,13 @@ class Channel:
             sender.start()
         return _Line(journal, sender, adoption)
 
-    def _set_style(self, style: Optional[Style]) -> None:
+    def _set_style(self, style: Style | None) -> None:
         """The receiver of this connection renders in ``style``; ``None``: it takes records."""
         if style != self._style and self._make_rendering is not None:
             self._style = style
             self.rendering = self._make_rendering(style)
 
-    def flush(self, timeout: Optional[float] = None) -> bool:
+    def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was logged so far is written; ``timeout`` in seconds.
 
         Called where this thread may hold what the sender needs (by a signal handler in the middle

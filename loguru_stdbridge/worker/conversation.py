@@ -11,16 +11,14 @@ import contextlib
 import math
 import selectors
 import time
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Callable, Protocol
 
+from ..addresses import Address
 from ..exceptions import JournalError, PeerError
 from ..record.row import MAX_ROWS
 from ..spool.segments import Batch, Gap
 from ..wire.sending import Acknowledged, Greeting, Refusal, SenderConnection
 from .transport import Transport
-
-if TYPE_CHECKING:
-    from .sender import Sender
 
 BATCH_BYTES = 128 * 1024
 """Bytes of rows in one frame. Bounds the lists and dicts of a frame (``rows.MAX_CONTAINERS``)."""
@@ -46,17 +44,50 @@ processor: with 256 processes on two processors that was a fifth of all they did
 _STOCK_GREETING_TIMEOUT = 0.2  # seconds, once an address has shown itself to be stock
 
 
+class SenderThread(Protocol):
+    """What a conversation asks of the thread that it lives in; :class:`worker.sender.Sender`."""
+
+    address: Address
+    journal: Any
+    peer: str | None
+    stock_seen: bool
+    greeting_timeout: float
+    hurry: bool
+    unacknowledged: int
+    closing_until: float | None
+    report: Callable[[str], None]
+    notice: Callable[[str], bytes]
+    on_greeting: Callable[[Greeting | None], None]
+
+    @property
+    def closing(self) -> bool: ...
+    @property
+    def done(self) -> bool: ...
+    def out_of_time(self) -> bool: ...
+    def delivering(self) -> None: ...
+    def acknowledge(self, through: int) -> None: ...
+    def look_around(self) -> float | None: ...
+    def wait(
+        self,
+        transport: Transport,
+        interest: int,
+        timeout: float | None,
+        *,
+        beyond_end: bool = False,
+    ) -> bool: ...
+
+
 class Conversation:
     """What is said over one connection. Lives in the sender thread."""
 
-    def __init__(self, sender: Sender, transport: Transport) -> None:
+    def __init__(self, sender: SenderThread, transport: Transport) -> None:
         self._sender = sender
         self._transport = transport
         self._journal = sender.journal
         self._connection = SenderConnection(self._journal.sender_id)
         self._out = memoryview(b"")
         self._sent = 0  # highest number put into a frame on this connection
-        self._gap: Optional[Gap] = None  # what the hello told to a stock receiver
+        self._gap: Gap | None = None  # what the hello told to a stock receiver
         self._frame_at = 0.0
         self._next_frame_at = 0.0
         self._lag = 0.0  # seconds by which the frame that is next is late
@@ -92,7 +123,7 @@ class Conversation:
         first, last, reason = gap
         return self._sender.notice(f"{last - first + 1} records were given up: {reason}")
 
-    def _await_greeting(self) -> Optional[bool]:
+    def _await_greeting(self) -> bool | None:
         """True: greeted. False: a stock peer. None: not yet, and it is known to be ours."""
         sender = self._sender
         timeout = _STOCK_GREETING_TIMEOUT if sender.stock_seen else sender.greeting_timeout
@@ -256,7 +287,7 @@ class Conversation:
                 return
             self._out = self._out[count:]
 
-    def _wait(self, timeout: Optional[float], *, beyond_end: bool = False) -> None:
+    def _wait(self, timeout: float | None, *, beyond_end: bool = False) -> None:
         """Wait for the socket or a wake-up; take answers. Raises ``OSError`` at end of stream."""
         interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0)
         if self._sender.wait(self._transport, interest, timeout, beyond_end=beyond_end):

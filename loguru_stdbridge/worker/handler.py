@@ -42,12 +42,13 @@ import logging.handlers
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Optional
 
 from loguru import logger
 
 from ..addresses import AddressLike, default_address, parse_address
-from ..record.encode import LevelStyle, encode_logrecord, encode_loguru_record
+from ..record.encode import encode_logrecord, encode_loguru_record
+from ..record.row import LevelStyle
 from ..record.values import show
 from .channel import EXIT_TIMEOUT, Channel
 from .rendering import MARKER, Rendering
@@ -60,7 +61,7 @@ class LevelStyles:
     """Icon and colour of loguru's levels, looked up once each."""
 
     def __init__(self) -> None:
-        self._known: Dict[str, LevelStyle] = {}
+        self._known: dict[str, LevelStyle] = {}
 
     def __call__(self, name: str) -> LevelStyle:
         style = self._known.get(name)
@@ -112,12 +113,12 @@ class BridgeHandler(logging.handlers.SocketHandler):
 
     def __init__(
         self,
-        host: Optional[str] = None,
-        port: Optional[int] = None,
+        host: str | None = None,
+        port: int | None = None,
         *,
-        address: Optional[AddressLike] = None,
-        level: Union[int, str] = logging.NOTSET,
-        channel: Optional[Channel] = None,
+        address: AddressLike | None = None,
+        level: int | str = logging.NOTSET,
+        channel: Channel | None = None,
         **options: Any,
     ) -> None:
         if channel is None:
@@ -143,7 +144,7 @@ class BridgeHandler(logging.handlers.SocketHandler):
     def flush(self) -> None:
         """Nothing to do: a record needs no flush to be safe. See :meth:`wait`."""
 
-    def wait(self, timeout: Optional[float] = None) -> bool:
+    def wait(self, timeout: float | None = None) -> bool:
         """Wait until all that was logged is written at the far end; ``timeout`` in seconds."""
         return self.channel.flush(timeout)
 
@@ -160,7 +161,7 @@ class BridgeHandler(logging.handlers.SocketHandler):
         return _remake_handler, (self.channel, self.level)
 
 
-def _host_address(host: str, port: Optional[int]) -> AddressLike:
+def _host_address(host: str, port: int | None) -> AddressLike:
     if port is None:  # SocketHandler's own rule: no port, a Unix socket
         return host if "://" in host else f"unix://{host}"
     return (host, port)
@@ -191,7 +192,7 @@ class _Call:
         self.made = _NOTHING
 
 
-_Made = Tuple[int, Optional[bytes], Optional[Rendering]]
+_Made = tuple[int, Optional[bytes], Optional[Rendering]]
 """What the format function has made of a record, whose ``id`` comes first: its row, before loguru
 takes its lock; else, by whose template loguru renders. One object: see the module's text."""
 
@@ -201,7 +202,7 @@ _NOTHING: _Made = (0, None, None)
 class _Threads(threading.local):
     """A thread's own object: see the journal's."""
 
-    call: Optional[_Call] = None
+    call: _Call | None = None
 
 
 def _references_of_none_else() -> int:
@@ -224,7 +225,7 @@ class BridgeSink:
         self._channel = channel
         self._threads = _Threads()
 
-    def add_to_loguru(self, level: Union[int, str]) -> int:
+    def add_to_loguru(self, level: int | str) -> int:
         """Attach; returns loguru's handler id.
 
         loguru renders the exception, with the variables and the backtrace of its defaults, where
@@ -333,7 +334,7 @@ class InterceptHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             try:
-                level: Union[str, int] = logger.level(record.levelname).name
+                level: str | int = logger.level(record.levelname).name
             except ValueError:
                 level = record.levelno
             message = record.getMessage()

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
@@ -32,16 +32,16 @@ class Bridge:
     def __init__(self, channel: Channel, options: Any) -> None:
         self._channel = channel
         self._options = options
-        self._loguru_id: Optional[int] = None
-        self._handler: Optional[BridgeHandler] = None
-        self._root_level: Optional[int] = None
+        self._loguru_id: int | None = None
+        self._handler: BridgeHandler | None = None
+        self._root_level: int | None = None
 
     @property
     def address(self) -> Address:
         """Where the records go."""
         return self._channel.address
 
-    def flush(self, timeout: Optional[float] = None) -> bool:
+    def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything logged so far is written at the far end.
 
         ``timeout`` in seconds, ``None`` for ever. Returns whether it is. A signal handler that
@@ -71,7 +71,7 @@ class Bridge:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _attach(self, level: Union[int, str, None], loguru: bool, stdlib: bool) -> None:
+    def _attach(self, level: int | str | None, loguru: bool, stdlib: bool) -> None:
         number = _level_number(level)
         if loguru:
             self._loguru_id = BridgeSink(self._channel).add_to_loguru(number)
@@ -99,7 +99,7 @@ class Bridge:
 
 
 _lock = threading.RLock()
-_installed: Optional[Bridge] = None
+_installed: Bridge | None = None
 
 
 def _new_lock() -> None:
@@ -112,13 +112,13 @@ if hasattr(os, "register_at_fork"):
 
 
 def install_bridge(
-    address: Optional[AddressLike] = None,
+    address: AddressLike | None = None,
     *,
-    level: Union[int, str, None] = None,
+    level: int | str | None = None,
     loguru: bool = True,
     stdlib: bool = True,
-    spool_dir: Union[str, os.PathLike[str], bool, None] = None,
-    spool_limit: Optional[int] = None,
+    spool_dir: str | os.PathLike[str] | bool | None = None,
+    spool_limit: int | None = None,
     when_full: str = "drop_oldest",
     block_timeout: float = 10.0,
     peer: str = "auto",
@@ -139,8 +139,8 @@ def install_bridge(
         :class:`InterceptHandler`: its records come through loguru then.
     spool_dir
         Directory of the journals, made with mode 0700. ``None``: see
-        :func:`loguru_stdbridge.spool.directory.default_spool_dir`. ``False``: keep records in memory, which
-        does not survive the process.
+        :func:`loguru_stdbridge.spool.directory.default_spool_dir`. ``False``: keep records in
+        memory, which does not survive the process.
     spool_limit
         Bytes that the journal may grow to while the receiver is away. ``None``: 256 MiB.
     when_full
@@ -206,7 +206,7 @@ def _check_choice(name: str, value: object, choices: Any) -> None:
         raise ConfigurationError(f"{name}={value!r}: one of {', '.join(map(repr, choices))}")
 
 
-def _level_number(level: Union[int, str, None]) -> int:
+def _level_number(level: int | str | None) -> int:
     """``level`` as a number, by loguru's names first and logging's (``"FATAL"``, ...) next."""
     if level is None:
         return 0

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from operator import itemgetter
 from time import time_ns
-from typing import Any, Dict, Optional, Tuple, Union
+from typing import Any
 
 from ..record.encode import encode_rendered
 from ..record.row import rendered_row_head
@@ -38,7 +38,7 @@ class _StampedFormat:
         self._before = before
         self._specification = specification
         self._after = after
-        self._last: Tuple[Any, str] = (None, "")  # one object: another thread may replace it
+        self._last: tuple[Any, str] = (None, "")  # one object: another thread may replace it
 
     def format_map(self, record: Any) -> str:
         when = record["time"]
@@ -56,7 +56,7 @@ class _StampedFormat:
         return text + self._after.format_map(record)
 
 
-def _make_format(template: str) -> Union[str, _StampedFormat]:
+def _make_format(template: str) -> str | _StampedFormat:
     parts = split_time(template)
     return template if parts is None else _StampedFormat(template, *parts)
 
@@ -68,15 +68,15 @@ class Rendering:
         self.template = f"{MARKER}{style.format}\n{{exception}}"
         self._level = style.level
         self._id = style.id
-        self._heads: Dict[str, Tuple[int, str]] = {}
+        self._heads: dict[str, tuple[int, str]] = {}
         self._values = itemgetter("level", "message", *style.fields)
-        self._shape: Tuple[type, ...] = ()  # types of the values of the records that it suits
-        self._candidate: Union[str, _StampedFormat, None] = None
+        self._shape: tuple[type, ...] = ()  # types of the values of the records that it suits
+        self._candidate: str | _StampedFormat | None = None
         if "exception" not in style.fields:  # which loguru makes a text of
             self._candidate = _make_format(f"{plain_format(style.format)}\n")
-        self._plain: Union[str, _StampedFormat, None] = None  # the candidate, if it is right
+        self._plain: str | _StampedFormat | None = None  # the candidate, if it is right
 
-    def row(self, record: Any) -> Optional[bytes]:
+    def row(self, record: Any) -> bytes | None:
         """The row of a record without an exception; ``None`` where it takes loguru to render it, or
         where it cannot be rendered, or is below the sink's level. Never raises."""
         plain = self._plain
@@ -142,6 +142,6 @@ def _is_plain(kind: type) -> bool:
     return own or kind in (str, int, type(None))
 
 
-def make_rendering(style: Optional[Style]) -> Optional[Rendering]:
+def make_rendering(style: Style | None) -> Rendering | None:
     """How to render in ``style``."""
     return None if style is None else Rendering(style)

@@ -35,7 +35,7 @@ import socket
 import sys
 import threading
 import time
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable
 
 from ..addresses import Address
 from ..exceptions import PeerError
@@ -58,9 +58,9 @@ class Sender:
         report: Callable[[str], None],
         notice: Callable[[str], bytes],
         peer: str = "auto",
-        on_greeting: Callable[[Optional[Greeting]], None] = lambda greeting: None,
+        on_greeting: Callable[[Greeting | None], None] = lambda greeting: None,
         on_end: Callable[[], None] = lambda: None,
-        look: Optional[Callable[[str], float]] = None,
+        look: Callable[[str], float] | None = None,
         greeting_timeout: float = GREETING_TIMEOUT,
     ) -> None:
         """``report`` tells the operator (stderr), ``notice`` makes the row of a WARNING record.
@@ -83,7 +83,7 @@ class Sender:
         self._look_at = 0.0
         self.greeting_timeout = greeting_timeout
 
-        self.ident: Optional[int] = None
+        self.ident: int | None = None
         """The thread's identifier, by which its own log calls are known."""
         self.hurry = False
         """The next frame does not wait for its time."""
@@ -96,7 +96,7 @@ class Sender:
         self._running = False
         self._is_parents = False  # this is a child, and the sender is not its own
         self._backoff = Backoff()
-        self.closing_until: Optional[float] = None
+        self.closing_until: float | None = None
         self._closing_through = 0  # the last number that was there when the end was called for
         self._patient = True
         self._progress = threading.Condition()  # re-entrant: a signal handler may flush, too
@@ -144,7 +144,7 @@ class Sender:
             self.hurry = True
             self._wake()
 
-    def flush(self, through: int, timeout: Optional[float]) -> bool:
+    def flush(self, through: int, timeout: float | None) -> bool:
         """Wait until ``through`` is acknowledged, ``timeout`` seconds at most (``None``: ever)."""
         self.hurry = True
         self._wake()
@@ -185,7 +185,7 @@ class Sender:
 
     # -- the thread
 
-    _transport: Optional[Transport] = None
+    _transport: Transport | None = None
 
     def _run(self) -> None:
         self.ident = self.journal.emptied_by = threading.get_ident()
@@ -238,7 +238,7 @@ class Sender:
         if trouble is not None:
             self.report(trouble)
 
-    def look_around(self) -> Optional[float]:
+    def look_around(self) -> float | None:
         """See whether there is something to adopt; returns the seconds until the next time."""
         if self._look is None or self.closing:
             return None
@@ -247,13 +247,13 @@ class Sender:
             self._look_at = now + self._look("bridge" if self.peer == "bridge" else "stock")
         return self._look_at - now
 
-    def _sleep(self, timeout: Optional[float]) -> None:
+    def _sleep(self, timeout: float | None) -> None:
         self._tell_trouble()
         for key, _ in self._select(self._bounded(timeout)):
             if key.fileobj is self._wake_reader:
                 self._drain_wakes()
 
-    def _select(self, timeout: Optional[float]) -> List[Tuple[selectors.SelectorKey, int]]:
+    def _select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
         """What is ready within ``timeout`` seconds."""
         ready = []
         try:
@@ -269,7 +269,7 @@ class Sender:
         self,
         transport: Transport,
         interest: int,
-        timeout: Optional[float],
+        timeout: float | None,
         *,
         beyond_end: bool = False,
     ) -> bool:
@@ -290,7 +290,7 @@ class Sender:
                 readable = True
         return readable
 
-    def _bounded(self, timeout: Optional[float]) -> Optional[float]:
+    def _bounded(self, timeout: float | None) -> float | None:
         """``timeout``, but not beyond the end that :meth:`close` has set."""
         if self.closing_until is None or self.closing_until == math.inf:
             return timeout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, Optional
 
 
 @dataclass(frozen=True)
@@ -17,7 +16,7 @@ class Stats:
     acknowledged: int  # of those, written at the far end (or taken by a stock peer's kernel)
     unacknowledged: int  # of those, taken by a stock peer's kernel, which is all it can tell
     pending: int  # in the journal, or left in it by ``close``
-    dropped: Dict[str, int] = field(default_factory=dict)  # given up, by reason
+    dropped: dict[str, int] = field(default_factory=dict)  # given up, by reason
     reconnects: int = 0
     connected: bool = False
-    peer: Optional[str] = None  # "bridge", "stock", None while unknown
+    peer: str | None = None  # "bridge", "stock", None while unknown
