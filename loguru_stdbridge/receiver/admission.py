@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from ..addresses import Address
-from ..system.forks import no_fork
+from ..system.forks import block_forks
 from ..wire.frames import MAX_PAYLOAD
 from .connection import Connection, describe_peer
 from .listeners import listen
@@ -83,7 +83,7 @@ class Admission:
         """The listener is ready: take its clients, as far as there are places."""
         while len(self.connections) < self._limit:
             before = len(self.connections)
-            with no_fork():  # a child must not keep a connection that is not in the set yet
+            with block_forks():  # a child must not keep a connection that is not in the set yet
                 listener.handle_request()
             if len(self.connections) == before:
                 return

@@ -345,7 +345,7 @@ class Receiver:
         adoption.written(self._sequencer.last(sender))
         if adoption.at_end:
             adoption.finish()
-            self._ledger.gone(sender)
+            self._ledger.retire_sender(sender)
             if sender not in self._by_sender:
                 self._sequencer.forget(sender)
 
@@ -400,7 +400,7 @@ class Receiver:
                 self._by_sender.pop(sender, None)
                 self._sequencer.forget(sender)
             if connection.goodbye:
-                self._ledger.gone(sender)
+                self._ledger.retire_sender(sender)
             if self.adoption is not None:
                 self.adoption.look_soon()
         if self._stop_by is None:

@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Callable
 
 from ..exceptions import LedgerError, LedgerHeldError
-from ..system.forks import drop_in_children, no_fork
+from ..system.forks import block_forks, drop_in_children
 from ..system.locks import is_file_at, let_go, take_lock
 from .entries import (
     ALL,
@@ -194,7 +194,7 @@ class Ledger:
         assert self._file is not None
         self._append(ROTATING, FILE_HEAD.pack(*self._file[0]) + os.fsencode(self._file[1]))
 
-    def gone(self, sender: str) -> None:
+    def retire_sender(self, sender: str) -> None:
         """``sender`` will never send again; it is forgotten after a while. Never raises."""
         key = bytes.fromhex(sender)
         if key in self._last and key not in self._gone:
@@ -238,7 +238,7 @@ class Ledger:
         self._close_descriptors()
 
     def _close_descriptors(self) -> None:
-        with no_fork():  # no child may meet a number that is closed, and another file's perhaps
+        with block_forks():  # no child may meet a number that is closed, and another file's perhaps
             if self._descriptor >= 0:
                 os.close(self._descriptor)
             let_go(self._lock_descriptor)

@@ -37,8 +37,8 @@ from typing import Any, Callable, NamedTuple
 
 from ..exceptions import ConfigurationError
 from ..record.decode import make_timezone
+from ..record.line_format import LineFormat, make_line_format
 from ..record.row import FLAG_RAW, Row
-from ..record.styles import Style, make_style
 from ..record.values import MAX_ZONE, show
 from .internals import private_logger
 from .remote_exceptions import exception_class, make_exception
@@ -131,12 +131,12 @@ class Replay:
         except (AttributeError, KeyError):
             return None
 
-    def _find_style(self, handler_id: int, template: Any) -> Style | None:
+    def _find_style(self, handler_id: int, template: Any) -> LineFormat | None:
         handler = self._find_plain(handler_id)
         try:
             if template is None:
                 from loguru._defaults import LOGURU_FORMAT as template
-            return None if handler is None else make_style(template, handler._levelno)
+            return None if handler is None else make_line_format(template, handler._levelno)
         except (ImportError, AttributeError):
             return None
 

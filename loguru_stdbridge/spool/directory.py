@@ -23,7 +23,7 @@ import zlib
 
 from ..addresses import Address
 from ..exceptions import JournalError
-from ..record.styles import Style, make_style
+from ..record.line_format import LineFormat, make_line_format
 
 SPOOL_VARIABLE = "LOGURU_STDBRIDGE_SPOOL_DIR"
 _MARK_LIFETIME = 7 * 24 * 3600.0  # seconds; ports given by the system come and go
@@ -97,7 +97,7 @@ def _make_directory_of(path: str) -> None:
         os.mkdir(os.path.dirname(path), 0o700)
 
 
-def mark_peer(spool_dir: str, address: Address, style: Style | None = None) -> None:
+def mark_peer(spool_dir: str, address: Address, style: LineFormat | None = None) -> None:
     """Note that a receiver of ours serves ``address``, and the style of its sink.
 
     Failure is harmless and silent.
@@ -123,7 +123,7 @@ def is_marked_peer(spool_dir: str, address: Address) -> bool:
     return time.time() - marked < _MARK_LIFETIME
 
 
-def marked_style(spool_dir: str, address: Address) -> Style | None:
+def marked_line_format(spool_dir: str, address: Address) -> LineFormat | None:
     """The style of the receiver's sink, where a mark tells it: workers begin with it.
 
     A receiver that ends takes it away. One that was killed and comes back with another style gets a
@@ -132,7 +132,7 @@ def marked_style(spool_dir: str, address: Address) -> Style | None:
     try:
         with open(_mark_path(spool_dir, address), encoding="utf-8") as file:
             text = file.read()
-        return make_style(*json.loads(text.split("\n")[1]))
+        return make_line_format(*json.loads(text.split("\n")[1]))
     except (OSError, ValueError, TypeError, IndexError):
         return None
 

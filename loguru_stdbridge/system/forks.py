@@ -6,13 +6,13 @@ Whoever holds such things registers here and drops them in each child, through t
 where they are objects: a descriptor that is closed behind an object's back is closed by that object
 a second time, when it is somebody else's.
 
-Why :func:`no_fork` does not wait for ever
+Why :func:`block_forks` does not wait for ever
 ------------------------------------------
 A fork takes our lock first and loguru's next, since what registers last comes first. A thread that
 is inside a loguru sink holds loguru's; if it wanted ours then, both would wait for ever. The sink
 opens what it needs before loguru takes its lock, but nobody can promise that for all locks of all
-applications. So :func:`no_fork` waits for a bounded time: the fork that it waits for is held up by
-its own caller then, and goes on when that is through.
+applications. So :func:`block_forks` waits for a bounded time: the fork that it waits for is held up
+by its own caller then, and goes on when that is through.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def drop_in_children(holder: Any) -> None:
 
 
 @contextlib.contextmanager
-def no_fork() -> Iterator[None]:
+def block_forks() -> Iterator[None]:
     """Keep forks of other threads waiting, while something is open that no holder knows yet."""
     lock = _lock
     taken = lock.acquire(timeout=_PATIENCE)

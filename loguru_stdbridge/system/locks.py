@@ -17,7 +17,7 @@ import contextlib
 import os
 import sys
 
-from .forks import drop_in_children, no_fork
+from .forks import block_forks, drop_in_children
 
 if sys.platform == "win32":
     import msvcrt
@@ -75,7 +75,7 @@ def take_lock(path: str, *, create: bool = False) -> int | None:
     none and ``create`` is false, and ``OSError`` for a file system that knows no locks.
     """
     flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | (os.O_CREAT if create else 0)
-    with no_fork():
+    with block_forks():
         descriptor = os.open(path, flags, 0o600)
         try:
             taken = lock_file(descriptor) and is_file_at(descriptor, path)
@@ -91,7 +91,7 @@ def take_lock(path: str, *, create: bool = False) -> int | None:
 
 def let_go(descriptor: int) -> None:
     """Give a lock of :func:`take_lock` back. Nothing happens in a child that never had it."""
-    with no_fork():
+    with block_forks():
         if descriptor in _held.descriptors:
             _held.descriptors.discard(descriptor)
             if sys.platform != "win32":

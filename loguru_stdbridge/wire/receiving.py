@@ -11,9 +11,9 @@ from typing import Any, Callable, NamedTuple, Union
 
 from ..exceptions import FrameError, PayloadError, PeerError, RowError, SequenceError
 from ..pickles.read import load_record
+from ..record.line_format import LineFormat
 from ..record.row import MAX_UNCOUNTED, decode_dense, encode_control, split_rows
 from ..record.stock import MARK
-from ..record.styles import Style
 from ..record.values import show
 from .expansion import bound_growth
 from .frames import Buffer, FrameDecoder, encode_frame
@@ -180,7 +180,7 @@ class ReceiverConnection:
             events.append(MarkedReceived(sender, sequence, fields))
         return events
 
-    def greeting(self, last: int, style: Style | None = None) -> bytes:
+    def greeting(self, last: int, style: LineFormat | None = None) -> bytes:
         """The answer to a hello; ``last`` is the highest number held from this sender."""
         answer: dict[str, Any] = {MARK: VERSION, "last": last}
         if style is not None:

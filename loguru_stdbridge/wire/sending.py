@@ -13,7 +13,7 @@ The conversation
    that, when it is known what had arrived before.
 2. The receiver answers at once, before anything is written, with the *greeting*: a framed JSON
    object with the last number it holds from this sender, and the style of its sink, where workers
-   may render for it (:mod:`styles`). It has said nothing before: a stock
+   may render for it (:mod:`record.line_format`). It has said nothing before: a stock
    client never reads its socket, and unread bytes at its close would turn into a reset that
    destroys what it still had to send.
 3. From then on the worker sends dense frames (:mod:`rows`), and the receiver cumulative
@@ -56,9 +56,9 @@ from typing import Any, NamedTuple, Union
 
 from ..exceptions import PeerError
 from ..pickles.write import dump_record
+from ..record.line_format import LineFormat, make_line_format
 from ..record.row import MAX_ROW, decode_dense, encode_control, encode_rows_frame, read_row
 from ..record.stock import MARK, logrecord_fields
-from ..record.styles import Style, make_style
 from .frames import Buffer, FrameDecoder, encode_frame
 
 VERSION = 1
@@ -78,7 +78,7 @@ class Greeting(NamedTuple):
 
     version: int
     last: int
-    style: Style | None = None  # the worker may render its lines in this style
+    style: LineFormat | None = None  # the worker may render its lines in this style
 
 
 class Acknowledged(NamedTuple):
@@ -163,7 +163,7 @@ class SenderConnection:
             greeting = Greeting(
                 version=_whole(fields[MARK]),
                 last=_whole(fields["last"]),
-                style=make_style(*style) if type(style) is list and len(style) == 2 else None,
+                style=make_line_format(*style) if type(style) is list and len(style) == 2 else None,
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise PeerError(f"the peer answers {payload[:60]!r}, which is no greeting") from error

@@ -40,14 +40,14 @@ from typing import (
 
 from ..addresses import Address
 from ..exceptions import JournalError
-from ..record.styles import Style
+from ..record.line_format import LineFormat
 from ..record.values import printable
 from ..spool.directory import (
     default_spool_dir,
     is_marked_peer,
     make_spool_dir,
     mark_peer,
-    marked_style,
+    marked_line_format,
 )
 from ..spool.journal import Journal
 from ..wire.sending import Greeting
@@ -107,7 +107,7 @@ class Channel:
         address: Address,
         *,
         notice: Callable[[str], bytes],
-        make_rendering: Callable[[Style | None], object] | None = None,
+        make_line_renderer: Callable[[LineFormat | None], object] | None = None,
         spool_dir: str | os.PathLike[str] | bool | None = None,
         spool_limit: int | None = None,
         when_full: str = "drop_oldest",
@@ -116,18 +116,18 @@ class Channel:
     ) -> None:
         """See :func:`loguru_stdbridge.install_bridge` for the options.
 
-        ``notice`` makes the row of a WARNING record out of a text; ``make_rendering`` makes of the
-        receiver's style what is found as ``rendering`` then. It is called in the sender's thread.
+        ``notice`` makes the row of a WARNING record out of a text; ``make_line_renderer`` makes of
+        the receiver's format what is found as ``rendering`` then, in the sender's thread.
         """
         self.address = address
         self._arguments: dict[str, Any] = {
-            "notice": notice, "make_rendering": make_rendering, "spool_dir": spool_dir,
+            "notice": notice, "make_line_renderer": make_line_renderer, "spool_dir": spool_dir,
             "spool_limit": spool_limit, "when_full": when_full, "block_timeout": block_timeout,
             "peer": peer,
         }  # fmt: skip
         self.rendering: Any = None
-        self._style: Style | None = None
-        self._make_rendering = make_rendering
+        self._style: LineFormat | None = None
+        self._make_rendering = make_line_renderer
         self._notice = notice
         self._peer = peer
         self._journal_options: dict[str, Any] = {
@@ -143,7 +143,7 @@ class Channel:
         self._own = 0  # records out of the sender's thread
         self._leaving = False
         if self._spool_dir is not None and peer != "stock":
-            self._set_style(marked_style(self._spool_dir, address))
+            self._set_style(marked_line_format(self._spool_dir, address))
         _channels.add(self)
 
     @staticmethod
@@ -255,7 +255,7 @@ class Channel:
             sender.start()
         return _Line(journal, sender, adoption)
 
-    def _set_style(self, style: Style | None) -> None:
+    def _set_style(self, style: LineFormat | None) -> None:
         """The receiver of this connection renders in ``style``; ``None``: it takes records."""
         if style != self._style and self._make_rendering is not None:
             self._style = style

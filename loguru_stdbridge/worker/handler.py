@@ -51,7 +51,7 @@ from ..record.encode import encode_logrecord, encode_loguru_record
 from ..record.row import LevelStyle
 from ..record.values import show
 from .channel import EXIT_TIMEOUT, Channel
-from .rendering import MARKER, Rendering
+from .rendering import MARKER, LineRenderer
 
 if TYPE_CHECKING:
     from .stats import Stats
@@ -192,7 +192,7 @@ class _Call:
         self.made = _NOTHING
 
 
-_Made = tuple[int, Optional[bytes], Optional[Rendering]]
+_Made = tuple[int, Optional[bytes], Optional[LineRenderer]]
 """What the format function has made of a record, whose ``id`` comes first: its row, before loguru
 takes its lock; else, by whose template loguru renders. One object: see the module's text."""
 

@@ -17,7 +17,7 @@ from ..addresses import Address, AddressLike, default_address, parse_address
 from ..exceptions import ConfigurationError
 from .channel import EXIT_TIMEOUT, Channel
 from .handler import BridgeHandler, BridgeSink, InterceptHandler, notice_row
-from .rendering import make_rendering
+from .rendering import make_line_renderer
 
 if TYPE_CHECKING:
     from .stats import Stats
@@ -179,7 +179,7 @@ def install_bridge(
         channel = Channel(
             target,
             notice=notice_row,
-            make_rendering=make_rendering,
+            make_line_renderer=make_line_renderer,
             spool_dir=spool_dir,
             spool_limit=spool_limit,
             when_full=when_full,

@@ -1,7 +1,7 @@
 """A record becomes the finished line of the receiver's sink, in the worker.
 
 Owns which records may be rendered here, and how. The format and the level are the receiver's
-(:mod:`styles`); what does not suit goes as a whole record (:mod:`records`).
+(:mod:`record.line_format`); what does not suit goes as a whole record (:mod:`records`).
 
 Two ways to the same line
 -------------------------
@@ -21,8 +21,8 @@ from time import time_ns
 from typing import Any
 
 from ..record.encode import encode_rendered
+from ..record.line_format import LineFormat, plain_format, split_time
 from ..record.row import rendered_row_head
-from ..record.styles import Style, plain_format, split_time
 
 MARKER = "\0\0stdbridge\0"
 """What the sink's format begins with: a text without it is known to be ``opt(raw=True)``."""
@@ -61,10 +61,10 @@ def _make_format(template: str) -> str | _StampedFormat:
     return template if parts is None else _StampedFormat(template, *parts)
 
 
-class Rendering:
+class LineRenderer:
     """A sink's style as this process renders it."""
 
-    def __init__(self, style: Style) -> None:
+    def __init__(self, style: LineFormat) -> None:
         self.template = f"{MARKER}{style.format}\n{{exception}}"
         self._level = style.level
         self._id = style.id
@@ -142,6 +142,6 @@ def _is_plain(kind: type) -> bool:
     return own or kind in (str, int, type(None))
 
 
-def make_rendering(style: Style | None) -> Rendering | None:
+def make_line_renderer(style: LineFormat | None) -> LineRenderer | None:
     """How to render in ``style``."""
-    return None if style is None else Rendering(style)
+    return None if style is None else LineRenderer(style)

@@ -214,7 +214,7 @@ def test_a_sender_that_said_goodbye_is_forgotten_in_time(book, monkeypatch):
     """Not at once: bytes of its dead connections may still come. Not if it speaks again."""
     book.write((A, b"1\n"), (B, b"1\n"), (C, b"1\n"))
     for sender in (A, B):
-        book.ledger.gone(sender)
+        book.ledger.retire_sender(sender)
     book.write((B, b"2\n"))
     book.reopen()
     assert book.last() == {A: 1, B: 2, C: 1}
@@ -245,7 +245,7 @@ def test_hundreds_of_thousands_of_senders_leave_it_small(book, monkeypatch):
         book.ledger.intend(0, [(sender, 1, 1) for sender in senders], [0] * 1000, zlib.crc32(b""))
         book.ledger.settle()
         for sender in senders:
-            book.ledger.gone(sender)
+            book.ledger.retire_sender(sender)
         largest = max(largest, book.file.stat().st_size)
     assert largest < 300_000
     book.write((C, b"kept\n"))
@@ -263,7 +263,7 @@ def test_of_too_many_senders_the_latest_are_remembered(book, monkeypatch):
     book.write((A, b"1\n"))
     book.write((B, b"1\n"))
     book.write((C, b"1\n"))
-    book.ledger.gone(B)
+    book.ledger.retire_sender(B)
     book.reopen()
     assert book.last() == {A: 1, B: 0, C: 1}
     book.write((B, b"1\n"))
@@ -511,8 +511,8 @@ def test_goodbyes_never_fail(book, full_disk):
     """Where one cannot be noted the sender is forgotten for its age."""
     book.write((A, b"one\n"))
     full_disk(0)
-    book.ledger.gone(A)
-    book.ledger.gone(B)  # never heard of
+    book.ledger.retire_sender(A)
+    book.ledger.retire_sender(B)  # never heard of
 
 
 # -- the only writer

@@ -11,14 +11,14 @@ import pytest
 
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.exceptions import JournalError
-from loguru_stdbridge.record.styles import Style
+from loguru_stdbridge.record.line_format import LineFormat
 from loguru_stdbridge.spool.directory import (
     SPOOL_VARIABLE,
     default_spool_dir,
     is_marked_peer,
     make_spool_dir,
     mark_peer,
-    marked_style,
+    marked_line_format,
     remove_journal,
 )
 from loguru_stdbridge.system.locks import let_go, take_lock
@@ -238,17 +238,17 @@ def test_a_removal_that_was_interrupted_is_finished(tmp_path):
 
 def test_a_mark_tells_the_sink_s_style(tmp_path):
     """Workers begin with it; a mark without one, a broken one, and none at all tell nothing."""
-    style = Style("{message}", 20)
-    assert marked_style(tmp_path, ADDRESS) is None
+    style = LineFormat("{message}", 20)
+    assert marked_line_format(tmp_path, ADDRESS) is None
     mark_peer(tmp_path, ADDRESS, style)
     assert is_marked_peer(tmp_path, ADDRESS)
-    assert marked_style(tmp_path, ADDRESS) == style
+    assert marked_line_format(tmp_path, ADDRESS) == style
     mark_peer(tmp_path, ADDRESS)
-    assert marked_style(tmp_path, ADDRESS) is None
+    assert marked_line_format(tmp_path, ADDRESS) is None
     (mark,) = (tmp_path / "peers").iterdir()
     for text in ('x\n["{extra}",20]\n', "x\n[1\n", "x\n5\n", "x\n[1,2,3]\n", ""):
         mark.write_text(text)
-        assert marked_style(tmp_path, ADDRESS) is None
+        assert marked_line_format(tmp_path, ADDRESS) is None
 
 
 def test_a_relative_one_stays_where_it_was_named(tmp_path, monkeypatch):

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from loguru import logger
 
+from loguru_stdbridge.record.line_format import LineFormat
 from loguru_stdbridge.record.row import RENDERED_LENGTH
-from loguru_stdbridge.record.styles import Style
-from loguru_stdbridge.worker.rendering import MARKER, Rendering
+from loguru_stdbridge.worker.rendering import MARKER, LineRenderer
 
 FORMATS = [
     "{time:YYYY-MM-DD HH:mm:ss.SSS} | {level: <8} - {message}",
@@ -45,7 +45,7 @@ TIMES = st.lists(st.tuples(STEPS, st.sampled_from(ZONES), st.booleans()), min_si
 
 def both_ways(template, times):
     """``(loguru's line, ours)`` for a record of each time; ours is ``None`` where loguru makes it."""
-    rendering = Rendering(Style(template, 0))
+    rendering = LineRenderer(LineFormat(template, 0))
     found = []
 
     def sink(message):
@@ -120,7 +120,7 @@ def test_what_is_no_moment_is_shown_as_loguru_shows_it(specification, time):
 def test_a_time_that_is_none_is_not_kept(times):
     """Where loguru would fail to show it, it is no line: the record goes whole."""
     template = "{time:HH} {message}"
-    rendering = Rendering(Style(template, 0))
+    rendering = LineRenderer(LineFormat(template, 0))
     records = []
     logger.add(lambda message: records.append((str(message), message.record)), format=template)
     logger.info("x")
@@ -134,4 +134,4 @@ def test_a_time_that_is_none_is_not_kept(times):
 
 def test_the_marker_begins_what_loguru_renders():
     """By it a raw message is told from a line."""
-    assert Rendering(Style("{message}", 0)).template.startswith(MARKER)
+    assert LineRenderer(LineFormat("{message}", 0)).template.startswith(MARKER)

@@ -52,7 +52,7 @@ _COARSE = frozenset("YMDHhmsSA-/:., T_|")
 _REACHING = r"\d{4}|c$"  # a wide column; a number as a character, which may be none
 
 
-class Style(NamedTuple):
+class LineFormat(NamedTuple):
     """How a text sink renders: loguru's ``format`` (a string) and the number of its ``level``."""
 
     format: str
@@ -70,12 +70,12 @@ class Style(NamedTuple):
         return _fields_of(self.format) or ()
 
 
-def make_style(template: Any, level: Any) -> Style | None:
+def make_line_format(template: Any, level: Any) -> LineFormat | None:
     """The style of a sink; ``None`` where only the receiver can render for it."""
     if type(template) is not str or type(level) is not int or len(template) > MAX_FORMAT:
         return None
     known = _KNOWN_TAGS.issuperset(re.findall(_TAG, template))
-    return Style(template, level) if known and _fields_of(template) is not None else None
+    return LineFormat(template, level) if known and _fields_of(template) is not None else None
 
 
 def _fields_of(template: str) -> tuple[str, ...] | None:

@@ -2,7 +2,13 @@
 
 import pytest
 
-from loguru_stdbridge.record.styles import MAX_FORMAT, Style, make_style, plain_format, split_time
+from loguru_stdbridge.record.line_format import (
+    MAX_FORMAT,
+    LineFormat,
+    make_line_format,
+    plain_format,
+    split_time,
+)
 
 DEFAULT = (
     "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> | <level>{level: <8}</level> | "
@@ -25,7 +31,7 @@ DEFAULT = (
 )  # fmt: skip
 def test_a_plain_format_is_a_style(template, fields):
     """Fields of a record, their documented attributes, short specifications."""
-    style = make_style(template, 20)
+    style = make_line_format(template, 20)
     assert style is not None
     assert style.fields == fields
 
@@ -42,19 +48,19 @@ def test_a_plain_format_is_a_style(template, fields):
 )  # fmt: skip
 def test_a_format_that_reaches_further_is_none(template):
     """Attributes of the application's objects, widths that take gigabytes, what may raise."""
-    assert make_style(template, 20) is None
+    assert make_line_format(template, 20) is None
 
 
 @pytest.mark.parametrize("level", [True, 20.0, "INFO", None])
 def test_a_level_is_a_number(level):
     """Whatever else a peer gives is no style."""
-    assert make_style("{message}", level) is None
+    assert make_line_format("{message}", level) is None
 
 
 def test_the_id_names_format_and_level():
     """The same on both sides, another one for any other style, plain hex digits."""
-    assert Style("{message}", 20).id == make_style("{message}", 20).id
-    ids = {Style(text, level).id for text in ("{message}", "{line}") for level in (10, 20)}
+    assert LineFormat("{message}", 20).id == make_line_format("{message}", 20).id
+    ids = {LineFormat(text, level).id for text in ("{message}", "{line}") for level in (10, 20)}
     assert len(ids) == 4
     assert all(len(style_id) == 16 and int(style_id, 16) >= 0 for style_id in ids)
 
