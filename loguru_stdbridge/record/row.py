@@ -11,9 +11,9 @@ them. A worker holds its own rows against the same bounds (:func:`is_bounded`): 
 would be refused for ever.
 
 A *rendered* row holds a finished line in place of the fields: what the worker has made of the
-record in the format of the receiver's own sink (:mod:`record.line_format`). Where the sink still has that
-style, the line is written as it is; else it is taken for a raw message (``logger.opt(raw=True)``)
-of that time and level, which is what any text file would hold of it.
+record in the format of the receiver's own sink (:mod:`record.line_format`). Where the sink still
+has that format, the line is written as it is; else it is taken for a raw message
+(``logger.opt(raw=True)``) of that time and level, which is what any text file would hold of it.
 
 Text is UTF-8 with ``surrogatepass``, so that lone surrogates, and pairs of them that are not one
 character, arrive as they were.
