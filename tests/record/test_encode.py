@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import logging
 import math
-import sys
 import time
 
 import pytest
@@ -131,10 +130,6 @@ def test_extra_is_flattened_once_where_another_attribute_is_odd():
     assert row.extra["members"] == {1}
 
 
-@pytest.mark.skipif(
-    sys.version_info < (3, 9),
-    reason="CPython 3.8 ends a process that goes on with a recursion after a RecursionError",
-)
 def test_a_log_call_deep_in_a_recursion_loses_at_most_its_extra():
     """What is left of the interpreter's stack may not do for a nested value."""
     record = a_record(nested=[[[[[[[[[[1]]]]]]]]]])
