@@ -21,7 +21,7 @@ from loguru_stdbridge.record.row import (
     rendered_row_head,
 )
 from loguru_stdbridge.wire.sending import SenderConnection
-from tests.conftest import name_of
+from tests.support.parameters import name_of
 from tests.support.processes import log_files
 
 FORMATS = [

@@ -21,7 +21,7 @@ from loguru_stdbridge import (
     start_receiver,
 )
 from loguru_stdbridge.receiver.service import Service
-from tests.conftest import name_of
+from tests.support.parameters import name_of
 from tests.support.processes import ReceiverProcess, run_python
 
 pytestmark = pytest.mark.usefixtures("quiet_loguru")

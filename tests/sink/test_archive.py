@@ -16,9 +16,9 @@ from loguru_stdbridge.sink.archive import Archive
 from loguru_stdbridge.sink.blocks import Block
 from loguru_stdbridge.sink.ledger import Ledger
 from loguru_stdbridge.sink.rotating import RotatingSink
-from tests.conftest import wait_until
 from tests.support.processes import log_lines
 from tests.support.stepwise import kills
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("fast_handlers")
 SENDER = "a" * 32

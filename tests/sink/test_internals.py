@@ -21,7 +21,7 @@ from loguru_stdbridge.sink.internals import (
     private_loguru,
     read_sink_path,
 )
-from tests.conftest import name_of
+from tests.support.parameters import name_of
 from tests.support.processes import run_python
 
 

@@ -21,7 +21,7 @@ from loguru_stdbridge.sink import ledger as ledger_module
 from loguru_stdbridge.sink.files import FileId, find_file
 from loguru_stdbridge.sink.ledger import Ledger
 from loguru_stdbridge.system import locks
-from tests.conftest import descriptors
+from tests.support.descriptors import descriptors
 from tests.support.processes import start_python
 
 A, B, C = (f"{digit}" * 32 for digit in "abc")

@@ -21,7 +21,7 @@ from loguru_stdbridge.record.stock import row_of_stock_fields
 from loguru_stdbridge.sink import replay as replay_module
 from loguru_stdbridge.sink.replay import MAX_COLORS, Replay
 from loguru_stdbridge.worker.handler import BridgeSink, level_styles
-from tests.conftest import name_of
+from tests.support.parameters import name_of
 
 pytestmark = pytest.mark.usefixtures("fast_handlers")
 

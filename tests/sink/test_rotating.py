@@ -24,7 +24,7 @@ from loguru_stdbridge.sink.blocks import Block
 from loguru_stdbridge.sink.internals import private_loguru
 from loguru_stdbridge.sink.ledger import Ledger
 from loguru_stdbridge.sink.rotating import RotatingSink
-from tests.conftest import name_of
+from tests.support.parameters import name_of
 
 pytestmark = pytest.mark.usefixtures("fast_handlers")
 SENDER = "5" * 32

@@ -31,10 +31,10 @@ from functools import partial
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-from tests.conftest import wait_until
 from tests.support import crashing
 from tests.support.processes import Account, ReceiverProcess, Verdict, log_files
 from tests.support.proxy import Proxy
+from tests.support.waiting import wait_until
 
 CRASHING = crashing.__file__
 RETAINED = ("--compression", "gz", "--retention", "1000", "--format", "{message}")
