@@ -1,6 +1,7 @@
-"""Addresses of receivers: ``tcp://host:port``, ``unix:///path``, ``("host", port)``.
+"""Addresses of receivers: ``log:///path``, ``tcp://host:port``, ``unix:///path``.
 
-Owns the reading and the writing of address texts and nothing else. No sockets here.
+Owns the reading and the writing of address texts. No sockets here; the file system is asked only
+where a log's path leads.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ DEFAULT_ADDRESS = f"tcp://127.0.0.1:{DEFAULT_PORT}"
 ADDRESS_VARIABLE = "LOGURU_STDBRIDGE_ADDRESS"
 """Environment variable that names the receiver where the program does not."""
 
-_FORMS = '"tcp://host:port", "unix:///path/to/socket" or ("host", port)'
+_FORMS = '"log:///path/of/app.log", "tcp://host:port", "unix:///path/to/socket" or ("host", port)'
 _WILDCARDS = frozenset({"", "0.0.0.0", "::"})
 _LOOPBACK_NAMES = frozenset({"localhost", "::1", "ip6-localhost"})
 
@@ -28,7 +29,8 @@ AddressLike = Union["Address", str, tuple[str, int]]
 class Address(NamedTuple):
     """Where a receiver listens.
 
-    ``scheme`` is ``"tcp"`` (``host`` and ``port`` are set) or ``"unix"`` (``path`` is set).
+    ``scheme`` is ``"log"`` (``path`` is the log file's, resolved: whoever writes that file on this
+    machine), ``"unix"`` (``path`` is the socket's) or ``"tcp"`` (``host`` and ``port`` are set).
     ``str(address)`` gives back a text that :func:`parse_address` reads as the same address.
     """
 
@@ -38,15 +40,15 @@ class Address(NamedTuple):
     path: str = ""
 
     def __str__(self) -> str:
-        if self.scheme == "unix":
-            return f"unix://{self.path}"
+        if self.scheme in ("log", "unix"):
+            return f"{self.scheme}://{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"tcp://{host}:{self.port}"
 
     @property
     def is_local(self) -> bool:
         """Whether it can only mean this machine."""
-        return self.scheme == "unix" or _is_loopback(self.host)
+        return self.scheme != "tcp" or _is_loopback(self.host)
 
     def serves(self, wanted: Address) -> bool:
         """Whether a receiver on this machine bound to ``self`` is what ``wanted`` names.
@@ -56,6 +58,8 @@ class Address(NamedTuple):
         """
         if self.scheme != wanted.scheme:
             return False
+        if self.scheme == "log":
+            return self.path == wanted.path
         if self.scheme == "unix":
             return os.path.realpath(self.path) == os.path.realpath(wanted.path)
         if self.port != wanted.port:
@@ -98,6 +102,12 @@ def parse_address(value: AddressLike) -> Address:
     scheme, separator, rest = value.partition("://")
     if not separator:
         scheme, rest = "tcp", value
+    if scheme == "log":
+        if not rest.startswith("/"):
+            raise AddressError(
+                f"the log address {value!r} needs an absolute path, as in log:///var/log/app.log"
+            )
+        return log_address(rest)
     if scheme == "unix":
         if not rest.startswith("/"):
             raise AddressError(
@@ -118,6 +128,14 @@ def parse_address(value: AddressLike) -> Address:
     if not host:
         raise AddressError(f"the address {value!r} names no host: use {_FORMS}")
     return Address("tcp", host=host, port=_check_port(port, value))
+
+
+def log_address(path: str | os.PathLike[str]) -> Address:
+    """Return the address of the receiver that writes the log file at ``path``.
+
+    Links are followed, so that all names of a file give one address.
+    """
+    return Address("log", path=os.path.realpath(os.fsdecode(path)))
 
 
 def _check_port(port: object, value: object) -> int:

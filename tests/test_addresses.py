@@ -2,7 +2,7 @@
 
 import pytest
 
-from loguru_stdbridge.addresses import Address, default_address, parse_address
+from loguru_stdbridge.addresses import Address, default_address, log_address, parse_address
 from loguru_stdbridge.exceptions import AddressError
 
 
@@ -15,6 +15,7 @@ from loguru_stdbridge.exceptions import AddressError
         ("localhost:80", Address("tcp", host="localhost", port=80)),
         ("tcp://[::1]:9020", Address("tcp", host="::1", port=9020)),
         ("unix:///run/log.sock", Address("unix", path="/run/log.sock")),
+        ("log:///logs/app_{time}.log", Address("log", path="/logs/app_{time}.log")),
         (("localhost", 0), Address("tcp", host="localhost", port=0)),
     ],
 )
@@ -29,7 +30,7 @@ def test_an_address_is_read(given, expected):
     "given",
     [
         "", "tcp://", "tcp://:9020", "tcp://host:port", "tcp://host:65536", "tcp://host:-1",
-        "tcp://::1:9020", "unix://relative", "unix://", "http://host:1", "tls://host:1",
+        "tcp://::1:9020", "unix://relative", "unix://", "log://app.log", "log://", "http://host:1", "tls://host:1",
         ("host",), ("host", "port"), (1, 2), 9020, None, b"tcp://host:1",
     ],
 )  # fmt: skip
@@ -38,6 +39,17 @@ def test_a_bad_address_is_refused_with_its_value(given):
     with pytest.raises(AddressError) as caught:
         parse_address(given)
     assert str(given) in str(caught.value) or repr(given) in str(caught.value)
+
+
+def test_all_names_of_a_log_give_one_address(tmp_path):
+    """A link to the file or to its directory, and a way around, name the same log."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "logs")
+    (tmp_path / "app.log").symlink_to(tmp_path / "logs" / "app.log")
+    expected = parse_address(f"log://{tmp_path}/logs/app.log")
+    for name in ("link/app.log", "app.log", "logs/../link/./app.log"):
+        assert parse_address(f"log://{tmp_path}/{name}") == expected
+        assert log_address(tmp_path / name) == expected
 
 
 def test_the_default_comes_from_the_environment(monkeypatch):

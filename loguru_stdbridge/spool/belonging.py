@@ -1,0 +1,96 @@
+"""Whose a journal is: the rule by which a receiver, or a worker in its place, may deliver it.
+
+What users have is a log, not a port. A record belongs to the log that its program named, finds its
+way there after any restart, and never turns up in another log. This module decides that and touches
+nothing.
+
+Why the rule is right
+---------------------
+* A journal that a receiver has greeted has noted that receiver's log. Its id is random and is kept
+  with the ledger, so no other log has it: the journal follows the log to any address and to any
+  path. A ledger that was lost is made anew with another id. The path then tells, if it means the
+  same directory.
+* A journal that was never greeted has only what its program named. A log's path counts where it
+  means the same directory: one of the same number on the same machine, or one that no namespace
+  tells from it (a directory that was removed and made again has another number). An address counts
+  where it means the same port or socket: a loopback port of another host is another port.
+* In doubt it is nobody's. It stays on disk, and each receiver tells at its start what waits there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Callable, NamedTuple
+
+from ..addresses import Address
+from ..system.host import HostFacts, directory_id, host_facts
+
+
+class LogName(NamedTuple):
+    """What identifies a log."""
+
+    path: str  # resolved; ``{time}`` and the like are in it as they are
+    id: str = ""  # 32 random hex digits, kept with the ledger; "" where no receiver has told it
+    directory: str = ""  # see :func:`~loguru_stdbridge.system.host.directory_id`
+
+
+class Origin(NamedTuple):
+    """Where a journal was made, and for what."""
+
+    address: Address  # what the program named
+    host: HostFacts
+    directory: str = ""  # of a ``log:`` address: the directory as its program saw it
+    log: LogName | None = None  # of the receiver that has greeted it
+
+
+def describe_origin(address: Address) -> str:
+    """Return what a journal made here and now keeps of its place, as JSON text."""
+    directory = directory_id(os.path.dirname(address.path)) if address.scheme == "log" else ""
+    return json.dumps([*host_facts(), directory])
+
+
+def read_origin(address: Address, text: str, log: LogName | None) -> Origin:
+    """Return the origin behind a text of :func:`describe_origin`.
+
+    A text that cannot be read, or an empty one (journals of the first version have none), says
+    nothing of the host.
+    """
+    try:
+        machine, boot, network, mounts, directory = map(str, json.loads(text))
+        return Origin(address, HostFacts(machine, boot, network, mounts), directory, log)
+    except (ValueError, TypeError, RecursionError):
+        return Origin(address, HostFacts(), "", log)
+
+
+def belongs(
+    origin: Origin,
+    log: LogName,
+    serves: Callable[[Address], bool],
+    host: HostFacts | None = None,
+) -> bool:
+    """Return whether a journal of this ``origin`` is to be delivered into ``log``.
+
+    ``serves`` says whether an address is one by which the log's receiver is reached. ``host`` has
+    the facts of the caller's own host; ``None`` asks the system.
+    """
+    host = host_facts() if host is None else host
+    if origin.log is not None:
+        if origin.log.id and origin.log.id == log.id:
+            return True
+        return _is_same_place(origin.log.path, origin.log.directory, origin.host, log, host)
+    if origin.address.scheme == "log":
+        return _is_same_place(origin.address.path, origin.directory, origin.host, log, host)
+    if origin.address.is_local and not host.is_same_host(origin.host):
+        return False
+    return serves(origin.address)
+
+
+def _is_same_place(
+    path: str, directory: str, origin: HostFacts, log: LogName, host: HostFacts
+) -> bool:
+    if path != log.path:
+        return False
+    if directory and directory == log.directory and host.is_same_machine(origin):
+        return True
+    return host.has_same_files(origin)

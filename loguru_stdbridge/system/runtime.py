@@ -1,0 +1,77 @@
+"""Where a log's own socket is: a directory of this user's, found without being told.
+
+Every receiver listens on a Unix socket that is named after its log. A worker that knows the log's
+path finds it there, whatever else the receiver listens on.
+
+Why nobody else can stand in for a receiver
+-------------------------------------------
+The directory belongs to this user and is closed to all others (mode 0700). A directory that is not
+so is passed over, and so is a symbolic link. Only root and this user can put a socket into it.
+
+Why both sides find the same directory
+--------------------------------------
+Not every process of a user has the same environment: cron sets no ``XDG_RUNTIME_DIR``. A receiver
+takes the first directory that it can use. A worker tries all that are there, in the same order. No
+variable but ``XDG_RUNTIME_DIR`` has a say, ``TMPDIR`` neither.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+
+_FOLDER = "loguru_stdbridge"
+
+
+def runtime_directories(*, make: bool = False) -> list[str]:
+    """Return the directories for sockets that this user can trust, best first.
+
+    With ``make``, the first one that can be made is made, and alone returned. The list is empty
+    where there is none, or the system has no Unix sockets.
+    """
+    found = []
+    for parent, name in _candidates():
+        path = os.path.join(parent, name)
+        if make:
+            try:
+                os.mkdir(path, 0o700)
+            except OSError:
+                pass  # it is there already, or cannot be made: the look tells
+        if _is_safe(path):
+            found.append(path)
+            if make:
+                break
+    return found
+
+
+def log_socket_name(log_path: str, network: str) -> str:
+    """Return the file name of a log's socket.
+
+    ``log_path`` is the log's resolved path. ``network`` is the network namespace: containers that
+    share the directory may each have a log of that path.
+    """
+    text = f"{network}\0{log_path}".encode("utf-8", "surrogateescape")
+    return f"{zlib.crc32(text):08x}{zlib.adler32(text):08x}.sock"
+
+
+def _candidates() -> list[tuple[str, str]]:
+    """Return parent and name of each directory that may be used."""
+    if not hasattr(os, "getuid"):
+        return []
+    user = os.getuid()
+    named = os.environ.get("XDG_RUNTIME_DIR", "")
+    parents = [named] if os.path.isabs(named) else []
+    parents.append(f"/run/user/{user}")
+    found = [(parent, _FOLDER) for parent in dict.fromkeys(parents)]
+    return [*found, ("/tmp", f"{_FOLDER}-{user}")]
+
+
+def _is_safe(path: str) -> bool:
+    try:
+        status = os.lstat(path)
+    except (OSError, ValueError):
+        return False
+    return (
+        stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
+    )
