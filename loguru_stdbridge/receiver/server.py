@@ -20,9 +20,7 @@ its hello and greeted, or it would take us for a stock receiver.
 
 from __future__ import annotations
 
-import contextlib
 import selectors
-import socket
 import time
 from collections.abc import Sequence
 from typing import Any, Callable
@@ -35,6 +33,7 @@ from ..sink.ledger import Ledger
 from ..sink.replay import Replay
 from ..sink.rotating import RotatingSink
 from ..system.forks import drop_in_children
+from ..system.wakeup import WakeUp
 from ..wire.receiving import (
     Event,
     GapReceived,
@@ -99,10 +98,8 @@ class Receiver:
         self._reopen = False
         self.duplicates = 0
         self._selector = selectors.DefaultSelector()
-        self._wake_reader, self._wake_writer = socket.socketpair()
-        self._wake_reader.setblocking(False)
-        self._wake_writer.setblocking(False)
-        self._selector.register(self._wake_reader, selectors.EVENT_READ)
+        self._wakeup = WakeUp()
+        self._selector.register(self._wakeup, selectors.EVENT_READ)
         try:
             self._admission = Admission(
                 addresses,
@@ -149,16 +146,12 @@ class Receiver:
         """
         self._stopped_at = time.monotonic()
         self._stop_by = self._stopped_at + grace
-        self._wake()
+        self._wakeup.wake()
 
     def reopen(self) -> None:
         """Open the sink's file anew, as after an outside rotation. Safe in signal handlers."""
         self._reopen = True
-        self._wake()
-
-    def _wake(self) -> None:
-        with contextlib.suppress(OSError):
-            self._wake_writer.send(b"\0")
+        self._wakeup.wake()
 
     # -- the loop
 
@@ -190,9 +183,8 @@ class Receiver:
             target = key.fileobj
             if isinstance(target, Connection):
                 self._serve_client(target, events)
-            elif target is self._wake_reader:
-                with contextlib.suppress(OSError):
-                    self._wake_reader.recv(4096)
+            elif target is self._wakeup:
+                self._wakeup.drain()
             else:
                 self._admission.accept_from(target)
         if self._stop_by is not None and not ready:
@@ -449,8 +441,7 @@ class Receiver:
 
     def _close_own(self) -> None:
         self._selector.close()
-        self._wake_reader.close()
-        self._wake_writer.close()
+        self._wakeup.close()
 
 
 def _decode(data: bytes) -> Any:

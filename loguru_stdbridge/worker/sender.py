@@ -27,11 +27,9 @@ that :mod:`threading` knows. So it waits there for ever.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import math
 import selectors
-import socket
 import sys
 import threading
 import time
@@ -39,6 +37,7 @@ from typing import Any, Callable
 
 from ..addresses import Address
 from ..exceptions import PeerError
+from ..system.wakeup import WakeUp
 from ..wire.sending import Greeting
 from .conversation import Conversation
 from .transport import CONNECT_TIMEOUT, Backoff, Transport, targets
@@ -102,11 +101,9 @@ class Sender:
         self._progress = threading.Condition()  # re-entrant: a signal handler may flush, too
         self._selector = selectors.DefaultSelector()
         self._interest = 0  # in the connection
-        self._wake_reader, self._wake_writer = socket.socketpair()
-        self._wake_reader.setblocking(False)
-        self._wake_writer.setblocking(False)
-        self._selector.register(self._wake_reader, selectors.EVENT_READ)
-        journal.on_append = self._wake
+        self._wakeup = WakeUp()
+        self._selector.register(self._wakeup, selectors.EVENT_READ)
+        journal.on_append = self._wakeup.wake
         journal.on_full = self.hurry_up
         self._thread = threading.Thread(
             target=self._run, name="loguru_stdbridge-sender", daemon=True
@@ -132,22 +129,16 @@ class Sender:
 
     # -- called by other threads
 
-    def _wake(self) -> None:
-        try:  # in a log call: no ``contextlib.suppress``, which is three calls more
-            self._wake_writer.send(b"\0")
-        except OSError:  # full: it is being woken already; closed: too late
-            pass
-
     def hurry_up(self) -> None:
         """What is there now goes at once: the room that it takes is needed."""
         if not self.hurry:  # else it is on its way, or nobody is there to take it
             self.hurry = True
-            self._wake()
+            self._wakeup.wake()
 
     def flush(self, through: int, timeout: float | None) -> bool:
         """Wait until ``through`` is acknowledged, ``timeout`` seconds at most (``None``: ever)."""
         self.hurry = True
-        self._wake()
+        self._wakeup.wake()
         with self._progress:
             return self._progress.wait_for(
                 lambda: self.journal.first > through or not self._running, timeout
@@ -163,7 +154,7 @@ class Sender:
         self._closing_through = self.journal.next - 1
         self.closing_until = time.monotonic() + timeout
         self.hurry = True
-        self._wake()
+        self._wakeup.wake()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout + 1.0)
         if self._thread.ident is None:  # it was never started
@@ -172,8 +163,7 @@ class Sender:
 
     def _close_sockets(self) -> None:
         self._selector.close()
-        self._wake_reader.close()
-        self._wake_writer.close()
+        self._wakeup.close()
 
     def after_fork_in_child(self) -> None:
         """Close the parent's sockets in a child; its thread is gone, or stays where it is."""
@@ -250,8 +240,8 @@ class Sender:
     def _sleep(self, timeout: float | None) -> None:
         self._tell_trouble()
         for key, _ in self._select(self._bounded(timeout)):
-            if key.fileobj is self._wake_reader:
-                self._drain_wakes()
+            if key.fileobj is self._wakeup:
+                self._wakeup.drain()
 
     def _select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
         """What is ready within ``timeout`` seconds."""
@@ -284,8 +274,8 @@ class Sender:
             self._interest = interest
         readable = False
         for key, ready in self._select(timeout if beyond_end else self._bounded(timeout)):
-            if key.fileobj is self._wake_reader:
-                self._drain_wakes()
+            if key.fileobj is self._wakeup:
+                self._wakeup.drain()
             elif ready & selectors.EVENT_READ:
                 readable = True
         return readable
@@ -296,10 +286,6 @@ class Sender:
             return timeout
         left = max(self.closing_until - time.monotonic(), 0.0)
         return left if timeout is None else min(timeout, left)
-
-    def _drain_wakes(self) -> None:
-        with contextlib.suppress(OSError):
-            self._wake_reader.recv(4096)
 
     def _attempt(self) -> None:
         """One connection, from connect to its end."""
@@ -348,7 +334,7 @@ class Sender:
                 if key.fileobj is transport:
                     transport.finish_connect()
                     return
-                self._drain_wakes()
+                self._wakeup.drain()
 
     def _drop_transport(self) -> None:
         transport, self._transport = self._transport, None
