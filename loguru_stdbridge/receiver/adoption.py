@@ -126,7 +126,7 @@ class Adoption:
         """The next batch of the adopted journal; empty at its end."""
         assert self._orphan is not None
         batch = self._orphan.read(self._read, BATCH_BYTES)
-        self._read = batch.gap[1] if batch.gap is not None else batch.last
+        self._read = batch.gap.last if batch.gap is not None else batch.last
         self.at_end = batch.gap is None and not batch.rows
         return batch
 

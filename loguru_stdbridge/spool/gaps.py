@@ -61,7 +61,7 @@ class Gaps:
             if part.first > number:
                 break
             if part.last >= number:
-                return number, part.last, part.reason
+                return Gap(number, part.last, part.reason)
         return None
 
     def last_before(self, number: int) -> int:

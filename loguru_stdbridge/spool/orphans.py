@@ -29,6 +29,7 @@ from .segments import (
     NUMBER,
     SEGMENT_HEADER,
     Batch,
+    Gap,
     Meta,
     Scan,
     decode_meta,
@@ -165,7 +166,7 @@ class Orphan:
 
     def _gap(self, first: int, last: int) -> Batch:
         reason = "damaged" if self.damaged else "spool_full"
-        return Batch(first, (), first - 1, (first, last, reason))
+        return Batch(first, (), first - 1, Gap(first, last, reason))
 
     def _following(self, index: int) -> int | None:
         """The first number of the next segment whose header can be read."""

@@ -26,8 +26,6 @@ from typing import NamedTuple, Union
 
 from ..exceptions import JournalError
 
-Gap = tuple[int, int, str]  # first and last number given up, and why
-
 RECORD = struct.Struct("<IIQ")  # length of the row, checksum, sequence number
 SEGMENT = struct.Struct("<8sQI")  # magic, number of the first record, checksum of both
 SEGMENT_HEADER = 32
@@ -49,6 +47,14 @@ _META_MAGIC = b"LSBMETA\0"
 MAX_ADDRESS = META_SIZE - META.size
 
 Buffer = Union[bytes, bytearray, memoryview]
+
+
+class Gap(NamedTuple):
+    """Consecutive numbers that were given up, and why."""
+
+    first: int
+    last: int
+    reason: str
 
 
 class Batch(NamedTuple):

@@ -110,7 +110,7 @@ class Conversation:
         self._gap = batch.gap
         if batch.gap is not None:
             self._sent = first - 1
-            row, number = self._notice_of(batch.gap), batch.gap[1]
+            row, number = self._notice_of(batch.gap), batch.gap.last
             frame = self._connection.hello(row, number, first, notice=True)
         elif batch.rows:
             self._sent = first
@@ -120,8 +120,8 @@ class Conversation:
         self._out = memoryview(frame)
 
     def _notice_of(self, gap: Gap) -> bytes:
-        first, last, reason = gap
-        return self._sender.notice(f"{last - first + 1} records were given up: {reason}")
+        count = gap.last - gap.first + 1
+        return self._sender.notice(f"{count} records were given up: {gap.reason}")
 
     def _await_greeting(self) -> bool | None:
         """True: greeted. False: a stock peer. None: not yet, and it is known to be ours."""
@@ -191,10 +191,9 @@ class Conversation:
         last = self._journal.next - 1
         batch: Batch = self._journal.read(self._sent, BATCH_BYTES)
         if batch.gap is not None:
-            first, last, reason = batch.gap
-            self._journal.tell(first, last)
-            self._out = memoryview(self._connection.gap(first, last, reason))
-            self._sent = last
+            self._journal.tell(batch.gap.first, batch.gap.last)
+            self._out = memoryview(self._connection.gap(*batch.gap))
+            self._sent = batch.gap.last
         elif batch.rows:
             self._out = memoryview(self._connection.rows(batch.first, batch.rows))
             self._sent = batch.last
@@ -247,7 +246,7 @@ class Conversation:
                 break
             batch: Batch = journal.read(self._sent, BATCH_BYTES)
             if batch.gap is not None:
-                self._send_to_stock(self._notice_of(batch.gap), batch.gap[1])
+                self._send_to_stock(self._notice_of(batch.gap), batch.gap.last)
                 self._gap_taken_by_stock(batch.gap)
             for number, row in enumerate(batch.rows, batch.first):
                 self._send_to_stock(row, number)
@@ -274,9 +273,9 @@ class Conversation:
         self._sender.acknowledge(number)
 
     def _gap_taken_by_stock(self, gap: Gap) -> None:
-        self._journal.tell(gap[0], gap[1])
-        self._sent = gap[1]
-        self._sender.acknowledge(gap[1])
+        self._journal.tell(gap.first, gap.last)
+        self._sent = gap.last
+        self._sender.acknowledge(gap.last)
 
     # -- bytes
 

@@ -79,6 +79,6 @@ def test_any_numbers_in_any_order(wanted):
         gap = gaps.at(number)
         assert (gap is None) == (number not in table)
         if gap is not None:
-            assert all(table[inside] == gap[2] for inside in range(number, gap[1] + 1))
+            assert all(table[inside] == gap.reason for inside in range(number, gap.last + 1))
     numbers, dropped = gaps.figures()
     assert numbers == len(table) == sum(dropped.values())

@@ -71,7 +71,7 @@ def read_all(journal, max_bytes=1200, after=None):
         batch = journal.read(after, max_bytes)
         if batch.gap is not None:
             found.append(batch.gap)
-            after = batch.gap[1]
+            after = batch.gap.last
         elif batch.rows:
             assert batch.first == after + 1
             assert [bytes(r) for r in batch.rows] == [
@@ -92,7 +92,7 @@ def of_orphan(path):
         batch = orphan.read(after, 1200)
         if batch.gap is not None:
             found.append(batch.gap)
-            after = batch.gap[1]
+            after = batch.gap.last
         elif batch.rows:
             assert list(batch.rows) == [row(n) for n in range(batch.first, batch.last + 1)]
             found += range(batch.first, batch.last + 1)
@@ -372,7 +372,7 @@ def read_all_but(journal, odd):
     found, after = [], journal.first - 1
     while after < journal.next - 1:
         batch = journal.read(after, 1)
-        after = batch.gap[1] if batch.gap else batch.last
+        after = batch.gap.last if batch.gap else batch.last
         if after != odd:
             found.append(batch.gap or after)
     return found
@@ -492,7 +492,7 @@ class World:
         batch = self.journal.read(self.sent, 1200)
         if batch.gap is not None:
             self.journal.tell(*batch.gap[:2])
-            self.sent = batch.gap[1]
+            self.sent = batch.gap.last
         elif batch.rows:
             self.sent = batch.last
         self.on_the_way.append(batch)
@@ -503,7 +503,7 @@ class World:
             return
         batch = self.on_the_way.pop(0)
         if batch.gap is not None:
-            self.missing += self.sequencer.skip("s", batch.gap[1])
+            self.missing += self.sequencer.skip("s", batch.gap.last)
         elif batch.rows:
             skip = self.sequencer.admit("s", batch.first, len(batch.rows))
             for number in range(batch.first + skip, batch.last + 1):

@@ -59,9 +59,9 @@ def read_all(orphan, max_bytes=1):
     while True:
         batch = orphan.read(after, max_bytes)
         if batch.gap is not None:
-            assert batch.gap[0] == after + 1
+            assert batch.gap.first == after + 1
             found.append(batch.gap)
-            after = batch.gap[1]
+            after = batch.gap.last
         elif batch.rows:
             assert batch.first == after + 1
             assert batch.last == after + len(batch.rows)
