@@ -1,0 +1,97 @@
+"""Who listens at the other end of a local connection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+
+import pytest
+
+from loguru_stdbridge.system.peers import own_users, user_at, users_listening_at
+from tests.support.processes import start_python
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc tells it on Linux")
+OTHER_USER = 1234
+
+
+@contextlib.contextmanager
+def listening(address, family=socket.AF_INET):
+    """A socket of this process that listens; its port."""
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.bind(address)
+        listener.listen()
+        yield listener.getsockname()[1] if family != socket.AF_UNIX else 0
+
+
+@linux
+@pytest.mark.parametrize(
+    ("bound", "family", "asked"),
+    [
+        ("127.0.0.1", socket.AF_INET, "127.0.0.1"),
+        ("0.0.0.0", socket.AF_INET, "127.0.0.1"),
+        ("::1", socket.AF_INET6, "::1"),
+        ("::", socket.AF_INET6, "127.0.0.1"),
+        ("::ffff:127.0.0.1", socket.AF_INET6, "127.0.0.1"),
+    ],
+)
+def test_the_user_of_a_listener_is_found(bound, family, asked):
+    """The system's table is read for both kinds of addresses and for sockets that take all."""
+    with listening((bound, 0), family) as port:
+        assert users_listening_at(asked, port) == {os.getuid()}
+
+
+@linux
+def test_a_listener_of_another_address_does_not_count():
+    """Who listens on another loopback address cannot take the connection."""
+    with listening(("127.0.0.2", 0)) as port:
+        assert users_listening_at("127.0.0.1", port) is None
+        assert users_listening_at("127.0.0.2", port) == {os.getuid()}
+
+
+@linux
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can start a process of another user")
+def test_a_listener_of_another_user_is_told_from_ours():
+    """A process of another user that took the port is not among the users that are trusted."""
+    code = (
+        f"import os, socket, sys; os.setuid({OTHER_USER}); "
+        "s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); "
+        "print(s.getsockname()[1], flush=True); sys.stdin.read()"
+    )
+    process = start_python(code, stdin=True)
+    try:
+        port = int(process.stdout.readline())
+        with socket.create_connection(("127.0.0.1", port)):  # nobody has accepted it
+            assert users_listening_at("127.0.0.1", port) == {OTHER_USER}
+        assert OTHER_USER not in own_users()
+    finally:
+        process.communicate()
+
+
+def test_where_nobody_listens_nothing_is_known():
+    """A port that is free, and a host that is no number, have no users."""
+    with listening(("127.0.0.1", 0)) as port:
+        pass
+    assert users_listening_at("127.0.0.1", port) is None
+    assert users_listening_at("localhost", port) is None
+
+
+@linux
+def test_the_user_behind_a_unix_socket_is_found(tmp_path, monkeypatch):
+    """The user who called listen() is told, before anybody accepts."""
+    monkeypatch.chdir(tmp_path)  # a short path
+    with listening("s", socket.AF_UNIX), socket.socket(socket.AF_UNIX) as client:
+        client.connect("s")
+        assert user_at(client) == os.getuid()
+
+
+def test_a_connection_that_tells_no_user_is_not_known():
+    """A TCP socket has no credentials, and no error."""
+    with listening(("127.0.0.1", 0)) as port, socket.create_connection(("127.0.0.1", port)) as it:
+        assert user_at(it) is None
+
+
+def test_own_users_are_this_one_and_root():
+    """A receiver that root has started is trusted."""
+    assert own_users() == {os.getuid(), 0}
