@@ -568,7 +568,7 @@ GREETINGS = {
     "deep": encode_frame(b"[" * 60_000),
     "numbers never sent": encode_frame(b'{"stdbridge":1,"last":1000}'),
     "escapes": encode_frame(b'{"error":"\\u001b[2J\\nnew line"}'),
-    "a style that reaches": encode_frame(
+    "a format that reaches": encode_frame(
         b'{"stdbridge":1,"last":0,"style":["{process.__init__.__globals__}{message:>99999999}",0]}'),
 }  # fmt: skip
 
@@ -582,7 +582,7 @@ def test_a_hostile_greeting_costs_the_worker_nothing(tmp_path, name, capfd, even
         client = hostile.accept()
         client.hello()
         client.socket.sendall(GREETINGS[name])
-        if name != "a style that reaches":
+        if name != "a format that reaches":
             assert client.event() is not None  # the hello's row
             assert client.event() is None  # and then the worker breaks off
         logger.info("two")

@@ -258,7 +258,7 @@ def test_a_bad_place_to_render_is_refused(tmp_path):
 
 
 def test_a_forked_child_renders_at_once(tmp_path):
-    """The style is the receiver's, so a child goes on with it."""
+    """A child goes on with the line format, which is the receiver's."""
     with start_receiver(
         tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}"
     ) as receiver:
@@ -279,7 +279,7 @@ def test_a_forked_child_renders_at_once(tmp_path):
 
 
 def test_the_first_record_is_rendered_where_the_receiver_is_known(tmp_path, spool_dir):
-    """It tells its style in the spool directory, and takes it away when it ends."""
+    """A receiver tells its line format in the spool directory, and takes it away when it ends."""
     options = {"address": "tcp://127.0.0.1:0", "format": "{message}"}
     with start_receiver(tmp_path / "app.log", **options) as receiver:
         with install_bridge(receiver.address) as bridge:

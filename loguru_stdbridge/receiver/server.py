@@ -78,14 +78,14 @@ class Receiver:
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` where one of them cannot be bound.
 
-        Without ``rendering`` no worker is told the sink's style: each record is rendered here.
+        Without ``rendering`` no worker is told the line format: each record is rendered here.
         """
         self.adoption: Adoption | None = None
         self._sink = sink
         self._ledger = ledger
-        self.style = replay.style if rendering and not sink.needs_records else None
-        style_id = "" if self.style is None else self.style.id
-        self._writer = Writer(replay, sink, report, style_id=style_id)
+        self.line_format = replay.line_format if rendering and not sink.needs_records else None
+        format_id = "" if self.line_format is None else self.line_format.id
+        self._writer = Writer(replay, sink, report, format_id=format_id)
         self._report = report
         self._complaints = Complaints(report)
         self._sequencer = Sequencer(ledger.last)
@@ -263,7 +263,7 @@ class Receiver:
             self._end_earlier(event.sender, connection)
             last = self._sequencer.greet(event.sender, event.base)
             self._by_sender.setdefault(event.sender, set()).add(connection)
-            connection.send(connection.protocol.greeting(last, self.style))
+            connection.send(connection.protocol.greeting(last, self.line_format))
             self._touched.add(connection)
         elif isinstance(event, GapReceived):
             self._take_gap(event, connection.peer)

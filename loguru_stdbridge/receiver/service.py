@@ -84,7 +84,7 @@ class Service:
             return None
         self._names = [name for address in self.addresses for name in local_names(address)]
         for name in self._names:
-            mark_peer(directory, name, self._receiver.style)
+            mark_peer(directory, name, self._receiver.line_format)
         return directory
 
     @property
@@ -108,7 +108,7 @@ class Service:
             self._receiver.serve()
         finally:
             if self.spool_dir is not None:
-                for name in self._names:  # the next receiver may have another style
+                for name in self._names:  # the next receiver may have another line format
                     mark_peer(self.spool_dir, name)
             assert self._sink is not None
             self._sink.close()

@@ -35,13 +35,13 @@ class Writer:
     """See the module's text. Used by the receiver's one thread."""
 
     def __init__(
-        self, replay: Replay, sink: RotatingSink, report: Callable[[str], None], *, style_id: str
+        self, replay: Replay, sink: RotatingSink, report: Callable[[str], None], *, format_id: str
     ) -> None:
-        """Lines that workers have rendered in the style of that id are done; "" is of none."""
+        """``format_id`` names the format by which workers may render lines; "": none may."""
         self._replay = replay
         self._sink = sink
         self._report = report
-        self._style_id = style_id
+        self._format_id = format_id
         self._keeps_records = sink.needs_records
         self._blocks: list[Block] = []
         self._size = 0  # characters in self._blocks
@@ -67,11 +67,11 @@ class Writer:
         return bool(self._retry_pause)
 
     def take_rows(self, sender: str, first: int, rows: Sequence[Any]) -> None:
-        """Render rows that are news; a line that its worker has rendered in our style is done."""
+        """Render rows that are news; a line that its worker has rendered by our format is done."""
         if not rows:
             return
-        style_id = self._style_id
-        lines = rendered_lines(rows, style_id) if style_id else None
+        format_id = self._format_id
+        lines = rendered_lines(rows, format_id) if format_id else None
         if lines is not None:
             if self._unended is not None:
                 lines[0] = self._end_before(sender, lines[0])

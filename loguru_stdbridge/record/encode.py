@@ -169,15 +169,15 @@ def _others_of(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def encode_rendered(nanoseconds: int, head: str, line: str) -> bytes:
-    """The row of a line that loguru has rendered in the sink's own style (:mod:`rows`)."""
+    """The row of a line that loguru has rendered by the sink's own format (:mod:`record.row`)."""
     row = encode_rendered_row(nanoseconds, head, line)
     if len(row) <= MAX_UNCOUNTED or (len(row) <= MAX_ROW and is_bounded(row)):
         return row
     return encode_rendered_row(nanoseconds, head, f"{bounded_plain(line[:-1], MAX_TEXT)}\n")
 
 
-def encode_logrecord(record: logging.LogRecord, style: Callable[[str], LevelStyle]) -> bytes:
-    """The row of a stdlib record; ``style`` gives the icon and colour of a level name.
+def encode_logrecord(record: logging.LogRecord, level_style: Callable[[str], LevelStyle]) -> bytes:
+    """The row of a stdlib record; ``level_style`` gives the icon and colour of a level name.
 
     Never raises: a message that cannot be formatted arrives as its parts, an attribute of an
     impossible type as a text.
@@ -191,7 +191,7 @@ def encode_logrecord(record: logging.LogRecord, style: Callable[[str], LevelStyl
             others["stack_info"] = bounded_text(attributes["stack_info"], MAX_TEXT)
         extra, tagged = flatten_extra(others) if others else (None, False)
         local = time.localtime(record.created)
-        icon, color = style(record.levelname)
+        icon, color = level_style(record.levelname)
         row = encode_fields(
             FLAG_TAGGED if tagged else 0,
             dump_times(
@@ -210,5 +210,5 @@ def encode_logrecord(record: logging.LogRecord, style: Callable[[str], LevelStyl
             None,
         )  # fmt: skip
     except Exception:
-        row = encode_odd(fields_of_odd_logrecord(record, style))
+        row = encode_odd(fields_of_odd_logrecord(record, level_style))
     return row if len(row) <= MAX_UNCOUNTED else checked(row)

@@ -104,7 +104,7 @@ def fields_of_odd_record(
 
 
 def fields_of_odd_logrecord(
-    record: logging.LogRecord, style: Callable[[str], LevelStyle]
+    record: logging.LogRecord, level_style: Callable[[str], LevelStyle]
 ) -> list[Any]:
     """The fields of a stdlib record of which some attribute is missing or of an impossible type.
 
@@ -134,7 +134,7 @@ def fields_of_odd_logrecord(
         created, local = now, time.localtime(now)
     level = text("levelname", "INFO")
     try:
-        icon, color = style(level)
+        icon, color = level_style(level)
     except Exception:
         icon, color = " ", None
     fields: list[Any] = [

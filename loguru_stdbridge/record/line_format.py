@@ -1,4 +1,4 @@
-"""Styles: the format and level of a sink, as the receiver tells it and the worker renders by it.
+"""The format of the sink's lines, which the receiver tells and workers render by.
 
 Owns which format strings may go over the wire, and their identity. Pure: no sockets, no loguru.
 
@@ -60,7 +60,7 @@ class LineFormat(NamedTuple):
 
     @property
     def id(self) -> str:
-        """Names this very style, as 16 hex digits; what is rendered carries it."""
+        """Name this very format, as 16 hex digits; each line rendered by it carries them."""
         text = f"{self.level}\0{self.format}".encode("utf-8", "surrogatepass")
         return f"{zlib.crc32(text):08x}{zlib.adler32(text):08x}"
 
@@ -71,7 +71,7 @@ class LineFormat(NamedTuple):
 
 
 def make_line_format(template: Any, level: Any) -> LineFormat | None:
-    """The style of a sink; ``None`` where only the receiver can render for it."""
+    """Return a sink's line format; ``None`` where only the receiver can render by it."""
     if type(template) is not str or type(level) is not int or len(template) > MAX_FORMAT:
         return None
     known = _KNOWN_TAGS.issuperset(re.findall(_TAG, template))
@@ -107,7 +107,7 @@ def _fields_of(template: str) -> tuple[str, ...] | None:
 
 
 def plain_format(template: str) -> str:
-    """A style's format without its markup, which is in the literal text alone."""
+    """A format without its markup, which is in the literal text alone."""
     parts: list[str] = []
     for literal, name, specification, conversion in string.Formatter().parse(template):
         parts.append(re.sub(_TAG, "", literal).replace("{", "{{").replace("}", "}}"))

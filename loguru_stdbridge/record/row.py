@@ -61,7 +61,7 @@ FLAG_TAGGED = 2
 """``extra`` holds tagged values (:mod:`values`)."""
 
 FLAG_RENDERED = 4
-"""A rendered row: ``[flags, nanoseconds, level number, level name, style's id, line]``."""
+"""A rendered row: ``[flags, nanoseconds, level number, level name, format's id, line]``."""
 
 RENDERED_LENGTH = 6
 
@@ -161,9 +161,9 @@ def encode_fields(
     return text.encode("utf-8", "surrogatepass")
 
 
-def rendered_row_head(level_no: int, level_name: str, style_id: str) -> str:
-    """The middle of every rendered row of one level; ``style_id`` is plain hex digits."""
-    return f'{level_no},{_quote(level_name)},"{style_id}",'
+def rendered_row_head(level_no: int, level_name: str, format_id: str) -> str:
+    """The middle of every rendered row of one level; ``format_id`` is plain hex digits."""
+    return f'{level_no},{_quote(level_name)},"{format_id}",'
 
 
 def encode_rendered_row(nanoseconds: int, head: str, line: str) -> bytes:
@@ -258,13 +258,16 @@ def split_rows(decoded: list[Any]) -> tuple[int, list[Any]]:
     return decoded[0], decoded[1:]
 
 
-def rendered_lines(rows: Sequence[Any], style_id: str) -> Optional[list[str]]:
-    """The lines of ``rows``, if every one is a rendered row of that style; else ``None``."""
+def rendered_lines(rows: Sequence[Any], format_id: str) -> Optional[list[str]]:
+    """The lines of ``rows``, if every one is a rendered row of that format; else ``None``."""
     try:
         lines = [
             line
-            for _, _, _, _, style, line in rows
-            if style == style_id and type(line) is str and type(style) is str and line[-1:] == "\n"
+            for _, _, _, _, its_format, line in rows
+            if its_format == format_id
+            and type(its_format) is str
+            and type(line) is str
+            and line[-1:] == "\n"
         ]
     except (TypeError, ValueError):  # no list, or another length
         return None
@@ -295,7 +298,7 @@ def read_row(fields: Any) -> Row:
 
 
 def _raw_row(fields: list[Any]) -> Row:
-    """A rendered row as the raw message that it is to a sink of another style."""
+    """A rendered row as the raw message that it is to a sink of another format."""
     _, nanoseconds, level_no, level_name, _, line = fields
     known = type(nanoseconds) is int and nanoseconds.bit_length() <= 64
     seconds = nanoseconds / 1e9 if known else None

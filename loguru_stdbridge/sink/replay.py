@@ -101,7 +101,7 @@ class Replay:
         except (ValueError, TypeError) as error:
             given = ", ".join(f"{name}={value!r}" for name, value in options.items())
             raise ConfigurationError(f"loguru refuses {given}: {error}") from error
-        self.style = self._find_style(handler_id, options.get("format"))
+        self.line_format = self._find_line_format(handler_id, options.get("format"))
         """How workers may render for this sink; ``None`` where only this side can."""
         self._emit = self._find_emit(handler_id) if direct is not False else None
         self._template, self._least = self._find_template(handler_id)
@@ -131,7 +131,7 @@ class Replay:
         except (AttributeError, KeyError):
             return None
 
-    def _find_style(self, handler_id: int, template: Any) -> LineFormat | None:
+    def _find_line_format(self, handler_id: int, template: Any) -> LineFormat | None:
         handler = self._find_plain(handler_id)
         try:
             if template is None:

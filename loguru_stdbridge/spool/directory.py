@@ -97,15 +97,15 @@ def _make_directory_of(path: str) -> None:
         os.mkdir(os.path.dirname(path), 0o700)
 
 
-def mark_peer(spool_dir: str, address: Address, style: LineFormat | None = None) -> None:
-    """Note that a receiver of ours serves ``address``, and the style of its sink.
+def mark_peer(spool_dir: str, address: Address, line_format: LineFormat | None = None) -> None:
+    """Note that a receiver of ours serves ``address``, and its sink's line format.
 
     Failure is harmless and silent.
     """
     with contextlib.suppress(OSError):
         path = _mark_path(spool_dir, address)
         _make_directory_of(path)
-        text = f"{address}\n" if style is None else f"{address}\n{json.dumps(style)}\n"
+        text = f"{address}\n" if line_format is None else f"{address}\n{json.dumps(line_format)}\n"
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         expired = time.time() - _MARK_LIFETIME
@@ -124,10 +124,10 @@ def is_marked_peer(spool_dir: str, address: Address) -> bool:
 
 
 def marked_line_format(spool_dir: str, address: Address) -> LineFormat | None:
-    """The style of the receiver's sink, where a mark tells it: workers begin with it.
+    """The line format of the receiver's sink, where a mark tells it: workers begin with it.
 
-    A receiver that ends takes it away. One that was killed and comes back with another style gets a
-    few lines in the old one, as from any worker that was logging meanwhile.
+    A receiver that ends takes it away. One that was killed and comes back with another format gets
+    a few lines in the old one, as from any worker that was logging meanwhile.
     """
     try:
         with open(_mark_path(spool_dir, address), encoding="utf-8") as file:

@@ -180,11 +180,11 @@ class ReceiverConnection:
             events.append(MarkedReceived(sender, sequence, fields))
         return events
 
-    def greeting(self, last: int, style: LineFormat | None = None) -> bytes:
+    def greeting(self, last: int, line_format: LineFormat | None = None) -> bytes:
         """The answer to a hello; ``last`` is the highest number held from this sender."""
         answer: dict[str, Any] = {MARK: VERSION, "last": last}
-        if style is not None:
-            answer["style"] = [style.format, style.level]
+        if line_format is not None:
+            answer["style"] = [line_format.format, line_format.level]
         return encode_frame(encode_control(answer))
 
     def acknowledgement(self, through: int) -> bytes:

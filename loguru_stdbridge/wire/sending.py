@@ -12,7 +12,7 @@ The conversation
    *notice* of that, for a stock receiver: one of ours only greets, and is told of the gap after
    that, when it is known what had arrived before.
 2. The receiver answers at once, before anything is written, with the *greeting*: a framed JSON
-   object with the last number it holds from this sender, and the style of its sink, where workers
+   object with the last number it holds from this sender, and its sink's line format, where workers
    may render for it (:mod:`record.line_format`). It has said nothing before: a stock
    client never reads its socket, and unread bytes at its close would turn into a reset that
    destroys what it still had to send.
@@ -78,7 +78,7 @@ class Greeting(NamedTuple):
 
     version: int
     last: int
-    style: LineFormat | None = None  # the worker may render its lines in this style
+    line_format: LineFormat | None = None  # the worker may render its lines by it
 
 
 class Acknowledged(NamedTuple):
@@ -159,17 +159,21 @@ class SenderConnection:
                 raise PeerError("a second greeting on one connection")
             if "error" in fields:
                 return Refusal(str(fields["error"])[:1000])
-            style = fields.get("style")
+            given = fields.get("style")
             greeting = Greeting(
                 version=_whole(fields[MARK]),
                 last=_whole(fields["last"]),
-                style=make_line_format(*style) if type(style) is list and len(style) == 2 else None,
+                line_format=_line_format_of(given),
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise PeerError(f"the peer answers {payload[:60]!r}, which is no greeting") from error
         self.greeting = greeting
         self._through = max(self._through, greeting.last)
         return greeting
+
+
+def _line_format_of(given: object) -> LineFormat | None:
+    return make_line_format(*given) if type(given) is list and len(given) == 2 else None
 
 
 def _whole(value: object) -> int:

@@ -126,7 +126,7 @@ class Channel:
             "peer": peer,
         }  # fmt: skip
         self.rendering: Any = None
-        self._style: LineFormat | None = None
+        self._line_format: LineFormat | None = None
         self._make_rendering = make_line_renderer
         self._notice = notice
         self._peer = peer
@@ -143,7 +143,7 @@ class Channel:
         self._own = 0  # records out of the sender's thread
         self._leaving = False
         if self._spool_dir is not None and peer != "stock":
-            self._set_style(marked_line_format(self._spool_dir, address))
+            self._set_line_format(marked_line_format(self._spool_dir, address))
         _channels.add(self)
 
     @staticmethod
@@ -232,8 +232,8 @@ class Channel:
 
         def greeted(greeting: Greeting | None) -> None:
             if greeting is not None and spool is not None:
-                mark_peer(spool, self.address, greeting.style)
-            self._set_style(None if greeting is None else greeting.style)
+                mark_peer(spool, self.address, greeting.line_format)
+            self._set_line_format(None if greeting is None else greeting.line_format)
 
         make_sender = partial(Sender, address=self.address, report=report, notice=self._notice)
         adoption = None
@@ -255,11 +255,11 @@ class Channel:
             sender.start()
         return _Line(journal, sender, adoption)
 
-    def _set_style(self, style: LineFormat | None) -> None:
-        """The receiver of this connection renders in ``style``; ``None``: it takes records."""
-        if style != self._style and self._make_rendering is not None:
-            self._style = style
-            self.rendering = self._make_rendering(style)
+    def _set_line_format(self, line_format: LineFormat | None) -> None:
+        """Render lines by ``line_format`` from now on; ``None``: send whole records."""
+        if line_format != self._line_format and self._make_rendering is not None:
+            self._line_format = line_format
+            self.rendering = self._make_rendering(line_format)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was logged so far is written; ``timeout`` in seconds.

@@ -64,16 +64,16 @@ class LevelStyles:
         self._known: dict[str, LevelStyle] = {}
 
     def __call__(self, name: str) -> LevelStyle:
-        style = self._known.get(name)
-        if style is None:
+        level_style = self._known.get(name)
+        if level_style is None:
             try:
                 level = logger.level(name)
             except Exception:  # a level of logging's that loguru does not know
                 return " ", None
-            style = self._known[name] = (level.icon, level.color)
+            level_style = self._known[name] = (level.icon, level.color)
             if len(self._known) > 1000:
                 self._known.clear()
-        return style
+        return level_style
 
 
 level_styles = LevelStyles()
@@ -229,7 +229,7 @@ class BridgeSink:
         """Attach; returns loguru's handler id.
 
         loguru renders the exception, with the variables and the backtrace of its defaults, where
-        the frames are, and the line where the receiver's sink has a style; else nothing more.
+        the frames are, and the line where the receiver tells its sink's format; else nothing more.
         """
         return logger.add(
             self.write,

@@ -62,18 +62,18 @@ def _make_format(template: str) -> str | _StampedFormat:
 
 
 class LineRenderer:
-    """A sink's style as this process renders it."""
+    """Renders the lines of a sink's format in this process."""
 
-    def __init__(self, style: LineFormat) -> None:
-        self.template = f"{MARKER}{style.format}\n{{exception}}"
-        self._level = style.level
-        self._id = style.id
+    def __init__(self, line_format: LineFormat) -> None:
+        self.template = f"{MARKER}{line_format.format}\n{{exception}}"
+        self._level = line_format.level
+        self._id = line_format.id
         self._heads: dict[str, tuple[int, str]] = {}
-        self._values = itemgetter("level", "message", *style.fields)
+        self._values = itemgetter("level", "message", *line_format.fields)
         self._shape: tuple[type, ...] = ()  # types of the values of the records that it suits
         self._candidate: str | _StampedFormat | None = None
-        if "exception" not in style.fields:  # which loguru makes a text of
-            self._candidate = _make_format(f"{plain_format(style.format)}\n")
+        if "exception" not in line_format.fields:  # which loguru makes a text of
+            self._candidate = _make_format(f"{plain_format(line_format.format)}\n")
         self._plain: str | _StampedFormat | None = None  # the candidate, if it is right
 
     def row(self, record: Any) -> bytes | None:
@@ -142,6 +142,6 @@ def _is_plain(kind: type) -> bool:
     return own or kind in (str, int, type(None))
 
 
-def make_line_renderer(style: LineFormat | None) -> LineRenderer | None:
-    """How to render in ``style``."""
-    return None if style is None else LineRenderer(style)
+def make_line_renderer(line_format: LineFormat | None) -> LineRenderer | None:
+    """Return a renderer for ``line_format``; ``None`` where there is none."""
+    return None if line_format is None else LineRenderer(line_format)

@@ -20,7 +20,7 @@ from loguru_stdbridge.sink.replay import Replay
 pytestmark = pytest.mark.usefixtures("quiet_loguru")
 
 ONE, TWO = "1" * 32, "2" * 32
-STYLE = "0123456789abcdef"
+FORMAT_ID = "0123456789abcdef"
 
 
 def row(message, flags=0):
@@ -37,7 +37,7 @@ def whole(message):
 
 def rendered(line):
     """A finished line as it comes out of a frame."""
-    return json.loads(encode_rendered_row(1, rendered_row_head(20, "INFO", STYLE), line))
+    return json.loads(encode_rendered_row(1, rendered_row_head(20, "INFO", FORMAT_ID), line))
 
 
 class Sink:
@@ -74,7 +74,7 @@ def told():
 
 @pytest.fixture
 def writer(sink, told):
-    return Writer(Replay(format="{message}"), sink, told.append, style_id=STYLE)
+    return Writer(Replay(format="{message}"), sink, told.append, format_id=FORMAT_ID)
 
 
 def test_lines_keep_their_numbers(writer, sink):

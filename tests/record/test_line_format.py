@@ -29,11 +29,11 @@ DEFAULT = (
         ("<b><LIGHT-RED>{line: <8}</LIGHT-RED></b> <lvl>{name:<9}</> <k><Y>x</Y></k>", ("line", "name")),
     ],
 )  # fmt: skip
-def test_a_plain_format_is_a_style(template, fields):
+def test_a_plain_format_is_taken(template, fields):
     """Fields of a record, their documented attributes, short specifications."""
-    style = make_line_format(template, 20)
-    assert style is not None
-    assert style.fields == fields
+    line_format = make_line_format(template, 20)
+    assert line_format is not None
+    assert line_format.fields == fields
 
 
 @pytest.mark.parametrize(
@@ -53,16 +53,16 @@ def test_a_format_that_reaches_further_is_none(template):
 
 @pytest.mark.parametrize("level", [True, 20.0, "INFO", None])
 def test_a_level_is_a_number(level):
-    """Whatever else a peer gives is no style."""
+    """Whatever else a peer gives is no line format."""
     assert make_line_format("{message}", level) is None
 
 
 def test_the_id_names_format_and_level():
-    """The same on both sides, another one for any other style, plain hex digits."""
+    """The same on both sides, another one for any other format, plain hex digits."""
     assert LineFormat("{message}", 20).id == make_line_format("{message}", 20).id
     ids = {LineFormat(text, level).id for text in ("{message}", "{line}") for level in (10, 20)}
     assert len(ids) == 4
-    assert all(len(style_id) == 16 and int(style_id, 16) >= 0 for style_id in ids)
+    assert all(len(format_id) == 16 and int(format_id, 16) >= 0 for format_id in ids)
 
 
 @pytest.mark.parametrize(

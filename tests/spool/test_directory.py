@@ -236,13 +236,13 @@ def test_a_removal_that_was_interrupted_is_finished(tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_mark_tells_the_sink_s_style(tmp_path):
+def test_a_mark_tells_the_line_format(tmp_path):
     """Workers begin with it; a mark without one, a broken one, and none at all tell nothing."""
-    style = LineFormat("{message}", 20)
+    line_format = LineFormat("{message}", 20)
     assert marked_line_format(tmp_path, ADDRESS) is None
-    mark_peer(tmp_path, ADDRESS, style)
+    mark_peer(tmp_path, ADDRESS, line_format)
     assert is_marked_peer(tmp_path, ADDRESS)
-    assert marked_line_format(tmp_path, ADDRESS) == style
+    assert marked_line_format(tmp_path, ADDRESS) == line_format
     mark_peer(tmp_path, ADDRESS)
     assert marked_line_format(tmp_path, ADDRESS) is None
     (mark,) = (tmp_path / "peers").iterdir()
