@@ -22,11 +22,12 @@ Why a log call inside a log call is safe
 A signal handler or a ``__del__`` can log while its own thread is inside ``append``. A lock would
 wait for itself; a re-entrant one would let the inner record into the middle of the outer. So each
 thread has a flag, set *before* it asks for the lock and cleared *after* it has let it go: where the
-flag is up, the row goes into the thread's stash, and the outer call stores it before it returns.
-The stash is looked at when the flag is down, so no inner call can come too late: one after that
-goes the ordinary way. The inner record is in memory only until then: a kill in that instant loses
-it, the one exception to the rule above, some microseconds wide. Where the journal is closed when
-the stash is looked at, the row goes to ``successor``, the channel's ``emit``.
+flag is up, the row goes into the thread's ``deferred``, and the outer call stores it before it
+returns. ``deferred`` is looked at when the flag is down, so no inner call can come too late: one
+after that goes the ordinary way. The inner record is in memory only until then: a kill in that
+instant loses it, the one exception to the rule above, some microseconds wide. Where the journal is
+closed when ``deferred`` is looked at, the row goes to ``on_row_after_close``, the channel's
+``emit``.
 
 Why every record given up is told
 ---------------------------------
@@ -45,10 +46,10 @@ the mapping. At most ``MAX_ROWS`` of them are kept, and none of more than ``_LAR
 
 Why no wake-up is missed
 ------------------------
-The sender sets ``asleep``, then looks for rows, then waits on its wake-up socket. ``append`` stores
-the row, then looks at ``asleep``. Whichever of the two stores comes first, the other side sees it:
-either the sender finds the row and does not wait, or ``append`` finds ``asleep`` and writes to the
-socket, which stays readable until the wait.
+The sender sets ``sender_waiting``, then looks for rows, then waits on its wake-up socket.
+``append`` stores the row, then looks at ``sender_waiting``. Whichever of the two stores comes
+first, the other side sees it: either the sender finds the row and does not wait, or ``append``
+finds ``sender_waiting`` and writes to the socket, which stays readable until the wait.
 
 Forks
 -----
@@ -112,29 +113,29 @@ than all the rest, and the disk is still full."""
 _LARGE = 1024
 """Bytes of a row that is not kept at hand: so all of them together have no more than a megabyte."""
 
-_CLOSE, _CLOSE_AND_REMOVE = b"close", b"close and remove"  # in the stash; no row is like them
+_CLOSE, _CLOSE_AND_REMOVE = b"close", b"close and remove"  # in ``deferred``; no row is like them
 _RECORD_SIZE = RECORD.size
 _pack_record = RECORD.pack_into
 _crc32 = zlib.crc32
 
 
-class _Inside:
+class _ThreadState:
     """Whether a thread is inside the journal, and what it has logged there."""
 
-    __slots__ = ("now", "stash")
+    __slots__ = ("deferred", "now")
 
     def __init__(self) -> None:
         self.now = False
-        self.stash: deque[bytes] = deque()
+        self.deferred: deque[bytes] = deque()
 
 
-class _Threads(threading.local):
+class _ThreadLocal(threading.local):
     """A thread's own object: to look that up costs as much as five of its attributes.
 
     No ``__init__`` makes it: a log call in the middle of that would find neither it nor another.
     """
 
-    inside: _Inside | None = None
+    inside: _ThreadState | None = None
 
 
 class Figures(NamedTuple):
@@ -166,13 +167,13 @@ class Journal:
         self.on_append: Callable[[], None] = lambda: None
         self.on_full: Callable[[], None] = lambda: None
         """Called, with the lock, when there is room for one segment at most. It must not wait."""
-        self.successor: Callable[[bytes], None] = lambda row: None
+        self.on_row_after_close: Callable[[bytes], None] = lambda row: None
         """Takes a re-entrant call's row where this journal was closed before it was stored."""
-        self.emptied_by: int | None = None
+        self.sender_thread_id: int | None = None
         """Identifier of the sender's thread, which must not wait for room that it has to make."""
         self.trouble: str | None = None
         """What the operator should be told; the sender takes it away."""
-        self.asleep = False
+        self.sender_waiting = False
         self.closed = False
         self.closing = False  # as soon as the log call is over that it was closed in the middle of
         self._lock_descriptor = lock_descriptor
@@ -180,7 +181,7 @@ class Journal:
         self._segment_size = min(segment_size, limit // 2)
         self._when_full = when_full
         self._block_timeout = block_timeout
-        self._threads = _Threads()
+        self._threads = _ThreadLocal()
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._segments: deque[Segment] = deque()
@@ -263,12 +264,12 @@ class Journal:
             os.close(descriptor)
 
     @property
-    def inside(self) -> _Inside:
+    def inside(self) -> _ThreadState:
         """``inside.now``: whether this thread is inside the journal, and may hold its lock."""
         return self._threads.inside or self._make_inside()
 
-    def _make_inside(self) -> _Inside:
-        made: _Inside = self._threads.__dict__.setdefault("inside", _Inside())
+    def _make_inside(self) -> _ThreadState:
+        made: _ThreadState = self._threads.__dict__.setdefault("inside", _ThreadState())
         return made
 
     # -- figures
@@ -316,7 +317,7 @@ class Journal:
         """
         inside = self._threads.inside or self._make_inside()
         if inside.now:
-            inside.stash.append(row)
+            inside.deferred.append(row)
             return REENTRANT
         inside.now = True
         try:
@@ -338,10 +339,10 @@ class Journal:
                     number = self._store(row)
         finally:
             inside.now = False
-            if inside.stash:
-                self._empty_stash()
-            if self.asleep:
-                self.asleep = False
+            if inside.deferred:
+                self._store_deferred()
+            if self.sender_waiting:
+                self.sender_waiting = False
                 self.on_append()
         return number
 
@@ -355,23 +356,23 @@ class Journal:
                 yield
         finally:
             inside.now = False
-            if inside.stash:
-                self._empty_stash()
-                if self.asleep:
-                    self.asleep = False
+            if inside.deferred:
+                self._store_deferred()
+                if self.sender_waiting:
+                    self.sender_waiting = False
                     self.on_append()
 
-    def _empty_stash(self) -> None:
+    def _store_deferred(self) -> None:
         """Store what re-entrant calls of this thread have left; flag down."""
         inside = self.inside
-        while inside.stash:
+        while inside.deferred:
             left: bytes | None = None
             inside.now = True
             try:
                 with self._lock:
-                    if not inside.stash:  # another such call was quicker, with the flag down
+                    if not inside.deferred:  # another such call was quicker, with the flag down
                         return
-                    row = inside.stash[0]
+                    row = inside.deferred[0]
                     if self.closed:
                         left = row
                     elif row is _CLOSE or row is _CLOSE_AND_REMOVE:
@@ -380,11 +381,11 @@ class Journal:
                         return  # it is kept: after the next acknowledgement there is room
                     else:
                         self._store(row)
-                    inside.stash.popleft()
+                    inside.deferred.popleft()
             finally:
                 inside.now = False
             if left is not None and left is not _CLOSE and left is not _CLOSE_AND_REMOVE:
-                self.successor(left)
+                self.on_row_after_close(left)
 
     def _store(self, row: bytes) -> int:
         tail, number, segment = self._position
@@ -450,7 +451,7 @@ class Journal:
 
     def _may_store(self, length: int) -> bool:
         """Whether this thread may wait for room, or need not."""
-        return threading.get_ident() != self.emptied_by or self._has_room(length)
+        return threading.get_ident() != self.sender_thread_id or self._has_room(length)
 
     def _await_room(self, length: int) -> bool:
         """Wait for it, for a bounded time; False where the journal was closed meanwhile."""
@@ -654,7 +655,7 @@ class Journal:
         """
         if self.inside.now:
             self.closing = True
-            self.inside.stash.append(_CLOSE_AND_REMOVE if remove else _CLOSE)
+            self.inside.deferred.append(_CLOSE_AND_REMOVE if remove else _CLOSE)
             return False
         with self._section():
             if at_exit and self.pending and all(s.path is not None for s in self._segments):
@@ -688,7 +689,7 @@ class Journal:
         self._position = (0, self._position[1], NO_SEGMENT)
         self._recent, self._recent_from = [], self._position
         self._segments = deque()
-        self._threads = _Threads()  # what this thread has left is the parent's to store
+        self._threads = _ThreadLocal()  # what this thread has left is the parent's to store
         self._meta = None
         self._cursor = (0, None, 0)
 

@@ -37,10 +37,10 @@ class AdoptedJournal:
         self._orphan = orphan
         self._last = orphan.last
         self.sender_id = orphan.sender_id
-        self.asleep = False
+        self.sender_waiting = False
         self.on_append: Callable[[], None] = lambda: None
         self.on_full: Callable[[], None] = lambda: None
-        self.emptied_by: int | None = None
+        self.sender_thread_id: int | None = None
         self.trouble: str | None = None
 
     @property

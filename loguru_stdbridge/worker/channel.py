@@ -75,7 +75,7 @@ _NOTHING: Mapping[str, Any] = {
 """The figures of a process that has logged nothing, by the names of :class:`Stats`."""
 
 
-class _Line:
+class _Pipeline:
     """What a channel has open."""
 
     __slots__ = ("adoption", "journal", "sender")
@@ -92,7 +92,7 @@ def report(text: str) -> None:
         sys.__stderr__.write(f"loguru_stdbridge[{os.getpid()}]: {printable(text)}\n")  # type: ignore
 
 
-class _Inside(threading.local):
+class _SectionDepth(threading.local):
     depth = 0
     """Sections that this thread is in. Counted: greenlets may share it, and leave in any order."""
 
@@ -100,7 +100,7 @@ class _Inside(threading.local):
 class Channel:
     """Rows in, the receiver's file at the far end. Thread- and fork-safe; ``emit`` never raises."""
 
-    _line: _Line | None = None  # of an instance only while it is open
+    _pipeline: _Pipeline | None = None  # of an instance only while it is open
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class Channel:
             self._journal_options["limit"] = spool_limit
         self._spool_dir = self._choose_spool_dir(spool_dir)
         self._lock = threading.RLock()
-        self._inside = _Inside()
+        self._inside = _SectionDepth()
         self._past = _NOTHING
         self._own = 0  # records out of the sender's thread
         self._leaving = False
@@ -164,15 +164,15 @@ class Channel:
 
     def is_inside(self) -> bool:
         """Whether this thread is inside the channel or its journal, and may hold their locks."""
-        line = self._line
-        return self._inside.depth > 0 or (line is not None and line.journal.inside.now)
+        pipeline = self._pipeline
+        return self._inside.depth > 0 or (pipeline is not None and pipeline.journal.inside.now)
 
     def emit(self, row: bytes) -> None:
         """Take one record. Never raises; waits only where ``when_full="block"`` asks for it."""
         while True:
-            line = self._line or self._open()
-            journal = line.journal
-            if line.sender.ident == get_ident() and not self._admit_own(journal):
+            pipeline = self._pipeline or self._open()
+            journal = pipeline.journal
+            if pipeline.sender.ident == get_ident() and not self._admit_own(journal):
                 return
             if journal.append(row) or not journal.closed:
                 return  # taken, or given up and counted; else closed by another thread: again
@@ -190,7 +190,7 @@ class Channel:
     @property
     def closed(self) -> bool:
         """Whether the next record has to open the journal."""
-        return self._line is None
+        return self._pipeline is None
 
     def open(self) -> None:
         """Make the journal and the sender, if they are not there: see :mod:`forks`."""
@@ -207,20 +207,20 @@ class Channel:
         finally:
             inside.depth -= 1
 
-    def _open(self) -> _Line:
+    def _open(self) -> _Pipeline:
         with self._section():
-            line = self._line
-            if line is not None:
-                return line
+            pipeline = self._pipeline
+            if pipeline is not None:
+                return pipeline
             made = self._make()
             # One step: a signal handler may log, and open, before and after it.
-            line = self.__dict__.setdefault("_line", made)
-            if line is not made:
+            pipeline = self.__dict__.setdefault("_pipeline", made)
+            if pipeline is not made:
                 made.sender.close(0)
                 made.journal.close(remove=True)
-            return line
+            return pipeline
 
-    def _make(self) -> _Line:
+    def _make(self) -> _Pipeline:
         spool = self._spool_dir
         try:
             journal = Journal.create(spool, str(self.address), **self._journal_options)
@@ -228,7 +228,7 @@ class Channel:
             report(f"{error}. Records are kept in memory only.")
             spool = None
             journal = Journal.create(None, str(self.address), **self._journal_options)
-        journal.successor = self.emit
+        journal.on_row_after_close = self.emit
 
         def greeted(greeting: Greeting | None) -> None:
             if greeting is not None and spool is not None:
@@ -253,7 +253,7 @@ class Channel:
         # "can't start new thread" at shutdown: the journal is adopted after the end
         with contextlib.suppress(RuntimeError):
             sender.start()
-        return _Line(journal, sender, adoption)
+        return _Pipeline(journal, sender, adoption)
 
     def _set_line_format(self, line_format: LineFormat | None) -> None:
         """Render lines by ``line_format`` from now on; ``None``: send whole records."""
@@ -267,18 +267,18 @@ class Channel:
         Called where this thread may hold what the sender needs (by a signal handler in the middle
         of a log call), or by the sender's own work, it does not wait.
         """
-        line = self._line
-        if line is None:
+        pipeline = self._pipeline
+        if pipeline is None:
             return True
-        if line.journal.inside.now or line.sender.ident == get_ident():
+        if pipeline.journal.inside.now or pipeline.sender.ident == get_ident():
             timeout = 0.0
-        return line.sender.flush(line.journal.next - 1, timeout)
+        return pipeline.sender.flush(pipeline.journal.next - 1, timeout)
 
     def stats(self) -> Stats:
         from .stats import Stats
 
-        past, line = self._past, self._line
-        figures = past if line is None else _sum(past, line)
+        past, pipeline = self._past, self._pipeline
+        figures = past if pipeline is None else _sum(past, pipeline)
         return Stats(**{**figures, "dropped": dict(figures["dropped"])})
 
     def close(self, timeout: float = EXIT_TIMEOUT, *, patient: bool = True) -> bool:
@@ -289,20 +289,20 @@ class Channel:
         """
         deadline = time.monotonic() + timeout
         with self._section():
-            line = self._line
-            if line is None:
+            pipeline = self._pipeline
+            if pipeline is None:
                 return True
-            line.sender.close(timeout, patient=patient)
+            pipeline.sender.close(timeout, patient=patient)
             # Before the journal takes no more: who finds it closed asks for another.
-            if self.__dict__.pop("_line", None) is None:  # a signal handler has closed it meanwhile
-                return line.journal.pending == 0
-            done = line.journal.close(remove=True, at_exit=self._leaving)
-            if line.journal.closed or line.journal.closing:
-                self._past = {**_sum(self._past, line), "connected": False}
+            if self.__dict__.pop("_pipeline", None) is None:  # closed by a signal handler
+                return pipeline.journal.pending == 0
+            done = pipeline.journal.close(remove=True, at_exit=self._leaving)
+            if pipeline.journal.closed or pipeline.journal.closing:
+                self._past = {**_sum(self._past, pipeline), "connected": False}
             else:
-                self._line = line
-        if line.adoption is not None:
-            line.adoption.close(max(deadline - time.monotonic(), 0.0))
+                self._pipeline = pipeline
+        if pipeline.adoption is not None:
+            pipeline.adoption.close(max(deadline - time.monotonic(), 0.0))
         return done
 
     def leave(self) -> None:
@@ -316,21 +316,21 @@ class Channel:
 
     def after_fork_in_child(self) -> None:
         """Drop what is the parent's; the child makes its own at its first record."""
-        line = self.__dict__.pop("_line", None)
+        pipeline = self.__dict__.pop("_pipeline", None)
         self._lock = threading.RLock()
-        self._inside = _Inside()
+        self._inside = _SectionDepth()
         self._past = _NOTHING
         self._own = 0
-        if line is not None:
-            line.journal.after_fork_in_child()
-            line.sender.after_fork_in_child()
-            if line.adoption is not None:
-                line.adoption.after_fork_in_child()
+        if pipeline is not None:
+            pipeline.journal.after_fork_in_child()
+            pipeline.sender.after_fork_in_child()
+            if pipeline.adoption is not None:
+                pipeline.adoption.after_fork_in_child()
 
 
-def _sum(past: Mapping[str, Any], line: _Line) -> Mapping[str, Any]:
-    """What is past, and what the line has done."""
-    journal, sender = line.journal, line.sender
+def _sum(past: Mapping[str, Any], pipeline: _Pipeline) -> Mapping[str, Any]:
+    """What is past, and what the pipeline has done."""
+    journal, sender = pipeline.journal, pipeline.sender
     figures = journal.figures()
     dropped = dict(past["dropped"])
     for reason, count in figures.dropped.items():

@@ -52,7 +52,7 @@ class SenderThread(Protocol):
     peer: str | None
     stock_seen: bool
     greeting_timeout: float
-    hurry: bool
+    send_now: bool
     unacknowledged: int
     closing_until: float | None
     report: Callable[[str], None]
@@ -162,7 +162,7 @@ class Conversation:
         sender.delivering()
         while True:
             until_frame = self._next_frame_at - time.monotonic()
-            if not self._out and (until_frame <= 0 or sender.hurry):
+            if not self._out and (until_frame <= 0 or sender.send_now):
                 self._next_frame()
                 until_frame = self._next_frame_at - time.monotonic()
             self._flush_out()
@@ -173,21 +173,21 @@ class Conversation:
                 self._wait(until_look)
             elif sender.done:
                 break
-            elif until_frame > 0 and not sender.hurry:  # awake, so that no log call has to wake us
+            elif until_frame > 0 and not sender.send_now:  # no log call has to wake us
                 self._wait(until_frame)
                 self._lag = time.monotonic() - self._next_frame_at
             elif journal.next - 1 > self._sent:
                 self._wait(0)  # what is written gives room in the journal
             else:
                 self._lag = 0.0
-                journal.asleep = True
+                journal.sender_waiting = True
                 if journal.next - 1 <= self._sent and not sender.done:
                     self._wait(until_look)
-                journal.asleep = False
+                journal.sender_waiting = False
         self._leave()
 
     def _next_frame(self) -> None:
-        self._sender.hurry = False  # before it is read what there is
+        self._sender.send_now = False  # before it is read what there is
         last = self._journal.next - 1
         batch: Batch = self._journal.read(self._sent, BATCH_BYTES)
         if batch.gap is not None:
@@ -252,10 +252,10 @@ class Conversation:
                 self._send_to_stock(row, number)
                 self._taken_by_stock(number)
             if not batch.rows and batch.gap is None:
-                journal.asleep = True
+                journal.sender_waiting = True
                 if journal.next - 1 <= self._sent and not sender.closing:
                     self._wait(until_look)
-                journal.asleep = False
+                journal.sender_waiting = False
         self._deliver()
 
     def _send_to_stock(self, row: Any, number: int) -> None:

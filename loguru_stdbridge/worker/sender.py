@@ -84,7 +84,7 @@ class Sender:
 
         self.ident: int | None = None
         """The thread's identifier, by which its own log calls are known."""
-        self.hurry = False
+        self.send_now = False
         """The next frame does not wait for its time."""
         self.connected = False
         self.reconnects = 0
@@ -104,7 +104,7 @@ class Sender:
         self._wakeup = WakeUp()
         self._selector.register(self._wakeup, selectors.EVENT_READ)
         journal.on_append = self._wakeup.wake
-        journal.on_full = self.hurry_up
+        journal.on_full = self.request_send
         self._thread = threading.Thread(
             target=self._run, name="loguru_stdbridge-sender", daemon=True
         )
@@ -129,15 +129,15 @@ class Sender:
 
     # -- called by other threads
 
-    def hurry_up(self) -> None:
+    def request_send(self) -> None:
         """What is there now goes at once: the room that it takes is needed."""
-        if not self.hurry:  # else it is on its way, or nobody is there to take it
-            self.hurry = True
+        if not self.send_now:  # else it is on its way, or nobody is there to take it
+            self.send_now = True
             self._wakeup.wake()
 
     def flush(self, through: int, timeout: float | None) -> bool:
         """Wait until ``through`` is acknowledged, ``timeout`` seconds at most (``None``: ever)."""
-        self.hurry = True
+        self.send_now = True
         self._wakeup.wake()
         with self._progress:
             return self._progress.wait_for(
@@ -153,7 +153,7 @@ class Sender:
         self._patient = patient
         self._closing_through = self.journal.next - 1
         self.closing_until = time.monotonic() + timeout
-        self.hurry = True
+        self.send_now = True
         self._wakeup.wake()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout + 1.0)
@@ -178,7 +178,7 @@ class Sender:
     _transport: Transport | None = None
 
     def _run(self) -> None:
-        self.ident = self.journal.emptied_by = threading.get_ident()
+        self.ident = self.journal.sender_thread_id = threading.get_ident()
         try:
             while self._wait_for_rows():
                 try:
@@ -218,10 +218,10 @@ class Sender:
                     return True
                 self._sleep(pause)
             else:
-                journal.asleep = True
+                journal.sender_waiting = True
                 if journal.pending == 0 and not self.closing:
                     self._sleep(None)
-                journal.asleep = False
+                journal.sender_waiting = False
 
     def _tell_trouble(self) -> None:
         trouble, self.journal.trouble = self.journal.trouble, None

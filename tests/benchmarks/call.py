@@ -54,7 +54,7 @@ class Call(Figure):
             bridge = install(receiver.address)
             noticed = threading.Event()  # by the sender: nobody is there
             bridge._channel.open()
-            bridge._channel._line.sender.report = lambda text: noticed.set()
+            bridge._channel._pipeline.sender.report = lambda text: noticed.set()
             logger.info(message("{}"), 0, 0)
             if state == "absent":
                 if not noticed.wait(30):

@@ -595,7 +595,7 @@ def test_all_that_are_blocked_go_on_when_there_is_room_for_all(make):
 def test_the_thread_that_empties_it_never_waits_for_room(make):
     """A ``__del__`` may log in it: nobody else would make the room."""
     journal = make(when_full="block", block_timeout=60)
-    journal.emptied_by = threading.get_ident()
+    journal.sender_thread_id = threading.get_ident()
     assert fill(journal, 4 * PER_SEGMENT + 1) == list(range(1, 29))
     assert balance(journal).dropped == {"spool_full": 1}
 
@@ -604,7 +604,7 @@ def test_the_sender_keeps_what_is_logged_in_its_section_until_there_is_room(make
     """It would have to wait for itself; what it frees is what that row needs."""
     journal = make(when_full="block", block_timeout=60)
     fill(journal, 4 * PER_SEGMENT)
-    journal.emptied_by = threading.get_ident()
+    journal.sender_thread_id = threading.get_ident()
     in_section(journal, lambda: journal.append(row(29)))
     journal.read(0, 1)
     assert balance(journal) == Figures(28, 0, 28, {})
@@ -901,13 +901,13 @@ def test_the_inner_row_that_comes_before_its_thread_is_known(journal, monkeypatc
     """A ``__del__`` logs while what the thread needs in the journal is being made."""
     late = [row(2)]
 
-    class Made(module._Inside):
+    class Made(module._ThreadState):
         def __init__(self):
             super().__init__()
             if late:
                 assert journal.append(late.pop()) == 1
 
-    monkeypatch.setattr(module, "_Inside", Made)
+    monkeypatch.setattr(module, "_ThreadState", Made)
     results = []
     thread = threading.Thread(target=lambda: results.append(journal.append(row(1))))
     thread.start()
@@ -1009,10 +1009,10 @@ def test_the_sender_is_woken_once_when_it_sleeps(journal):
     journal.on_append = lambda: woken.append(journal.next)
     fill(journal, 2)
     assert woken == []
-    journal.asleep = True
+    journal.sender_waiting = True
     fill(journal, 2)
     assert woken == [4]
-    journal.asleep = True
+    journal.sender_waiting = True
     journal.append(b"x" * LIMIT)
     assert woken == [4, 6]
 
@@ -1021,7 +1021,7 @@ def test_a_row_that_came_in_the_middle_of_another_call_wakes_it_too(journal):
     """A signal handler's, while the figures are asked for: nothing else would."""
     woken = []
     journal.on_append = lambda: woken.append(journal.next)
-    journal.asleep = True
+    journal.sender_waiting = True
     with journal._section():
         assert journal.append(row(1)) == REENTRANT
         assert woken == []
@@ -1037,7 +1037,7 @@ def test_a_call_that_ends_by_an_exception_wakes_it_too(journal, in_append, monke
         journal.append(row(1))
         raise Interrupted
 
-    journal.asleep = True
+    journal.sender_waiting = True
     in_append(log_and_interrupt)
     with pytest.raises(Interrupted):
         journal.append(row(0))
@@ -1101,7 +1101,7 @@ def test_what_a_journal_on_disk_had_to_keep_in_memory_is_told_by_its_adopter(mak
 def test_the_inner_row_of_a_journal_that_was_closed_goes_to_its_successor(make, in_append):
     """It was accepted: it is the next journal's."""
     journal, taken = make(), []
-    journal.successor = taken.append
+    journal.on_row_after_close = taken.append
 
     def close():
         assert journal.append(row(2)) == REENTRANT
@@ -1127,7 +1127,7 @@ def test_closing_out_of_the_middle_of_a_log_call(make, in_append):
 def test_a_signal_handler_that_logs_while_its_thread_closes(make):
     """No deadlock, and its row goes to the next journal."""
     journal, taken = make(), []
-    journal.successor = taken.append
+    journal.on_row_after_close = taken.append
 
     class Room:
         def notify_all(self):

@@ -539,8 +539,8 @@ from tests.support.scripted import a_row
 channel = Channel(parse_address(sys.argv[1]), notice=a_row)
 channel.emit(a_row("first"))
 assert channel.flush(60)
-with channel._line.journal._section():  # as in the middle of a log call
-    channel._line.journal._store(a_row("second"))
+with channel._pipeline.journal._section():  # as in the middle of a log call
+    channel._pipeline.journal._store(a_row("second"))
     print(channel.flush())
 print(channel.flush())
 """

@@ -108,7 +108,7 @@ def test_between_the_frames_of_a_backlog_the_receiver_is_heard(journal, monkeypa
 def test_who_waits_while_a_frame_does_not_wait_for_the_pace_either(journal, monkeypatch):
     """The socket takes nothing for a while; the next frame goes with what that leaves."""
     taken = iter([0])
-    monkeypatch.setattr(Stepwise, "hurried", True)
+    monkeypatch.setattr(Stepwise, "asked_again", True)
     journal.append(a_row("x"))
     sender = converse(
         journal, monkeypatch, 1, 0.0, send=lambda data, **options: next(taken, len(data))
@@ -128,8 +128,8 @@ def test_records_that_are_not_there_are_not_looked_for_again_and_again(tmp_path,
 class Stepwise:
     """A sender without a thread, on a clock of its own, which a wait sets forward."""
 
-    peer, stock_seen, hurry, done, closing_until = "bridge", False, False, False, None
-    hurried = leaving = False
+    peer, stock_seen, send_now, done, closing_until = "bridge", False, False, False, None
+    asked_again = leaving = False
 
     def __init__(self, journal, rows, late):
         self.journal = journal
@@ -156,7 +156,7 @@ class Stepwise:
         assert beyond_end == self.leaving
         before = self.now
         self.now += (timeout or 0.0) + self._late
-        self.hurry = self.hurried
+        self.send_now = self.asked_again
         rows = self._rows(self.now - before) if callable(self._rows) else self._rows
         for _ in range(rows):
             self.journal.append(ROW)
