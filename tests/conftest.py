@@ -99,7 +99,7 @@ def memory_path() -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """Fail a test that leaves a thread, descriptor, loguru sink, root handler or root level behind."""
+    """Fail a test that leaves a thread, a descriptor, a sink or a change of the root logger."""
     gc.freeze()  # objects from before the test need no second look
     threads = set(threading.enumerate())
     before = descriptors()

@@ -1,4 +1,4 @@
-"""The architecture: imports go to a lower floor only, in no circle, and a worker stays light."""
+"""The architecture holds: imports only go down, in no circle, and a worker stays light."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SYSTEM_MODULES = {"socket", "threading", "selectors", "os", "io", "mmap"}
 
 
 def module_paths():
-    """Each module's name inside the package, and its file."""
+    """Yield each module's name inside the package and its file."""
     for path in PACKAGE.rglob("*.py"):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
@@ -43,13 +43,13 @@ MODULES = dict(module_paths())
 
 
 def floor_of(name):
-    """How far down a module is; 0 is the top."""
+    """Return how far down a module is; 0 is the top."""
     folder = name.split(".")[0]
     return next(index for index, names in enumerate(FLOORS) if folder in names)
 
 
 def imports(name):
-    """The package's modules that a module imports, those for types alone included."""
+    """Yield the modules of the package that a module imports, for types too."""
     path = MODULES[name]
     folder = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
     folder = [part for part in folder if part]
@@ -71,7 +71,7 @@ def imports(name):
 
 
 def test_every_module_has_its_floor():
-    """A new folder or top module is put on a floor on purpose."""
+    """Every folder and every top module of the package stands on a floor of ``FLOORS``."""
     folders = {name.split(".")[0] for name in MODULES}
     assert folders == {name for names in FLOORS for name in names}
 
@@ -97,7 +97,7 @@ def test_no_modules_import_each_other():
 
 
 def test_record_pickles_and_wire_know_no_sockets_threads_or_files():
-    """Bytes go in and events come out: these folders import nothing of the operating system."""
+    """The folders that turn bytes into events import nothing of the operating system."""
     for name, path in MODULES.items():
         if name.split(".")[0] not in ("record", "pickles", "wire"):
             continue
@@ -111,7 +111,7 @@ def test_record_pickles_and_wire_know_no_sockets_threads_or_files():
 
 
 def test_only_one_module_imports_pickle():
-    """That module writes pickles; what strangers send is read without an unpickler."""
+    """Only ``pickles.write`` imports pickle: no pickle of a stranger is ever loaded."""
     users = {
         name
         for name, path in MODULES.items()
@@ -121,7 +121,7 @@ def test_only_one_module_imports_pickle():
 
 
 def test_a_worker_loads_no_more_than_it_needs(tmp_path):
-    """Neither the receiver nor what only it needs, nor what takes longest to load."""
+    """A worker loads neither the receiver nor a module that is slow to load."""
     code = (
         "import sys, loguru; before = set(sys.modules); "
         "from loguru_stdbridge import install_bridge; import loguru_stdbridge as p; "
@@ -135,7 +135,7 @@ def test_a_worker_loads_no_more_than_it_needs(tmp_path):
         "LOGURU_STDBRIDGE_SPOOL_DIR": str(tmp_path / "spool"),
         "PYTHONPATH": os.pathsep.join(places),
     }
-    done = subprocess.run(  # without site: the hook of an editable install loads much
+    done = subprocess.run(  # without site, whose hook for editable installs loads many modules
         [sys.executable, "-S", "-c", code],
         env=environment,
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The main job: many workers, one rotated and compressed file, every record exactly once."""
+"""The main job: many workers write one rotated, compressed file, and each record is in it once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if "hang" not in sys.argv:
 
 
 def test_four_workers_at_full_speed_into_a_rotating_sink(tmp_path, scale):
-    """4 x 20,000 records, 1 MB, gz: each exactly once, whole, in its worker's order."""
+    """Four workers get 20,000 records each into one rotated file, each once and in order."""
     for run in range(scale(2, 5)):
         sink = tmp_path / f"logs-{run}" / "app.log"
         options = ("--rotation", "1 MB", "--compression", "gz", "--format", "{message}")
@@ -45,7 +45,7 @@ def test_four_workers_at_full_speed_into_a_rotating_sink(tmp_path, scale):
 
 
 def test_the_demo_alone_compares(tmp_path):
-    """The table shows both set-ups, and nothing lost with the bridge."""
+    """The demo alone compares both set-ups and shows nothing lost with the bridge."""
     status, out, err = _run_demo(tmp_path, "--records", "2000", "--workers", "2")
     assert status == 0, err
     row = re.search(r"^loguru_stdbridge +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)", out, re.M)
@@ -66,7 +66,7 @@ def _run_demo(directory: Path, *options: str):
 
 
 def test_the_readme_s_main_command(tmp_path):
-    """The receiver runs the demo, which only sends, and ends with its status."""
+    """The README's main command runs the demo under a receiver and ends with its status."""
     done = subprocess.run(
         [
             sys.executable, "-m", "loguru_stdbridge.receiver", "logs/app.log", "--rotation", "1 MB",

@@ -1,4 +1,4 @@
-"""The application never waits and never fails because of logging, whatever the receiver does."""
+"""The application never waits or fails because of logging, whatever state the receiver is in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ import pytest
 from loguru import logger
 
 from loguru_stdbridge import install_bridge
-from tests.support.processes import Account, ReceiverProcess, run_python, start_python
+from tests.support.processes import (
+    Account,
+    ReceiverProcess,
+    free_address,
+    run_python,
+    start_python,
+)
 
 COUNT = 5_000
 
@@ -28,15 +34,9 @@ def log(count, start=0):
             logger.info("worker a number {} end", number)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def test_a_receiver_that_comes_later_gets_everything_in_order(tmp_path, capfd):
-    """Absent while the worker logs: no call fails; it is told once; then all arrives."""
-    address = f"tcp://127.0.0.1:{free_port()}"
+    """A receiver that starts after the log calls gets every record in order."""
+    address = free_address()
     with install_bridge(address) as bridge:
         log(COUNT)
         assert not bridge.flush(0.2)
@@ -52,7 +52,7 @@ def test_a_receiver_that_comes_later_gets_everything_in_order(tmp_path, capfd):
 
 
 def test_an_unreachable_receiver_costs_nothing(tmp_path):
-    """A connection that is never accepted: calls return, and the end does not wait for it."""
+    """Log calls and ``close`` return at once when nobody accepts the worker's connection."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -69,7 +69,7 @@ def test_an_unreachable_receiver_costs_nothing(tmp_path):
 
 
 def test_a_stopped_receiver_holds_nobody_up(tmp_path):
-    """SIGSTOP while the worker logs; after SIGCONT everything arrives, unacknowledged by nobody."""
+    """A stopped receiver delays no log call, and takes every record after SIGCONT."""
     with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
         with install_bridge(receiver.address) as bridge:
             log(100)
@@ -87,7 +87,7 @@ def test_a_stopped_receiver_holds_nobody_up(tmp_path):
 
 
 def test_a_receiver_that_was_stopped_at_the_first_connection_is_not_taken_for_stock(tmp_path):
-    """Its mark in the spool directory tells that its silence is no stock receiver's."""
+    """A silent receiver whose mark is in the spool directory is not taken for a stock one."""
     with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
         os.kill(receiver.process.pid, signal.SIGSTOP)
         try:
@@ -106,7 +106,7 @@ def test_a_receiver_that_was_stopped_at_the_first_connection_is_not_taken_for_st
 
 
 def test_a_receiver_that_is_restarted_again_and_again(tmp_path, eventually):
-    """Killed five times under load: nothing lost, nothing twice, no restart of the worker."""
+    """A worker delivers every record once to a receiver that is killed and restarted five times."""
     receiver = ReceiverProcess(tmp_path / "app.log", "--format", "{message}").wait_ready()
     with install_bridge(receiver.address) as bridge:
         for part in range(5):
@@ -122,8 +122,8 @@ def test_a_receiver_that_is_restarted_again_and_again(tmp_path, eventually):
 
 
 def test_a_program_that_ends_while_the_receiver_is_away_leaves_its_records(tmp_path):
-    """The exit is quick, and the receiver that comes later delivers the journal."""
-    address = f"tcp://127.0.0.1:{free_port()}"
+    """A receiver that starts after the worker has ended delivers the worker's journal."""
+    address = free_address()
     code = (
         "import sys; from loguru import logger; from loguru_stdbridge import install_bridge\n"
         "logger.remove(); install_bridge(sys.argv[1])\n"
@@ -157,7 +157,7 @@ for number in range(10**9):
 
 @pytest.mark.parametrize("run", range(3))
 def test_a_killed_worker_s_records_arrive(tmp_path, eventually, spool_dir, run):
-    """``kill -9`` under load: the receiver adopts the journal and removes it."""
+    """A receiver delivers and removes the journal of a worker that was killed while it logged."""
     with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
         worker = start_python(KILLED, receiver.address)
         assert worker.stdout.readline() == b"go\n"
@@ -175,7 +175,7 @@ def test_a_killed_worker_s_records_arrive(tmp_path, eventually, spool_dir, run):
 
 
 def test_a_sink_that_fails_is_retried_and_the_worker_sees_nothing(tmp_path, eventually):
-    """The log's directory cannot be written for a while: nothing acknowledged, nothing lost."""
+    """A receiver that cannot write its sink acknowledges nothing, then delivers every record."""
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, -1))\n"
     code = limit + (
         "import sys, signal\n"

@@ -1,4 +1,4 @@
-"""The receiver is away or stopped for longer than the spool lasts: bounded, in order, counted."""
+"""Outages that outlast the journal keep its limit and the order, and count what is discarded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ tell(flushed=bridge.flush(300))
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "block"])
 def test_a_long_outage(tmp_path, spool_dir, scale, tell, policy):
-    """Memory stays flat, the limit holds, what it holds arrives in order, the rest is counted."""
+    """A worker in a long outage keeps its memory and journal bounded and counts its losses."""
     records, limit = scale(40_000, 1_000_000), scale(3 << 20, 64 << 20)
     address, sink = free_address(), tmp_path / "app.log"
     options = {"spool_limit": limit, "when_full": policy, "block_timeout": 0.0}
@@ -54,12 +54,12 @@ def test_a_long_outage(tmp_path, spool_dir, scale, tell, policy):
     assert numbers[kept:] == list(range(records, records + 10))
     if policy == "drop_oldest":
         assert numbers[:kept] == list(range(records - kept, records))
-    else:  # rows differ by some bytes: one more that is shorter may fit where another did not
+    else:  # rows differ in length: a shorter one may still fit after a longer one did not
         assert numbers[: kept - 1] == list(range(kept - 1))
 
 
 def test_blocked_calls_go_on_when_the_receiver_is_back(tmp_path):
-    """``when_full="block"``: the application waits, and nothing is given up."""
+    """Log calls held up by ``when_full="block"`` go on when the receiver is back, without loss."""
     address, sink = free_address(), tmp_path / "app.log"
     code = """
 log(0, 1000)
@@ -91,7 +91,7 @@ if sys.stdin.readline():
 @pytest.mark.parametrize("more", ["more", "nothing more"])
 @pytest.mark.parametrize("ending", ["stays", "ends"])
 def test_records_that_were_given_up_last_are_told_too(tmp_path, more, ending, eventually):
-    """With no record behind them to go with, by a worker that goes on and by one that ends."""
+    """Records discarded last are reported in the log, though no later record carries the news."""
     address, sink = free_address(), tmp_path / "app.log"
     dropped, whole = (2, 1) if more == "more" else (1, 0)
     with Worker(TOO_LARGE, address, more, spool_limit=1 << 20) as worker:
@@ -130,16 +130,16 @@ for first in itertools.count(0, 20):
         slowest[phase[-1]] = max(slowest.get(phase[-1], 0.0), taken)
     if phase[-1] == "end":
         break
-    time.sleep(0.002)  # a load that four of them and the receiver can bear on two processors
+    time.sleep(0.002)  # a load that four workers and the receiver can carry on two processors
 tell(flushed=bridge.flush(300), slowest=slowest, logged=first + 20)
 """
 
 
 @pytest.mark.parametrize("overflows", [False, True], ids=["holds", "overflows"])
 def test_a_stopped_receiver_under_load(tmp_path, scale, tell, overflows):
-    """SIGSTOP: whatever it had not read comes in order after SIGCONT, or is counted exactly.
+    """A stopped receiver gets each record in order after SIGCONT, or a count of those missing.
 
-    A journal that overflows gives up records that are on their way in the socket, too.
+    A journal that overflows also discards records that are already in the socket.
     """
     sink, workers = tmp_path / "app.log", []
     names, seconds = scale("ab", "abcd"), scale(2, 30)
@@ -178,7 +178,7 @@ bridge.flush(60)
 tell()
 sys.stdin.readline()
 weight.append("x" * 5000)
-for number in range(10, 600):  # no faster than the sender puts them into the socket
+for number in range(10, 600):  # slow enough for the sender to put each into the socket
     log(number, number + 1)
     time.sleep(0.002)
 tell()
@@ -188,7 +188,7 @@ tell(flushed=bridge.flush(60))
 
 
 def test_what_was_on_its_way_when_it_was_given_up_is_not_counted_as_dropped(tmp_path):
-    """A journal gives up what a stopped receiver's socket holds already: it arrives after all."""
+    """A record that was in the socket when its journal discarded it does not count as dropped."""
     sink = tmp_path / "app.log"
     with ReceiverProcess(sink, "--format", "{message}") as receiver:
         with Worker(ON_THE_WAY, receiver.address, spool_limit=1 << 20) as worker:
@@ -218,7 +218,7 @@ tell(flushed=bridge.flush(60))
 
 
 def test_a_backlog_of_very_short_records(tmp_path):
-    """What waited is sent in frames that the receiver takes, by their rows as by their bytes."""
+    """A backlog of very short records goes in frames that keep the receiver's limit on rows."""
     address, sink = free_address(), tmp_path / "app.log"
     with Worker(SHORT, address) as worker:
         with ReceiverProcess(sink, "--format", "{message}", listen=address):

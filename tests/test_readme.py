@@ -1,4 +1,4 @@
-"""What the README promises is shown where it says."""
+"""The README names, for each guarantee, the tests that show it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ README = (HERE.parent / "README.rst").read_text(encoding="utf-8")
 
 
 def test_every_guarantee_names_a_test_that_exists():
-    """Each row of the table names at least one file, and after it tests in it."""
+    """Each row of the guarantees table names a test file and tests that exist in it."""
     table = README[README.index("   * - What happens") : README.index("Order is kept within")]
     rows = re.split(r"^   \* - ", table, flags=re.MULTILINE)[2:]
     assert len(rows) > 15

@@ -1,4 +1,7 @@
-"""Real receivers and workers as processes, for the tests that need them whole and killable."""
+"""Start real receivers and workers as processes, and count what they have written.
+
+For tests that kill, stop or restart a whole process.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ from typing import Any, NamedTuple
 
 
 class ReceiverProcess:
-    """``python -m loguru_stdbridge.receiver``, started when it is made."""
+    """A process that runs ``python -m loguru_stdbridge.receiver``; it starts when it is made."""
 
     program: Sequence[str] = ("-m", "loguru_stdbridge.receiver")
-    """What Python runs; :mod:`tests.support.crashing` puts itself in front."""
+    """The arguments of Python; :mod:`tests.support.crashing` replaces them by its own."""
 
     def __init__(
         self, sink: Path, *options: str, listen: str = "tcp://127.0.0.1:0", **environment: str
@@ -37,7 +40,7 @@ class ReceiverProcess:
         self.start()
 
     def start(self) -> None:
-        """Start (again), on the address of the first start."""
+        """Start, or start again on the address of the first start."""
         if self.ready.exists():
             self.ready.unlink()
         with open(self.stderr, "ab") as stderr:
@@ -64,7 +67,7 @@ class ReceiverProcess:
         self.process.wait()
 
     def stop(self) -> int:
-        """SIGTERM; returns the exit status."""
+        """Send SIGTERM and return the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
@@ -79,7 +82,7 @@ class ReceiverProcess:
 def start_python(
     code: str, *arguments: str, stdin: bool = False, **environment: str
 ) -> subprocess.Popen[bytes]:
-    """A Python process that runs ``code``, with its output in pipes."""
+    """Start a Python process that runs ``code``, with its output in pipes."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdin=subprocess.PIPE if stdin else None,
@@ -92,7 +95,7 @@ def start_python(
 def run_python(
     code: str, *arguments: str, timeout: float = 120, **environment: str
 ) -> tuple[int, str, str]:
-    """Status, stdout and stderr of a Python process that ran ``code``."""
+    """Run ``code`` in a Python process; return its exit status, stdout and stderr."""
     process = start_python(code, *arguments, **environment)
     try:
         out, err = process.communicate(timeout=timeout)
@@ -103,15 +106,21 @@ def run_python(
     return process.returncode, out.decode(), err.decode()
 
 
-def free_address() -> str:
-    """An address where nobody listens, for a receiver that comes later."""
+def free_port() -> int:
+    """Return a TCP port of the loopback address where nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def free_address() -> str:
+    """Return an address where nobody listens, for a receiver that starts later."""
+    return f"tcp://127.0.0.1:{free_port()}"
 
 
 def disk_usage(directory: Path) -> int:
-    """Bytes that a directory and what is in it take up on the disk; it may change meanwhile."""
+    """Return the bytes on disk of a directory and its files, even while they change."""
     total = 0
     for parent, _, names in os.walk(directory):
         for path in (parent, *(os.path.join(parent, name) for name in names)):
@@ -121,14 +130,14 @@ def disk_usage(directory: Path) -> int:
 
 
 def log_files(sink: Path) -> list[Path]:
-    """The files of a sink, oldest first: loguru's names sort by their time, the open one is last."""
+    """Return a sink's files, oldest first: loguru's names sort by time, the open file is last."""
     rotated = [p for p in sink.parent.glob(f"{sink.stem}.*") if p != sink and p.name != sink.name]
     rotated = [p for p in rotated if p.name.endswith((".log", ".gz"))]
     return sorted(rotated, key=lambda p: p.name) + ([sink] if sink.exists() else [])
 
 
 def log_lines(sink: Path) -> Iterator[str]:
-    """Every line of every file of a sink, in the order of writing; a torn end is a line too."""
+    """Yield each line of a sink's files in the order of writing; a torn last line is one too."""
     for path in log_files(sink):
         opener: Any = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rt", encoding="utf-8", newline="\n") as file:
@@ -139,7 +148,7 @@ _RECORD = re.compile(r"worker (\w+) number (\d+) end\n")
 
 
 class Account:
-    """What is in the files of a sink whose lines are ``worker W number N end``."""
+    """Counts the records in the files of a sink whose lines are ``worker W number N end``."""
 
     def __init__(self, sink: Path):
         self.found: Counter[tuple[str, int]] = Counter()
@@ -157,9 +166,9 @@ class Account:
             self.found[worker, number] += 1
 
     def verdict(self, expected: dict[str, int], one_more: Container[str] = ()) -> Verdict:
-        """Compare with how many records each worker logged.
+        """Compare the files with ``expected``, the number of records that each worker logged.
 
-        The workers in ``one_more`` died in a log call: its record may be there, or not.
+        A worker in ``one_more`` died inside a log call, whose record may be in the files or not.
         """
         wanted = {(worker, number) for worker, count in expected.items() for number in range(count)}
         last_calls = {(worker, expected[worker]) for worker in expected if worker in one_more}
@@ -172,13 +181,13 @@ class Account:
         )
 
     def check(self, expected: dict[str, int], what: str | None = None) -> None:
-        """Every record of every worker exactly once, whole, in order."""
+        """Assert that every record of every worker is there once, whole and in order."""
         verdict = self.verdict(expected)
         assert verdict.clean, f"{what or ''}: {verdict}"
 
 
 class Verdict(NamedTuple):
-    """What is wrong with the files of a sink."""
+    """What is wrong with the files of a sink; all empty if nothing is."""
 
     lost: list[tuple[str, int]]
     doubled: list[tuple[str, int]]

@@ -1,8 +1,8 @@
-"""A TCP proxy on loopback that delays, splits and cuts what goes through it, at random.
+"""Put a TCP proxy between worker and receiver that delays, splits and cuts at random.
 
-Each piece that arrives is cut into smaller ones, which go on after a pause each. Now and then a
-part of a piece goes on and both connections are reset, or ended: in the middle of a frame, of a
-greeting, of an acknowledgement.
+The proxy splits each piece that arrives, and pauses before it passes each part on. Now and then it
+passes on only a part and then resets or ends both connections: in the middle of a frame, of a
+greeting or of an acknowledgement.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ import time
 from collections import deque
 
 MAX_WAITING = 1 << 20
-"""Bytes held of one direction before no more is read of it."""
+"""Bytes that may wait in one direction before the proxy stops reading there."""
 
 _RESET = struct.pack("ii", 1, 0)
 
 
 class _Side:
-    """One socket of a pair, and what waits to be sent to it."""
+    """One socket of a pair, and the bytes that wait to be sent to it."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self.other: _Side
-        self.waiting: deque[tuple[float, bytes]] = deque()  # when due, what
+        self.waiting: deque[tuple[float, bytes]] = deque()  # when each is due, and the bytes
         self.size = 0
-        self.no_more = False  # nothing will come for it
-        self.finished = False  # it has been told so
-        self.ended = False  # it sends no more
+        self.no_more = False  # no more bytes will come for it
+        self.finished = False  # its peer has been told so
+        self.ended = False  # its peer sends no more
         self.dead = False  # its connection is broken
         self.watched = False
-        self.cut: str | None = None  # how it ends when the rest is sent
+        self.cut: str | None = None  # "reset" or "end", once the waiting bytes are sent
 
 
 class Proxy:
-    """From ``address`` to ``target`` (host, port), in a thread, until it is closed."""
+    """Passes bytes from ``address`` to ``target`` (host, port) in a thread, until it is closed."""
 
     def __init__(
         self, target: tuple[str, int], seed: int, *, cut: float = 0.01, delay: float = 0.005
     ) -> None:
-        """``cut`` is how likely a piece is the last, ``delay`` the seconds of a long pause."""
+        """Start; ``cut``: the chance that a piece is the last; ``delay``: the longest pause in s."""
         self.target = target
         self.connections = 0
         self.cuts = 0
@@ -179,7 +179,7 @@ class Proxy:
                 self._end(side, reset=False)
 
     def _broken(self, side: _Side) -> None:
-        """It is gone; what it had sent goes on, late, and then the other is reset."""
+        """Note a broken connection; its waiting bytes still go on, then the other is reset."""
         side.dead = side.ended = True
         side.waiting.clear()
         side.other.cut = side.other.cut or "reset"

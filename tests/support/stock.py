@@ -1,7 +1,8 @@
-"""A stock receiver, as the logging cookbook shows one: threads, ``recv(4)``, ``pickle.loads``.
+"""Run a stock receiver as the logging cookbook shows it: threads, ``recv(4)``, ``pickle.loads``.
 
-Run as a script it listens on a free port, prints it, and writes every message to the file that it
-is given. Its weaknesses are the point: it drops a connection when the length prefix comes in parts.
+Run as a script, it listens on a free port, prints the port, and writes every message to the file
+that its first argument names. It keeps the cookbook's weakness on purpose: it drops a connection
+when the length prefix arrives in parts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Worker processes that log, tell where they stand, and go on when they are told to."""
+"""Start worker processes that log step by step and report their counts after each step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger.remove()
 bridge = install_bridge(address, level="INFO", **options)
 stdlib = logging.getLogger("std")
 
-weight = []  # one string: what each record of the stdlib carries along, unseen in the file
+weight = []  # one string, or none: makes each stdlib record heavier, unseen in the file
 
 def log(first, last):
     for number in range(first, last):
@@ -28,7 +28,7 @@ def log(first, last):
         else:
             logger.info("worker {} number {} end", name, number)
 
-def anonymous():  # kilobytes that are this process's own; the journal's pages are the file's
+def anonymous():  # kilobytes of this process's own memory, without the journal's pages
     with open("/proc/self/status") as status:
         return int(next(line for line in status if line.startswith("RssAnon")).split()[1])
 
@@ -41,18 +41,18 @@ def tell(**more):
 
 
 class Worker:
-    """One of them; killed at the end of the ``with`` block if it still runs."""
+    """One worker process, which is killed at the end of the ``with`` block if it still runs."""
 
     def __init__(
         self, code: str, address: str, *arguments: object, name: str = "a", **options: Any
     ):
-        """``code`` runs with what the prelude defines; ``options`` are ``install_bridge``'s."""
+        """Start it: ``code`` runs after ``PRELUDE``; ``options`` go to ``install_bridge``."""
         self.process = start_python(
             PRELUDE + code, name, address, json.dumps(options), *map(str, arguments), stdin=True
         )
 
     def stands(self) -> dict[str, Any]:
-        """What it tells next; fails with its stderr where it has ended instead."""
+        """Return the worker's next report; fail with its stderr if it has ended instead."""
         line = self.process.stdout.readline()
         assert line, self.process.communicate()[1].decode()
         return json.loads(line)
@@ -71,15 +71,15 @@ class Worker:
 
 
 def given_up(account: Account) -> list[int]:
-    """How many records the lines of the log itself say are missing, line by line."""
+    """Return the numbers of missing records that the log itself reports, line by line."""
     told = (re.match(r"(\d+) records (of sender .*)?were given up", line) for line in account.torn)
     return [int(match.group(1)) for match in told if match]
 
 
 def check_counts(account: Account, ends: list[dict[str, Any]], total: int) -> int:
-    """Whatever was handed in is in the file once, or given up, counted, and told in the file.
+    """Assert that each of ``total`` records is in the file once, or counted as dropped.
 
-    Returns how many were given up.
+    The log itself has to report the same number of dropped records. Returns that number.
     """
     told = given_up(account)
     dropped = sum(sum(end["dropped"].values()) for end in ends)
