@@ -70,6 +70,21 @@ class Address(NamedTuple):
         return ours_is_local and (_is_loopback(wanted.host) or wanted.host in _WILDCARDS)
 
 
+class LogName(NamedTuple):
+    """What identifies a log."""
+
+    path: str  # resolved; ``{time}`` and the like are in it as they are
+    id: str = ""  # 32 random hex digits, kept with the ledger; "" where no receiver has told it
+    directory: str = ""  # see :func:`~loguru_stdbridge.system.host.directory_id`
+
+    def is_same(self, other: LogName) -> bool:
+        """Return whether both name one log, seen from one host.
+
+        A ledger that was lost is made anew with another id, so the path alone is enough.
+        """
+        return bool(self.id and self.id == other.id) or self.path == other.path
+
+
 def _is_loopback(host: str) -> bool:
     return host in _LOOPBACK_NAMES or host.startswith("127.")
 

@@ -56,6 +56,10 @@ class SequenceError(PeerError):
     """A sender's sequence number jumps over records that it has not said it gave up."""
 
 
+class OtherLogError(PeerError):
+    """A worker and a receiver met that serve two logs; the records wait for their own."""
+
+
 class JournalError(StdbridgeError):
     """A journal that cannot be made, opened or trusted."""
 

@@ -23,16 +23,8 @@ import json
 import os
 from typing import Callable, NamedTuple
 
-from ..addresses import Address
+from ..addresses import Address, LogName
 from ..system.host import HostFacts, directory_id, host_facts
-
-
-class LogName(NamedTuple):
-    """What identifies a log."""
-
-    path: str  # resolved; ``{time}`` and the like are in it as they are
-    id: str = ""  # 32 random hex digits, kept with the ledger; "" where no receiver has told it
-    directory: str = ""  # see :func:`~loguru_stdbridge.system.host.directory_id`
 
 
 class Origin(NamedTuple):

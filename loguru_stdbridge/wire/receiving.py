@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Callable, NamedTuple, Union
 
+from ..addresses import LogName
 from ..exceptions import FrameError, PayloadError, PeerError, RowError, SequenceError
 from ..pickles.read import load_record
 from ..record.line_format import LineFormat
@@ -17,7 +18,7 @@ from ..record.stock import MARK
 from ..record.values import show
 from .expansion import bound_growth
 from .frames import Buffer, FrameDecoder, encode_frame
-from .sending import ACKNOWLEDGEMENT, MAX_SEQUENCE, VERSION
+from .sending import ACKNOWLEDGEMENT, MAX_SEQUENCE, VERSION, read_log_name
 
 MAX_REFUSED = 100
 """Refused payloads in a row after which a connection is closed: it has nothing for us."""
@@ -30,6 +31,7 @@ class HelloReceived(NamedTuple):
 
     sender: str
     base: int
+    log: LogName | None = None  # the one that its records belong to, where it knows
 
 
 class RowsReceived(NamedTuple):
@@ -168,7 +170,8 @@ class ReceiverConnection:
             return [MarkedReceived(sender, sequence, fields)]
         self.sender = sender
         base, text = mark.get("base", 0), mark.get("row")
-        events: list[Event] = [HelloReceived(sender, base if _is_sequence(base) else sequence)]
+        log = read_log_name(mark.get("log"))
+        events: list[Event] = [HelloReceived(sender, base if _is_sequence(base) else sequence, log)]
         if mark.get("notice") is True:
             return events
         if type(text) is str:
@@ -180,11 +183,18 @@ class ReceiverConnection:
             events.append(MarkedReceived(sender, sequence, fields))
         return events
 
-    def greeting(self, last: int, line_format: LineFormat | None = None) -> bytes:
-        """The answer to a hello; ``last`` is the highest number held from this sender."""
+    def greeting(
+        self, last: int, line_format: LineFormat | None = None, log: LogName | None = None
+    ) -> bytes:
+        """The answer to a hello; ``last`` is the highest number held from this sender.
+
+        ``log`` is what this receiver writes.
+        """
         answer: dict[str, Any] = {MARK: VERSION, "last": last}
         if line_format is not None:
             answer["style"] = [line_format.format, line_format.level]
+        if log is not None:
+            answer["log"] = list(log)
         return encode_frame(encode_control(answer))
 
     def acknowledgement(self, through: int) -> bytes:

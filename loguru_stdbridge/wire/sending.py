@@ -12,7 +12,8 @@ The conversation
    *notice* of that, for a stock receiver: one of ours only greets, and is told of the gap after
    that, when it is known what had arrived before.
 2. The receiver answers at once, before anything is written, with the *greeting*: a framed JSON
-   object with the last number it holds from this sender, and its sink's line format, where workers
+   object with the last number it holds from this sender, the log that it writes (a worker whose
+   records belong to another says so and leaves), and its sink's line format, where workers
    may render for it (:mod:`record.line_format`). It has said nothing before: a stock
    client never reads its socket, and unread bytes at its close would turn into a reset that
    destroys what it still had to send.
@@ -54,7 +55,8 @@ import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Union
 
-from ..exceptions import PeerError
+from ..addresses import LogName
+from ..exceptions import OtherLogError, PeerError
 from ..pickles.write import dump_record
 from ..record.line_format import LineFormat, make_line_format
 from ..record.row import MAX_ROW, decode_dense, encode_control, encode_rows_frame, read_row
@@ -70,6 +72,9 @@ row itself, but counts what the pickle beside it is made of, and a value may be 
 MAX_ANSWER = 65536
 """Largest answer that a worker reads, in bytes: a greeting is a few hundred."""
 
+MAX_LOG_PATH = 4096
+"""Characters of a log's path; Linux has no longer ones."""
+
 ACKNOWLEDGEMENT = struct.Struct(">Q")
 
 
@@ -79,6 +84,7 @@ class Greeting(NamedTuple):
     version: int
     last: int
     line_format: LineFormat | None = None  # the worker may render its lines by it
+    log: LogName | None = None  # what the receiver writes; ``None``: an older one, it tells nothing
 
 
 class Acknowledged(NamedTuple):
@@ -99,8 +105,10 @@ Answer = Union[Greeting, Acknowledged, Refusal]
 class SenderConnection:
     """The worker's end of one connection."""
 
-    def __init__(self, sender_id: str) -> None:
+    def __init__(self, sender_id: str, log: LogName | None = None) -> None:
+        """``log`` is the one that the records belong to, where that is known."""
         self.sender_id = sender_id
+        self._log = log
         self.greeting: Greeting | None = None
         self._decoder = FrameDecoder(MAX_ANSWER)
         self._through = 0  # the highest number that can be acknowledged
@@ -110,10 +118,13 @@ class SenderConnection:
 
         A ``notice`` tells a stock receiver of numbers given up; one of ours does not take it.
         """
+        more: dict[str, Any] = {"base": base}
+        if self._log is not None:
+            more["log"] = [self._log.path, self._log.id]
         if notice:
-            return self._marked(row, sequence, {"base": base, "notice": True})
-        text = bytes(row).decode("utf-8", "surrogatepass")
-        return self._marked(row, sequence, {"base": base, "row": text}, MAX_HELLO_EXTRA)
+            return self._marked(row, sequence, {**more, "notice": True})
+        more["row"] = bytes(row).decode("utf-8", "surrogatepass")
+        return self._marked(row, sequence, more, MAX_HELLO_EXTRA)
 
     def stock(self, row: Buffer, sequence: int) -> bytes:
         """The frame of one record for a peer that does not greet."""
@@ -154,7 +165,7 @@ class SenderConnection:
                 raise PeerError(f"an acknowledgement of {through} out of turn")
             return Acknowledged(through)
         try:
-            fields = json.loads(payload.decode("utf-8"))
+            fields = json.loads(payload.decode("utf-8", "surrogatepass"))
             if self.greeting is not None and MARK in fields:
                 raise PeerError("a second greeting on one connection")
             if "error" in fields:
@@ -164,9 +175,16 @@ class SenderConnection:
                 version=_whole(fields[MARK]),
                 last=_whole(fields["last"]),
                 line_format=_line_format_of(given),
+                log=read_log_name(fields.get("log")),
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise PeerError(f"the peer answers {payload[:60]!r}, which is no greeting") from error
+        wanted, there = self._log, greeting.log
+        if wanted is not None and there is not None and not there.is_same(wanted):
+            raise OtherLogError(
+                f"the receiver there writes {there.path!r}; these records belong to "
+                f"{wanted.path!r} and wait for its receiver"
+            )
         self.greeting = greeting
         self._through = max(self._through, greeting.last)
         return greeting
@@ -174,6 +192,15 @@ class SenderConnection:
 
 def _line_format_of(given: object) -> LineFormat | None:
     return make_line_format(*given) if type(given) is list and len(given) == 2 else None
+
+
+def read_log_name(value: object) -> LogName | None:
+    """Return the log that a peer has named; ``None`` for none, or for what names no log."""
+    if type(value) is not list or not 2 <= len(value) <= 3:
+        return None
+    if any(type(part) is not str or len(part) > MAX_LOG_PATH for part in value):
+        return None
+    return LogName(*value)
 
 
 def _whole(value: object) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from loguru_stdbridge.addresses import parse_address
-from loguru_stdbridge.spool.belonging import LogName, belongs, describe_origin, read_origin
+from loguru_stdbridge.addresses import LogName, parse_address
+from loguru_stdbridge.spool.belonging import belongs, describe_origin, read_origin
 from loguru_stdbridge.system.host import HostFacts, directory_id
 
 HERE = HostFacts(machine="m", boot="b", network="1", mounts="1")

@@ -10,7 +10,8 @@ import struct
 
 import pytest
 
-from loguru_stdbridge.exceptions import PeerError, SequenceError
+from loguru_stdbridge.addresses import LogName
+from loguru_stdbridge.exceptions import OtherLogError, PeerError, SequenceError
 from loguru_stdbridge.record.encode import encode_logrecord
 from loguru_stdbridge.wire import sending as protocol
 from loguru_stdbridge.wire.frames import MAX_PAYLOAD, encode_frame
@@ -296,3 +297,54 @@ def test_the_answers_fit_what_a_worker_reads():
     """An error's text is bounded."""
     assert len(ReceiverConnection(MAX_PAYLOAD).error("x" * 100_000)) < protocol.MAX_ANSWER
     assert json.loads(ReceiverConnection(MAX_PAYLOAD).greeting(1)[4:])["last"] == 1
+
+
+LOG = LogName("/logs/app.log", "a" * 32, "8:1")
+
+
+def hello_events(log):
+    """What a receiver is told by the hello of a worker whose records belong to ``log``."""
+    worker = SenderConnection(SENDER, log)
+    return ReceiverConnection(MAX_PAYLOAD).receive(worker.hello(a_row(), 1, 1))
+
+
+@pytest.mark.parametrize("log", [LOG, LogName("/logs/\udcff app.log"), None])
+def test_a_hello_names_the_log_that_its_records_belong_to(log):
+    """The receiver learns the path and the id; a worker that knows no log names none."""
+    named = hello_events(log)[0].log
+    assert named == (None if log is None else log._replace(directory=""))
+
+
+@pytest.mark.parametrize("log", [LOG, LogName("/logs/\udcff app.log", "b" * 32), None])
+def test_a_greeting_names_the_log_that_the_receiver_writes(log):
+    """The worker learns it whole, and takes any where it knows of none itself."""
+    worker = SenderConnection(SENDER)
+    [greeting] = worker.receive(ReceiverConnection(MAX_PAYLOAD).greeting(5, None, log))
+    assert greeting == Greeting(1, 5, None, log)
+
+
+@pytest.mark.parametrize(
+    "there", [LOG._replace(path="/moved/app.log"), LOG._replace(id="b" * 32), LogName(LOG.path)]
+)
+def test_a_log_is_known_by_its_id_or_by_its_path(there):
+    """A log that was moved, and one whose ledger is new, are the worker's own still."""
+    worker = SenderConnection(SENDER, LOG)
+    worker.receive(ReceiverConnection(MAX_PAYLOAD).greeting(5, None, there))
+    assert worker.greeting.log == there
+
+
+def test_a_worker_refuses_the_receiver_of_another_log():
+    """The error names both logs, and no greeting counts."""
+    worker = SenderConnection(SENDER, LOG)
+    other = LogName("/logs/other.log", "b" * 32)
+    with pytest.raises(OtherLogError, match=r"other\.log.*/logs/app\.log"):
+        worker.receive(ReceiverConnection(MAX_PAYLOAD).greeting(5, None, other))
+    assert worker.greeting is None
+
+
+@pytest.mark.parametrize(
+    "odd", [7, "x", {}, [], ["a"], [1, 2], ["a", "b", "c", "d"], ["a" * 5000, "b"]]
+)
+def test_what_names_no_log_is_passed_over(odd):
+    """A peer may write anything there; nothing is taken for a log's name."""
+    assert protocol.read_log_name(odd) is None
