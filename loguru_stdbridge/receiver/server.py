@@ -46,7 +46,7 @@ from ..wire.receiving import (
     StrangerReceived,
 )
 from .admission import MAX_CONNECTIONS, Admission
-from .adoption import Adoption
+from .adoption import OrphanIntake
 from .complaints import Complaints, to_stderr
 from .connection import Connection
 from .writer import Writer
@@ -80,7 +80,7 @@ class Receiver:
 
         Without ``rendering`` no worker is told the line format: each record is rendered here.
         """
-        self.adoption: Adoption | None = None
+        self.adoption: OrphanIntake | None = None
         self._sink = sink
         self._ledger = ledger
         self.line_format = replay.line_format if rendering and not sink.needs_records else None

@@ -18,7 +18,7 @@ from ..sink.replay import RENDER_OPTIONS, Replay
 from ..sink.rotating import RotatingSink
 from ..spool.directory import default_spool_dir, make_spool_dir, mark_peer
 from .admission import MAX_CONNECTIONS
-from .adoption import Adoption
+from .adoption import OrphanIntake
 from .complaints import to_stderr
 from .server import Receiver
 
@@ -69,7 +69,7 @@ class Service:
             raise
         self.spool_dir = self._mark_addresses(spool_dir, report)
         if self.spool_dir is not None:
-            self._receiver.adoption = Adoption(self.spool_dir, self.addresses, report)
+            self._receiver.adoption = OrphanIntake(self.spool_dir, self.addresses, report)
 
     def _mark_addresses(
         self, spool_dir: str | Path | bool | None, report: Callable[[str], None]

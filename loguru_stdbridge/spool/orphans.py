@@ -1,17 +1,18 @@
-"""Journals whose owner is dead: find them, adopt them, deliver them, remove them.
+"""Find the journals that dead processes left behind, adopt them, read them, remove them.
 
-Shared by the receiver (which adopts those on its machine) and the worker (which adopts where the
-receiver is elsewhere). Owns one adopted journal at a time; the delivery is the caller's.
+The receiver adopts the orphans of its machine; a worker adopts where the receiver is elsewhere.
+Each brings the rule whose journal it is, and delivers what it adopts; all else is the same for both
+and is here.
 
-Why no race can harm
---------------------
-The OS lock alone decides, never a process id: a worker that is alive holds it, and it is gone with
-the process however that ended. Adopting takes the same lock, so of two adopters one fails; after
-taking it the adopter looks whether the file is still the one at that path, since another may have
-delivered and removed it in between. What was delivered is stored in ``acked`` as it is confirmed:
-an adopter that is killed half-way leaves an orphan that the next one takes up from there, and what
-it had delivered without noting it is a duplicate that the sequence numbers reveal. ``meta`` is the
-first file to go: without it a journal is empty or half-made and is only swept up.
+Why adoption is free of races
+-----------------------------
+Only the OS lock, never a process id, says whether an owner is alive: the lock goes with the
+process, however that ends. Adopting takes the same lock, so one of two adopters fails. Another
+adopter may just have delivered and removed the journal, so the winner checks that its lock file is
+still the one at that path. Deliveries are stored in ``acked`` as they are confirmed. If an adopter
+is killed, the next one resumes there, and the sequence numbers expose as duplicates what was
+delivered but not stored. ``meta`` is deleted first: a journal without it is empty or incomplete,
+and is only cleaned up.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from typing import Callable
 
-from ..exceptions import JournalError
+from ..addresses import Address, parse_address
+from ..exceptions import AddressError, JournalError
 from ..record.row import MAX_ROWS
 from ..system.locks import let_go, take_lock
 from .directory import remove_journal
@@ -41,6 +44,9 @@ HALF_MADE_AGE = 60.0
 """Seconds after which a directory without a lock file is no journal in the making any more."""
 
 _ID_LENGTH = 32
+
+_MAX_REMEMBERED = 50
+"""Troubles that a finder remembers, each of which it tells once."""
 
 
 def journal_directories(spool_dir: str) -> list[str]:
@@ -222,6 +228,55 @@ class Orphan:
         """Let it go as it is: an orphan still, for the next adopter."""
         let_go(self._descriptor)
         self._descriptor = -1
+
+
+class OrphanFinder:
+    """Adopts orphans that one program may deliver. What is wrong with one harms no other."""
+
+    def __init__(
+        self, spool_dir: str, is_ours: Callable[[Address], bool], report: Callable[[str], None]
+    ) -> None:
+        """``is_ours`` says whether a journal for this address may be delivered here; ``report``
+        tells the operator."""
+        self._spool_dir = spool_dir
+        self._is_ours = is_ours
+        self._report = report
+        self._told: list[str] = []
+
+    def paths(self) -> list[str]:
+        """Return the directory of every journal, those of living owners included."""
+        return journal_directories(self._spool_dir)
+
+    def adopt(self, path: str) -> Orphan | None:
+        """Adopt the journal at ``path``; ``None`` if it has an owner or is not ours to deliver."""
+        try:
+            orphan = Orphan.adopt(path)
+        except JournalError as error:  # it is set aside: nobody meets it again
+            self._report(str(error))
+            return None
+        except OSError as error:
+            self._tell_once(f"cannot adopt the journal {path}: {error}")
+            return None
+        if orphan is None:
+            return None
+        with contextlib.suppress(AddressError):
+            if self._is_ours(parse_address(orphan.address)):
+                return orphan
+        orphan.release()
+        return None
+
+    def remove(self, orphan: Orphan) -> None:
+        """Remove a delivered journal; tell where the segments are that could not be read whole."""
+        for path in orphan.remove():
+            self._report(
+                f"a segment of the journal of {orphan.sender_id[:8]} was damaged; what was whole "
+                f"is delivered, the segment is kept at {path}"
+            )
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told = [*self._told[-_MAX_REMEMBERED:], text]
+            self._report(text)
 
 
 def _read(path: str) -> bytes:

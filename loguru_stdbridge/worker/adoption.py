@@ -1,11 +1,13 @@
-"""Delivers what dead workers left behind, where the receiver cannot do it itself.
+"""Deliver the journals of dead workers from a living one, where no receiver can reach them.
 
-A receiver adopts the journals that it finds in the spool directory of its machine. Where it is
+A receiver adopts the journals that it finds in the spool directory of its machine. If it is
 elsewhere (on another machine, in a container, or with a spool directory of its own), the next
-worker with the same target adopts them: over a connection of its own, under the original sender id.
+worker with the same address adopts them. It sends each over a connection of its own, under the
+original sender id.
 
-Owns the look-out and one adopted journal at a time. The OS lock alone decides who may adopt
-(:mod:`orphans`); to a receiver that could do it, too, the journal is left for some seconds.
+Owns the look-out and one adopted journal at a time. Only the OS lock decides who may adopt
+(:mod:`~loguru_stdbridge.spool.orphans`). If a receiver could adopt a journal too, the worker leaves
+it to that receiver for some seconds.
 """
 
 from __future__ import annotations
@@ -14,20 +16,20 @@ import threading
 import time
 from typing import Callable
 
-from ..addresses import Address, parse_address
-from ..exceptions import AddressError, JournalError
+from ..addresses import Address
 from ..spool.directory import until_turn
-from ..spool.orphans import Orphan, journal_directories
+from ..spool.orphans import Orphan, OrphanFinder
 from ..spool.segments import Batch
 from .sender import Sender
 
 INTERVAL = 10.0
-"""Seconds between two looks of a process at the spool directory. All processes of one target share
-ten in that time: each tries every lock, and hundreds of workers, or fifty new ones a second, would
-do nothing else."""
+"""Seconds between two looks of a process at the spool directory. All processes with one address
+share ten looks in that time. A look tries every lock: hundreds of workers, or fifty new ones a
+second, would do nothing else."""
 
 PATIENCE = 3.0
-"""Seconds that a journal is left to the receiver of this machine, which looks twice a second."""
+"""Seconds for which a worker leaves a journal to the receiver of this machine, which looks twice a
+second."""
 
 
 class AdoptedJournal:
@@ -62,11 +64,11 @@ class AdoptedJournal:
         self._orphan.acknowledge(min(through, self._last))
 
     def tell(self, first: int, last: int) -> None:
-        """Nobody counts here any more."""
+        """Do nothing: figures are kept only for the own journal."""
 
 
-class Adoption:
-    """See the module's text. ``look`` is called in the thread of the process's own sender."""
+class OrphanDelivery:
+    """Delivers orphans one after the other. :meth:`look` is the own sender's thread's to call."""
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ class Adoption:
         """``make_sender(journal, peer=..., on_end=...)`` makes an adopted journal's sender."""
         self._spool_dir = spool_dir
         self._address = address
-        self._report = report
+        self._finder = OrphanFinder(spool_dir, address.__eq__, report)
         self._make_sender = make_sender
         self._seen: dict[str, float] = {}  # orphans, and when each was seen first
         self._skipped = 0  # looks that were another's
@@ -88,7 +90,7 @@ class Adoption:
         self._closed = False
 
     def look(self, peer: str) -> float:
-        """Adopt the next orphan, unless one is being delivered. Returns the seconds to wait.
+        """Adopt the next orphan, unless one is being delivered; return the seconds to wait.
 
         ``peer`` is what the receiver has shown itself to be.
         """
@@ -102,10 +104,10 @@ class Adoption:
                     return left if self._skipped == 1 else INTERVAL
             pause = INTERVAL
             patience = PATIENCE if self._address.is_local else 0.0
-            paths = journal_directories(self._spool_dir)
+            paths = self._finder.paths()
             self._seen = {path: seen for path, seen in self._seen.items() if path in paths}
             for path in paths:
-                orphan = self._adopt(path)
+                orphan = self._finder.adopt(path)
                 if orphan is None:
                     continue
                 now = time.monotonic()
@@ -116,27 +118,8 @@ class Adoption:
                 pause = min(pause, max(left, 0.0))
             return pause
 
-    def _adopt(self, path: str) -> Orphan | None:
-        """The orphan at ``path``, if it goes where our own records go."""
-        try:
-            orphan = Orphan.adopt(path)
-        except JournalError as error:
-            self._report(str(error))
-            return None
-        except OSError:  # not ours to read, or gone this instant
-            return None
-        if orphan is None:
-            return None
-        try:
-            if parse_address(orphan.address) == self._address:
-                return orphan
-        except AddressError:
-            pass
-        orphan.release()
-        return None
-
     def _deliver(self, orphan: Orphan, peer: str) -> bool:
-        """Begin to deliver it; False where no thread can be started."""
+        """Begin to deliver ``orphan``; return False if no thread can be started."""
         journal = AdoptedJournal(orphan)
         sender = self._sender = self._make_sender(
             journal, peer=peer, on_end=lambda: self._end(orphan, journal, peer)
@@ -150,28 +133,24 @@ class Adoption:
         return True
 
     def _end(self, orphan: Orphan, journal: AdoptedJournal, peer: str) -> None:
-        """In the adopted journal's thread: it is delivered, or the receiver is lost."""
+        """End a delivery, in its own thread: all is delivered, or the receiver is lost."""
         delivered = not journal.pending
         if delivered:
-            for path in orphan.remove():
-                self._report(
-                    f"a segment of the journal of {orphan.sender_id[:8]} was damaged; what was "
-                    f"whole is delivered, the segment is kept at {path}"
-                )
+            self._finder.remove(orphan)
         orphan.release()
         self._sender = None
         if delivered:
             self.look(peer)
 
     def close(self, timeout: float) -> None:
-        """Let go of what is not delivered within ``timeout`` seconds: it is an orphan still."""
+        """Let go of what is not delivered within ``timeout`` seconds: it stays an orphan."""
         self._closed = True
         sender = self._sender
         if sender is not None:
             sender.close(timeout, patient=False)
 
     def after_fork_in_child(self) -> None:
-        """The parent's: only its sockets are closed."""
+        """Close the child's copies of the sockets; all else is the parent's."""
         self._closed = True
         sender, self._sender = self._sender, None
         if sender is not None:

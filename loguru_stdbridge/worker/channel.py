@@ -51,7 +51,7 @@ from ..spool.directory import (
 )
 from ..spool.journal import Journal
 from ..wire.sending import Greeting
-from .adoption import Adoption
+from .adoption import OrphanDelivery
 from .sender import Sender
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class _Pipeline:
 
     __slots__ = ("adoption", "journal", "sender")
 
-    def __init__(self, journal: Journal, sender: Sender, adoption: Adoption | None) -> None:
+    def __init__(self, journal: Journal, sender: Sender, adoption: OrphanDelivery | None) -> None:
         self.journal = journal
         self.sender = sender
         self.adoption = adoption
@@ -243,7 +243,7 @@ class Channel:
             peer = self._peer
             if peer == "auto" and is_marked_peer(spool, self.address):
                 peer = "bridge"
-            adoption = Adoption(spool, self.address, report=report, make_sender=make_sender)
+            adoption = OrphanDelivery(spool, self.address, report=report, make_sender=make_sender)
             sender = make_sender(
                 journal,
                 peer=peer,

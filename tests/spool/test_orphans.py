@@ -474,3 +474,54 @@ def test_looking_at_a_journal_in_the_making_does_not_harm_it(spool):
         journal.acknowledge(1)
         assert journal.close(remove=True)
     assert list(spool.iterdir()) == []
+
+
+# -- the finder
+
+
+def test_a_finder_adopts_only_what_its_rule_calls_its_own(spool):
+    """A finder lets a journal for another address go: its own program can adopt it at once."""
+    path = str(make_orphan(spool, [1, 2]))
+    told = []
+    stranger = orphans.OrphanFinder(str(spool), lambda address: False, told.append)
+    owner = orphans.OrphanFinder(str(spool), lambda address: address.port == 9020, told.append)
+    assert stranger.paths() == [path]
+    assert stranger.adopt(path) is None
+    orphan = owner.adopt(path)
+    assert orphan.sender_id == SENDER
+    assert owner.adopt(path) is None  # it has an adopter now
+    owner.remove(orphan)
+    assert owner.paths() == []
+    assert told == []
+
+
+def test_a_finder_tells_each_trouble_once(spool, monkeypatch):
+    """A finder that fails at a journal again and again says so once, and goes on."""
+    path = str(make_orphan(spool, [1]))
+    told = []
+    finder = orphans.OrphanFinder(str(spool), lambda address: True, told.append)
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(orphans, "take_lock", refuse)
+        assert finder.adopt(path) is finder.adopt(path) is None
+    assert len(told) == 1
+    assert "Permission denied" in told[0]
+    finder.adopt(path).release()
+
+
+def test_a_finder_tells_where_damaged_segments_are_kept(spool):
+    """A finder that removes a journal with a damaged segment names the file that it keeps."""
+    broken = bytearray(a_segment(1, [1, 2]))
+    broken[SEGMENT_HEADER + 20] ^= 1
+    path = str(make_orphan(spool, bytes(broken), [3]))
+    told = []
+    finder = orphans.OrphanFinder(str(spool), lambda address: True, told.append)
+    orphan = finder.adopt(path)
+    read_all(orphan)
+    finder.remove(orphan)
+    (kept,) = spool.iterdir()
+    assert len(told) == 1
+    assert str(kept) in told[0]

@@ -29,7 +29,7 @@ from loguru import logger
 from loguru_stdbridge import install_bridge
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.receiver import cli
-from loguru_stdbridge.receiver.adoption import Adoption
+from loguru_stdbridge.receiver.adoption import OrphanIntake
 from loguru_stdbridge.receiver.connection import Connection
 from loguru_stdbridge.sink import ledger
 from loguru_stdbridge.sink.archive import Archive
@@ -283,12 +283,12 @@ def run_receiver(options: argparse.Namespace) -> int:
         everything = options.forced == "written"
         ledger.recover = lambda intent, named, report: len(intent.lengths) if everything else 0
     if options.also is not None:
-        serves = Adoption.__init__
+        serves = OrphanIntake.__init__
 
         def serves_both(self: Any, spool_dir: Any, addresses: Any, report: Any) -> None:
             serves(self, spool_dir, [*addresses, parse_address(options.also)], report)
 
-        Adoption.__init__ = serves_both
+        OrphanIntake.__init__ = serves_both
     return cli.main(options.arguments)
 
 

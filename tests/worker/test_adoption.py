@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from loguru_stdbridge.addresses import parse_address
+from loguru_stdbridge.spool import orphans
 from loguru_stdbridge.spool.journal import Journal
 from loguru_stdbridge.spool.orphans import Orphan, journal_directories
 from loguru_stdbridge.wire.receiving import GapReceived, GoodbyeReceived
 from loguru_stdbridge.worker import adoption as module
-from loguru_stdbridge.worker.adoption import Adoption
+from loguru_stdbridge.worker.adoption import OrphanDelivery
 from loguru_stdbridge.worker.channel import Channel
 from tests.support.processes import Account, ReceiverProcess, start_python
 from tests.support.scripted import ScriptedReceiver, a_row
@@ -236,7 +237,7 @@ def test_a_living_worker_keeps_its_journal(receiver, worker, at_once, spool_dir)
 
 @pytest.fixture
 def look_out(spool_dir):
-    """Make an :class:`Adoption` whose senders are noted as ``(sender id, peer)`` and do nothing."""
+    """Make an :class:`OrphanDelivery` whose senders are noted as ``(sender id, peer)`` and do nothing."""
     ends = []
 
     def look_out(address, started, error=None):
@@ -253,7 +254,7 @@ def look_out(spool_dir):
             def close(self, timeout):
                 started.append("closed")
 
-        return Adoption(spool_dir, parse_address(address), report=print, make_sender=Sender)
+        return OrphanDelivery(spool_dir, parse_address(address), report=print, make_sender=Sender)
 
     yield look_out
     for end in ends:
@@ -314,7 +315,7 @@ def test_what_cannot_be_read_is_passed(leave, look_out, monkeypatch):
             raise PermissionError(13, "Permission denied")
         return adopt(path)
 
-    monkeypatch.setattr(module.Orphan, "adopt", failing)
+    monkeypatch.setattr(Orphan, "adopt", failing)
     look_out(address, started).look("bridge")
     assert started == [(dead, "bridge")]
 
@@ -488,7 +489,7 @@ def test_killed_workers_of_a_receiver_with_a_spool_directory_of_its_own(
 def test_workers_take_turns_in_looking(look_out, spool_dir, monkeypatch):
     """Each look tries every lock there is: hundreds of workers share a few of them."""
     looks = []
-    monkeypatch.setattr(module, "journal_directories", lambda path: looks.append(path) or [])
+    monkeypatch.setattr(orphans, "journal_directories", lambda path: looks.append(path) or [])
     spool_dir.mkdir(mode=0o700, exist_ok=True)
     address, other = parse_address("tcp://127.0.0.1:1"), parse_address("tcp://127.0.0.1:2")
     workers = [look_out(address, []) for _ in range(50)]
