@@ -1,4 +1,4 @@
-"""The journals on disk: rows that no receiver has acknowledged yet.
+"""Journals on disk: the records of one process until a receiver has acknowledged them.
 
-No sockets and no threads here.
+No sockets here, and no threads of its own.
 """

@@ -1,15 +1,19 @@
-"""The spool directory: where journals live, and what is known there of the peers.
+"""The spool directory: where a user's journals lie, and what is known there of receivers.
 
-Owns the choice of the directory, its safety, and the marks by which processes tell each other that
-an address is served by a receiver of ours. Journals themselves are :mod:`worker.journal`'s.
+Chooses the directory, checks that it is safe, and keeps the marks by which processes tell each
+other that a receiver of ours serves an address. The files of one journal are the business of
+:mod:`spool.journal`.
 
-Paths are texts here and in all that a worker loads: ``pathlib`` takes as long to import as a third
-of this package.
+Paths are texts in all that a worker loads: ``pathlib`` takes as long to import as a third of this
+package.
 
-The marks matter because silence has two meanings. A stock receiver never answers; one of ours that
-is stopped or busy answers late. Who takes the second for the first sends unacknowledged, and loses
-records when that receiver is killed. So a receiver marks the addresses that it is bound to, a
-worker marks an address whose receiver greeted it, and a marked address is never taken for stock.
+Why marks are needed
+--------------------
+Silence after a hello has two meanings. A stock receiver never answers, and a receiver of ours that
+is stopped or busy answers late. A worker that takes the second for the first sends without
+acknowledgement, and loses records when that receiver is killed. So a receiver marks the addresses
+that it is bound to, a worker marks an address whose receiver has greeted it, and a marked address
+is never taken for a stock receiver's.
 """
 
 from __future__ import annotations
@@ -27,14 +31,14 @@ from ..record.line_format import LineFormat, make_line_format
 
 SPOOL_VARIABLE = "LOGURU_STDBRIDGE_SPOOL_DIR"
 _MARK_LIFETIME = 7 * 24 * 3600.0  # seconds; ports given by the system come and go
-_PEERS = "peers"
+_MARKS = "peers"
 
 
 def default_spool_dir() -> str:
-    """Where journals go unless told otherwise; the same for every process of a user.
+    """Return where journals go unless told otherwise; the same for every process of a user.
 
     ``$LOGURU_STDBRIDGE_SPOOL_DIR``, else ``loguru_stdbridge`` in ``$XDG_STATE_HOME`` or
-    ``~/.local/state``, else, where no home can be written, a directory of this user's in the
+    ``~/.local/state``. Where the home cannot be written: ``loguru_stdbridge-<user>`` in the
     temporary directory.
     """
     named = os.environ.get(SPOOL_VARIABLE)
@@ -42,25 +46,25 @@ def default_spool_dir() -> str:
         return named
     state = os.environ.get("XDG_STATE_HOME")
     if not state or not os.path.isabs(state):
-        state = os.path.expanduser("~/.local/state")  # as it is where no home is known
+        state = os.path.expanduser("~/.local/state")  # unchanged where no home is known
     existing = candidate = os.path.join(state, "loguru_stdbridge")
-    # os.path's exists(), which is False for what this user may not even look at.
+    # exists() of os.path is False for a path that this user may not look at.
     while not os.path.exists(existing) and existing != os.path.dirname(existing):
         existing = os.path.dirname(existing)
     usable = os.path.isabs(existing) and os.path.isdir(existing)
     if usable and os.access(existing, os.W_OK | os.X_OK):
         return candidate
     user = os.getuid() if hasattr(os, "getuid") else "user"
-    import tempfile  # it is seldom needed, and slow to import
+    import tempfile  # seldom needed, and slow to import
 
     return os.path.join(tempfile.gettempdir(), f"loguru_stdbridge-{user}")
 
 
 def make_spool_dir(path: str | os.PathLike[str]) -> str:
-    """Make the directory (mode 0700) or check the one that is there; returns its whole path.
+    """Make the directory (mode 0700), or check the existing one; return its absolute path.
 
-    Raises :class:`JournalError` where it cannot be made, is another user's, or is open to others:
-    a journal holds the log's text, and whoever can write one can put records into the log.
+    Raises :class:`JournalError` where it cannot be made, belongs to another user, or is open to
+    others: a journal holds the log's text, and whoever can write one can put records into the log.
     """
     directory = os.fsdecode(path)
     try:
@@ -89,7 +93,7 @@ def make_spool_dir(path: str | os.PathLike[str]) -> str:
 def _mark_path(spool_dir: str, address: Address) -> str:
     text = str(address).encode()
     name = f"{zlib.crc32(text):08x}{zlib.adler32(text):08x}"
-    return os.path.join(spool_dir, _PEERS, name)
+    return os.path.join(spool_dir, _MARKS, name)
 
 
 def _make_directory_of(path: str) -> None:
@@ -98,9 +102,9 @@ def _make_directory_of(path: str) -> None:
 
 
 def mark_peer(spool_dir: str, address: Address, line_format: LineFormat | None = None) -> None:
-    """Note that a receiver of ours serves ``address``, and its sink's line format.
+    """Note that a receiver of ours serves ``address``, and in which format its sink writes lines.
 
-    Failure is harmless and silent.
+    A failure is ignored: without the mark a worker only starts more slowly.
     """
     with contextlib.suppress(OSError):
         path = _mark_path(spool_dir, address)
@@ -115,7 +119,7 @@ def mark_peer(spool_dir: str, address: Address, line_format: LineFormat | None =
 
 
 def is_marked_peer(spool_dir: str, address: Address) -> bool:
-    """Whether some process has noted that a receiver of ours serves ``address``."""
+    """Return whether a process has noted that a receiver of ours serves ``address``."""
     try:
         marked = os.stat(_mark_path(spool_dir, address)).st_mtime
     except OSError:
@@ -124,10 +128,11 @@ def is_marked_peer(spool_dir: str, address: Address) -> bool:
 
 
 def marked_line_format(spool_dir: str, address: Address) -> LineFormat | None:
-    """The line format of the receiver's sink, where a mark tells it: workers begin with it.
+    """Return the line format of the receiver's sink, where a mark has it: workers begin with it.
 
-    A receiver that ends takes it away. One that was killed and comes back with another format gets
-    a few lines in the old one, as from any worker that was logging meanwhile.
+    A receiver that ends in order removes it from the mark. A receiver that was killed and comes
+    back with another format gets a few lines in the old one, as from any worker that logged
+    meanwhile.
     """
     try:
         with open(_mark_path(spool_dir, address), encoding="utf-8") as file:
@@ -138,9 +143,10 @@ def marked_line_format(spool_dir: str, address: Address) -> LineFormat | None:
 
 
 def until_turn(spool_dir: str, address: Address, pause: float) -> float:
-    """Seconds until a process of this target may look for orphans; 0: this one does, now.
+    """Return the seconds until a worker for this address may scan for orphans; 0 means now.
 
-    However many there are, one looks in ``pause`` seconds, or a few that ask at the same instant.
+    However many workers share the address, one scans per ``pause`` seconds, or a few that ask at
+    the same instant.
     """
     path = f"{_mark_path(spool_dir, address)}.looked"
     try:
@@ -156,10 +162,10 @@ def until_turn(spool_dir: str, address: Address, pause: float) -> float:
 
 
 def remove_journal(directory: str) -> None:
-    """Remove a journal that nobody needs, by whoever holds its lock; ``meta`` goes first.
+    """Remove a journal whose lock the caller holds, ``meta`` first.
 
-    Without ``meta`` it is a half-made or half-removed journal, which any later owner of its lock
-    may remove and nobody delivers.
+    Without ``meta`` a journal is half made or half removed. Any later owner of its lock may remove
+    it, and nobody delivers it.
     """
     with contextlib.suppress(OSError):
         with contextlib.suppress(FileNotFoundError):

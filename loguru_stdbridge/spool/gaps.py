@@ -1,15 +1,17 @@
-"""The numbers that a journal has given up, and how many records of them count as dropped.
+"""The sequence numbers that a journal has given up, and how many of them count as dropped records.
 
-Owns their order and the counting; which numbers are given up, and when, is :mod:`worker.journal`'s.
-No locks here: the journal's is held. A signal handler may raise between any two lines; each leaves
-a state from which the next call goes on.
+Keeps them in order and counts them. Which numbers are given up, and when, is decided in
+:mod:`spool.journal`. No locks here: the caller holds the journal's lock. A signal handler may raise
+between any two lines; each line leaves a state from which the next call goes on.
 
-What a gap counts as dropped is exact. Records are given up while they wait, so some of them may
-have been sent, and arrive yet. The sender tells a gap only on a connection that was greeted, from
-the first number on that it has neither sent there nor was greeted with (:meth:`Gaps.tell`): what
-was sent before on that connection is taken before, and by an earlier one nothing comes any more: a
-greeting ends it. Numbers that are acknowledged without having been told had arrived
-(:meth:`Gaps.settle`).
+Why the count of dropped records is exact
+-----------------------------------------
+Records are given up while they wait, so some of them may have been sent, and may arrive yet. The
+sender tells the receiver of a gap only on a connection on which it was greeted. The gap begins
+there with the first number that the sender has neither sent on this connection nor been greeted
+with (:meth:`Gaps.tell`). Rows that were sent earlier on this connection are taken before the gap
+is, and an earlier connection brings nothing any more, since a greeting ends it. Numbers that are
+acknowledged although their gap was never told had arrived (:meth:`Gaps.settle`).
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from typing import Callable
 from .segments import Gap
 
 
-class _Part:
-    """Consecutive numbers, given up for one reason and not acknowledged."""
+class _GapPart:
+    """Consecutive numbers that were given up for one reason and are not acknowledged."""
 
     __slots__ = ("counted", "first", "last", "reason", "told")
 
@@ -28,26 +30,26 @@ class _Part:
         self.first = first
         self.last = last
         self.reason = reason
-        self.counted = last - first + 1  # how many of them count as dropped: all, until it is known
+        self.counted = last - first + 1  # how many count as dropped; all, until more is known
         self.told = False
 
 
 class Gaps:
-    """See the module's text."""
+    """The gaps of one journal, in order."""
 
     def __init__(self, note: Callable[[int], None]) -> None:
-        """``note`` is called with the highest number that was given up, whenever that grows."""
+        """Call ``note`` with the highest number given up, whenever that grows."""
         self._note = note
-        self._parts: list[_Part] = []  # in order, none of them acknowledged
-        self._settled: dict[str, int] = {}  # what those counted that are acknowledged
+        self._parts: list[_GapPart] = []  # in order, none acknowledged
+        self._settled: dict[str, int] = {}  # dropped records of acknowledged parts, by reason
         self._highest = 0
 
     def __bool__(self) -> bool:
-        """Whether there is one that is not acknowledged."""
+        """Return whether a gap is not acknowledged."""
         return bool(self._parts)
 
     def figures(self) -> tuple[int, dict[str, int]]:
-        """How many numbers are given up and not acknowledged; records dropped so far, by reason."""
+        """Return the count of unacknowledged given-up numbers, and dropped records by reason."""
         numbers = 0
         dropped = dict(self._settled)
         for part in self._parts:
@@ -56,7 +58,7 @@ class Gaps:
         return numbers, {reason: count for reason, count in dropped.items() if count}
 
     def at(self, number: int) -> Gap | None:
-        """The gap from ``number`` on, if that was given up."""
+        """Return the gap from ``number`` on, or ``None`` where that was not given up."""
         for part in self._parts:
             if part.first > number:
                 break
@@ -65,7 +67,7 @@ class Gaps:
         return None
 
     def last_before(self, number: int) -> int:
-        """The highest number up to ``number`` that was not given up, or is acknowledged."""
+        """Return the highest number up to ``number`` that is not in an unacknowledged gap."""
         for part in reversed(self._parts):
             if part.last != number:
                 break
@@ -73,7 +75,7 @@ class Gaps:
         return number
 
     def give_up(self, first: int, last: int, reason: str) -> None:
-        """Give up the numbers ``first`` to ``last``, as far as they are not given up already."""
+        """Give up the numbers ``first`` to ``last``; those given up already keep their reason."""
         for part in list(self._parts):
             if part.first > last:
                 break
@@ -97,26 +99,26 @@ class Gaps:
         ):
             previous.last, previous.counted = last, previous.counted + last - first + 1
         else:
-            parts.insert(index, _Part(first, last, reason))
+            parts.insert(index, _GapPart(first, last, reason))
         if last > self._highest:
             self._highest = last
             self._note(last)
 
     def tell(self, first: int, last: int) -> None:
-        """The receiver is being told that ``first`` to ``last``, of one gap, never come."""
+        """Note that the receiver is told that ``first`` to ``last``, of one gap, never come."""
         for index, part in enumerate(self._parts):
             if part.first <= last <= part.last:
-                if last < part.last:  # it has grown since it was read
-                    rest = _Part(last + 1, part.last, part.reason)
+                if last < part.last:  # the gap has grown since it was read
+                    rest = _GapPart(last + 1, part.last, part.reason)
                     self._parts.insert(index + 1, rest)
                 part.last, part.told, part.counted = last, True, last - first + 1
                 return
 
     def settle(self, through: int) -> None:
-        """Everything up to ``through`` is acknowledged."""
+        """Note that everything up to ``through`` is acknowledged."""
         while self._parts and self._parts[0].first <= through:
             part = self._parts[0]
-            if not part.told:  # it had arrived before it was given up
+            if not part.told:  # its records had arrived before they were given up
                 part.counted = max(part.last - through, 0)
             if part.last > through:
                 part.first = through + 1

@@ -34,7 +34,7 @@ Why every record given up is told
 It gets its number like any other, and the numbers given up are gaps in the row of numbers. So the
 receiver cannot be told of what comes after without being told of the gap, and who adopts the
 journal of a killed process sees it too: in the middle as a jump, at the end by ``given_up``. How
-many of them count as dropped: :mod:`worker.gaps`.
+many of them count as dropped: :mod:`spool.gaps`.
 
 Rows at hand
 ------------
@@ -53,9 +53,9 @@ finds ``sender_waiting`` and writes to the socket, which stays readable until th
 
 Forks
 -----
-A child loses the lock at the fork (:mod:`locks`). :meth:`after_fork_in_child` drops the mappings;
-it writes and unlinks nothing. A child that was forked inside ``append``, by a signal handler, may
-go on to store the very bytes at the very place where its parent does.
+A child loses the lock at the fork (:mod:`system.locks`). :meth:`after_fork_in_child` drops the
+mappings; it writes and unlinks nothing. A child that was forked inside ``append``, by a signal
+handler, may go on to store the very bytes at the very place where its parent does.
 """
 
 from __future__ import annotations
@@ -122,10 +122,10 @@ _crc32 = zlib.crc32
 class _ThreadState:
     """Whether a thread is inside the journal, and what it has logged there."""
 
-    __slots__ = ("deferred", "now")
+    __slots__ = ("deferred", "inside")
 
     def __init__(self) -> None:
-        self.now = False
+        self.inside = False
         self.deferred: deque[bytes] = deque()
 
 
@@ -135,7 +135,7 @@ class _ThreadLocal(threading.local):
     No ``__init__`` makes it: a log call in the middle of that would find neither it nor another.
     """
 
-    inside: _ThreadState | None = None
+    state: _ThreadState | None = None
 
 
 class Figures(NamedTuple):
@@ -184,19 +184,24 @@ class Journal:
         self._threads = _ThreadLocal()
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
-        self._segments: deque[Segment] = deque()
         self._gaps = Gaps(self._note_given_up)
         self._acked = 0
         self._index = 0
         self._in_file = True  # where the last segment went
         self._no_space_until = 0.0
-        self._position: tuple[int, int, Segment] = (0, 1, NO_SEGMENT)
+        self._hold_nothing(1)
+        self._meta: Any = self._make_meta(address)
+
+    def _hold_nothing(self, number: int) -> None:
+        """Let go of segments, rows at hand and ``meta``; ``number`` is the next one."""
+        self._position: tuple[int, int, Segment] = (0, number, NO_SEGMENT)
         """Tail of the active segment, next number, active segment."""
         self._recent: list[bytes] = []
         self._recent_from: tuple[int, int, Segment] = self._position
         """The last rows, and the position before the first of them: see the module's text."""
+        self._segments: deque[Segment] = deque()
         self._cursor: tuple[int, Segment | None, int] = (0, None, 0)
-        self._meta = self._make_meta(address)
+        self._meta = None
 
     @classmethod
     def create(
@@ -264,12 +269,15 @@ class Journal:
             os.close(descriptor)
 
     @property
-    def inside(self) -> _ThreadState:
-        """``inside.now``: whether this thread is inside the journal, and may hold its lock."""
-        return self._threads.inside or self._make_inside()
+    def is_inside(self) -> bool:
+        """Whether this thread is inside the journal, and may hold its lock."""
+        return self._state().inside
 
-    def _make_inside(self) -> _ThreadState:
-        made: _ThreadState = self._threads.__dict__.setdefault("inside", _ThreadState())
+    def _state(self) -> _ThreadState:
+        return self._threads.state or self._make_state()
+
+    def _make_state(self) -> _ThreadState:
+        made: _ThreadState = self._threads.__dict__.setdefault("state", _ThreadState())
         return made
 
     # -- figures
@@ -296,7 +304,7 @@ class Journal:
 
     def figures(self) -> Figures:
         """How many records were accepted, and what became of them."""
-        if self.inside.now:  # asked out of the middle of a log call: as it is
+        if self.is_inside:  # asked out of the middle of a log call: as it is
             return self._figures()
         with self._section():
             return self._figures()
@@ -315,11 +323,11 @@ class Journal:
         Never raises; waits only with ``when_full="block"``. 0 from a ``closed`` journal: it was
         not taken.
         """
-        inside = self._threads.inside or self._make_inside()
-        if inside.now:
-            inside.deferred.append(row)
+        state = self._threads.state or self._make_state()
+        if state.inside:
+            state.deferred.append(row)
             return REENTRANT
-        inside.now = True
+        state.inside = True
         try:
             with self._lock:
                 tail, number, segment = self._position
@@ -338,8 +346,8 @@ class Journal:
                 else:
                     number = self._store(row)
         finally:
-            inside.now = False
-            if inside.deferred:
+            state.inside = False
+            if state.deferred:
                 self._store_deferred()
             if self.sender_waiting:
                 self.sender_waiting = False
@@ -349,14 +357,14 @@ class Journal:
     @contextlib.contextmanager
     def _section(self) -> Iterator[None]:
         """The lock for all other calls, in which a signal handler or a ``__del__`` may log too."""
-        inside = self.inside
-        inside.now = True
+        state = self._state()
+        state.inside = True
         try:
             with self._lock:
                 yield
         finally:
-            inside.now = False
-            if inside.deferred:
+            state.inside = False
+            if state.deferred:
                 self._store_deferred()
                 if self.sender_waiting:
                     self.sender_waiting = False
@@ -364,15 +372,15 @@ class Journal:
 
     def _store_deferred(self) -> None:
         """Store what re-entrant calls of this thread have left; flag down."""
-        inside = self.inside
-        while inside.deferred:
+        state = self._state()
+        while state.deferred:
             left: bytes | None = None
-            inside.now = True
+            state.inside = True
             try:
                 with self._lock:
-                    if not inside.deferred:  # another such call was quicker, with the flag down
+                    if not state.deferred:  # another such call was quicker, with the flag down
                         return
-                    row = inside.deferred[0]
+                    row = state.deferred[0]
                     if self.closed:
                         left = row
                     elif row is _CLOSE or row is _CLOSE_AND_REMOVE:
@@ -381,9 +389,9 @@ class Journal:
                         return  # it is kept: after the next acknowledgement there is room
                     else:
                         self._store(row)
-                    inside.deferred.popleft()
+                    state.deferred.popleft()
             finally:
-                inside.now = False
+                state.inside = False
             if left is not None and left is not _CLOSE and left is not _CLOSE_AND_REMOVE:
                 self.on_row_after_close(left)
 
@@ -653,9 +661,9 @@ class Journal:
         rest. Called by a signal handler in the middle of a log
         call it is done when that has stored its row.
         """
-        if self.inside.now:
+        if self.is_inside:
             self.closing = True
-            self.inside.deferred.append(_CLOSE_AND_REMOVE if remove else _CLOSE)
+            self._state().deferred.append(_CLOSE_AND_REMOVE if remove else _CLOSE)
             return False
         with self._section():
             if at_exit and self.pending and all(s.path is not None for s in self._segments):
@@ -670,11 +678,7 @@ class Journal:
             if segment.path is None:
                 self._gaps.give_up(max(segment.first, self.first), segment.last, CLOSED)
         self.closed = True
-        self._position = (0, self._position[1], NO_SEGMENT)
-        self._recent, self._recent_from = [], self._position
-        self._segments = deque()
-        self._meta = None
-        self._cursor = (0, None, 0)
+        self._hold_nothing(self._position[1])
         self._room.notify_all()
         if self.path is not None:
             if remove and empty:
@@ -686,12 +690,8 @@ class Journal:
     def after_fork_in_child(self) -> None:
         """Let go of the parent's journal in a child: nothing is written, unlocked or unlinked."""
         self.closed = True
-        self._position = (0, self._position[1], NO_SEGMENT)
-        self._recent, self._recent_from = [], self._position
-        self._segments = deque()
+        self._hold_nothing(self._position[1])
         self._threads = _ThreadLocal()  # what this thread has left is the parent's to store
-        self._meta = None
-        self._cursor = (0, None, 0)
 
 
 def new_sender_id() -> str:

@@ -25,6 +25,7 @@ from typing import Callable
 from ..addresses import Address, parse_address
 from ..exceptions import AddressError, JournalError
 from ..record.row import MAX_ROWS
+from ..system.damaged import set_aside
 from ..system.locks import let_go, take_lock
 from .directory import remove_journal
 from .segments import (
@@ -41,7 +42,7 @@ from .segments import (
 )
 
 HALF_MADE_AGE = 60.0
-"""Seconds after which a directory without a lock file is no journal in the making any more."""
+"""Seconds after which a directory without a lock file is taken for abandoned, not half made."""
 
 _ID_LENGTH = 32
 
@@ -50,7 +51,7 @@ _MAX_REMEMBERED = 50
 
 
 def journal_directories(spool_dir: str) -> list[str]:
-    """Every journal of a spool directory, of living owners too."""
+    """Return the directory of every journal of a spool, those of living owners too."""
     try:
         entries = list(os.scandir(spool_dir))
     except OSError:
@@ -62,7 +63,7 @@ def journal_directories(spool_dir: str) -> list[str]:
 
 
 class Orphan:
-    """An adopted journal. Its lock is held until :meth:`release` or :meth:`remove`."""
+    """An adopted journal, locked until :meth:`release` or :meth:`remove`."""
 
     def __init__(self, path: str, meta: Meta, descriptor: int) -> None:
         self.path = path
@@ -72,19 +73,19 @@ class Orphan:
         self.acked = meta.acked
         self.given_up = meta.given_up
         self.damaged: list[str] = []
-        """Segments that are kept aside because not all of them could be read."""
+        """Segments of which not everything could be read; :meth:`remove` keeps them aside."""
         self._descriptor = descriptor
         self._segments = self._list_segments()
         self._loaded: tuple[int, bytes, Scan] | None = None
-        self._highest = max(self.acked, self.given_up)  # number that it is known to have had
+        self._highest = max(self.acked, self.given_up)  # highest number that it had
 
     @classmethod
     def adopt(cls, path: str) -> Orphan | None:
-        """The orphan at ``path``, or ``None``: its owner lives, another adopts it, it is gone,
-        or there was nothing to deliver and it is removed now.
+        """Lock and return the orphan at ``path``.
 
-        Raises :class:`JournalError` for one that cannot be read; it is kept aside, and the message
-        says where.
+        Return ``None`` where its owner lives, another process adopts it or has removed it, or
+        where it held nothing to deliver and is removed now. Raises :class:`JournalError` for a
+        journal that cannot be read; it is kept aside, and the message says where.
         """
         try:
             descriptor = take_lock(os.path.join(path, "lock"))
@@ -98,12 +99,12 @@ class Orphan:
         orphan = None
         try:
             try:
-                meta = decode_meta(_read(os.path.join(path, "meta")))
-            except FileNotFoundError:  # half-made, or half-removed: nothing was ever in it
+                meta = decode_meta(_read_file(os.path.join(path, "meta")))
+            except FileNotFoundError:  # half made or half removed: nothing to deliver
                 remove_journal(path)
                 return None
             except JournalError as error:
-                aside = _set_aside(path)
+                aside = set_aside(path)
                 name = os.path.basename(path)
                 raise JournalError(f"the journal {name}: {error}; kept at {aside}") from error
             orphan = cls(path, meta, descriptor)
@@ -113,9 +114,9 @@ class Orphan:
                 let_go(descriptor)
 
     def _list_segments(self) -> list[tuple[int | None, str]]:
-        """``(first number, path)`` of each segment, in order; ``None`` for a damaged header.
+        """Return ``(first number, path)`` of each segment, in order; ``None`` for a damaged header.
 
-        One that never came into use says nothing: its owner may have gone on without it.
+        A segment that never came into use is left out: its owner may have gone on without it.
         """
         segments = []
         names = sorted(name for name in os.listdir(self.path) if name.endswith(".seg"))
@@ -131,16 +132,16 @@ class Orphan:
 
     @property
     def last(self) -> int:
-        """The highest number that it knows of; ``acked`` where there is nothing to deliver."""
+        """The highest number that it had; ``acked`` where there is nothing to deliver."""
         for index in reversed(range(len(self._segments))):
             if self._load(index)[1].records:
                 break
         return self._highest
 
     def read(self, after: int, max_bytes: int) -> Batch:
-        """The rows with numbers above ``after``, as many as go into one frame, or a gap.
+        """Return the rows with numbers above ``after`` that fit into one frame, or a gap.
 
-        Empty where nothing is left.
+        The batch is empty at the end of the journal.
         """
         wanted = after + 1
         for index in range(len(self._segments)):
@@ -166,7 +167,7 @@ class Orphan:
                 rows.append(data[start:end])
                 size += end - start
             return Batch(first, rows, last)
-        if wanted <= self._highest:  # given up; or seen before, and its file is gone since
+        if wanted <= self._highest:  # given up, or its file has gone since
             return self._gap(wanted, self._highest)
         return Batch(wanted, (), after)
 
@@ -175,7 +176,7 @@ class Orphan:
         return Batch(first, (), first - 1, Gap(first, last, reason))
 
     def _following(self, index: int) -> int | None:
-        """The first number of the next segment whose header can be read."""
+        """Return the first number of the next segment with a readable header, or ``None``."""
         numbers = (number for number, _ in self._segments[index + 1 :] if number is not None)
         return next(numbers, None)
 
@@ -184,12 +185,12 @@ class Orphan:
             return self._loaded[1], self._loaded[2]
         first, path = self._segments[index]
         data, scan = b"", None
-        with contextlib.suppress(OSError):  # removed meanwhile, or a broken disk
-            data = _read(path)
+        with contextlib.suppress(OSError):  # removed meanwhile, or a disk error
+            data = _read_file(path)
             scan = scan_segment(data)
         if scan is None:
             scan = Scan([], True)
-        elif not scan.damaged and index + 1 < len(self._segments):  # is its end missing?
+        elif not scan.damaged and index + 1 < len(self._segments):  # is the end missing?
             end = scan.records[-1][0] + 1 if scan.records else first
             scan = Scan(scan.records, self._segments[index + 1][0] not in (end, None))
         if scan.damaged and path not in self.damaged:
@@ -200,7 +201,7 @@ class Orphan:
         return data, scan
 
     def acknowledge(self, through: int) -> None:
-        """Note that everything up to ``through`` is delivered."""
+        """Store that everything up to ``through`` is delivered."""
         if through <= self.acked:
             return
         self.acked = through
@@ -209,23 +210,20 @@ class Orphan:
                 file.seek(ACKED_AT)
                 file.write(NUMBER.pack(through))
         except OSError:
-            pass  # whoever adopts it after us delivers it again, and the numbers reveal that
+            pass  # the next adopter delivers it again, and the numbers expose the duplicates
 
     def remove(self) -> list[str]:
-        """All is delivered: remove it. Returns where its damaged segments are kept."""
+        """Remove the delivered journal; return the paths at which its damaged segments are kept."""
         kept = []
         for path in self.damaged:
-            name = f"damaged-{self.sender_id}-{os.path.basename(path)}"
-            aside = os.path.join(os.path.dirname(self.path), name)
             with contextlib.suppress(OSError):
-                os.replace(path, aside)
-                kept.append(aside)
+                kept.append(set_aside(path, beside=f"{self.path}-{os.path.basename(path)}"))
         remove_journal(self.path)
         self.release()
         return kept
 
     def release(self) -> None:
-        """Let it go as it is: an orphan still, for the next adopter."""
+        """Unlock the journal as it is: an orphan still, for the next adopter."""
         let_go(self._descriptor)
         self._descriptor = -1
 
@@ -279,12 +277,6 @@ class OrphanFinder:
             self._report(text)
 
 
-def _read(path: str) -> bytes:
+def _read_file(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
-
-
-def _set_aside(path: str) -> str:
-    aside = os.path.join(os.path.dirname(path), f"damaged-{os.path.basename(path)}")
-    os.rename(path, aside)
-    return aside

@@ -1,20 +1,22 @@
-"""The format of a journal on disk. Pure functions over buffers; no files are opened here.
+"""The format of a journal's files, as pure functions over bytes. No files are opened here.
 
 A journal is a directory ``<spool>/<sender id>/`` with
 
 ``lock``
-    whose OS lock its owner holds (:mod:`locks`),
+    its owner holds the OS lock of this file (:mod:`system.locks`),
 ``meta``
-    one block: who sends, whereto, ``acked``, the highest number acknowledged, and ``given_up``,
-    the highest number that was given up (in the middle a number that is missing says as much; at
-    the end only this does),
+    one block: the sender, the address of its receiver, ``acked`` (the highest number acknowledged)
+    and ``given_up`` (the highest number that was given up: in the middle a missing number says as
+    much, at the end only this does),
 ``0000000001.seg``, ...
-    segments of records: a header each, then the bytes.
+    segments: records, each a header and the bytes of a row.
 
-A record is stored bytes first, header last, into blocks that were zero. What a ``kill -9`` leaves
-in the page cache is a prefix of that: a record whose header is there is whole, and one without is a
-call that had not returned. The checksum covers the bytes and (the lower half of) the number, so
-neither a torn record nor other data passes for one.
+Why no torn record passes for a whole one
+-----------------------------------------
+The bytes of a record are stored first and its header last, into blocks that were zero. A kill
+leaves a prefix of that in the page cache. So a record whose header is there is whole, and a record
+without a header belongs to a call that had not returned. The checksum covers the bytes and the
+lower half of the number, so neither a torn record nor other data passes for a record.
 """
 
 from __future__ import annotations
@@ -35,12 +37,12 @@ _UPPER_AT = 12  # where the upper half of the number is in a record
 NUMBER = struct.Struct("<Q")
 ACKED_AT = 16
 GIVEN_UP_AT = 24
-"""Aligned to 8: eight bytes copied to these places are one store, so a kill leaves the old or the
-new number."""
+"""Offsets in ``meta``, aligned to 8: eight bytes copied there are one store, so a kill leaves the
+old number or the new one."""
 
-VERSION = 1
+FORMAT_VERSION = 1
 _MAX_JUMP = 1 << 32
-"""Of the numbers of two records in a row; the checksum covers the lower 32 bits of a number."""
+"""Between the numbers of two neighbouring records: the checksum covers the lower 32 bits only."""
 
 _SEGMENT_MAGIC = b"LSBSEG\0\1"
 _META_MAGIC = b"LSBMETA\0"
@@ -58,7 +60,7 @@ class Gap(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Consecutive rows ``first`` to ``last`` in order, or one gap; empty where there is nothing."""
+    """Rows of the consecutive numbers ``first`` to ``last``, or one gap; or empty."""
 
     first: int
     rows: Sequence[bytes]
@@ -67,7 +69,7 @@ class Batch(NamedTuple):
 
 
 class Meta(NamedTuple):
-    """What the ``meta`` file says."""
+    """The content of the ``meta`` file."""
 
     sender_id: str
     address: str
@@ -78,18 +80,18 @@ class Meta(NamedTuple):
 
 
 def checksum(row: Buffer, sequence: int) -> int:
-    """The checksum of a record: its bytes and the lower half of its number."""
+    """Return the checksum of a record: of its bytes and the lower half of its number."""
     return zlib.crc32(row, sequence & 0xFFFFFFFF)
 
 
 def encode_segment_header(first: int) -> bytes:
-    """The first bytes of a segment whose first record is ``first``."""
+    """Return the first bytes of a segment whose first record has the number ``first``."""
     crc = zlib.crc32(struct.pack("<Q", first), zlib.crc32(_SEGMENT_MAGIC))
     return SEGMENT.pack(_SEGMENT_MAGIC, first, crc).ljust(SEGMENT_HEADER, b"\0")
 
 
 def decode_segment_header(data: Buffer) -> int | None:
-    """The number of a segment's first record; ``None`` where it is no segment of this version."""
+    """Return the number of a segment's first record; ``None`` for anything but such a header."""
     if len(data) < SEGMENT_HEADER:
         return None
     magic, first, _ = SEGMENT.unpack_from(data)
@@ -99,15 +101,15 @@ def decode_segment_header(data: Buffer) -> int | None:
 
 
 def encode_meta(meta: Meta) -> bytes:
-    """The ``meta`` file. Raises :class:`JournalError` for an address that does not fit."""
+    """Return the ``meta`` file's bytes. Raises :class:`JournalError` for too long an address."""
     address = meta.address.encode("utf-8")
     if len(address) > MAX_ADDRESS:
-        raise JournalError(f"an address of {len(address)} bytes; {MAX_ADDRESS} at most")
+        raise JournalError(f"the address has {len(address)} bytes; {MAX_ADDRESS} at most")
 
     def pack(crc: int, acked: int, given_up: int) -> bytes:
         fields = META.pack(
-            _META_MAGIC, VERSION, crc, acked, given_up, meta.sender_id.encode("ascii"), meta.pid,
-            meta.created, len(address),
+            _META_MAGIC, FORMAT_VERSION, crc, acked, given_up, meta.sender_id.encode("ascii"),
+            meta.pid, meta.created, len(address),
         )  # fmt: skip
         return (fields + address).ljust(META_SIZE, b"\0")
 
@@ -115,14 +117,14 @@ def encode_meta(meta: Meta) -> bytes:
 
 
 def decode_meta(data: Buffer) -> Meta:
-    """Read a ``meta`` file. Raises :class:`JournalError` that says what is wrong with it."""
+    """Decode a ``meta`` file. Raises :class:`JournalError` that says what is wrong with it."""
     if len(data) != META_SIZE:
         raise JournalError(f"its meta file has {len(data)} bytes, not {META_SIZE}")
     magic, version, _, acked, given_up, sender, pid, created, length = META.unpack_from(data)
     if magic != _META_MAGIC:
-        raise JournalError("its meta file is none")
-    if version != VERSION:
-        raise JournalError(f"it is of version {version}; this is version {VERSION}")
+        raise JournalError(f"its meta file begins with {magic!r}, not with {_META_MAGIC!r}")
+    if version != FORMAT_VERSION:
+        raise JournalError(f"its format is version {version}; this is version {FORMAT_VERSION}")
     try:
         address = bytes(data[META.size : META.size + length]).decode("utf-8")
         meta = Meta(sender.decode("ascii"), address, acked, pid, created, given_up)
@@ -135,7 +137,7 @@ def decode_meta(data: Buffer) -> Meta:
 
 
 def record_at(data: Buffer, offset: int) -> tuple[int, int] | None:
-    """``(sequence number, end offset)`` of the whole record at ``offset``, or ``None``."""
+    """Return ``(sequence number, end offset)`` of the whole record at ``offset``, or ``None``."""
     start = offset + RECORD.size
     if start > len(data):
         return None
@@ -148,19 +150,19 @@ def record_at(data: Buffer, offset: int) -> tuple[int, int] | None:
 
 
 class Scan(NamedTuple):
-    """What is whole in a segment: records as ``(number, start, end)`` of their rows."""
+    """The whole records of a segment, as ``(number, start, end)`` of their rows."""
 
     records: list[tuple[int, int, int]]
     damaged: bool
 
 
 def scan_segment(data: Buffer) -> Scan | None:
-    """Find every whole record of a segment, past a hole if there is one.
+    """Find every whole record of a segment, beyond holes too.
 
-    ``None`` where the segment's own header is not right. What follows the last whole record is a
-    torn tail (a call that had not returned) and no damage, unless it has a header with the next
-    number: that is stored last. A hole between whole records is damage. Nor is a segment
-    damaged that has nothing behind its header: it was being made when its owner died.
+    Return ``None`` where the segment's own header is wrong. A hole between whole records is damage.
+    Bytes behind the last whole record are a torn tail, left by a call that had not returned; they
+    are damage only where they begin with a header of the next number, since that is stored last. A
+    segment with nothing behind its header is not damaged: its owner died while it made it.
     """
     first = decode_segment_header(data)
     if first is None:
@@ -189,10 +191,10 @@ def _has_header(data: Buffer, offset: int, expected: int) -> bool:
 
 
 def _resume(data: bytes, offset: int, expected: int) -> int | None:
-    """Where the next whole record of a higher number begins.
+    """Return where the next whole record of a higher number begins, or ``None``.
 
-    Its header is looked for by the upper half of its number, which no text has: all but a few
-    offsets are passed at the speed of ``bytes.find``.
+    The search is for the upper half of its number, which no text contains: all but a few offsets
+    are passed at the speed of ``bytes.find``.
     """
     upper = expected >> 32
     # The next half only where it is near: nobody gives up 2**31 records in a row.

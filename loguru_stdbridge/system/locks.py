@@ -1,14 +1,15 @@
-"""An exclusive lock on an open file that dies with its process. Nothing else here.
+"""Exclusive file locks that the system releases when their process dies.
 
-``flock`` where there is one: it belongs to the open file description, so a second open of the same
-file conflicts even inside one process, and no stale lock can exist, however the process ended.
+Uses ``flock`` where there is one. It belongs to the open file description: a second open of the
+same file conflicts even within one process, and no stale lock survives its owner, however that
+ended.
 
 Forks
 -----
-A forked child shares the description, so its copy would keep the lock for as long as the child
-lives, and nobody would learn that the owner has died. :func:`take_lock` notes every descriptor, and
-the child closes them all at the fork (it never unlocks: that would unlock the parent's). A fork
-waits for an opening that is under way in another thread, or that descriptor would escape the note.
+A child inherits the description. Its copy would keep the lock after the owner's death, and nobody
+would learn of that. :func:`take_lock` records every descriptor, and each child closes them all at
+the fork. It never unlocks: that would release the parent's lock. A fork waits while another thread
+opens a lock file, so no descriptor goes unrecorded.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ else:
     import fcntl
 
 
-class _Held:
-    """The descriptors of the locks that this process holds."""
+class _HeldLocks:
+    """Owns the descriptors of the locks that this process holds."""
 
     def __init__(self) -> None:
         self.descriptors: set[int] = set()
@@ -36,12 +37,12 @@ class _Held:
             os.close(self.descriptors.pop())
 
 
-_held = _Held()
+_held = _HeldLocks()
 drop_in_children(_held)
 
 
 def lock_file(descriptor: int) -> bool:
-    """Take the lock of an open file without waiting; returns whether it was free.
+    """Take the lock of an open file without waiting; return whether it was free.
 
     Raises ``OSError`` for a file system that knows no locks.
     """
@@ -59,7 +60,7 @@ def lock_file(descriptor: int) -> bool:
 
 
 def is_file_at(descriptor: int, path: str) -> bool:
-    """Whether the open file is the one that ``path`` names now; a lock on a removed one is none."""
+    """Return whether ``path`` still names the open file: else its lock protects nothing."""
     try:
         ours, there = os.fstat(descriptor), os.stat(path)
     except OSError:
@@ -70,9 +71,9 @@ def is_file_at(descriptor: int, path: str) -> bool:
 def take_lock(path: str, *, create: bool = False) -> int | None:
     """Open the file at ``path`` and take its lock, without waiting.
 
-    Returns the descriptor, for :func:`let_go`; ``None`` where another has the lock or the file was
-    removed meanwhile. A forked child has it no more. Raises ``FileNotFoundError`` where there is
-    none and ``create`` is false, and ``OSError`` for a file system that knows no locks.
+    Return the descriptor, for :func:`let_go`, or ``None`` where another process has the lock or the
+    file was removed meanwhile. A forked child does not have the lock. Raises ``FileNotFoundError``
+    where there is no file and ``create`` is false, and ``OSError`` on a file system without locks.
     """
     flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | (os.O_CREAT if create else 0)
     with block_forks():
@@ -90,12 +91,12 @@ def take_lock(path: str, *, create: bool = False) -> int | None:
 
 
 def let_go(descriptor: int) -> None:
-    """Give a lock of :func:`take_lock` back. Nothing happens in a child that never had it."""
+    """Release a lock of :func:`take_lock`. In a forked child this does nothing."""
     with block_forks():
         if descriptor in _held.descriptors:
             _held.descriptors.discard(descriptor)
             if sys.platform != "win32":
-                # Closing alone would leave it to a child that has not closed its copy yet.
+                # Closing alone would leave the lock to a child that has not closed its copy yet.
                 with contextlib.suppress(OSError):
                     fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)

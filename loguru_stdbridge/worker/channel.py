@@ -165,7 +165,7 @@ class Channel:
     def is_inside(self) -> bool:
         """Whether this thread is inside the channel or its journal, and may hold their locks."""
         pipeline = self._pipeline
-        return self._inside.depth > 0 or (pipeline is not None and pipeline.journal.inside.now)
+        return self._inside.depth > 0 or (pipeline is not None and pipeline.journal.is_inside)
 
     def emit(self, row: bytes) -> None:
         """Take one record. Never raises; waits only where ``when_full="block"`` asks for it."""
@@ -270,7 +270,7 @@ class Channel:
         pipeline = self._pipeline
         if pipeline is None:
             return True
-        if pipeline.journal.inside.now or pipeline.sender.ident == get_ident():
+        if pipeline.journal.is_inside or pipeline.sender.ident == get_ident():
             timeout = 0.0
         return pipeline.sender.flush(pipeline.journal.next - 1, timeout)
 

@@ -882,17 +882,17 @@ def test_a_log_call_of_another_thread_waits_for_this_one(journal, in_append):
 def test_the_inner_row_that_comes_at_the_last_moment(journal):
     """Just before the flag goes down: it is looked for after that."""
 
-    class Late(type(journal.inside)):
+    class Late(type(journal._state())):
         """The flag; when it goes down, a signal handler logs just before."""
 
         late = [row(2)]
 
         def __setattr__(self, name, value):
-            if name == "now" and not value and getattr(self, "now", False) and self.late:
+            if name == "inside" and not value and getattr(self, "inside", False) and self.late:
                 assert journal.append(self.late.pop()) == REENTRANT
             super().__setattr__(name, value)
 
-    journal._threads.inside = Late()
+    journal._threads.state = Late()
     assert journal.append(row(1)) == 1
     assert read_all(journal) == [1, 2]
 
@@ -983,7 +983,7 @@ def test_a_handler_that_raises_anywhere_in_a_log_call(make, when_full, filled):
             pass
         finally:
             sys.setprofile(None)
-        assert not journal.inside.now, count
+        assert not journal.is_inside, count
         for _ in range(2 * PER_SEGMENT):
             assert journal.append(row(journal.next)) != REENTRANT
         live = read_all(journal)

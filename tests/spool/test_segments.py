@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from loguru_stdbridge.exceptions import JournalError
 from loguru_stdbridge.spool.segments import (
     ACKED_AT,
+    FORMAT_VERSION,
     GIVEN_UP_AT,
     MAX_ADDRESS,
     META_SIZE,
     NUMBER,
     RECORD,
     SEGMENT_HEADER,
-    VERSION,
     Meta,
     Scan,
     checksum,
@@ -60,7 +60,7 @@ def test_the_layout_is_pinned():
     assert a_record(row, 5) == struct.pack("<IIQ", 7, zlib.crc32(row, 5), 5) + row
     meta = encode_meta(META)
     assert len(meta) == META_SIZE == 4096
-    assert (meta[:8], struct.unpack_from("<I", meta, 8)) == (b"LSBMETA\0", (VERSION,))
+    assert (meta[:8], struct.unpack_from("<I", meta, 8)) == (b"LSBMETA\0", (FORMAT_VERSION,))
     assert struct.unpack_from("<QQ", meta, ACKED_AT) == (7, 9)
     assert struct.unpack_from("<32sQdH", meta, 32) == (SENDER.encode(), 4321, 1.5, 20)
     assert meta[82:102] == b"tcp://127.0.0.1:9020"
@@ -100,7 +100,7 @@ def test_another_version_is_told_from_damage():
 
 def test_what_is_no_meta_file_is_told():
     """Four kilobytes of something else."""
-    with pytest.raises(JournalError, match="is none"):
+    with pytest.raises(JournalError, match="begins with b'xxxxxxxx', not with b'LSBMETA"):
         decode_meta(b"x" * META_SIZE)
 
 

@@ -137,7 +137,7 @@ def test_a_forked_child_does_not_hold_its_parent_s_lock(path):
 
 OPENING = """
 import os, signal, sys, threading
-from loguru_stdbridge import locks
+from loguru_stdbridge.system import locks
 
 path = sys.argv[1]
 locked, go_on = threading.Event(), threading.Event()
