@@ -1,4 +1,4 @@
-"""The benchmarks' own parts: that they count, that a failure fails, that the command works."""
+"""The benchmarks count lines right, fail when a measurement fails, and run from the command line."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from tests.benchmarks.workers import Gate, Workers
     ],
 )
 def test_lines_that_are_lost_doubled_or_torn_are_counted(tmp_path, text, flaw):
-    """What a peer's files lack, hold twice or hold in pieces shows in its sample."""
+    """``count_lines`` counts what a peer's files lack, hold twice or hold in pieces."""
     (tmp_path / "app.log").write_bytes(text.encode())
     assert count_lines([tmp_path / "app.log"], [2]) == {"lost": 0, "doubled": 0, "torn": 0, **flaw}
 
 
 def test_lines_that_are_known_are_left_out(tmp_path):
-    """A worker's first line, before the clock, is no flaw."""
+    """``count_lines`` counts no flaw for the first line that a worker logs before the clock starts."""
     (tmp_path / "app.log").write_bytes(b"x - first\nworker 0 number 0 end\n")
     assert not any(count_lines([tmp_path / "app.log"], [1], others=b" - first\n").values())
 
 
 def test_verdicts_say_what_was_found_and_asked():
-    """Met, missed, and not measured, from above and from below."""
+    """A verdict tells apart a target that was met, one that was missed and one not measured."""
     assert at_most("x", 1.1, 1.1).startswith("  met ")
     assert at_most("x", 1.11, 1.1).startswith("  MISSED")
     assert at_least("x", 0.49, 0.5).startswith("  MISSED")
@@ -48,14 +48,14 @@ def test_verdicts_say_what_was_found_and_asked():
 
 
 def test_ratios_are_of_medians():
-    """One bad run moves neither side of a ratio."""
+    """A ratio divides medians, so one bad run does not move it."""
     samples = Samples(a=[{"rate": 2.0}, {"rate": 2.0}, {"rate": 90.0}], b=[{"rate": 4.0}])
     assert samples.ratio("a", "b", "rate") == 0.5
     assert math.isnan(samples.ratio("a", "nobody", "rate"))
 
 
 def test_workers_wait_at_a_gate_and_their_failure_is_told(capfd):
-    """Each takes its own byte from the gate before it goes on; one that raises fails the join."""
+    """Each worker takes one byte of a gate before it goes on, and one that raises fails ``join``."""
     gate = Gate(2)
 
     def work(index):
@@ -76,7 +76,7 @@ def test_workers_wait_at_a_gate_and_their_failure_is_told(capfd):
 
 
 def test_the_command_measures_prints_and_writes(tmp_path):
-    """A small run of what needs no other package: nothing lost, every case in table and JSON."""
+    """A small run of the command loses nothing and has every case in its tables and its JSON."""
     done = subprocess.run(
         [
             sys.executable, "-m", "tests.benchmarks", "--only", "throughput,cpu,call", "--runs", "1",
@@ -100,7 +100,7 @@ def test_the_command_measures_prints_and_writes(tmp_path):
 
 
 def test_a_measurement_that_fails_ends_the_command(tmp_path):
-    """No table out of half the cases: the exit code says so, and nothing runs on."""
+    """The command ends with an error, and prints no table, when one measurement fails."""
     done = subprocess.run(
         [
             sys.executable, "-m", "tests.benchmarks", "--only", "throughput", "--runs", "1",

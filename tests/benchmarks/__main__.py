@@ -37,10 +37,10 @@ FIGURES: dict[str, Figure] = {
 }
 
 _TIMEOUT = 900.0
-"""Seconds that one sample may take; the longest, a backlog of a million records, takes about 60."""
+"""Seconds that one sample may take. The longest, a backlog of a million records, takes about 60."""
 
 _QUIET = 0.05
-"""Share of the cores that others may use on a machine that still counts as quiet."""
+"""Share of the cores that other programs may use on a machine that counts as quiet."""
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -78,12 +78,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; returns the exit code."""
+    """Run what the command line asks for and return the exit code."""
     chosen = _parse(argv)
     if chosen.child:
         return _child(*chosen.child)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # what it started ends, too
-    # As pip does it for an installed package: no worker shall compile modules while it is measured.
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: sys.exit(1)
+    )  # so that its children are ended too
+    # pip compiles the modules of a package that it installs; no worker must do so while measured.
     compileall.compile_dir(str(Path(loguru_stdbridge.__file__).parent), quiet=2)
     options = Options(**{field.name: getattr(chosen, field.name) for field in fields(Options)})
     with tempfile.TemporaryDirectory(prefix="stdbridge-benchmarks-", dir=chosen.directory) as root:
@@ -97,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             else:
                 samples = results[name] = _run(figure, options, Path(root))
             _print(figure, samples, options)
-            if chosen.json:  # after each figure: what is measured is kept, whatever comes next
+            if chosen.json:  # after each figure, so that a later failure loses no sample
                 _write(Path(chosen.json), where, options, results)
     if chosen.svg:
         from .chart import draw
@@ -113,9 +115,9 @@ def _print(figure: Figure, samples: Samples, options: Options) -> None:
     others = statistics.median(sample["busy"] for taken in samples.values() for sample in taken)
     if others > _QUIET:
         print(
-            f"\n  The machine was not quiet: others used {others:.0%} of the cores. Times on the "
-            "clock are worth\n  little then (a set-up of more processes gets more of what is "
-            "left); those of the processor hold."
+            f"\n  The machine was not quiet: other programs used {others:.0%} of the cores. Compare "
+            "processor times\n  only: on the clock, a set-up with more processes gets more of the "
+            "cores and looks better than it is."
         )
     sys.stdout.flush()
 
@@ -131,7 +133,7 @@ def _write(path: Path, where: Any, options: Options, results: dict[str, Samples]
 
 
 def _run(figure: Figure, options: Options, root: Path) -> Samples:
-    """Every case in turn, then again: A B C A B C ..."""
+    """Measure every case in turn, then again: A B C A B C ..."""
     samples = Samples((case, []) for case in figure.cases(options))
     for run in range(options.runs):
         for case in samples:
@@ -141,7 +143,7 @@ def _run(figure: Figure, options: Options, root: Path) -> Samples:
 
 
 def _measure(figure: Figure, case: str, options: Options, root: Path) -> Sample:
-    """One sample, taken in a Python process of its own with a directory of its own."""
+    """Take one sample in a Python process and a directory of its own."""
     with tempfile.TemporaryDirectory(dir=root) as directory:
         environment = {
             **os.environ,
@@ -156,7 +158,7 @@ def _measure(figure: Figure, case: str, options: Options, root: Path) -> Sample:
             [*command, json.dumps({**options.as_dict(), "directory": directory})],
             env=environment,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # so that what hangs can be ended with all that it has started
+            start_new_session=True,  # so that a sample that hangs can be ended with its children
         )
         try:
             out, _ = child.communicate(timeout=_TIMEOUT)

@@ -1,4 +1,4 @@
-"""A receiver process and forked workers that log through it, for the figures about us alone."""
+"""Start a receiver process and forked workers that log through it, for the figures of this package."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from .figure import Options
 from .workers import Gate, Workers, processor_seconds
 
 FIRST = b" - first\n"
-"""How the line ends that a worker of :func:`connected_workers` begins with."""
+"""The end of the first line that each worker of :func:`connected_workers` logs."""
 
-SPOOL_LIMIT = 4 << 30  # bytes; no figure is about records given up
+SPOOL_LIMIT = 4 << 30  # bytes, so that no worker discards a record
 
 
 def start_receiver(sink: Path, options: Options, *arguments: str) -> ReceiverProcess:
-    """A receiver of ours as a process of its own, ready."""
+    """Start a receiver process and wait until clients can connect."""
     return ReceiverProcess(sink, "--render", options.render, *arguments).wait_ready()
 
 
 def install(address: str) -> Any:
-    """The bridge in this worker, and nothing else on loguru.
+    """Install the bridge as the only sink of this worker.
 
-    Its modules are loaded before the fork, as all peers' are; what that takes is :mod:`footprint`'s.
+    Its modules are loaded before the fork, as all peers' are; :mod:`footprint` measures the loading.
     """
     logger.remove()
     return install_bridge(address, spool_limit=SPOOL_LIMIT)
 
 
 def deliver(bridge: Any) -> None:
-    """Wait until all is acknowledged."""
+    """Wait until every record is acknowledged."""
     if not bridge.flush(600):
         raise RuntimeError(f"not delivered: {bridge.stats()}")
 
@@ -47,10 +47,11 @@ def connected_workers(
     log: Callable[[int], None],
     look: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """Wall and processor seconds of ``count`` workers that run ``log``, until all is written.
+    """Return the wall and processor seconds that ``count`` workers take to run ``log``.
 
-    Starting is left out: the clocks run from when every worker has had its first record acknowledged,
-    to when the last one has had all of them. ``look`` is called then, while all are connected.
+    The clocks start when every worker has had its first record acknowledged, so the start-up is left
+    out. They stop when every record is acknowledged. ``look`` is called then, while all workers are
+    still connected.
     """
     connected, written = Gate(count), Gate(count)
 
@@ -81,6 +82,6 @@ def connected_workers(
 
 
 def stop(receiver: ReceiverProcess) -> None:
-    """End the receiver; it has nothing to complain about."""
+    """End the receiver. Raises if it reports a failure."""
     if receiver.stop():
         raise RuntimeError(receiver.stderr.read_text())

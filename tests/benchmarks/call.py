@@ -1,10 +1,10 @@
-"""What a log call costs its caller: one worker, nothing else running, every call timed.
+"""Time every log call of one worker, to show what a call costs its caller.
 
-The receiver is up, absent (nobody listens at the address) or stopped (SIGSTOP, its connections
-open); beside it a direct loguru rotating file. At two paces: as fast as the worker can, where the
-sender thread is always at work, and 1,000 calls a second with a sleep between them, where each call
-finds everything cold. ``own`` is the processor time of the calling thread
-alone per call: what is left when another process had the core in between is not in it.
+Four cases: a direct loguru rotating file, and the bridge with the receiver up, absent (nobody listens
+at the address) or stopped (SIGSTOP, its connections open). Two paces: as fast as the worker can, so
+that the sender thread is always at work, and 1,000 calls a second with a sleep before each, so that
+each call finds cold caches. ``own`` is the processor time of the calling thread per call; it leaves
+out the time in which another process had the core.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Call(Figure):
             if state == "absent":
                 receiver.stop()
             bridge = install(receiver.address)
-            noticed = threading.Event()  # by the sender: nobody is there
+            noticed = threading.Event()  # set when the sender reports that nobody listens
             bridge._channel.open()
             bridge._channel._pipeline.sender.report = lambda text: noticed.set()
             logger.info(message("{}"), 0, 0)

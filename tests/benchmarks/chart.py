@@ -1,4 +1,4 @@
-"""The chart of the README: the throughput as bars, drawn with matplotlib into an SVG."""
+"""Draw the chart of the README: the throughput as bars, with matplotlib, as an SVG."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _GREY, _PALE, _BLUE = "#555555", "#b8c0c8", "#1f6fb4"
 
 
 def draw(samples: Samples, machine: dict[str, Any], options: Options, path: Path) -> None:
-    """Write the chart to ``path``: medians as bars, least and most of the runs as whiskers."""
+    """Write the chart to ``path``: bars for the medians, whiskers from the least to the most."""
     import matplotlib as mpl
 
     mpl.use("svg")
-    # Text stays text: small, searchable, and the same file for the same figures.
+    # Keep text as text: the file stays small and searchable, and equal figures give equal files.
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "stdbridge", "font.size": 10})
     mpl.rcParams["font.family"] = "sans-serif"
     from matplotlib import pyplot

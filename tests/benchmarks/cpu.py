@@ -1,7 +1,7 @@
-"""Processor time of all processes together, per record, against the direct file's.
+"""Measure the processor time of all processes together per record, against a direct file's.
 
-The same runs as :mod:`throughput`: what workers, receiver and the parent took from before the fork to
-the last line. Where both figures are asked for they share their samples.
+The runs are those of :mod:`throughput`. They count the time of the workers, the receiver and the
+parent, from before the fork to the last line. If both figures are chosen, they share their samples.
 """
 
 from __future__ import annotations

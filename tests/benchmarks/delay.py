@@ -1,9 +1,9 @@
-"""From the log call to the line in the file, at 100 records a second.
+"""Measure the time from the log call to the line in the file, at 100 records a second.
 
-Each line carries the monotonic clock of its call; an observer, another process, reads the file every
-0.1 milliseconds and takes the time when the line is there. What it adds is measured with it: the row
-``observer`` is a worker that writes such lines into the file itself with ``os.write``, and beside it
-stands a direct loguru file.
+Each line holds the monotonic time of its call. An observer in another process reads the file every
+0.1 milliseconds and notes when the line is there. The observer's own delay is measured too: in the
+row ``observer`` the worker writes such lines with ``os.write``. The row ``direct`` is a direct loguru
+file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .workers import fork, join
 _RECORDS = 500
 _WARM_UP = 50
 _PAUSE = 0.01  # seconds: 100 records a second
-_LOOK = 0.0001  # seconds between two looks of the observer
+_LOOK = 0.0001  # seconds between two reads of the observer
 _STAMP = re.compile(rb"called at (\d+)\n")
 
 
@@ -89,7 +89,7 @@ def _call(log: Callable[[str], object]) -> None:
 
 
 def _observe(path: Path, work: Callable[[], None]) -> Sample:
-    """Fork a worker and read the file until its last line is there."""
+    """Fork a worker that runs ``work``, and read the file until its last line is there."""
     worker = fork(work)
     while not path.exists():
         time.sleep(_LOOK)

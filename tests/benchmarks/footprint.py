@@ -1,10 +1,9 @@
-"""What the bridge costs beside time: start-up, memory of a worker, memory of the receiver.
+"""Measure start-up, the memory of a worker and the memory of the receiver.
 
-Start-up is measured inside fresh processes, from after ``import loguru`` to the return of
-``install_bridge()``, and to the return of the first log call after it, which makes the journal and the
-thread. A worker's memory is what is its own (private pages, of which the mapped journal is a part),
-with the bridge and with a direct file, after the same 20,000 records. The receiver's is the most that
-it ever took while 256 workers were connected and logged.
+Start-up runs in fresh processes, from after ``import loguru`` to the return of ``install_bridge()``,
+and to the return of the first log call, which makes the journal and the thread. A worker's memory is
+its private pages (the journal's pages among them) after 20,000 records, once with the bridge and once
+with a direct file. The receiver's memory is the most that it took while 256 connected workers logged.
 """
 
 from __future__ import annotations
@@ -105,7 +104,7 @@ class Footprint(Figure):
 
 
 def _run(code: str, *arguments: str) -> list[float]:
-    """The numbers that a fresh process prints."""
+    """Run ``code`` in a fresh process and return the numbers that it prints."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, check=True
     )

@@ -1,9 +1,9 @@
-"""How the cost of a record grows: with the workers, with the record, with a backlog.
+"""Measure how the cost of a record grows with the number of workers, its size and a backlog.
 
-Processor time of all processes together, per record, of workers that are connected already (with 256
-of them starting would be most of it). The backlog is what four workers log while the receiver is
-away; the clock starts when it is back and has written its first line, and its rate is held against
-that of the same workers with the receiver there.
+The cost is the processor time of all processes together per record. It begins when all workers are
+connected, because starting 256 of them would be most of it. The backlog is what four workers log
+while the receiver is away. Its clock starts when the receiver is back and has written a first line;
+its rate is compared with that of four workers whose receiver was there all the time.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from .workers import Gate, Workers, processor_seconds
 
 _WORKERS = (1, 4, 16, 64, 256)
 _SIZES = (100, 1_000, 10_000, 100_000)  # bytes of the message
-_BYTES = 40_000_000  # at most, of all messages of a size together
+_BYTES = 40_000_000  # upper limit for all messages of one size together
 _COST = "cpu_us_per_record"
 _RATE = "records_per_second"
-_NOISE = 1.1  # what the cost of a byte may differ by and still be called the same
+_NOISE = 1.1  # factor by which two costs of a byte may differ and still count as equal
 
 
 class Growth(Figure):
@@ -92,7 +92,7 @@ class Growth(Figure):
 
 
 def _logging(records: int, size: int = 0) -> Callable[[int], None]:
-    """What a worker does; messages of ``size`` bytes where that is more than the text."""
+    """Return what a worker runs: it logs ``records`` messages, padded to ``size`` bytes."""
 
     def log(index: int) -> None:
         info, text = logger.info, message("{}")
@@ -116,7 +116,9 @@ def _sample(taken: dict[str, float], sink: Path, workers: int, records: int) -> 
 
 def _drain_backlog(options: Options, directory: Path) -> Sample:
     sink = directory / "logs" / "app.log"
-    receiver = start_receiver(sink, options)  # gets a port, and the workers will know it as ours
+    receiver = start_receiver(
+        sink, options
+    )  # chooses a port, and marks it as a bridge in the spool directory
     stop(receiver)
     records = options.backlog // options.workers
     log = _logging(records)

@@ -1,4 +1,4 @@
-"""Count the lines in the files: a fast loss cannot win."""
+"""Count the lines in the files, so that a set-up that loses records cannot win."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _LINE = re.compile(rb"worker (\d+) number (\d+) end\n\Z")
 
 
 def message(style: str) -> str:
-    """The text that every benchmark logs, with places for worker and number, for ``{}`` or ``%d``."""
+    """Return the text that every benchmark logs; ``style`` (``{}`` or ``%d``) marks its two values."""
     return f"worker {style} number {style} end"
 
 
 def count_lines(
     files: Iterable[Path], expected: Sequence[int], others: bytes | None = None
 ) -> dict[str, float]:
-    """``lost``, ``doubled`` and ``torn`` where worker ``i`` has logged ``expected[i]`` lines.
+    """Return how many lines are ``lost``, ``doubled`` and ``torn``.
 
-    Lines that end with ``others`` are left out.
+    Worker ``i`` has logged ``expected[i]`` lines. Lines that end with ``others`` do not count.
     """
     found: Any = Counter()
     torn = 0

@@ -1,4 +1,4 @@
-"""What the figures were measured on and with."""
+"""Describe the machine and the versions that the figures were measured with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = ("loguru", "concurrent-log-handler", "pyzmq")
 
 
 def describe(directory: Path) -> dict[str, Any]:
-    """Machine, Python and versions; ``directory`` is where the files go."""
+    """Return the machine, Python and the versions; ``directory`` holds the log files."""
     import loguru_stdbridge
 
     found: dict[str, Any] = {
@@ -46,7 +46,7 @@ def _processor() -> str:
 
 
 def _file_system(directory: Path) -> str:
-    """The type of the file system: figures on a tmpfs are not figures on a disk."""
+    """Return the type of the file system, since figures on a tmpfs say nothing about a disk."""
     best, kind = "", "unknown"
     try:
         lines = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -61,7 +61,7 @@ def _file_system(directory: Path) -> str:
 
 
 def busy(seconds: float = 0.2) -> float:
-    """The share of all cores (0 to 1) that others use now, while nothing of ours runs."""
+    """Return the share of all cores (0 to 1) that other programs use; nothing here may run."""
     before, idle_before = _processor_ticks()
     time.sleep(seconds)
     after, idle_after = _processor_ticks()
@@ -69,7 +69,7 @@ def busy(seconds: float = 0.2) -> float:
 
 
 def _processor_ticks() -> tuple[int, int]:
-    """All ticks of all cores so far, and the idle ones among them."""
+    """Return the ticks of all cores so far, and how many of them were idle."""
     with open("/proc/stat", encoding="ascii") as file:
         ticks = [int(word) for word in file.readline().split()[1:9]]
     return sum(ticks), ticks[3] + ticks[4]

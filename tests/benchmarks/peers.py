@@ -1,8 +1,9 @@
-"""The set-ups that are compared, each in the form that its documentation shows, at its best.
+"""The set-ups that are compared, each as its documentation shows it and as fast as it gets.
 
-A peer is prepared (``start``), the clock starts, workers are forked and each runs ``work``, the peer
-is drained, the clock stops; then it is stopped and its lines are counted. All write the same line
-(loguru's default format, or the same in a ``logging.Formatter``), and all rotate at 5 MB.
+A run goes: ``start`` prepares the peer; the clock starts; workers are forked, and each runs ``work``;
+``drain`` waits for the last line; the clock stops; ``stop`` ends the peer; the lines are counted. All
+peers write the same line (loguru's default format, or the same as a ``logging.Formatter``), and all
+rotate at 5 MB.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class Peer:
     """One set-up in one directory."""
 
     label = ""
-    keeps = ""  # whether the whole record arrives at the writer: "yes", "no", "-" for no way there
+    keeps = (
+        ""  # whether the writer gets the whole record: "yes", "no", "-" where there is no writer
+    )
 
     def __init__(self, directory: Path, options: Options) -> None:
         self.directory = directory
@@ -51,35 +54,36 @@ class Peer:
 
     @classmethod
     def missing(cls) -> str | None:
-        """Why it cannot be measured here, or ``None``."""
+        """Return why it cannot be measured here, or ``None``."""
         return None
 
     @property
     def pids(self) -> list[int]:
-        """Processes beside the workers and this one."""
+        """The ids of the processes beside the workers and this one."""
         return []
 
     def start(self) -> None:
-        """What runs before the workers do."""
+        """Prepare the peer, before the clock starts."""
 
     def forked(self) -> None:
-        """Right after the fork, in the parent."""
+        """Run in the parent right after the fork."""
 
     def work(self, index: int) -> None:
-        """In a worker: log, and return when all has been handed on."""
+        """Run in a worker: log, and return when every record has been handed on."""
         raise NotImplementedError
 
     def drain(self) -> float | None:
-        """Return when all lines are in the files; the workers have ended.
+        """Wait, after the workers have ended, until all lines are in the files.
 
-        Where the last line was written earlier than this can tell, its ``time.perf_counter()``.
+        Returns the ``time.perf_counter()`` of the last line if that was before the return, or
+        ``None`` if it is now.
         """
 
     def stop(self) -> None:
-        """After the clock."""
+        """End the peer, after the clock has stopped."""
 
     def files(self) -> list[Path]:
-        """All files with lines in them."""
+        """Return all files that hold lines."""
         return log_files(self.sink)
 
     # what the workers do
@@ -100,7 +104,7 @@ class Peer:
 
 
 class Limit(Peer):
-    """No sharing at all: the most that loguru can do, and what any sharing is measured by."""
+    """A file per process, with nothing shared: the most that loguru can do."""
 
     label = "the limit: loguru, a file per process"
     keeps = "-"
@@ -116,12 +120,12 @@ class Limit(Peer):
 
 
 class ZeroMQ(Peer):
-    """loguru's recipe, with what it takes to keep the lines and to be quick.
+    """loguru's recipe with three changes that let it keep the lines and be fast.
 
-    PUSH and PULL for PUB and SUB, which drop what comes too fast. No high-water mark in the writer:
-    with the default of 1,000 messages it lost the last hundreds of lines of a worker that had ended
-    while the writer was behind. A plain function for the sink, where the recipe has pyzmq's
-    ``logging`` handler.
+    It uses PUSH and PULL, since PUB and SUB drop messages that come too fast. The writer has no
+    high-water mark: with the default of 1,000 messages it lost the last hundreds of lines of a worker
+    that ended while the writer was behind. The sink is a plain function, not pyzmq's ``logging``
+    handler.
     """
 
     label = "ZeroMQ recipe, formatted text"
@@ -145,7 +149,7 @@ class ZeroMQ(Peer):
 
         socket = zmq.Context().socket(zmq.PULL)
         socket.rcvhwm = 0
-        socket.rcvtimeo = 5000  # milliseconds; lines that are lost are counted, not waited for
+        socket.rcvtimeo = 5000  # milliseconds: do not wait for ever for a lost line
         socket.bind(self.address)
         logger.remove()
         logger.add(self.sink, rotation=ROTATION, format="{message}")
@@ -232,7 +236,7 @@ class Queue(Peer):
         self.listener = logging.handlers.QueueListener(self.queue, handler)
 
     def forked(self) -> None:
-        self.listener.start()  # not before the fork: a thread's locks would go with it
+        self.listener.start()  # after the fork, or the workers would inherit the locks of its thread
 
     def work(self, index: int) -> None:
         self.log_stdlib(index, logging.handlers.QueueHandler(self.queue))
@@ -266,7 +270,7 @@ class Enqueue(Peer):
 
 
 class Bridge(Peer):
-    """Ours: a receiver that is a process of its own, acknowledgements, journals and ledger on disk."""
+    """This package with a receiver process, acknowledgements, and journals and ledger on disk."""
 
     label = "loguru_stdbridge, by replay"
     keeps = "yes"
@@ -291,7 +295,7 @@ class Bridge(Peer):
 
 
 class RenderedBridge(Bridge):
-    """Ours, with the line rendered in the worker."""
+    """This package with the lines rendered in the workers."""
 
     label = "loguru_stdbridge, by rendered rows"
     keeps = "the line"

@@ -1,10 +1,10 @@
-"""The longest gap in writing while a 100 MB file is rotated and compressed.
+"""Measure the longest gap in writing while a 100 MB file is rotated and compressed.
 
-Four workers log records of 1 KB, never more than 1,000 of each under way. An observer looks at the
-file about a thousand times a second and notes when it has grown or is another one. The gap that
-counts is the longest between two such moments, from 0.2 seconds before the rotation to the end of the
-compression. Workers, receiver, compression and observer share the cores, so the observer's own longest
-pause stands beside it: a gap is not known better than that.
+Four workers log records of 1 KB; each waits for acknowledgements after every 1,000. An observer looks
+at the file about a thousand times a second and notes when it has grown or is a new file. The gap is
+the longest time between two such moments, from 0.2 seconds before the rotation to the end of the
+compression. Workers, receiver, compression and observer share the cores. So the table also shows the
+observer's own longest pause: a gap cannot be measured more exactly than that.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Rotation(Figure):
         sink = directory / "logs" / "app.log"
         rotation = f"{options.rotation_size} MB"
         receiver = start_receiver(sink, options, "--rotation", rotation, "--compression", "gz")
-        shared = mmap.mmap(-1, 8 + 8 * options.workers)  # whether to end, and the counts
+        shared = mmap.mmap(-1, 8 + 8 * options.workers)  # a flag to end, and the counts
 
         def work(index: int) -> None:
             bridge = install(receiver.address)
@@ -96,7 +96,7 @@ class Rotation(Figure):
 
 
 class _Observer:
-    """Looks at a file again and again; no inotify, which would wake it for every write."""
+    """Looks at a file again and again. It uses no inotify, which would wake it for every write."""
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
@@ -106,7 +106,7 @@ class _Observer:
         self.changes: list[float] = []
 
     def until(self, condition: Callable[[], bool]) -> float:
-        """Look until ``condition`` holds after a look; returns when that was."""
+        """Look until ``condition`` holds after a look, and return the time of that look."""
         while True:
             time.sleep(_LOOK)
             self.look()
@@ -128,6 +128,6 @@ class _Observer:
 
     @staticmethod
     def longest(moments: list[float], first: float, last: float) -> float:
-        """The longest time between two moments that falls into a span, in seconds."""
+        """Return the seconds of the longest pause between two moments that touches the span."""
         pairs = zip(moments, moments[1:])
         return max((b - a for a, b in pairs if b >= first and a <= last), default=0.0)

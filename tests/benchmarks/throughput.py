@@ -1,7 +1,7 @@
-"""Throughput: forked workers that log short records as fast as they can, into one rotated file.
+"""Measure how many records a second forked workers get into one rotated file at full speed.
 
-The whole run is timed, from before the fork to the moment when every line is in the files. The
-processor time of all processes in that span is taken along, for :mod:`cpu`.
+The clock runs from before the fork until every line is in the files. The processor time that all
+processes take meanwhile is noted too, for :mod:`cpu`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from .lines import count_lines, flaws
 from .peers import LIMIT, OURS, PEERS, RENDERED, REPLAY, available
 from .workers import Workers, processor_seconds
 
-_TARGETS = {
+_TARGETS = {  # least ratio to the best peer that keeps records, and to the limit
     REPLAY: (1.5, 0.5),
     RENDERED: (2.2, 0.75),
-}  # of the best that keeps records, of the limit
+}
 _RATE = "records_per_second"
 
 

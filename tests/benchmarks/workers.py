@@ -1,4 +1,4 @@
-"""Forked workers, and the processor time of every process that takes part."""
+"""Fork workers, let them go on together, and measure processor time and memory."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Callable
 class Workers:
     """``count`` forked processes that each run ``work(index)`` and end without clean-up.
 
-    ``work`` must have handed on all that it logged when it returns: what ends a worker is
-    ``os._exit``, as in the children of ``multiprocessing``.
+    When ``work`` returns, it must have handed on every record: a worker ends by ``os._exit``, like
+    the children of ``multiprocessing``.
     """
 
     def __init__(self, count: int, work: Callable[[int], None]) -> None:
@@ -23,12 +23,12 @@ class Workers:
         self.pids = [fork(lambda index=index: work(index)) for index in range(count)]  # type: ignore
 
     def join(self) -> float:
-        """Wait for all; returns the seconds of processor time that they took together."""
+        """Wait for all workers; return the seconds of processor time that they took together."""
         return sum(join(pid) for pid in self.pids)
 
 
 def fork(work: Callable[[], None]) -> int:
-    """Run ``work`` in a forked child; returns its process id."""
+    """Run ``work`` in a forked child and return the child's process id."""
     pid = os.fork()
     if pid:
         return pid
@@ -44,7 +44,7 @@ def fork(work: Callable[[], None]) -> int:
 
 
 def join(pid: int) -> float:
-    """Wait for a child; returns its processor time in seconds. Raises if it failed."""
+    """Wait for a child and return its processor time in seconds. Raises if it failed."""
     _, status, usage = os.wait4(pid, 0)
     if status:
         raise RuntimeError(f"process {pid} failed with wait status {status}")
@@ -52,16 +52,16 @@ def join(pid: int) -> float:
 
 
 def processor_seconds(pids: Sequence[int]) -> float:
-    """Processor time so far of this process and of others that run, in seconds.
+    """Return the seconds of processor time so far of this process and of ``pids``, which must run.
 
-    By Linux's clock of a process (``clock_getcpuclockid``): nanoseconds, all threads, ended ones
-    too, where ``/proc/PID/stat`` counts hundredths of a second.
+    Read from Linux's clock of a process (``clock_getcpuclockid``), which counts nanoseconds of all
+    threads, ended ones included; ``/proc/PID/stat`` counts hundredths of a second.
     """
     return time.process_time() + sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
 
 
 def memory(pid: int) -> dict[str, int]:
-    """Kilobytes by the names of ``/proc/PID/status`` (``VmRSS``, ``VmHWM``, ``RssAnon``, ...)."""
+    """Return the kilobytes of ``/proc/PID/status`` by name (``VmRSS``, ``VmHWM``, ...)."""
     found = {}
     with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
         for line in file:
@@ -72,9 +72,10 @@ def memory(pid: int) -> dict[str, int]:
 
 
 class Gate:
-    """Lets forked processes go on together, once; a place to wait at needs a gate of its own.
+    """Lets forked workers go on together. It opens once: use a gate for each place to wait.
 
-    Two pipes: each worker writes a byte when it is there, and waits for its byte from the parent.
+    It is made of two pipes: a worker writes a byte when it arrives, and waits for a byte from the
+    parent.
     """
 
     def __init__(self, count: int) -> None:
@@ -83,18 +84,18 @@ class Gate:
         self._go = os.pipe()
 
     def wait(self) -> None:
-        """In a worker: say that it is there, and wait until the gate opens."""
+        """Say that this worker has arrived, and wait until the gate opens."""
         os.write(self._ready[1], b"r")
         os.read(self._go[0], 1)
 
     def await_ready(self) -> None:
-        """In the parent: wait until all workers are there."""
+        """Wait, in the parent, until all workers have arrived."""
         missing = self._count
         while missing:
             missing -= len(os.read(self._ready[0], missing))
 
     def open(self) -> None:
-        """In the parent: let them go."""
+        """Let all workers go on, from the parent."""
         os.write(self._go[1], b"g" * self._count)
 
     def close(self) -> None:
