@@ -14,10 +14,14 @@ import time
 from typing import Any
 
 from ..addresses import Address
+from ..system.host import host_facts
+from ..system.peers import own_users, user_at, users_listening_at
+from ..system.runtime import log_socket_name, runtime_directories
 
 CONNECT_TIMEOUT = 5.0  # seconds; loopback answers at once, a lost host never
 
 _READ_SIZE = 65536
+_AF_UNIX: Any = getattr(socket, "AF_UNIX", None)
 _CONNECTING = (0, errno.EINPROGRESS, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS))
 _MSG_EOR = getattr(socket, "MSG_EOR", 0)
 """Ends a segment with the frame, where the platform has it: the logging cookbook's receiver drops
@@ -30,10 +34,17 @@ Target = tuple[int, Any]  # address family, socket address
 
 def targets(address: Address) -> list[Target]:
     """What to connect to for ``address``, in order. Raises ``OSError`` for an unknown host."""
+    if address.scheme == "log":
+        name = log_socket_name(address.path, host_facts().network)
+        paths = [os.path.join(directory, name) for directory in runtime_directories()]
+        paths = [path for path in paths if os.path.exists(path)]
+        if not paths:
+            raise FileNotFoundError(errno.ENOENT, "no receiver of this log is running")
+        return [(_AF_UNIX, path) for path in paths]
     if address.scheme == "unix":
         if not hasattr(socket, "AF_UNIX"):
             raise OSError(f"this platform has no Unix sockets: cannot reach {address}")
-        return [(socket.AF_UNIX, address.path)]
+        return [(_AF_UNIX, address.path)]
     found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     return [(family, sockaddr) for family, _, _, _, sockaddr in found]
 
@@ -41,12 +52,16 @@ def targets(address: Address) -> list[Target]:
 class Transport:
     """A non-blocking stream socket on its way to being connected."""
 
-    def __init__(self, target: Target) -> None:
-        """Begin to connect. Raises ``OSError`` where that is refused at once."""
+    def __init__(self, target: Target, trusted: set[int] | None = None) -> None:
+        """Begin to connect. Raises ``OSError`` where that is refused at once.
+
+        ``trusted`` are the users whose receiver may get records; ``None``: this one and root.
+        """
         family, sockaddr = target
+        self._trusted = own_users() if trusted is None else trusted
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.setblocking(False)
-        if family != getattr(socket, "AF_UNIX", None):
+        if family != _AF_UNIX:
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -59,15 +74,32 @@ class Transport:
             raise
 
     def finish_connect(self) -> None:
-        """The socket is writable: look whether it is connected. Raises ``OSError`` if not."""
+        """The socket is writable: look whether it is connected, and to whom.
+
+        Raises ``OSError`` where it is not, and ``PermissionError`` where another user listens:
+        whoever takes a local address while its receiver is away would read the records.
+        """
         status = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if status:
             raise OSError(status, os.strerror(status))
-        if self._socket.family != getattr(socket, "AF_UNIX", None) and (
-            self._socket.getsockname() == self._socket.getpeername()
-        ):
-            # Nobody listens, and the port that the system chose for us is the very one we call.
-            raise ConnectionRefusedError(errno.ECONNREFUSED, "the socket met itself")
+        if self._socket.family == _AF_UNIX:
+            user = user_at(self._socket)
+            users = None if user is None else {user}
+        else:
+            peer = self._socket.getpeername()
+            if self._socket.getsockname() == peer:
+                # Nobody listens, and the port that the system chose for us is the one we call.
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "the socket met itself")
+            local = peer[0].startswith("127.") or peer[0] == "::1"
+            users = users_listening_at(*peer[:2]) if local else None
+        strangers = (users or set()) - self._trusted
+        if strangers:
+            raise PermissionError(
+                errno.EACCES,
+                f"user {min(strangers)} listens there; records go only to a receiver of user "
+                f"{' or '.join(map(str, sorted(self._trusted)))} (name another one with "
+                "receiver_user=)",
+            )
 
     def fileno(self) -> int:
         return self._socket.fileno()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import select
 import socket
@@ -10,8 +11,11 @@ import socket
 import pytest
 
 from loguru_stdbridge.addresses import Address, parse_address
+from loguru_stdbridge.system.host import host_facts
+from loguru_stdbridge.system.runtime import log_socket_name, runtime_directories
 from loguru_stdbridge.worker import transport as module
 from loguru_stdbridge.worker.transport import Backoff, Transport, targets
+from tests.support.processes import start_python
 from tests.support.scripted import ScriptedReceiver
 
 
@@ -47,6 +51,43 @@ def pair(peer):
 def test_a_unix_socket_is_one_target():
     """The path, as it is."""
     assert targets(parse_address("unix:///run/log")) == [(socket.AF_UNIX, "/run/log")]
+
+
+def test_a_log_is_found_by_its_own_socket(tmp_path, monkeypatch):
+    """The path of the log leads to the socket of whoever writes it, by any name of the file."""
+    (tmp_path / "run").mkdir(mode=0o700)
+    (tmp_path / "link.log").symlink_to(tmp_path / "app.log")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    address = parse_address(f"log://{tmp_path}/link.log")
+    with pytest.raises(FileNotFoundError, match="no receiver of this log is running"):
+        targets(address)
+    name = log_socket_name(f"{tmp_path}/app.log", host_facts().network)
+    path = os.path.join(runtime_directories(make=True)[0], name)
+    monkeypatch.chdir(os.path.dirname(path))  # the whole path may be too long for a socket
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(name)
+        assert targets(address) == [(socket.AF_UNIX, path)]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can listen as another user")
+def test_a_port_that_another_user_has_taken_gets_nothing():
+    """The error names the user and the way out, and the connection is not used."""
+    code = (
+        "import os, socket, sys; os.setuid(1234); s = socket.socket(); s.bind(('127.0.0.1', 0)); "
+        "s.listen(); print(s.getsockname()[1], flush=True); sys.stdin.read()"
+    )
+    process = start_python(code, stdin=True)
+    try:
+        address = Address("tcp", "127.0.0.1", int(process.stdout.readline()))
+        with pytest.raises(PermissionError, match="user 1234 listens there.*receiver_user="):
+            connect(address)
+        (target,) = targets(address)
+        transport = Transport(target, {1234})
+        select.select([], [transport], [], 30)
+        transport.finish_connect()
+        transport.close()
+    finally:
+        process.communicate()
 
 
 def test_a_host_has_the_targets_that_the_system_knows():
