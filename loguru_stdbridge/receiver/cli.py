@@ -24,7 +24,7 @@ from .._version import __version__
 from ..addresses import ADDRESS_VARIABLE, parse_address
 from ..exceptions import AddressError, ConfigurationError, StdbridgeError
 from ..spool.directory import SPOOL_VARIABLE
-from .complaints import to_stderr
+from .reporting import to_stderr
 from .service import GRACE, RENDER, Service
 
 EXIT_FAILURE = 1

@@ -47,8 +47,8 @@ from ..wire.receiving import (
 )
 from .admission import MAX_CONNECTIONS, Admission
 from .adoption import OrphanIntake
-from .complaints import Complaints, to_stderr
 from .connection import Connection
+from .reporting import RateLimitedReporter, to_stderr
 from .writer import Writer
 
 MAX_INCOMPLETE = 128 * 1024 * 1024
@@ -87,7 +87,7 @@ class Receiver:
         format_id = "" if self.line_format is None else self.line_format.id
         self._writer = Writer(replay, sink, report, format_id=format_id)
         self._report = report
-        self._complaints = Complaints(report)
+        self._reporter = RateLimitedReporter(report)
         self._sequencer = Sequencer(ledger.last)
         self._by_sender: dict[str, set[Connection]] = {}
         self._incomplete = 0  # bytes of incomplete frames, of all clients
@@ -135,7 +135,7 @@ class Receiver:
     @property
     def refused(self) -> int:
         """Payloads and connections that were refused so far."""
-        return self._complaints.total
+        return self._reporter.refusals
 
     # -- called from elsewhere
 
@@ -218,7 +218,7 @@ class Receiver:
 
     def _send_away(self, silent: Connection) -> None:
         if silent.sender is None:
-            self._complaints.complain(
+            self._reporter.report_refusal(
                 silent.peer, "silent", "nothing to take for long, and its place is needed"
             )
         silent.ended = silent.refused = True
@@ -271,7 +271,7 @@ class Receiver:
         elif isinstance(event, GoodbyeReceived):
             connection.goodbye = True
         elif isinstance(event, PayloadRefused):
-            self._complain(connection, event.error)
+            self._report_error(connection, event.error)
             if event.fatal:
                 self._refuse(connection, "", str(event.error), event.error)
 
@@ -382,7 +382,7 @@ class Receiver:
         connection.close()
         own_end = not (connection.goodbye or connection.refused)
         if own_end and connection.protocol.pending_bytes:
-            self._complaints.complain(
+            self._reporter.report_refusal(
                 connection.peer, "truncated", "the connection ended inside a frame"
             )
         if sender is not None:
@@ -398,15 +398,15 @@ class Receiver:
         if self._stop_by is None:
             self._admission.accept(True)
 
-    def _complain(self, connection: Connection, error: PeerError) -> None:
+    def _report_error(self, connection: Connection, error: PeerError) -> None:
         kind = getattr(error, "reason", type(error).__name__)
-        self._complaints.complain(connection.peer, kind, str(error))
+        self._reporter.report_refusal(connection.peer, kind, str(error))
 
     def _refuse(
         self, connection: Connection, kind: str, detail: str, error: PeerError | None = None
     ) -> None:
         if kind:
-            self._complaints.complain(connection.peer, kind, detail)
+            self._reporter.report_refusal(connection.peer, kind, detail)
         if error is not None and connection.sender is not None:
             connection.send(connection.protocol.error(detail))
         connection.ended = connection.refused = True

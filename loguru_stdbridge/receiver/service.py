@@ -19,7 +19,7 @@ from ..sink.rotating import RotatingSink
 from ..spool.directory import default_spool_dir, make_spool_dir, mark_peer
 from .admission import MAX_CONNECTIONS
 from .adoption import OrphanIntake
-from .complaints import to_stderr
+from .reporting import to_stderr
 from .server import Receiver
 
 RENDER = ("worker", "receiver")

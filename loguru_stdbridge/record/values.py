@@ -92,12 +92,6 @@ def show(value: object, convert: Callable[[object], str] = repr, limit: int = MA
     return bounded_text(text, limit)
 
 
-def printable(text: str) -> str:
-    """``text`` in printable ASCII: what a stranger sent must not reach a terminal as it is."""
-    safe = text.encode("ascii", "backslashreplace").decode("ascii")
-    return "".join(char if " " <= char <= "~" else f"\\x{ord(char):02x}" for char in safe)
-
-
 def class_name(value: object) -> str:
     """The name of an object's class, whatever its metaclass makes of it."""
     try:

@@ -25,7 +25,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import sys
 import threading
 import time
 import weakref
@@ -41,7 +40,6 @@ from typing import (
 from ..addresses import Address
 from ..exceptions import JournalError
 from ..record.line_format import LineFormat
-from ..record.values import printable
 from ..spool.directory import (
     default_spool_dir,
     is_marked_peer,
@@ -50,6 +48,7 @@ from ..spool.directory import (
     marked_line_format,
 )
 from ..spool.journal import Journal
+from ..system.stderr import tell_operator
 from ..wire.sending import Greeting
 from .adoption import OrphanDelivery
 from .sender import Sender
@@ -87,9 +86,8 @@ class _Pipeline:
 
 
 def report(text: str) -> None:
-    """Tell the operator on stderr; the log itself is what may be out of order."""
-    with contextlib.suppress(Exception):
-        sys.__stderr__.write(f"loguru_stdbridge[{os.getpid()}]: {printable(text)}\n")  # type: ignore
+    """Tell the operator ``text``, whatever it holds. Never raises."""
+    tell_operator(f"loguru_stdbridge[{os.getpid()}]", text)
 
 
 class _SectionDepth(threading.local):

@@ -1,0 +1,76 @@
+"""Tell the operator what the receiver refuses: on stderr, never in its log, never in a flood.
+
+Owns the rate. What is refused of one kind from one host is told once, and then at most once a
+minute with the number left out; all hosts and kinds together are told a hundred times a minute. No
+peer can make the table behind this grow.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from typing import Callable
+
+from ..system.stderr import tell_operator
+
+REPORT_INTERVAL = 60.0
+"""Seconds between two messages about the same kind from the same host."""
+
+MAX_REPORTS = 100
+"""Messages in an interval, whoever they are about: hosts and processes can be many."""
+
+MAX_KINDS = 1000
+"""Pairs of host and kind that are remembered. A forgotten pair is told again, no more."""
+
+MAX_DETAIL = 300  # characters of a message that a peer may have chosen
+
+
+def to_stderr(text: str) -> None:
+    """Tell the operator ``text``, whatever it holds. Never raises."""
+    tell_operator("loguru_stdbridge.receiver", text)
+
+
+class RateLimitedReporter:
+    """Counts every refusal, and tells of as many as an operator can read."""
+
+    def __init__(
+        self,
+        report: Callable[[str], None] = to_stderr,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._report = report
+        self._clock = clock
+        self._last_reports: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        self._interval_start = float("-inf")
+        self._reports_in_interval = 0
+        self._unnamed = 0
+        self.refusals = 0
+
+    def report_refusal(self, peer: str, kind: str, detail: str) -> None:
+        """Count that something from ``peer`` was refused, and tell if the rate allows it.
+
+        ``kind`` is a fixed word; ``detail`` may hold what the peer sent.
+        """
+        self.refusals += 1
+        host = peer.rpartition(":")[0] or peer  # its port is another one each time
+        key = (host, kind)
+        now = self._clock()
+        last_at, left_out = self._last_reports.get(key, (float("-inf"), 0))
+        if now - last_at < REPORT_INTERVAL:
+            self._last_reports[key] = (last_at, left_out + 1)
+            return
+        self._last_reports[key] = (now, 0)
+        self._last_reports.move_to_end(key)
+        if len(self._last_reports) > MAX_KINDS:
+            self._last_reports.popitem(last=False)
+        if now - self._interval_start >= REPORT_INTERVAL:
+            self._interval_start, self._reports_in_interval = now, 0
+        self._reports_in_interval += 1
+        if self._reports_in_interval > MAX_REPORTS:
+            self._unnamed += 1
+            return
+        more = f" ({left_out} more of this kind since the last message)" if left_out else ""
+        if self._unnamed:
+            more += f" (and {self._unnamed} of other clients, who were too many to name)"
+            self._unnamed = 0
+        self._report(f"refused from {peer}: {detail[:MAX_DETAIL]}{more}")
