@@ -20,6 +20,7 @@ from ..addresses import Address
 from ..spool.directory import until_turn
 from ..spool.orphans import Orphan, OrphanFinder
 from ..spool.segments import Batch
+from .conversation import JournalToSend
 from .sender import Sender
 
 INTERVAL = 10.0
@@ -32,18 +33,13 @@ PATIENCE = 3.0
 second."""
 
 
-class AdoptedJournal:
+class AdoptedJournal(JournalToSend):
     """An orphan as a :class:`Sender` sees a journal: what it holds, and no more to come."""
 
     def __init__(self, orphan: Orphan) -> None:
         self._orphan = orphan
         self._last = orphan.last
         self.sender_id = orphan.sender_id
-        self.sender_waiting = False
-        self.on_append: Callable[[], None] = lambda: None
-        self.on_full: Callable[[], None] = lambda: None
-        self.sender_thread_id: int | None = None
-        self.trouble: str | None = None
 
     @property
     def first(self) -> int:

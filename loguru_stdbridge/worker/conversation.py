@@ -44,11 +44,48 @@ processor: with 256 processes on two processors that was a fifth of all they did
 _STOCK_GREETING_TIMEOUT = 0.2  # seconds, once an address has shown itself to be stock
 
 
+class JournalToSend(Protocol):
+    """What a sender asks of the journal that it empties: the own one, or an adopted one.
+
+    The attributes have the values of a journal to which no rows come any more.
+    """
+
+    sender_id: str
+    sender_waiting: bool = False
+    """Set by the sender before it waits: a log call that sees it wakes the sender."""
+    sender_thread_id: int | None = None
+    on_append: Callable[[], None] = staticmethod(lambda: None)
+    """Wakes the sender."""
+    on_full: Callable[[], None] = staticmethod(lambda: None)
+    """Has what is there sent at once."""
+    trouble: str | None = None
+    """What the operator should be told; the sender takes it away."""
+
+    @property
+    def first(self) -> int:
+        """The lowest number that is not acknowledged."""
+        ...
+
+    @property
+    def next(self) -> int:
+        """The number that the next record gets."""
+        ...
+
+    @property
+    def pending(self) -> int:
+        """Numbers that are not acknowledged, those given up included."""
+        ...
+
+    def read(self, after: int, max_bytes: int) -> Batch: ...
+    def tell(self, first: int, last: int) -> None: ...
+    def acknowledge(self, through: int) -> None: ...
+
+
 class SenderThread(Protocol):
     """What a conversation asks of the thread that it lives in; :class:`worker.sender.Sender`."""
 
     address: Address
-    journal: Any
+    journal: JournalToSend
     peer: str | None
     stock_seen: bool
     greeting_timeout: float

@@ -33,13 +33,13 @@ import selectors
 import sys
 import threading
 import time
-from typing import Any, Callable
+from typing import Callable
 
 from ..addresses import Address
 from ..exceptions import PeerError
 from ..system.wakeup import WakeUp
 from ..wire.sending import Greeting
-from .conversation import Conversation
+from .conversation import Conversation, JournalToSend
 from .transport import CONNECT_TIMEOUT, Backoff, Transport, targets
 
 GREETING_TIMEOUT = 2.0
@@ -51,7 +51,7 @@ class Sender:
 
     def __init__(
         self,
-        journal: Any,
+        journal: JournalToSend,
         address: Address,
         *,
         report: Callable[[str], None],
@@ -87,7 +87,6 @@ class Sender:
         self.send_now = False
         """The next frame does not wait for its time."""
         self.connected = False
-        self.reconnects = 0
         self.unacknowledged = 0
         self._connections = 0
         self.stock_seen = False
@@ -140,9 +139,12 @@ class Sender:
         self.send_now = True
         self._wakeup.wake()
         with self._progress:
-            return self._progress.wait_for(
-                lambda: self.journal.first > through or not self._running, timeout
-            ) and bool(self.journal.first > through)
+            return (
+                self._progress.wait_for(
+                    lambda: self.journal.first > through or not self._running, timeout
+                )
+                and self.journal.first > through
+            )
 
     def close(self, timeout: float, *, patient: bool = True) -> bool:
         """Deliver what is there now within ``timeout`` seconds, take leave, end the thread.
@@ -159,7 +161,7 @@ class Sender:
             self._thread.join(timeout + 1.0)
         if self._thread.ident is None:  # it was never started
             self._close_sockets()
-        return bool(self.journal.first > self._closing_through)
+        return self.journal.first > self._closing_through
 
     def _close_sockets(self) -> None:
         self._selector.close()
@@ -193,13 +195,18 @@ class Sender:
                 self._progress.notify_all()
 
     @property
+    def reconnects(self) -> int:
+        """Connections after the first one."""
+        return max(self._connections - 1, 0)
+
+    @property
     def closing(self) -> bool:
         return self.closing_until is not None
 
     @property
     def done(self) -> bool:
         """Whether the end was called for, and all that was there then is delivered."""
-        return self.closing and bool(self.journal.first > self._closing_through)
+        return self.closing and self.journal.first > self._closing_through
 
     def out_of_time(self) -> bool:
         return self.closing_until is not None and time.monotonic() >= self.closing_until
@@ -295,7 +302,6 @@ class Sender:
             self._lost(error)
             return
         self._connections += 1
-        self.reconnects = self._connections - 1
         self.connected = True
         try:
             Conversation(self, transport).run()
