@@ -31,11 +31,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from functools import partial
 from threading import get_ident
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-)
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..addresses import Address
 from ..exceptions import JournalError
@@ -48,9 +44,13 @@ from ..spool.directory import (
     marked_line_format,
 )
 from ..spool.journal import Journal
+from ..system.forks import drop_in_children
 from ..system.stderr import tell_operator
 from ..wire.sending import Greeting
 from .adoption import OrphanDelivery
+from .levels import notice_row
+from .options import ChannelOptions
+from .rendering import LineRenderer
 from .sender import Sender
 
 if TYPE_CHECKING:
@@ -67,11 +67,39 @@ ever."""
 OWN = "own"  # the reason of those that are not taken
 
 
-_NOTHING: Mapping[str, Any] = {
-    "accepted": 0, "acknowledged": 0, "unacknowledged": 0, "pending": 0, "dropped": {},
-    "reconnects": 0, "connected": False, "peer": None,
-}  # fmt: skip
-"""The figures of a process that has logged nothing, by the names of :class:`Stats`."""
+class Totals(NamedTuple):
+    """What a channel has done so far: the fields of :class:`~.stats.Stats`, light to load."""
+
+    accepted: int = 0
+    acknowledged: int = 0
+    unacknowledged: int = 0
+    pending: int = 0
+    dropped: Mapping[str, int] = {}  # never changed: each sum makes a new one
+    reconnects: int = 0
+    connected: bool = False
+    peer: str | None = None
+
+    def add_drop(self, reason: str) -> Totals:
+        """Return these with one more record, which was accepted and given up."""
+        dropped = {**self.dropped, reason: self.dropped.get(reason, 0) + 1}
+        return self._replace(accepted=self.accepted + 1, dropped=dropped)
+
+    def add_pipeline(self, pipeline: _Pipeline) -> Totals:
+        """Return these with what ``pipeline`` has done."""
+        sender, figures = pipeline.sender, pipeline.journal.figures()
+        dropped = dict(self.dropped)
+        for reason, count in figures.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + count
+        return Totals(
+            accepted=self.accepted + figures.accepted,
+            acknowledged=self.acknowledged + figures.acknowledged,
+            unacknowledged=self.unacknowledged + sender.unacknowledged,
+            pending=self.pending + figures.pending,
+            dropped=dropped,
+            reconnects=self.reconnects + sender.reconnects,
+            connected=sender.connected,
+            peer=sender.peer,
+        )
 
 
 class _Pipeline:
@@ -100,59 +128,35 @@ class Channel:
 
     _pipeline: _Pipeline | None = None  # of an instance only while it is open
 
-    def __init__(
-        self,
-        address: Address,
-        *,
-        notice: Callable[[str], bytes],
-        make_line_renderer: Callable[[LineFormat | None], object] | None = None,
-        spool_dir: str | os.PathLike[str] | bool | None = None,
-        spool_limit: int | None = None,
-        when_full: str = "drop_oldest",
-        block_timeout: float = 10.0,
-        peer: str = "auto",
-    ) -> None:
-        """See :func:`loguru_stdbridge.install_bridge` for the options.
-
-        ``notice`` makes the row of a WARNING record out of a text; ``make_line_renderer`` makes of
-        the receiver's format what is found as ``rendering`` then, in the sender's thread.
-        """
-        self.address = address
-        self._arguments: dict[str, Any] = {
-            "notice": notice, "make_line_renderer": make_line_renderer, "spool_dir": spool_dir,
-            "spool_limit": spool_limit, "when_full": when_full, "block_timeout": block_timeout,
-            "peer": peer,
-        }  # fmt: skip
-        self.rendering: Any = None
+    def __init__(self, options: ChannelOptions) -> None:
+        """Raises :class:`JournalError` for a ``spool_dir`` that was named and cannot be used."""
+        self.options = options
+        self.rendering: LineRenderer | None = None
+        """Makes the lines of the receiver's sink; ``None`` where it wants whole records."""
         self._line_format: LineFormat | None = None
-        self._make_rendering = make_line_renderer
-        self._notice = notice
-        self._peer = peer
-        self._journal_options: dict[str, Any] = {
-            "when_full": when_full,
-            "block_timeout": block_timeout,
-        }
-        if spool_limit is not None:
-            self._journal_options["limit"] = spool_limit
-        self._spool_dir = self._choose_spool_dir(spool_dir)
+        self._spool_dir = self._choose_spool_dir(options.spool_dir)
         self._lock = threading.RLock()
         self._inside = _SectionDepth()
-        self._past = _NOTHING
+        self._past = Totals()  # of the pipelines that are closed
         self._own = 0  # records out of the sender's thread
         self._leaving = False
-        if self._spool_dir is not None and peer != "stock":
-            self._set_line_format(marked_line_format(self._spool_dir, address))
+        if self._spool_dir is not None and options.peer != "stock":
+            self._set_line_format(marked_line_format(self._spool_dir, self.address))
         _channels.add(self)
+        drop_in_children(self)
+
+    @property
+    def address(self) -> Address:
+        return self.options.address
 
     @staticmethod
-    def _choose_spool_dir(spool_dir: str | os.PathLike[str] | bool | None) -> str | None:
+    def _choose_spool_dir(spool_dir: str | Literal[False] | None) -> str | None:
         if spool_dir is False:
             return None
-        chosen = default_spool_dir() if spool_dir is None or spool_dir is True else spool_dir
         try:
-            return make_spool_dir(chosen)
+            return make_spool_dir(default_spool_dir() if spool_dir is None else spool_dir)
         except JournalError as error:
-            if spool_dir not in (None, True):
+            if spool_dir is not None:
                 raise  # asked for by name: to go on without would be a promise broken in silence
             report(
                 f"{error}. Records are kept in memory only: what is not delivered when this "
@@ -178,11 +182,9 @@ class Channel:
     def _admit_own(self, journal: Journal) -> bool:
         """Whether a record out of the sender's own work is taken; else it is counted."""
         self._own += 1
-        if 2 * self._own <= OWN_ALLOWANCE + self._past["accepted"] + journal.next:
+        if 2 * self._own <= OWN_ALLOWANCE + self._past.accepted + journal.next:
             return True
-        past = self._past
-        dropped = {**past["dropped"], OWN: past["dropped"].get(OWN, 0) + 1}
-        self._past = {**past, "accepted": past["accepted"] + 1, "dropped": dropped}
+        self._past = self._past.add_drop(OWN)
         return False
 
     @property
@@ -219,13 +221,13 @@ class Channel:
             return pipeline
 
     def _make(self) -> _Pipeline:
-        spool = self._spool_dir
+        options, spool = self.options, self._spool_dir
         try:
-            journal = Journal.create(spool, str(self.address), **self._journal_options)
+            journal = self._make_journal(spool)
         except (JournalError, OSError) as error:
             report(f"{error}. Records are kept in memory only.")
             spool = None
-            journal = Journal.create(None, str(self.address), **self._journal_options)
+            journal = self._make_journal(None)
         journal.on_row_after_close = self.emit
 
         def greeted(greeting: Greeting | None) -> None:
@@ -233,31 +235,37 @@ class Channel:
                 mark_peer(spool, self.address, greeting.line_format)
             self._set_line_format(None if greeting is None else greeting.line_format)
 
-        make_sender = partial(Sender, address=self.address, report=report, notice=self._notice)
-        adoption = None
-        if spool is None:
-            sender = make_sender(journal, peer=self._peer, on_greeting=greeted)
-        else:
-            peer = self._peer
+        make_sender = partial(Sender, address=self.address, report=report, notice=notice_row)
+        peer, adoption = options.peer, None
+        if spool is not None:
             if peer == "auto" and is_marked_peer(spool, self.address):
                 peer = "bridge"
             adoption = OrphanDelivery(spool, self.address, report=report, make_sender=make_sender)
-            sender = make_sender(
-                journal,
-                peer=peer,
-                on_greeting=greeted,
-                look=adoption.look,
-            )
+        sender = make_sender(
+            journal,
+            peer=peer,
+            on_greeting=greeted,
+            look=None if adoption is None else adoption.look,
+        )
         # "can't start new thread" at shutdown: the journal is adopted after the end
         with contextlib.suppress(RuntimeError):
             sender.start()
         return _Pipeline(journal, sender, adoption)
 
+    def _make_journal(self, spool: str | None) -> Journal:
+        return Journal.create(
+            spool,
+            str(self.address),
+            limit=self.options.spool_limit,
+            when_full=self.options.when_full,
+            block_timeout=self.options.block_timeout,
+        )
+
     def _set_line_format(self, line_format: LineFormat | None) -> None:
-        """Render lines by ``line_format`` from now on; ``None``: send whole records."""
-        if line_format != self._line_format and self._make_rendering is not None:
+        """Render by what the receiver of this connection wants; ``None``: it takes records."""
+        if line_format != self._line_format:
             self._line_format = line_format
-            self.rendering = self._make_rendering(line_format)
+            self.rendering = None if line_format is None else LineRenderer(line_format)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was logged so far is written; ``timeout`` in seconds.
@@ -275,9 +283,12 @@ class Channel:
     def stats(self) -> Stats:
         from .stats import Stats
 
+        totals = self._totals()
+        return Stats(**{**totals._asdict(), "dropped": dict(totals.dropped)})
+
+    def _totals(self) -> Totals:
         past, pipeline = self._past, self._pipeline
-        figures = past if pipeline is None else _sum(past, pipeline)
-        return Stats(**{**figures, "dropped": dict(figures["dropped"])})
+        return past if pipeline is None else past.add_pipeline(pipeline)
 
     def close(self, timeout: float = EXIT_TIMEOUT, *, patient: bool = True) -> bool:
         """Deliver within ``timeout`` seconds and end; the channel opens again if it is used again.
@@ -296,7 +307,7 @@ class Channel:
                 return pipeline.journal.pending == 0
             done = pipeline.journal.close(remove=True, at_exit=self._leaving)
             if pipeline.journal.closed or pipeline.journal.closing:
-                self._past = {**_sum(self._past, pipeline), "connected": False}
+                self._past = self._past.add_pipeline(pipeline)._replace(connected=False)
             else:
                 self._pipeline = pipeline
         if pipeline.adoption is not None:
@@ -310,14 +321,14 @@ class Channel:
 
     def __reduce__(self) -> Any:
         """It goes to another process as its options; it has its own journal there."""
-        return partial(Channel, self.address, **self._arguments), ()
+        return Channel, (self.options,)
 
     def after_fork_in_child(self) -> None:
         """Drop what is the parent's; the child makes its own at its first record."""
         pipeline = self.__dict__.pop("_pipeline", None)
         self._lock = threading.RLock()
         self._inside = _SectionDepth()
-        self._past = _NOTHING
+        self._past = Totals()
         self._own = 0
         if pipeline is not None:
             pipeline.journal.after_fork_in_child()
@@ -326,31 +337,7 @@ class Channel:
                 pipeline.adoption.after_fork_in_child()
 
 
-def _sum(past: Mapping[str, Any], pipeline: _Pipeline) -> Mapping[str, Any]:
-    """What is past, and what the pipeline has done."""
-    journal, sender = pipeline.journal, pipeline.sender
-    figures = journal.figures()
-    dropped = dict(past["dropped"])
-    for reason, count in figures.dropped.items():
-        dropped[reason] = dropped.get(reason, 0) + count
-    return {
-        "accepted": past["accepted"] + figures.accepted,
-        "acknowledged": past["acknowledged"] + figures.acknowledged,
-        "unacknowledged": past["unacknowledged"] + sender.unacknowledged,
-        "pending": past["pending"] + figures.pending,
-        "dropped": dropped,
-        "reconnects": past["reconnects"] + sender.reconnects,
-        "connected": sender.connected,
-        "peer": sender.peer,
-    }
-
-
 _channels: weakref.WeakSet[Channel] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for channel in list(_channels):
-        channel.after_fork_in_child()
 
 
 def _at_exit() -> None:
@@ -358,6 +345,4 @@ def _at_exit() -> None:
         channel.leave()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
 atexit.register(_at_exit)

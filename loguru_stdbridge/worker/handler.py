@@ -46,45 +46,16 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from loguru import logger
 
-from ..addresses import AddressLike, default_address, parse_address
+from ..addresses import AddressLike
 from ..record.encode import encode_logrecord, encode_loguru_record
-from ..record.row import LevelStyle
 from ..record.values import show
 from .channel import EXIT_TIMEOUT, Channel
+from .levels import level_styles
+from .options import check_options
 from .rendering import MARKER, LineRenderer
 
 if TYPE_CHECKING:
     from .stats import Stats
-
-
-class LevelStyles:
-    """Icon and colour of loguru's levels, looked up once each."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, LevelStyle] = {}
-
-    def __call__(self, name: str) -> LevelStyle:
-        level_style = self._known.get(name)
-        if level_style is None:
-            try:
-                level = logger.level(name)
-            except Exception:  # a level of logging's that loguru does not know
-                return " ", None
-            level_style = self._known[name] = (level.icon, level.color)
-            if len(self._known) > 1000:
-                self._known.clear()
-        return level_style
-
-
-level_styles = LevelStyles()
-
-
-def notice_row(text: str) -> bytes:
-    """A WARNING record of the bridge itself, as a row."""
-    record = logging.LogRecord(
-        "loguru_stdbridge", logging.WARNING, "", 0, text, None, None, "loguru_stdbridge"
-    )
-    return encode_logrecord(record, level_styles)
 
 
 class _NoLock:
@@ -122,9 +93,9 @@ class BridgeHandler(logging.handlers.SocketHandler):
         **options: Any,
     ) -> None:
         if channel is None:
-            if address is None:
-                address = default_address() if host is None else _host_address(host, port)
-            channel = Channel(parse_address(address), notice=notice_row, **options)
+            if address is None and host is not None:
+                address = _host_address(host, port)
+            channel = Channel(check_options(address, **options))
         target = channel.address
         super().__init__(target.host or target.path, target.port)
         self.setLevel(level)

@@ -13,17 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from ..addresses import Address, AddressLike, default_address, parse_address
+from ..addresses import Address, AddressLike
 from ..exceptions import ConfigurationError
 from .channel import EXIT_TIMEOUT, Channel
-from .handler import BridgeHandler, BridgeSink, InterceptHandler, notice_row
-from .rendering import make_line_renderer
+from .handler import BridgeHandler, BridgeSink, InterceptHandler
+from .options import check_options
 
 if TYPE_CHECKING:
     from .stats import Stats
-
-_POLICIES = ("drop_oldest", "drop_newest", "block")
-_PEERS = ("auto", "bridge", "stock")
 
 
 class Bridge:
@@ -157,35 +154,23 @@ def install_bridge(
     Raises :class:`AddressError`, :class:`ConfigurationError`, or :class:`JournalError` for a
     ``spool_dir`` that cannot be used. Never raises because a receiver is absent.
     """
-    target = default_address() if address is None else parse_address(address)
-    if target.scheme == "tcp" and target.port == 0:
-        raise ConfigurationError(f"{target} names no port: a worker needs the receiver's own")
-    _check_choice("when_full", when_full, _POLICIES)
-    _check_choice("peer", peer, _PEERS)
-    if spool_limit is not None and (not isinstance(spool_limit, int) or spool_limit < 1 << 20):
-        raise ConfigurationError(
-            f"spool_limit={spool_limit!r}: a whole number of bytes, 1048576 (1 MiB) at least"
-        )
+    channel_options = check_options(
+        address,
+        spool_dir=spool_dir,
+        spool_limit=spool_limit,
+        when_full=when_full,
+        block_timeout=block_timeout,
+        peer=peer,
+    )
     _level_number(level)
-    options = (
-        target, level, loguru, stdlib, str(spool_dir), spool_limit, when_full, block_timeout, peer
-    )  # fmt: skip
+    options = (channel_options, level, loguru, stdlib)
     global _installed
     with _lock:
         if _installed is not None:
             if _installed._options == options:
                 return _installed
             _installed.close()
-        channel = Channel(
-            target,
-            notice=notice_row,
-            make_line_renderer=make_line_renderer,
-            spool_dir=spool_dir,
-            spool_limit=spool_limit,
-            when_full=when_full,
-            block_timeout=block_timeout,
-            peer=peer,
-        )
+        channel = Channel(channel_options)
         bridge = Bridge(channel, options)
         bridge._attach(level, loguru, stdlib)
         _installed = bridge
@@ -199,11 +184,6 @@ def uninstall_bridge(timeout: float = EXIT_TIMEOUT) -> bool:
     """
     bridge = _installed
     return bridge.close(timeout) if bridge is not None else True
-
-
-def _check_choice(name: str, value: object, choices: Any) -> None:
-    if value not in choices:
-        raise ConfigurationError(f"{name}={value!r}: one of {', '.join(map(repr, choices))}")
 
 
 def _level_number(level: int | str | None) -> int:

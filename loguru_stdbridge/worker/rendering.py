@@ -140,8 +140,3 @@ def _is_plain(kind: type) -> bool:
     """Whether values of this type show the same way every time, and never fail to."""
     own = kind.__module__.partition(".")[0] in ("loguru", "datetime")
     return own or kind in (str, int, type(None))
-
-
-def make_line_renderer(line_format: LineFormat | None) -> LineRenderer | None:
-    """Return a renderer for ``line_format``; ``None`` where there is none."""
-    return None if line_format is None else LineRenderer(line_format)

@@ -17,6 +17,7 @@ from loguru_stdbridge.wire.receiving import GapReceived, GoodbyeReceived
 from loguru_stdbridge.worker import adoption as module
 from loguru_stdbridge.worker.adoption import OrphanDelivery
 from loguru_stdbridge.worker.channel import Channel
+from loguru_stdbridge.worker.options import check_options
 from tests.support.processes import Account, ReceiverProcess, start_python
 from tests.support.scripted import ScriptedReceiver, a_row
 
@@ -55,7 +56,7 @@ def worker(receiver):
     made = []
 
     def worker(**options):
-        channel = Channel(receiver.address, notice=a_row, **options)
+        channel = Channel(check_options(receiver.address, **options))
         made.append(channel)
         channel.emit(a_row("alive"))
         return channel
@@ -431,13 +432,13 @@ def test_a_child_has_no_part_in_it(receiver, leave, worker, at_once, spool_dir, 
 
 WORKER = """
 import signal, sys
-from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.worker import adoption
 from loguru_stdbridge.worker.channel import Channel
+from loguru_stdbridge.worker.options import check_options
 from tests.support.scripted import a_row
 
 adoption.PATIENCE, adoption.INTERVAL = 0.0, 0.05
-channel = Channel(parse_address(sys.argv[1]), notice=a_row, peer="bridge")
+channel = Channel(check_options(sys.argv[1], peer="bridge"))
 name, count = sys.argv[2], int(sys.argv[3])
 for number in range(count):
     channel.emit(a_row(f"worker {name} number {number} end"))

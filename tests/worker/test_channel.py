@@ -18,6 +18,7 @@ from loguru_stdbridge.spool.directory import is_marked_peer, mark_peer
 from loguru_stdbridge.spool.orphans import journal_directories
 from loguru_stdbridge.worker import channel as module
 from loguru_stdbridge.worker.channel import Channel
+from loguru_stdbridge.worker.options import check_options
 from loguru_stdbridge.worker.stats import Stats
 from tests.support.processes import Account, ReceiverProcess, run_python
 from tests.support.scripted import ScriptedReceiver, a_row
@@ -31,7 +32,7 @@ def make(spool_dir):
     made = []
 
     def make(address=NOWHERE, **options):
-        channel = Channel(parse_address(address), **{"notice": a_row, **options})
+        channel = Channel(check_options(address, **options))
         made.append(channel)
         return channel
 
@@ -359,11 +360,11 @@ def test_closing_out_of_a_signal_handler_while_it_is_closed(make, monkeypatch):
 
 SIGNALS = """
 import itertools, os, signal, sys, threading
-from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.worker.channel import Channel
+from loguru_stdbridge.worker.options import check_options
 from tests.support.scripted import a_row
 
-channel = Channel(parse_address(sys.argv[1]), notice=a_row, spool_limit=1 << 20, when_full="block")
+channel = Channel(check_options(sys.argv[1], spool_limit=1 << 20, when_full="block"))
 inner = itertools.count()
 logging = True
 
@@ -497,11 +498,11 @@ def test_a_child_of_a_child_and_one_that_never_logs(make, receiver):
 
 EXIT = """
 import sys, threading
-from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.worker.channel import Channel
+from loguru_stdbridge.worker.options import check_options
 from tests.support.scripted import a_row
 
-channel = Channel(parse_address(sys.argv[1]), notice=a_row)
+channel = Channel(check_options(sys.argv[1]))
 if sys.argv[2] == "no thread":
     def refuse(thread):
         raise RuntimeError("can't create new thread at interpreter shutdown")
@@ -532,11 +533,11 @@ def test_the_end_of_the_process(tmp_path, spool_dir, eventually, way):
 
 FLUSH = """
 import sys
-from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.worker.channel import Channel
+from loguru_stdbridge.worker.options import check_options
 from tests.support.scripted import a_row
 
-channel = Channel(parse_address(sys.argv[1]), notice=a_row)
+channel = Channel(check_options(sys.argv[1]))
 channel.emit(a_row("first"))
 assert channel.flush(60)
 with channel._pipeline.journal._section():  # as in the middle of a log call

@@ -1,0 +1,66 @@
+"""The options of a channel, checked once: what tells one channel from another."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal, NamedTuple
+
+from ..addresses import Address, AddressLike, default_address, parse_address
+from ..exceptions import ConfigurationError
+
+POLICIES = ("drop_oldest", "drop_newest", "block")
+PEERS = ("auto", "bridge", "stock")
+MIN_SPOOL_LIMIT = 1 << 20
+"""Bytes: two segments of a size that is worth a file."""
+
+
+class ChannelOptions(NamedTuple):
+    """Where a channel leads and how it keeps records. Equal options mean the same channel.
+
+    See :func:`loguru_stdbridge.install_bridge` for their meaning.
+    """
+
+    address: Address
+    spool_dir: str | Literal[False] | None = None
+    spool_limit: int | None = None
+    when_full: str = "drop_oldest"
+    block_timeout: float = 10.0
+    peer: str = "auto"
+
+
+def check_options(
+    address: AddressLike | None,
+    *,
+    spool_dir: str | os.PathLike[str] | bool | None = None,
+    spool_limit: int | None = None,
+    when_full: str = "drop_oldest",
+    block_timeout: float = 10.0,
+    peer: str = "auto",
+) -> ChannelOptions:
+    """Return the options of a channel; ``address=None`` is the default address.
+
+    Raises :class:`AddressError` or :class:`ConfigurationError` that shows the value and what is
+    allowed.
+    """
+    target = default_address() if address is None else parse_address(address)
+    if target.scheme == "tcp" and target.port == 0:
+        raise ConfigurationError(f"{target} names no port: a worker needs the receiver's own")
+    _check_choice("when_full", when_full, POLICIES)
+    _check_choice("peer", peer, PEERS)
+    if spool_limit is not None and (
+        not isinstance(spool_limit, int) or spool_limit < MIN_SPOOL_LIMIT
+    ):
+        raise ConfigurationError(
+            f"spool_limit={spool_limit!r}: a whole number of bytes, 1048576 (1 MiB) at least"
+        )
+    place: str | Literal[False] | None = None
+    if spool_dir is False:
+        place = False
+    elif spool_dir is not None and spool_dir is not True:
+        place = os.fsdecode(spool_dir)
+    return ChannelOptions(target, place, spool_limit, when_full, block_timeout, peer)
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigurationError(f"{name}={value!r}: one of {', '.join(map(repr, choices))}")
