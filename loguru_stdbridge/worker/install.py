@@ -15,6 +15,7 @@ from loguru import logger
 
 from ..addresses import Address, AddressLike
 from ..exceptions import ConfigurationError
+from ..system.forks import drop_in_children
 from .channel import EXIT_TIMEOUT, Channel
 from .handler import BridgeHandler, BridgeSink, InterceptHandler
 from .options import check_options
@@ -55,11 +56,10 @@ class Bridge:
 
         Returns whether all was delivered; what was not is in the journal and is delivered later.
         """
-        with _lock:
+        with _installation.lock:
             self._detach()
-            global _installed
-            if _installed is self:
-                _installed = None
+            if _installation.bridge is self:
+                _installation.bridge = None
         return self._channel.close(timeout)
 
     def __enter__(self) -> Bridge:
@@ -95,17 +95,20 @@ class Bridge:
             self._root_level = None
 
 
-_lock = threading.RLock()
-_installed: Bridge | None = None
+class _Installation:
+    """The bridge of this process, and the lock to change it."""
+
+    def __init__(self) -> None:
+        self.bridge: Bridge | None = None
+        self.lock = threading.RLock()
+
+    def after_fork_in_child(self) -> None:
+        """Another thread of the parent may have held the lock."""
+        self.lock = threading.RLock()
 
 
-def _new_lock() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_lock)
+_installation = _Installation()
+drop_in_children(_installation)
 
 
 def install_bridge(
@@ -164,16 +167,16 @@ def install_bridge(
     )
     _level_number(level)
     options = (channel_options, level, loguru, stdlib)
-    global _installed
-    with _lock:
-        if _installed is not None:
-            if _installed._options == options:
-                return _installed
-            _installed.close()
+    with _installation.lock:
+        installed = _installation.bridge
+        if installed is not None:
+            if installed._options == options:
+                return installed
+            installed.close()
         channel = Channel(channel_options)
         bridge = Bridge(channel, options)
         bridge._attach(level, loguru, stdlib)
-        _installed = bridge
+        _installation.bridge = bridge
         return bridge
 
 
@@ -182,7 +185,7 @@ def uninstall_bridge(timeout: float = EXIT_TIMEOUT) -> bool:
 
     Returns whether all was delivered within ``timeout`` seconds.
     """
-    bridge = _installed
+    bridge = _installation.bridge
     return bridge.close(timeout) if bridge is not None else True
 
 
