@@ -1,8 +1,9 @@
-"""What is said over one connection to a receiver, from the hello to the goodbye.
+"""Send a journal over one connection, from the hello to the goodbye.
 
-Owns the order of the frames, their pace, and what an answer means; a stock receiver is served here,
-too. Lives in the sender's thread (:mod:`worker.sender`), which owns connecting, waiting and ending,
-and why nobody waits and every record is written once.
+Owns the order of the frames, their pace, and the meaning of the answers; a stock receiver is served
+here, too. Runs in the sender's thread. That thread's module,
+:mod:`~loguru_stdbridge.worker.sender`, owns connecting, waiting and ending, and argues why nobody
+waits and every record is written once.
 """
 
 from __future__ import annotations
@@ -21,25 +22,26 @@ from ..wire.sending import Acknowledged, Greeting, Refusal, SenderConnection
 from .transport import Transport
 
 BATCH_BYTES = 128 * 1024
-"""Bytes of rows in one frame. Bounds the lists and dicts of a frame (``rows.MAX_CONTAINERS``)."""
+"""Bytes of rows in one frame. Bounds the lists and dicts of a frame (``row.MAX_CONTAINERS``)."""
 
 PACE = 0.005
 """Seconds from a frame that leaves nothing behind to the next one. The first record after a pause
-goes at once; while they flow, each frame costs this process as much as ten log calls."""
+goes at once. While records flow, each frame costs this process as much as ten log calls."""
 
 BUSY_ROWS = 32
 BUSY_PACE = 0.02
-"""The same after a frame of so many rows: at thousands a second, fewer and larger frames cost the
-receiver less, and the one log call in a thousand that waits for a frame; the worker no more."""
+"""The same after a frame of at least ``BUSY_ROWS`` rows. At thousands of records a second, fewer
+and larger frames cost the receiver less. They also cost less to the one log call in a thousand that
+has to wait for a frame. The worker pays no more."""
 
 PATIENCE = 4
 MAX_PACE = 0.25
 FILL = 0.6
-"""Where the machine is so busy that a frame is late, the next one waits ``PATIENCE`` times as long,
-but no longer than ``MAX_PACE`` seconds, nor until more than ``FILL`` of a frame has gathered: what
-is more than a frame is no longer at hand (:mod:`worker.journal`). A thread that wants the
-interpreter's lock looks for it every 5 ms, for as long as the one that has it waits for a
-processor: with 256 processes on two processors that was a fifth of all they did."""
+"""A frame that is late shows that the machine is busy. The next one then waits ``PATIENCE`` times
+as long as this one was late, but no longer than ``MAX_PACE`` seconds, nor until more than ``FILL``
+of a frame has gathered: the journal keeps no more than a frame's rows at hand. Waking is what costs
+here: a thread that wants the interpreter's lock looks for it every 5 ms while the holder waits for
+a processor. With 256 processes on two processors that was a fifth of all they did."""
 
 _STOCK_GREETING_TIMEOUT = 0.2  # seconds, once an address has shown itself to be stock
 
@@ -82,7 +84,7 @@ class JournalToSend(Protocol):
 
 
 class SenderThread(Protocol):
-    """What a conversation asks of the thread that it lives in; :class:`worker.sender.Sender`."""
+    """What a conversation asks of the thread that it runs in, :class:`~.sender.Sender`."""
 
     address: Address
     journal: JournalToSend
@@ -115,7 +117,7 @@ class SenderThread(Protocol):
 
 
 class Conversation:
-    """What is said over one connection. Lives in the sender thread."""
+    """One connection's frames and answers. Runs in the sender's thread."""
 
     def __init__(self, sender: SenderThread, transport: Transport) -> None:
         self._sender = sender
@@ -161,7 +163,8 @@ class Conversation:
         return self._sender.notice(f"{count} records were given up: {gap.reason}")
 
     def _await_greeting(self) -> bool | None:
-        """True: greeted. False: a stock peer. None: not yet, and it is known to be ours."""
+        """Wait for the greeting. Return True for one, False for a stock peer, and None if a peer
+        that is known to be ours has not greeted yet."""
         sender = self._sender
         timeout = _STOCK_GREETING_TIMEOUT if sender.stock_seen else sender.greeting_timeout
         deadline = time.monotonic() + (0.0 if sender.peer == "stock" else timeout)
@@ -214,7 +217,7 @@ class Conversation:
                 self._wait(until_frame)
                 self._lag = time.monotonic() - self._next_frame_at
             elif journal.next - 1 > self._sent:
-                self._wait(0)  # what is written gives room in the journal
+                self._wait(0)  # more rows wait: read acknowledgements, which free journal space
             else:
                 self._lag = 0.0
                 journal.sender_waiting = True
@@ -224,7 +227,7 @@ class Conversation:
         self._leave()
 
     def _next_frame(self) -> None:
-        self._sender.send_now = False  # before it is read what there is
+        self._sender.send_now = False  # first: what is asked for after this is another frame's
         last = self._journal.next - 1
         batch: Batch = self._journal.read(self._sent, BATCH_BYTES)
         if batch.gap is not None:
@@ -245,7 +248,7 @@ class Conversation:
         self._frame_at, self._next_frame_at = now, now + pace
 
     def _leave(self) -> None:
-        """Say goodbye where all is delivered; read what the receiver still says, then close."""
+        """Say goodbye if all is delivered; read answers to the end of the stream, then return."""
         sender = self._sender
         if self._journal.pending == 0 and not self._out:
             self._out = memoryview(self._connection.goodbye(self._sent))
@@ -324,7 +327,7 @@ class Conversation:
             self._out = self._out[count:]
 
     def _wait(self, timeout: float | None, *, beyond_end: bool = False) -> None:
-        """Wait for the socket or a wake-up; take answers. Raises ``OSError`` at end of stream."""
+        """Wait for the socket or a wake-up, and take answers. Raise ``OSError`` at its end."""
         interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0)
         if self._sender.wait(self._transport, interest, timeout, beyond_end=beyond_end):
             data = self._transport.receive()

@@ -1,17 +1,18 @@
-"""A record becomes the finished line of the receiver's sink, in the worker.
+"""Render a record in the worker, as the finished line of the receiver's log file.
 
-Owns which records may be rendered here, and how. The format and the level are the receiver's
-(:mod:`record.line_format`); what does not suit goes as a whole record (:mod:`records`).
+Owns the choice of the records that are rendered here, and the rendering. The format and the level
+are the receiver's (:mod:`~loguru_stdbridge.record.line_format`). A record that does not suit is
+sent whole (:mod:`~loguru_stdbridge.record.encode`).
 
-Two ways to the same line
--------------------------
-loguru renders by the format, markup and all, as it does for any sink. Its first line is held
-against what the format without its markup makes of the same record. Where the two are the same, a
-record without an exception is rendered by the latter from then on: one ``format_map``, and loguru
-is left with a short constant to render and to copy. Where they differ, loguru goes on rendering.
+Why two ways give the same line
+-------------------------------
+loguru renders by the format, markup and all, as it does for any sink. Its first line is compared
+with what the format without its markup makes of the same record. If the two are equal, records
+without an exception are rendered without loguru from then on: by one ``format_map``, while loguru
+has only a short constant to render and to copy. If they differ, loguru goes on rendering.
 
-The time is most of what a line costs to render. Where it stands first, and shows no more than
-milliseconds, loguru makes its text once for all records of the same one.
+The time is most of what a line costs to render. If it stands first and shows no more than
+milliseconds, loguru makes its text once for all records of the same millisecond.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from ..record.line_format import LineFormat, plain_format, split_time
 from ..record.row import rendered_row_head
 
 MARKER = "\0\0stdbridge\0"
-"""What the sink's format begins with: a text without it is known to be ``opt(raw=True)``."""
+"""Begins the sink's format: a text without it comes from ``opt(raw=True)``."""
 
 _MAX_HEADS = 100
 
 
 class _StampedFormat:
-    """A format that begins with a time, whose text is kept for as long as it is the same."""
+    """A format that begins with a time. The time's text is kept while it stays the same."""
 
     def __init__(self, template: str, before: str, specification: str, after: str) -> None:
         self._template = template
@@ -77,8 +78,8 @@ class LineRenderer:
         self._plain: str | _StampedFormat | None = None  # the candidate, if it is right
 
     def row(self, record: Any) -> bytes | None:
-        """The row of a record without an exception; ``None`` where it takes loguru to render it, or
-        where it cannot be rendered, or is below the sink's level. Never raises."""
+        """Return the row of a record without an exception. Return ``None`` if loguru has to render
+        it, if it cannot be rendered, or if it is below the sink's level. Never raises."""
         plain = self._plain
         if plain is None:
             return None
@@ -91,10 +92,11 @@ class LineRenderer:
             return None
 
     def suits(self, record: Any) -> bool:
-        """Whether loguru can render this record: it is loguru's own, and at the sink's level.
+        """Return whether loguru can render this record for the sink.
 
-        What loguru cannot show must not cost the record. So the types that its own values have are
-        tried out once, and any others go whole.
+        A value that loguru cannot show must not cost the record. So the types of one record's
+        values are tried out once, and a record with other types is sent whole. So is one below the
+        sink's level.
         """
         try:
             values = self._values(record)
@@ -110,7 +112,7 @@ class LineRenderer:
             return False
 
     def row_of_line(self, record: Any, line: str) -> bytes:
-        """The row of a line that loguru has rendered with the template, without the marker."""
+        """Return the row of a line that loguru has rendered; ``line`` is without the marker."""
         candidate = self._candidate
         if candidate is not None and record["exception"] is None:
             self._candidate = None
@@ -137,6 +139,6 @@ class LineRenderer:
 
 
 def _is_plain(kind: type) -> bool:
-    """Whether values of this type show the same way every time, and never fail to."""
+    """Return whether values of this type show the same way every time, and never fail to."""
     own = kind.__module__.partition(".")[0] in ("loguru", "datetime")
     return own or kind in (str, int, type(None))
