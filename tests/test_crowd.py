@@ -18,7 +18,7 @@ cli.sys.exit(cli.main())
 
 
 class Receiver(ReceiverProcess):
-    """One that forgets senders after a second instead of ten minutes, and looks in on itself."""
+    """A receiver that forgets senders after a second instead of ten minutes."""
 
     program = ("-c", FORGETFUL)
 
@@ -37,7 +37,8 @@ class Receiver(ReceiverProcess):
 
 
 def test_workers_come_and_go(tmp_path, spool_dir, scale, chance, tell, eventually):
-    """Connections, threads, memory, ledger and spool directory return to where they were."""
+    """Workers that come and go leave the receiver's connections, memory, ledger and spool as they
+    were."""
     together, per_second, seconds = scale((40, 10, 5), (500, 50, 60))
     total = together + per_second * seconds
     sink, notes = tmp_path / "app.log", tmp_path / "notes"

@@ -58,7 +58,8 @@ def wait(pids):
 
 
 def run(tmp_path, code, *arguments, style="{message}"):
-    """Run it beside a receiver; returns what is in the file, and what it says it has logged."""
+    """Run the code beside a receiver; return the account of the file, and what the code says it has
+    logged."""
     with ReceiverProcess(tmp_path / "app.log", "--format", style, "--grace", "30") as receiver:
         status, out, err = run_python(PRELUDE + code, receiver.address, *arguments, timeout=300)
         assert status == 0, err[-3000:]
@@ -111,7 +112,8 @@ print(json.dumps({**counts, **{f"c{number}": 5 for number in range(count)}}))
 @pytest.mark.parametrize("how", ["main", "thread"])
 @pytest.mark.parametrize("when", ["before", "in the child", "both"])
 def test_forks_while_threads_log(tmp_path, scale, when, how):
-    """Four threads log through both libraries at full speed, wherever the bridge is installed."""
+    """Forks lose nothing while four threads log through both libraries, wherever the bridge is
+    installed."""
     account, logged = run(tmp_path, UNDER_LOAD, when, str(scale(20, 500)), how)
     account.check(logged)
 
@@ -138,7 +140,7 @@ print(json.dumps({f"{side}{number}": 4 for number in range(count) for side in "a
 
 
 def test_a_fork_at_the_instant_of_the_first_record(tmp_path, scale):
-    """Another thread opens the journal just then, inside its log call."""
+    """A fork loses nothing while another thread opens the journal inside its first log call."""
     account, logged = run(tmp_path, FIRST_RECORD, str(scale(40, 400)))
     account.check(logged)
 
@@ -173,7 +175,7 @@ print(json.dumps({"parent": 20, **{f"p{number}": 10 for number in range(30)}}))
 
 @pytest.mark.parametrize("code", [GENERATIONS, POOL], ids=["generations", "pool"])
 def test_children_of_children_and_of_a_pool(tmp_path, code):
-    """Each has a journal of its own; a pool's are ended by SIGTERM."""
+    """Each child, of a child or of a pool that is ended by SIGTERM, has a journal of its own."""
     account, logged = run(tmp_path, code)
     account.check(logged)
 
@@ -213,7 +215,7 @@ if os.getpid() == parent:
 
 @pytest.mark.parametrize("place", ["patcher loguru", "extra loguru", "extra stdlib"])
 def test_a_fork_inside_a_log_call(tmp_path, place):
-    """A value whose ``repr`` forks, a patcher that does: both sides come out of the call."""
+    """Parent and child both come out of a log call in which a ``repr`` or a patcher forks."""
     run(tmp_path, INSIDE, *place.split(), style="{message} {extra}")  # so that values are shown
     shown = "{}" if place.startswith("patcher") else "{'value': forks}"
     wanted = Counter({f"before {shown}\n": 2})
@@ -250,7 +252,7 @@ print(json.dumps(bridge.flush(60)), flush=True)
 
 
 def test_a_child_holds_nothing_of_an_embedded_receiver(tmp_path):
-    """Killed, with a child that lives on: another receiver takes over, and clients go to it."""
+    """Another receiver takes over from a killed one whose forked child lives on."""
     sink, address = tmp_path / "app.log", free_address()
     with contextlib.ExitStack() as stack:
         owner = stack.enter_context(

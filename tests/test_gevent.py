@@ -60,7 +60,8 @@ print(json.dumps({"busy": 5000, "child": 100, "last": 1000, **{f"g{n}": 300 for 
 
 @pytest.mark.parametrize("when", ["early", "late"])
 def test_greenlets_that_log(tmp_path, when):
-    """Patched before and after the bridge is imported; a fork; an end with records pending."""
+    """Greenlets lose nothing, patched before or after the bridge is imported, over a fork and at
+    the end."""
     with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
         status, out, err = run_python(PRELUDE + WORK, receiver.address, when)
         assert status == 0, err[-3000:]

@@ -1,4 +1,4 @@
-"""Workers end in every way there is, with acknowledgements unread: what they logged is written."""
+"""Workers end in every way there is, with acknowledgements unread, and what they logged is written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.processes import Account, ReceiverProcess
 
 
 def check_notes(account, notes, ways):
-    """Of each worker what it noted, whole and in order; one more where it ended inside a call."""
+    """Check that each worker's noted records are written once, in order, and at most one more."""
     written = defaultdict(list)
     for (worker, number), times in account.found.items():
         assert times == 1
@@ -25,7 +25,7 @@ def check_notes(account, notes, ways):
 
 
 def test_every_way_out(tmp_path, spool_dir, scale, chance, tell):
-    """Nothing is lost, no reset eats what was on its way, and no journal stays behind."""
+    """However a worker leaves, nothing is lost, and no journal stays behind."""
     count, seed = scale(32, 208), str(chance.random())
     sink, notes = tmp_path / "app.log", tmp_path / "notes"
     with ReceiverProcess(sink, "--format", "{message}", "--grace", "60") as receiver:

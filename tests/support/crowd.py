@@ -21,7 +21,7 @@ from tests.support.leavers import Notes
 
 
 def work(number: int, address: str, notes: Notes, chance: random.Random) -> None:
-    """Log until told to go, by a signal; then go in some way."""
+    """Log until a signal tells to go; then go in some way."""
     way = chance.choice(["exit", "_exit", "kill"])
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     bridge = install_bridge(address)
@@ -47,7 +47,7 @@ def work(number: int, address: str, notes: Notes, chance: random.Random) -> None
 
 
 def main(address: str, notes_path: str, seed: str, *figures: str) -> None:
-    """Run them all; returns in none of the workers."""
+    """Run all workers; returns in none of them."""
     together, per_second, seconds = map(int, figures)
     total = together + per_second * seconds
     notes, chance = Notes(Path(notes_path), total), random.Random(seed)

@@ -31,7 +31,7 @@ _NOTE = struct.Struct("<Q")
 
 
 class Notes:
-    """For each number of a worker, how many of its log calls have returned."""
+    """How many log calls of each worker have returned, in a file that the workers share."""
 
     def __init__(self, path: Path, count: int):
         with open(path, "a+b") as file:
@@ -46,7 +46,7 @@ class Notes:
 
 
 class Leaver:
-    """One worker, and what it does to leave. ``second`` logs beside it, or after it."""
+    """One worker, and what it does to leave. ``second`` is who logs beside it, or after it."""
 
     def __init__(self, number: int, address: str, notes: str, count: int, seed: str):
         self.number, self.second = number, number + count
@@ -150,7 +150,7 @@ def _child(number: int, *arguments: Any) -> None:
 
 
 def main(address: str, notes: str, count: int, seed: str) -> None:
-    """Run them all; returns in a worker too."""
+    """Run all workers; returns in a worker too."""
     logger.remove()
     order = [WAYS[number % len(WAYS)] for number in range(count)]
     random.Random(seed).shuffle(order)

@@ -17,7 +17,7 @@ TIMEOUT = 30.0  # seconds; what does not come by then never does
 
 
 def a_row(text: object, **fields: Any) -> bytes:
-    """The row of a record with this message."""
+    """Return the row of a record with this message."""
     record = logging.makeLogRecord(
         {"msg": str(text), "name": "app", "levelname": "INFO", "levelno": 20, **fields}
     )
@@ -25,7 +25,7 @@ def a_row(text: object, **fields: Any) -> bytes:
 
 
 class ScriptedReceiver:
-    """Listens on a free port of loopback; nothing happens unless the test does it."""
+    """Listens on a free port of loopback and does only what the test tells it."""
 
     def __init__(self, port: int = 0, backlog: int = 16) -> None:
         self.listener = socket.socket()
@@ -55,7 +55,7 @@ class ScriptedReceiver:
 
 
 class Client:
-    """One connection, read as a receiver of ours reads it, or as a stock one does."""
+    """One connection, read as a receiver of ours or as a stock one reads it."""
 
     def __init__(self, connection: socket.socket) -> None:
         connection.settimeout(TIMEOUT)

@@ -1,4 +1,4 @@
-"""The channel: one journal and one sender at a time, however often it is closed, forked, re-entered."""
+"""A channel has one journal and one sender at a time, however often it is closed or forked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOWHERE = "tcp://127.0.0.1:1"
 
 @pytest.fixture
 def make(spool_dir):
-    """Channels; closed at the end."""
+    """Make channels; they are closed at the end."""
     made = []
 
     def make(address=NOWHERE, **options):
@@ -61,7 +61,7 @@ def balance(channel):
 
 
 def test_nothing_is_made_before_the_first_record(make, spool_dir):
-    """No journal, no thread; and there is nothing to wait for."""
+    """A channel has no journal, no thread and nothing to wait for before its first record."""
     channel = make()
     assert journal_directories(spool_dir) == []
     assert channel.stats() == Stats(0, 0, 0, 0)
@@ -70,7 +70,7 @@ def test_nothing_is_made_before_the_first_record(make, spool_dir):
 
 
 def test_a_channel_that_is_used_after_its_end_begins_anew(make, receiver, spool_dir):
-    """Another journal and another sender; the figures go on."""
+    """A record after the close makes another journal and sender, and the figures go on."""
     channel = make(receiver.address)
     for part in range(3):
         for number in range(10):
@@ -87,7 +87,8 @@ def test_a_channel_that_is_used_after_its_end_begins_anew(make, receiver, spool_
 
 
 def test_what_is_left_at_the_end_is_in_the_journal(make, spool_dir):
-    """On disk, for whoever adopts it; the figures say so, and it is no part of what comes after."""
+    """A close leaves undelivered records on disk, counts them as pending, and never reopens their
+    journal."""
     channel = make()
     channel.emit(a_row("left"))
     assert not channel.close(0.0, patient=False)
@@ -101,7 +102,7 @@ def test_what_is_left_at_the_end_is_in_the_journal(make, spool_dir):
 
 
 def test_what_is_left_in_memory_at_the_end_is_counted(make):
-    """It cannot be kept; it is not forgotten either."""
+    """A close counts the undelivered records of a journal in memory as dropped."""
     channel = make(spool_dir=False)
     channel.emit(a_row("lost"))
     assert not channel.close(0.0, patient=False)
@@ -110,7 +111,8 @@ def test_what_is_left_in_memory_at_the_end_is_counted(make):
 
 @pytest.mark.parametrize("spool", [None, False], ids=["disk", "memory"])
 def test_closing_while_others_log(make, receiver, spool_dir, eventually, spool):
-    """Again and again: every record is in some journal, none in two, none in none."""
+    """While three threads log and one closes again and again, every record is in exactly one
+    journal."""
     channel = make(receiver.address, spool_dir=spool)
     counts = dict.fromkeys("abc", 3000)
 
@@ -147,7 +149,8 @@ def test_closing_while_others_log(make, receiver, spool_dir, eventually, spool):
 def test_a_directory_that_cannot_be_used_costs_the_journal_not_the_record(
     make, spool_dir, capfd, receiver
 ):
-    """The default one: in memory, and told; it is delivered all the same."""
+    """With an unusable default directory the journal is in memory, stderr says so, and records
+    arrive."""
     spool_dir.mkdir(exist_ok=True)
     spool_dir.chmod(0o755)
     channel = make(receiver.address)
@@ -158,7 +161,7 @@ def test_a_directory_that_cannot_be_used_costs_the_journal_not_the_record(
 
 
 def test_a_directory_that_was_named_and_cannot_be_used_is_an_error(make, tmp_path):
-    """To go on without it would be a promise broken in silence."""
+    """A directory that the program named and that is open to others raises JournalError."""
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o755)
     with pytest.raises(JournalError, match="open to others"):
@@ -166,7 +169,7 @@ def test_a_directory_that_was_named_and_cannot_be_used_is_an_error(make, tmp_pat
 
 
 def test_a_directory_that_is_gone_at_the_first_record(make, tmp_path, capfd, receiver):
-    """A log call never fails: the journal is in memory then, and told."""
+    """A log call succeeds in memory if the spool directory is gone, and stderr says so."""
     channel = make(receiver.address, spool_dir=tmp_path / "mine")
     (tmp_path / "mine").rmdir()
     (tmp_path / "mine").write_text("in the way")
@@ -177,7 +180,7 @@ def test_a_directory_that_is_gone_at_the_first_record(make, tmp_path, capfd, rec
 
 
 def test_an_address_that_does_not_fit_a_journal(make, capfd):
-    """Longer than any system takes: the journal is in memory, and nothing fails."""
+    """An address too long for a journal's file is kept in memory, and stderr says so."""
     channel = make("unix:///" + "x" * 5000)
     channel.emit(a_row("in memory"))
     assert channel.stats().accepted == 1
@@ -185,7 +188,7 @@ def test_an_address_that_does_not_fit_a_journal(make, capfd):
 
 
 def test_the_options_reach_the_journal(make):
-    """The limit, the policy, the time."""
+    """The journal keeps the limit, the policy and the time that the channel was given."""
     channel = make(spool_limit=2 << 20, when_full="block", block_timeout=0.0)
     row = a_row("x" * 1000)
     while not channel.stats().dropped:
@@ -194,7 +197,7 @@ def test_the_options_reach_the_journal(make):
 
 
 def test_a_receiver_that_greeted_is_marked(make, receiver, spool_dir, tmp_path):
-    """In the spool directory of the worker, where the receiver's own marks are not."""
+    """A worker notes in its own spool directory which address has greeted it."""
     own = tmp_path / "own"
     address = parse_address(receiver.address)
     channel = make(receiver.address, spool_dir=own)
@@ -205,7 +208,7 @@ def test_a_receiver_that_greeted_is_marked(make, receiver, spool_dir, tmp_path):
 
 
 def test_a_receiver_that_is_marked_is_never_taken_for_stock(make, spool_dir):
-    """Another process was greeted there: silence is a busy receiver's."""
+    """A channel expects a greeting from an address that has greeted another process."""
     with ScriptedReceiver() as scripted:
         channel = make(str(scripted.address))
         mark_peer(spool_dir, scripted.address)
@@ -219,7 +222,7 @@ def test_a_receiver_that_is_marked_is_never_taken_for_stock(make, spool_dir):
 def test_a_signal_handler_that_logs_while_the_journal_is_made(
     make, receiver, monkeypatch, spool_dir
 ):
-    """The first record of the process, twice: one journal is used, none is left over."""
+    """Two first records at once, one by a signal handler, leave exactly one journal."""
     channel = make(receiver.address)
     create, inner = module.Journal.create, [a_row("inner")]
 
@@ -237,7 +240,8 @@ def test_a_signal_handler_that_logs_while_the_journal_is_made(
 
 
 def test_a_signal_handler_that_logs_at_any_line_of_the_opening(make, spool_dir):
-    """Whichever of the two journals is used, the other is closed, and every record is counted."""
+    """At whatever line of the opening a handler logs, both records count, and the spare journal is
+    closed."""
     channel, count, reached = None, 0, True
     while reached:
         count, reached, channel = count + 1, False, make()
@@ -267,7 +271,8 @@ def test_a_signal_handler_that_logs_at_any_line_of_the_opening(make, spool_dir):
 
 
 def test_what_garbage_logs_in_the_sender_s_own_thread_arrives(make, receiver, monkeypatch):
-    """The collector runs in whichever thread allocates: a ``__del__`` that logs is no echo."""
+    """A ``__del__`` that the garbage collector runs in the sender's thread may log like any other
+    code."""
 
     class Dying:
         def __init__(self):
@@ -299,7 +304,7 @@ def test_what_garbage_logs_in_the_sender_s_own_thread_arrives(make, receiver, mo
 def test_what_the_sender_s_own_work_logs_does_not_feed_itself_for_ever(
     make, receiver, monkeypatch, eventually
 ):
-    """As with a socket that logs what it sends: it comes to rest, and the rest is counted."""
+    """The sender's own records stop at an allowance, as with a socket that logs what it sends."""
     monkeypatch.setattr(module, "OWN_ALLOWANCE", 20)
     channel = make(receiver.address)
     original = journal_module.Journal.acknowledge
@@ -322,7 +327,7 @@ def test_what_the_sender_s_own_work_logs_does_not_feed_itself_for_ever(
 
 
 def test_closing_out_of_a_signal_handler_in_the_middle_of_a_log_call(make, monkeypatch, spool_dir):
-    """The usual SIGTERM handler: no deadlock; the record that was being stored is in the journal."""
+    """A SIGTERM handler that closes inside a log call waits for nothing, and the record is stored."""
     channel = make()
     channel.emit(a_row(1))
     original, closed = journal_module._crc32, []
@@ -341,7 +346,7 @@ def test_closing_out_of_a_signal_handler_in_the_middle_of_a_log_call(make, monke
 
 
 def test_closing_out_of_a_signal_handler_while_it_is_closed(make, monkeypatch):
-    """SIGTERM during an orderly end: closed once, counted once."""
+    """A signal handler that closes during a close neither waits nor counts a record twice."""
     channel, closed = make(), []
     original = module.Sender.close
 
@@ -385,7 +390,8 @@ print(channel.stats().accepted, channel.stats().dropped, next(inner))
 
 
 def test_block_with_a_signal_handler_that_logs(tmp_path):
-    """Full again and again, and interrupted a thousand times a second: it neither hangs nor loses."""
+    """A full journal with ``block``, interrupted a thousand times a second, neither hangs nor
+    loses."""
     with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as process:
         status, out, err = run_python(SIGNALS, process.address)
         assert status == 0, err
@@ -404,7 +410,7 @@ def test_block_with_a_signal_handler_that_logs(tmp_path):
 
 @pytest.mark.parametrize("when_full", ["drop_oldest", "drop_newest", "block"])
 def test_what_was_given_up_is_counted_and_told_in_the_log(make, tmp_path, spool_dir, when_full):
-    """An outage beyond the limit: what is in the file and what is told is together what was logged."""
+    """After an outage beyond the limit, the written and the told records add up to the logged ones."""
     count = 10_000
     with ScriptedReceiver() as scripted:
         address = str(scripted.address)
@@ -446,7 +452,7 @@ def test_what_was_given_up_is_counted_and_told_in_the_log(make, tmp_path, spool_
 
 
 def test_a_channel_goes_to_another_process_as_its_options(make, spool_dir):
-    """A journal of its own is made there; what this one holds stays here."""
+    """An unpickled channel has the same options and a journal of its own."""
     channel = make("tcp://127.0.0.1:9", spool_limit=3 << 20, peer="stock")
     channel.emit(a_row(1))
     again = pickle.loads(pickle.dumps(channel))
@@ -459,7 +465,7 @@ def test_a_channel_goes_to_another_process_as_its_options(make, spool_dir):
 
 
 def test_a_child_begins_anew(make, receiver, spool_dir):
-    """Its own journal, sender and figures; the parent's go on as if nothing had been."""
+    """A forked child has its own journal, sender and figures, and the parent's go on."""
     channel = make(receiver.address)
     channel.emit(a_row("parent"))
     assert channel.flush(30)
@@ -482,7 +488,7 @@ def test_a_child_begins_anew(make, receiver, spool_dir):
 
 
 def test_a_child_of_a_child_and_one_that_never_logs(make, receiver):
-    """Nothing is made in those that do not log; each that does has its own."""
+    """Only the descendants that log make a journal, each its own."""
     channel = make(receiver.address)
     channel.emit(a_row("a"))
     child = os.fork()
@@ -521,7 +527,7 @@ if sys.argv[2] == "del":
 
 @pytest.mark.parametrize("way", ["plain", "no thread", "del"])
 def test_the_end_of_the_process(tmp_path, spool_dir, eventually, way):
-    """Delivered at exit; what no thread can deliver, as in a ``__del__`` at the end, is adopted."""
+    """The exit delivers what was logged; what no thread can deliver any more is adopted."""
     with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as process:
         status, out, err = run_python(EXIT, process.address, way)
         assert (status, err) == (0, "")
@@ -548,7 +554,7 @@ print(channel.flush())
 
 
 def test_a_flush_in_the_middle_of_a_log_call_does_not_wait(tmp_path, spool_dir):
-    """A signal handler's: the sender needs what its own thread holds."""
+    """A flush inside a log call returns at once, since the sender needs what its caller holds."""
     with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as process:
         status, out, err = run_python(FLUSH, process.address, timeout=30)
         assert (status, err) == (0, "")

@@ -1,4 +1,4 @@
-"""The pace of a conversation: when the next frame goes, and who has to wake the sender for it."""
+"""The pace of a conversation: when the next frame goes, and which log calls wake the sender for it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROW = a_row("x")
 
 
 def fill(journal, size):
-    """Records of 1,000 bytes, ``size`` bytes of them at least; returns the last number."""
+    """Append ``size`` bytes of records of 1,000 bytes each; return the last number."""
     row = a_row("x" * 800)
     for _ in range(size // len(row) + 1):
         journal.append(row)
@@ -44,7 +44,8 @@ def journal():
 
 @pytest.fixture
 def slow(journal, monkeypatch):
-    """A sender that has sent the records 1 and 2, and has an hour to the next frame; its peer."""
+    """Make a sender that has sent records 1 and 2 and paces the next frame in an hour; and its
+    peer."""
     monkeypatch.setattr(module, "PACE", 3600.0)
     monkeypatch.setattr(module, "MAX_PACE", 3600.0)
     with ScriptedReceiver() as receiver:
@@ -62,7 +63,7 @@ def slow(journal, monkeypatch):
 
 
 def test_a_sender_that_will_look_by_itself_is_not_woken(slow, journal):
-    """To wake it costs a log call a system call; while records flow none has to."""
+    """While records flow, no log call wakes the sender, which would cost a system call."""
     woken = []
     journal.on_append = lambda: woken.append(True)
     for number in range(3, 103):
@@ -71,7 +72,7 @@ def test_a_sender_that_will_look_by_itself_is_not_woken(slow, journal):
 
 
 def test_who_waits_for_a_flush_does_not_wait_for_the_pace(slow, journal):
-    """What is there goes at once."""
+    """A flush has everything sent at once."""
     sender, client = slow
     journal.append(a_row("3"))
     assert not sender.flush(3, 0.0)
@@ -84,14 +85,14 @@ def test_who_waits_for_a_flush_does_not_wait_for_the_pace(slow, journal):
 
 
 def test_where_room_runs_short_nothing_waits_for_the_pace(slow, journal):
-    """What has not been sent would be given up, with a receiver that could have taken it."""
+    """A journal that runs short of room has everything sent at once, before it gives anything up."""
     sender, client = slow
     last = fill(journal, LIMIT - SEGMENT_SIZE // 2)  # into the last segment that there is room for
     assert len(client.rows(last - last // 8)) >= last * 3 // 4
 
 
 def test_who_waits_for_the_end_does_not_wait_for_the_pace(slow, journal):
-    """As with a flush; the time is for the receiver."""
+    """A close has everything sent at once."""
     sender, client = slow
     journal.append(a_row("3"))
     sender.close(0.1)
@@ -99,14 +100,14 @@ def test_who_waits_for_the_end_does_not_wait_for_the_pace(slow, journal):
 
 
 def test_between_the_frames_of_a_backlog_the_receiver_is_heard(journal, monkeypatch):
-    """It takes them as fast as they come; what it has written gives room at once."""
+    """Between the frames of a backlog the sender reads acknowledgements, which free journal space."""
     fill(journal, 10 * BATCH_BYTES)
     sender = converse(journal, monkeypatch, rows=0, late=0.0)
     assert sender.waits[:5] == [0] * 5
 
 
 def test_who_waits_while_a_frame_does_not_wait_for_the_pace_either(journal, monkeypatch):
-    """The socket takes nothing for a while; the next frame goes with what that leaves."""
+    """A flush that comes while a frame is stuck has the next frame sent right behind it."""
     taken = iter([0])
     monkeypatch.setattr(Stepwise, "asked_again", True)
     journal.append(a_row("x"))
@@ -117,7 +118,7 @@ def test_who_waits_while_a_frame_does_not_wait_for_the_pace_either(journal, monk
 
 
 def test_records_that_are_not_there_are_not_looked_for_again_and_again(tmp_path, monkeypatch):
-    """The journal was closed in the sender's own thread: that is an error, told once."""
+    """A conversation raises JournalError for a journal that was closed in its own thread."""
     journal = Journal.create(tmp_path / "spool", "tcp://127.0.0.1:1")
     journal.append(ROW)
     journal.close(remove=False)
@@ -126,7 +127,7 @@ def test_records_that_are_not_there_are_not_looked_for_again_and_again(tmp_path,
 
 
 class Stepwise:
-    """A sender without a thread, on a clock of its own, which a wait sets forward."""
+    """A sender without a thread, whose clock only a wait moves."""
 
     peer, stock_seen, send_now, done, closing_until = "bridge", False, False, False, None
     asked_again = leaving = False
@@ -187,14 +188,14 @@ def converse(journal, monkeypatch, rows, late, *, send=lambda data, **options: l
     ids=["slow", "fast", "busy machine", "a little late", "hardly any processor"],
 )
 def test_the_pace_is_the_flow_s_and_the_machine_s(journal, monkeypatch, rows, late, pace):
-    """A frame that is late tells that the processors are short: fewer frames, and not for ever."""
+    """Frames come less often while records flow fast and while the machine makes them late."""
     journal.append(a_row("x"))
     sender = converse(journal, monkeypatch, rows, late)
     assert sender.waits[1:4] == pytest.approx([pace] * 3)
 
 
 def test_no_more_gathers_than_goes_into_a_frame(journal, monkeypatch):
-    """At 10,000 records a second a late frame is soon a full one."""
+    """At 10,000 records a second a late frame waits no longer than it takes to fill one."""
     journal.append(ROW)
     sender = converse(journal, monkeypatch, lambda seconds: round(10_000 * seconds), 0.02)
     pace = FILL * BATCH_BYTES / (10_000 * (len(ROW) + 1))

@@ -44,7 +44,8 @@ TIMES = st.lists(st.tuples(STEPS, st.sampled_from(ZONES), st.booleans()), min_si
 
 
 def both_ways(template, times):
-    """``(loguru's line, ours)`` for a record of each time; ours is ``None`` where loguru makes it."""
+    """Return ``(loguru's line, ours)`` for a record of each time; ours is ``None`` where loguru
+    makes it."""
     rendering = LineRenderer(LineFormat(template, 0))
     found = []
 
@@ -67,7 +68,7 @@ def both_ways(template, times):
 
 
 def moments(steps):
-    """Functions that make of a record its time: loguru's class, or the stdlib's."""
+    """Return functions that make a record's time: loguru's class, or the stdlib's."""
     now = datetime.datetime(2026, 11, 25, 23, 59, 59, 998_500)
     made = []
     for microseconds, zone, loguru_s in steps:
@@ -83,7 +84,7 @@ def moments(steps):
 @pytest.mark.usefixtures("quiet_loguru", "fast_handlers")
 @pytest.mark.parametrize("template", FORMATS)
 def test_any_time_is_shown_as_loguru_shows_it(template):
-    """The text of a time is kept for those that have the same, and for no other."""
+    """The renderer keeps a time's text only for times that show the same."""
 
     @given(TIMES)
     @example([(0, ZONES[0], True)] * 3 + [(499, ZONES[1], True), (1, ZONES[1], True)])
@@ -105,7 +106,7 @@ def test_any_time_is_shown_as_loguru_shows_it(template):
     ids=["date", "time", "text"],
 )
 def test_what_is_no_moment_is_shown_as_loguru_shows_it(specification, time):
-    """A patcher's: it may come first, or later."""
+    """A patcher's time of another type is shown as loguru shows it, first or later."""
     moment = datetime.datetime(2026, 11, 25)
     times = [time, moment, time, moment, moment, time]
     found = both_ways(f"{{time:{specification}}} {{message}}", [lambda r, t=t: t for t in times])
@@ -118,7 +119,7 @@ def test_what_is_no_moment_is_shown_as_loguru_shows_it(specification, time):
     "times", [["noon"], [None], [5, 5.0, True]], ids=["text", "none", "numbers"]
 )
 def test_a_time_that_is_none_is_not_kept(times):
-    """Where loguru would fail to show it, it is no line: the record goes whole."""
+    """A record whose time loguru cannot show is sent whole."""
     template = "{time:HH} {message}"
     rendering = LineRenderer(LineFormat(template, 0))
     records = []
@@ -133,5 +134,5 @@ def test_a_time_that_is_none_is_not_kept(times):
 
 
 def test_the_marker_begins_what_loguru_renders():
-    """By it a raw message is told from a line."""
+    """The marker tells a rendered line from a raw message."""
     assert LineRenderer(LineFormat("{message}", 0)).template.startswith(MARKER)

@@ -1,4 +1,4 @@
-"""The sender against a receiver that is scripted move by move: order, losses, gaps, stock peers."""
+"""A sender keeps its promises against a receiver that is scripted move by move."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def large(number):
 
 
 def numbers(rows):
-    """The numbers that the messages of rows begin with, to hold against their sequence numbers."""
+    """Return the number that each row's message begins with, by sequence number."""
     return {sequence: int(fields[9].split()[0]) for sequence, fields in rows.items()}
 
 
@@ -45,7 +45,7 @@ def journal():
 
 @pytest.fixture
 def backlog():
-    """A journal of 40 MB in 200 rows: more than any socket takes."""
+    """Make a journal of 40 MB in 200 rows: more than any socket takes."""
     journal = Journal.create(None, "tcp://127.0.0.1:1", limit=64 << 20)
     for number in range(1, 201):
         journal.append(a_row(f"{number} {'x' * 200_000}"))
@@ -55,7 +55,7 @@ def backlog():
 
 @pytest.fixture
 def told():
-    """What the operator was told."""
+    """Collect what the operator was told."""
     return []
 
 
@@ -86,7 +86,7 @@ def fill(journal, count):
 
 
 def test_rows_are_delivered_and_acknowledged(receiver, journal, start):
-    """The oldest in the hello, the rest in dense frames, each with its number."""
+    """The hello carries the oldest row, dense frames the rest, each with its number."""
     fill(journal, 3)
     sender = start()
     client = receiver.accept()
@@ -107,7 +107,7 @@ def test_rows_are_delivered_and_acknowledged(receiver, journal, start):
 
 
 def test_nothing_is_opened_before_there_is_something_to_say(receiver, journal, start):
-    """A process that never logs never connects."""
+    """A sender of an empty journal never connects."""
     sender = start()
     receiver.listener.settimeout(0.05)
     with pytest.raises(OSError, match="timed out"):
@@ -116,7 +116,7 @@ def test_nothing_is_opened_before_there_is_something_to_say(receiver, journal, s
 
 
 def test_what_the_receiver_holds_already_is_not_sent_again(receiver, journal, start):
-    """The greeting says it: only what comes after goes out."""
+    """The sender skips the rows that the greeting counts."""
     fill(journal, 20)
     start()
     client = receiver.accept()
@@ -127,7 +127,8 @@ def test_what_the_receiver_holds_already_is_not_sent_again(receiver, journal, st
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 def test_a_lost_connection_is_followed_by_the_next(receiver, journal, told, start, reset):
-    """From what was not acknowledged on; the operator is told, once."""
+    """After lost connections the sender goes on from the last acknowledgement and tells the
+    operator once."""
     fill(journal, 10)
     sender = start()
     client = receiver.accept()
@@ -151,7 +152,7 @@ def test_a_lost_connection_is_followed_by_the_next(receiver, journal, told, star
 
 
 def test_a_connection_that_breaks_in_the_middle_of_a_frame(receiver, backlog, start):
-    """The part is worth nothing; the whole comes again."""
+    """A frame that was sent in part comes again whole on the next connection."""
     sender = start(of=backlog)
     client = receiver.accept()
     client.hello(greet_with=0)
@@ -165,7 +166,7 @@ def test_a_connection_that_breaks_in_the_middle_of_a_frame(receiver, backlog, st
 
 
 def test_a_receiver_that_does_not_read_for_a_while(receiver, backlog, start):
-    """The sender waits for room in the socket; acknowledgements are heard meanwhile."""
+    """The sender reads acknowledgements while its own frames wait for room in the socket."""
     sender = start(of=backlog)
     client = receiver.accept()
     client.hello(greet_with=0)
@@ -178,7 +179,7 @@ def test_a_receiver_that_does_not_read_for_a_while(receiver, backlog, start):
 
 
 def test_an_idle_connection_that_ends_is_no_outage(receiver, journal, told, start, eventually):
-    """Nothing waits for it; the next record opens another."""
+    """The end of an idle connection is not told; the next record opens another."""
     fill(journal, 1)
     sender = start()
     client = receiver.accept()
@@ -194,7 +195,7 @@ def test_an_idle_connection_that_ends_is_no_outage(receiver, journal, told, star
 
 
 def test_a_receiver_that_refuses_is_told_and_tried_again(receiver, journal, told, start):
-    """Its reason is passed on to the operator."""
+    """The operator is told the reason of a refusal, and the sender tries again."""
     fill(journal, 1)
     start()
     client = receiver.accept()
@@ -208,7 +209,7 @@ def test_a_receiver_that_refuses_is_told_and_tried_again(receiver, journal, told
     "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", encode_frame(b"[]"), b"\xff" * 9]
 )
 def test_an_answer_that_is_none_ends_the_connection(receiver, journal, told, start, answer):
-    """Something else listens there: it is told, and nothing is given up."""
+    """A peer that answers in another protocol is told to the operator and costs no record."""
     fill(journal, 1)
     start()
     client = receiver.accept()
@@ -220,7 +221,7 @@ def test_an_answer_that_is_none_ends_the_connection(receiver, journal, told, sta
 
 
 def test_a_host_has_several_addresses(receiver, journal, start, monkeypatch):
-    """``localhost`` is ``::1`` first: the one that takes the connection is taken."""
+    """The sender tries a host's addresses in turn until one accepts."""
     good = module.targets(receiver.address)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -239,7 +240,7 @@ def test_a_host_has_several_addresses(receiver, journal, start, monkeypatch):
 def test_a_host_that_is_not_known_yet_is_tried_again(
     receiver, journal, told, start, monkeypatch, error
 ):
-    """A name server that comes up later than the worker."""
+    """The sender waits for a name server that comes up later than the worker."""
     original, errors = module.targets, [error] * 3
 
     def targets(address):
@@ -255,7 +256,7 @@ def test_a_host_that_is_not_known_yet_is_tried_again(
 
 
 def test_a_host_without_any_address(journal, told, start, monkeypatch, eventually):
-    """An empty answer is an error like any other."""
+    """A name server's empty answer is told like any other error."""
     monkeypatch.setattr(module, "targets", lambda address: [])
     fill(journal, 1)
     start()
@@ -264,7 +265,7 @@ def test_a_host_without_any_address(journal, told, start, monkeypatch, eventuall
 
 
 def test_a_bug_of_ours_does_not_end_the_thread(receiver, journal, told, start, monkeypatch):
-    """It is told, the records stay safe, and the next attempt goes on."""
+    """An unexpected error in the sender is told, and the next attempt delivers the records."""
     original, errors = journal.read, [ZeroDivisionError("division by zero")]
 
     def read(after, max_bytes):
@@ -283,7 +284,7 @@ def test_a_bug_of_ours_does_not_end_the_thread(receiver, journal, told, start, m
 def test_a_journal_that_has_not_what_it_says_is_no_busy_loop(
     receiver, journal, told, start, monkeypatch, eventually
 ):
-    """The attempt fails like any other, with a pause."""
+    """A journal that lacks what it counts makes the sender pause, not spin."""
     monkeypatch.setattr(journal, "read", lambda after, size: Batch(after + 1, (), after))
     fill(journal, 1)
     sender = start()
@@ -294,7 +295,7 @@ def test_a_journal_that_has_not_what_it_says_is_no_busy_loop(
 
 
 def test_the_journal_s_trouble_is_told(receiver, journal, told, start, eventually):
-    """Once, whether there is a connection or not."""
+    """The sender tells the journal's trouble once, with and without a connection."""
     fill(journal, 1)
     start()
     client = receiver.accept()
@@ -315,13 +316,13 @@ def test_the_journal_s_trouble_is_told(receiver, journal, told, start, eventuall
 
 
 def fill_over(journal, count=1):
-    """Fill it, and drop ``count`` segments of the oldest."""
+    """Fill the journal, and have it drop its ``count`` oldest segments."""
     for _ in range((4 + count - 1) * PER_SEGMENT + 1):
         journal.append(large(journal.next))
 
 
 def test_a_gap_comes_first_and_is_told_after_the_greeting(receiver, journal, start):
-    """The hello only introduces; then the gap, then the rows; the figures are exact."""
+    """A gap at the front is told after the greeting and before the rows, with exact figures."""
     fill_over(journal)
     sender = start()
     client = receiver.accept()
@@ -334,7 +335,7 @@ def test_a_gap_comes_first_and_is_told_after_the_greeting(receiver, journal, sta
 
 
 def test_of_a_gap_only_what_the_receiver_lacks_is_told(receiver, journal, start):
-    """It had got two of the four before the connection was lost."""
+    """The sender tells of a gap only the numbers that the greeting does not count."""
     fill_over(journal)
     sender = start()
     client = receiver.accept()
@@ -347,7 +348,7 @@ def test_of_a_gap_only_what_the_receiver_lacks_is_told(receiver, journal, start)
 
 
 def test_a_gap_that_the_receiver_has_taken_is_not_told_twice(receiver, journal, start):
-    """The connection is lost after it; the count stays what it was, and what came after is another."""
+    """A gap that the receiver has taken is not told again after a reconnect, nor counted again."""
     fill_over(journal)
     sender = start()
     client = receiver.accept()
@@ -367,7 +368,7 @@ def test_a_gap_that_the_receiver_has_taken_is_not_told_twice(receiver, journal, 
 
 
 def test_gaps_side_by_side_are_told_one_after_the_other(receiver, journal, start):
-    """The first was told and not taken; the journal has dropped more since: no endless round."""
+    """Two neighbouring gaps are told in order, without an endless round."""
     fill_over(journal)
     start()
     client = receiver.accept()
@@ -384,7 +385,7 @@ def test_gaps_side_by_side_are_told_one_after_the_other(receiver, journal, start
 
 
 def test_a_gap_and_no_rows(receiver, journal, start):
-    """All that is left was given up: it is told without a record to go with it."""
+    """A journal that holds nothing but a gap tells it."""
     journal.append(b"x" * (5 * SEGMENT))
     sender = start()
     client = receiver.accept()
@@ -398,7 +399,7 @@ def test_a_gap_and_no_rows(receiver, journal, start):
 
 
 def test_rows_that_are_dropped_while_they_are_read_arrive(receiver, journal, start, monkeypatch):
-    """The sender holds them already: they go out, and count as what they are."""
+    """Rows that the journal drops while the sender has them in hand are sent and counted as sent."""
     for number in range(1, 17):
         journal.append(large(number))
     original, dropping = journal._find, [17]
@@ -442,7 +443,7 @@ def test_a_peer_that_does_not_greet_is_a_stock_one(receiver, journal, told, star
 
 
 def test_one_that_is_named_stock_is_not_waited_for(receiver, journal, told, start):
-    """``peer="stock"``: no silence to be told of."""
+    """``peer="stock"`` sends at once and tells the operator nothing."""
     fill(journal, 2)
     sender = start(peer="stock", greeting_timeout=3600.0)
     client = receiver.accept()
@@ -454,7 +455,7 @@ def test_one_that_is_named_stock_is_not_waited_for(receiver, journal, told, star
 def test_after_a_reconnect_a_stock_peer_gets_what_was_not_taken(
     receiver, journal, start, eventually
 ):
-    """Not everything again: the records that its kernel had taken are its own affair."""
+    """A reconnected stock peer gets no record that its kernel had taken."""
     fill(journal, 3)
     sender = start(peer="stock")
     client = receiver.accept()
@@ -469,7 +470,7 @@ def test_after_a_reconnect_a_stock_peer_gets_what_was_not_taken(
 
 
 def test_a_stock_peer_that_does_not_read(receiver, start, backlog, eventually):
-    """The sender waits for it, alone; what was taken in part comes again whole on the next one."""
+    """A record that a stock peer's kernel took in part comes again whole on the next connection."""
     sender = start(peer="stock", of=backlog)
     client = receiver.accept()
     eventually(lambda: backlog.first > 1)
@@ -485,7 +486,7 @@ def test_a_stock_peer_that_does_not_read(receiver, start, backlog, eventually):
 
 
 def test_leaving_a_stock_peer(receiver, journal, start):
-    """It gets everything and the end of the stream; there is no goodbye that it would understand."""
+    """A stock peer gets every record and the end of the stream, and no goodbye."""
     fill(journal, 3)
     sender = start(peer="stock")
     client = receiver.accept()
@@ -495,7 +496,7 @@ def test_leaving_a_stock_peer(receiver, journal, start):
 
 
 def test_what_was_given_up_is_told_to_a_stock_peer(receiver, journal, start):
-    """As a record of its own, in its place, whether it comes first or later; the figures are exact."""
+    """A stock peer gets a gap as a record of its own, in its place, with exact figures."""
     fill_over(journal)
     sender = start(peer="stock")
     client = receiver.accept()
@@ -551,7 +552,7 @@ def test_a_receiver_that_is_known_to_be_ours_is_waited_for(receiver, journal, to
 
 
 def test_leaving_says_goodbye_and_reads_what_is_still_said(receiver, journal, start):
-    """Unread answers would turn the close into a reset that eats what is on its way."""
+    """A sender that leaves reads all answers, since unread ones would make its close a reset."""
     fill(journal, 3)
     sender = start()
     client = receiver.accept()
@@ -572,7 +573,8 @@ def test_leaving_says_goodbye_and_reads_what_is_still_said(receiver, journal, st
 
 
 def test_leaving_with_something_left_says_no_goodbye(receiver, journal, start):
-    """The sender may come back: somebody adopts its journal."""
+    """A sender that leaves with records pending says no goodbye: whoever adopts its journal comes
+    back."""
     fill(journal, 3)
     sender = start()
     client = receiver.accept()
@@ -583,7 +585,7 @@ def test_leaving_with_something_left_says_no_goodbye(receiver, journal, start):
 
 
 def test_closing_waits_for_what_is_left(receiver, journal, start):
-    """Until it is acknowledged, or for as long as was said."""
+    """A close waits until all is acknowledged, or for its timeout."""
     fill(journal, 1)
     sender = start()
     client = receiver.accept()
@@ -605,7 +607,7 @@ def test_closing_waits_for_what_is_left(receiver, journal, start):
     "state", ["absent", "not accepting", "not greeting", "not reading", "stock"]
 )
 def test_closing_is_bounded_whatever_the_receiver_does(receiver, backlog, start, state):
-    """Nothing to be waited for but the time that was given; the thread has ended."""
+    """A close ends the thread within its timeout, whatever the receiver does."""
     filler = None
     if state == "absent":
         receiver.close()
@@ -626,7 +628,7 @@ def test_closing_is_bounded_whatever_the_receiver_does(receiver, backlog, start,
 def test_an_impatient_close_does_not_wait_for_one_that_is_away(
     receiver, journal, start, eventually
 ):
-    """At the end of a process: the journal keeps what is left, and the exit is quick."""
+    """An impatient close returns at once while the receiver is away."""
     receiver.close()
     fill(journal, 1)
     sender = start()
@@ -636,7 +638,7 @@ def test_an_impatient_close_does_not_wait_for_one_that_is_away(
 
 
 def test_a_sender_that_was_never_started_closes_its_sockets(journal, start, monkeypatch):
-    """No thread could be started: the interpreter is shutting down."""
+    """A sender whose thread could not start closes its sockets, and a flush of it returns."""
 
     def refuse(thread):
         raise RuntimeError("can't create new thread at interpreter shutdown")
@@ -651,7 +653,8 @@ def test_a_sender_that_was_never_started_closes_its_sockets(journal, start, monk
 
 
 def test_a_sender_can_end_by_itself(receiver, journal, start, eventually):
-    """``until_empty``: when all is delivered, or when the receiver is lost, and tells its owner."""
+    """A sender with ``until_empty`` ends, and tells its owner, when all is delivered or the
+    receiver is lost."""
     fill(journal, 2)
     ended = []
     sender = start(begin=False, on_end=lambda: ended.append(journal.pending))
@@ -673,7 +676,7 @@ def test_a_sender_can_end_by_itself(receiver, journal, start, eventually):
 
 
 def test_a_flush_ends_with_the_thread(receiver, journal, start, eventually):
-    """Nobody will deliver it any more: waiting for it would be for ever."""
+    """A flush returns False when the sender's thread ends."""
     fill(journal, 1)
     sender = start()
     results = []
@@ -686,7 +689,7 @@ def test_a_flush_ends_with_the_thread(receiver, journal, start, eventually):
 
 
 def test_a_signal_handler_that_flushes_while_its_thread_does(receiver, journal, start):
-    """No deadlock: both get their answer."""
+    """A flush inside a flush of the same thread does not deadlock."""
     fill(journal, 1)
     sender = start()
     client = receiver.accept()
@@ -714,7 +717,7 @@ def test_a_signal_handler_that_flushes_while_its_thread_does(receiver, journal, 
 
 
 def test_what_is_to_be_looked_for_is_looked_for_while_records_are_taken(receiver, journal, start):
-    """At once after the greeting, then when it asks to be; never without a receiver or at the end."""
+    """The sender looks for orphans after the greeting and whenever it was asked to, and only then."""
     looked, again = [], threading.Event()
 
     def look(peer):
@@ -738,7 +741,7 @@ def test_what_is_to_be_looked_for_is_looked_for_while_records_are_taken(receiver
 
 
 def test_a_stock_peer_takes_what_is_adopted_too(receiver, journal, start):
-    """The look-out learns what the peer is."""
+    """The sender looks for orphans for a stock peer too, and says that it is one."""
     looked = threading.Event()
     fill(journal, 1)
     start(peer="stock", look=lambda peer: looked.set() or 3600.0 if peer == "stock" else 0.0)
@@ -747,7 +750,7 @@ def test_a_stock_peer_takes_what_is_adopted_too(receiver, journal, start):
 
 
 def test_a_child_closes_its_copies_and_ends_nothing(receiver, journal, start):
-    """The parent's connection goes on after the child has ended."""
+    """A forked child closes its copies of the sockets, and the parent's connection goes on."""
     fill(journal, 1)
     sender = start()
     client = receiver.accept()
@@ -770,7 +773,7 @@ def test_a_child_closes_its_copies_and_ends_nothing(receiver, journal, start):
 
 
 def test_the_address_may_be_a_unix_socket(journal, told, tmp_path, start, eventually):
-    """Absent, then there."""
+    """The sender waits for a Unix socket that is not there yet."""
     path = tmp_path / "log.sock"
     fill(journal, 1)
     start(address=Address("unix", path=str(path)))

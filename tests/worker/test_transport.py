@@ -1,4 +1,5 @@
-"""One connection: every way in which it can begin, stall and end; and the pauses between them."""
+"""One connection in every way in which it can begin, stall and end; and the pauses between
+attempts."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ def connect(address):
 
 @pytest.fixture
 def pair(peer):
-    """A transport that is connected, and the other end of it."""
+    """Make a connected transport and the other end of it."""
     transport = connect(peer.address)
     yield transport, peer.accept().socket
     transport.close()
@@ -49,7 +50,7 @@ def pair(peer):
 
 
 def test_a_unix_socket_is_one_target():
-    """The path, as it is."""
+    """A ``unix:`` address has its path as its only target."""
     assert targets(parse_address("unix:///run/log")) == [(socket.AF_UNIX, "/run/log")]
 
 
@@ -91,14 +92,14 @@ def test_a_port_that_another_user_has_taken_gets_nothing():
 
 
 def test_a_host_has_the_targets_that_the_system_knows():
-    """IPv4, IPv6, a name."""
+    """IPv4 addresses, IPv6 addresses and names have the system's targets."""
     assert targets(parse_address("tcp://127.0.0.1:9020")) == [(socket.AF_INET, ("127.0.0.1", 9020))]
     assert targets(parse_address("tcp://[::1]:9020"))[0][0] == socket.AF_INET6
     assert (socket.AF_INET, ("127.0.0.1", 9020)) in targets(parse_address("tcp://localhost:9020"))
 
 
 def test_an_unknown_host_is_an_oserror(monkeypatch):
-    """As everything else that can be in the way of a connection."""
+    """An unknown host raises ``OSError``, as all that prevents a connection does."""
 
     def unknown(host, port, **options):
         raise socket.gaierror(socket.EAI_NONAME, f"{host} is not known")
@@ -109,7 +110,7 @@ def test_an_unknown_host_is_an_oserror(monkeypatch):
 
 
 def test_a_platform_without_unix_sockets_says_so(monkeypatch):
-    """The message names the address."""
+    """The error of a platform without Unix sockets names the address."""
     monkeypatch.delattr(socket, "AF_UNIX")
     with pytest.raises(OSError, match="unix:///run/log"):
         targets(parse_address("unix:///run/log"))
@@ -119,7 +120,7 @@ def test_a_platform_without_unix_sockets_says_so(monkeypatch):
 
 
 def test_a_connection_over_a_unix_socket(tmp_path):
-    """Connected at once, and both directions work."""
+    """A transport over a Unix socket sends and receives."""
     path = str(tmp_path / "log.sock")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -134,21 +135,21 @@ def test_a_connection_over_a_unix_socket(tmp_path):
 
 @pytest.mark.parametrize("path", ["absent", "file", "x" * 200])
 def test_a_unix_socket_that_is_none_is_refused_at_once(tmp_path, path):
-    """And nothing is left open."""
+    """A path that is no socket raises ``OSError`` at once and leaves nothing open."""
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError):
         Transport((socket.AF_UNIX, str(tmp_path / path)))
 
 
 def test_a_port_where_nobody_listens_is_refused(peer):
-    """Learned when the socket becomes writable, as the error that it was."""
+    """``finish_connect`` raises the error of a port where nobody listens."""
     peer.close()
     with pytest.raises(ConnectionRefusedError):
         connect(peer.address)
 
 
 def test_a_connection_is_under_way_without_being_waited_for(peer):
-    """The peer has not accepted; the constructor has returned."""
+    """A transport is made before the peer has accepted."""
     transport = Transport(targets(peer.address)[0])
     assert transport.fileno() > 0
     peer.accept()
@@ -157,7 +158,7 @@ def test_a_connection_is_under_way_without_being_waited_for(peer):
 
 
 def test_a_socket_that_meets_itself_is_no_connection(monkeypatch):
-    """Nobody listens on the port, and the system happens to choose it for our end."""
+    """A socket that the system has connected to itself counts as refused."""
 
     class OnThatPort(socket.socket):
         def connect_ex(self, address):
@@ -179,7 +180,7 @@ def test_a_socket_that_meets_itself_is_no_connection(monkeypatch):
 
 
 def test_sending_takes_what_the_kernel_takes(pair):
-    """Then 0, and never waits; what was taken arrives."""
+    """``send`` returns what the kernel took, then 0, and never waits; all of it arrives."""
     transport, other = pair
     data, sent = memoryview(bytes(range(256)) * 4096), 0
     while True:
@@ -196,7 +197,7 @@ def test_sending_takes_what_the_kernel_takes(pair):
 
 
 def test_receiving_tells_nothing_yet_from_the_end(pair):
-    """``None``, bytes, ``b""``."""
+    """``receive`` returns ``None`` for nothing yet and ``b""`` at the end of the stream."""
     transport, other = pair
     assert transport.receive() is None
     other.sendall(b"answer")
@@ -208,7 +209,7 @@ def test_receiving_tells_nothing_yet_from_the_end(pair):
 
 
 def test_a_reset_is_an_error(pair):
-    """Of the receiving and of the sending."""
+    """A reset connection raises from ``receive`` and from ``send``, not from ``finish``."""
     transport, other = pair
     other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     other.close()
@@ -221,7 +222,7 @@ def test_a_reset_is_an_error(pair):
 
 
 def test_finishing_ends_one_direction(pair):
-    """The peer reads everything and the end; what it says after that can be read still."""
+    """After ``finish`` the peer reads everything and the end, and its answers can still be read."""
     transport, other = pair
     transport.send(memoryview(b"last words"))
     transport.finish()
@@ -237,7 +238,7 @@ def test_finishing_ends_one_direction(pair):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The time, which stands; and no chance."""
+    """Stop the time, and make the spread of the pauses 1."""
 
     class Clock:
         now = 1000.0
@@ -248,7 +249,7 @@ def clock(monkeypatch):
 
 
 def test_the_pauses_grow_and_end(clock):
-    """Doubled up to a maximum; success begins anew; time passes."""
+    """Pauses double up to a maximum and begin anew after a success."""
     backoff = Backoff(start=0.1, maximum=1.0, factor=2.0)
     assert backoff.remaining() == 0.0
     pauses = []
@@ -276,7 +277,7 @@ def test_many_workers_do_not_come_back_in_step(clock, monkeypatch):
 
 
 def test_the_errors_keep_their_number(monkeypatch, peer):
-    """What the report shows is the system's own."""
+    """The error of a refused connection keeps the system's number."""
     monkeypatch.setattr(socket.socket, "connect_ex", lambda self, address: errno.ENETUNREACH)
     with pytest.raises(OSError) as caught:
         Transport(targets(peer.address)[0])
