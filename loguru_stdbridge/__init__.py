@@ -22,8 +22,9 @@ if TYPE_CHECKING:
         StdbridgeError,
     )
     from .receiver import EmbeddedReceiver, start_receiver
-    from .worker.handler import BridgeHandler, InterceptHandler
+    from .worker.handler import BridgeHandler
     from .worker.install import Bridge, install_bridge, uninstall_bridge
+    from .worker.intercept import InterceptHandler
     from .worker.stats import Stats
 
 _HOMES = {
@@ -32,7 +33,7 @@ _HOMES = {
     "BridgeHandler": "worker.handler",
     "ConfigurationError": "exceptions",
     "EmbeddedReceiver": "receiver",
-    "InterceptHandler": "worker.handler",
+    "InterceptHandler": "worker.intercept",
     "JournalError": "exceptions",
     "LedgerHeldError": "exceptions",
     "Stats": "worker.stats",

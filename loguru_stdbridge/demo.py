@@ -1,10 +1,10 @@
-"""``python -m loguru_stdbridge.demo``: what happens to one log file with, and without, the bridge.
+"""``python -m loguru_stdbridge.demo``: count the lines that rotation loses, and that the bridge keeps.
 
 Four spawned processes write 20,000 records each, half through loguru and half through stdlib
-logging, some with an exception or with ``extra``. Alone, it runs them twice: each process with a
-rotating sink of its own on one file, as people do, and then with the bridge; it counts every line
-of every file and prints a table. Started under a receiver (``LOGURU_STDBRIDGE_ADDRESS`` is set) it
-only sends.
+logging, some with an exception or with ``extra``. The demo runs them twice. The first time each
+process has a rotating sink of its own on one shared file, as people do. The second time they use
+the bridge. Then it counts every line of every file and prints a table. Under a receiver
+(``LOGURU_STDBRIDGE_ADDRESS`` is set) it only sends.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ROW = "{:<22} {:>9} {:>9} {:>7} {:>10} {:>6} {:>6} {:>10}"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found in the files after a run."""
+    """The lines found in the files after a run."""
 
     expected: int
     written: int  # distinct records
@@ -51,7 +51,7 @@ class Outcome:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the demo; returns 0 when the bridge has lost, doubled and torn nothing."""
+    """Run the demo; return 0 when the bridge has lost, doubled and torn nothing."""
     parser = argparse.ArgumentParser(prog="python -m loguru_stdbridge.demo", description=__doc__)
     parser.add_argument("--workers", type=int, default=4, help="processes (4)")
     parser.add_argument("--records", type=int, default=20_000, help="records of each (20,000)")
@@ -106,7 +106,7 @@ def _compare(directory: Path, workers: int, records: int) -> int:
 def _run_workers(
     title: str, workers: int, records: int, target: Callable[..., None], argument: str | None
 ) -> Any:
-    """Spawn the workers and show their progress; returns (seconds, how many of them failed)."""
+    """Spawn the workers and show their progress; return (seconds, number of failed workers)."""
     context = multiprocessing.get_context("spawn")
     progress = context.Array("l", workers, lock=False)
     barrier = context.Barrier(workers + 1)
@@ -159,7 +159,7 @@ def _log_alone(
     from . import InterceptHandler
 
     logger.remove()
-    # Its complaints are part of the problem.
+    # loguru reports failed rotations on stderr, hundreds of them.
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     logger.add(f"{argument}/demo.log", rotation=ROTATION, compression=COMPRESSION)
     logging.basicConfig(level=logging.DEBUG, handlers=[InterceptHandler()], force=True)
@@ -168,7 +168,7 @@ def _log_alone(
 
 
 def _log(worker: int, records: int, progress: Any) -> None:
-    """The records of one worker: half loguru, half stdlib; some with an exception or extra."""
+    """Log the records of one worker: half loguru, half stdlib; some with an exception or extra."""
     from loguru import logger
 
     stdlib = logging.getLogger("demo.stdlib")

@@ -1,8 +1,7 @@
-"""The error tree of the package.
+"""The exceptions that the package raises: one tree under ``StdbridgeError``.
 
-One root, ``StdbridgeError``, so that a caller can catch all of it. The peer's fault is never ours:
-what came wrong over the wire is a ``PeerError``, what is wrong on this side has a class of its own.
-None of these is ever raised out of a log call.
+A ``PeerError`` says that the other side of a connection sent something wrong. Every other class
+says what is wrong on this side. No log call ever raises one of these.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from collections.abc import Sequence
 
 
 class StdbridgeError(Exception):
-    """Root of every error that this package raises on purpose."""
+    """The root: catches every error that this package raises on purpose."""
 
 
 class AddressError(StdbridgeError, ValueError):
-    """An address that cannot be read; the message shows the value and the forms that are."""
+    """An address that cannot be read; the message shows it and the forms that can."""
 
 
 class ConfigurationError(StdbridgeError, ValueError):
@@ -23,7 +22,7 @@ class ConfigurationError(StdbridgeError, ValueError):
 
 
 class PeerError(StdbridgeError):
-    """What came over the wire breaks a rule or a limit: the peer's fault, not ours."""
+    """The peer sent something that breaks a rule or a limit."""
 
 
 class FrameError(PeerError):
@@ -49,11 +48,11 @@ class PayloadError(PeerError):
 
 
 class RowError(PeerError):
-    """A dense frame or a row that is not what the dialect allows."""
+    """A dense frame or a row that breaks the rules of the dense dialect."""
 
 
 class SequenceError(PeerError):
-    """A sender's sequence number jumps over records that it has not said it gave up."""
+    """A sequence number that jumps over records which the sender has not reported as given up."""
 
 
 class OtherLogError(PeerError):

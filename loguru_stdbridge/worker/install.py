@@ -1,4 +1,4 @@
-"""``install_bridge`` and ``uninstall_bridge``: attach to logging and loguru, and detach.
+"""``install_bridge`` and ``uninstall_bridge``: send what this process logs, and stop.
 
 Owns the one bridge of a process. Other loguru sinks and logging handlers stay as they are.
 """
@@ -17,7 +17,9 @@ from ..addresses import Address, AddressLike
 from ..exceptions import ConfigurationError
 from ..system.forks import drop_in_children
 from .channel import EXIT_TIMEOUT, Channel
-from .handler import BridgeHandler, BridgeSink, InterceptHandler
+from .handler import BridgeHandler
+from .intercept import InterceptHandler
+from .loguru_sink import BridgeSink
 from .options import check_options
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class Bridge:
         return self._channel.flush(timeout)
 
     def stats(self) -> Stats:
-        """Figures of this process since the bridge was installed or, in a child, since the fork."""
+        """Return this process's figures since the install or, in a forked child, since the fork."""
         return self._channel.stats()
 
     def close(self, timeout: float = EXIT_TIMEOUT) -> bool:
@@ -190,7 +192,7 @@ def uninstall_bridge(timeout: float = EXIT_TIMEOUT) -> bool:
 
 
 def _level_number(level: int | str | None) -> int:
-    """``level`` as a number, by loguru's names first and logging's (``"FATAL"``, ...) next."""
+    """Return ``level`` as a number, by loguru's names first, then logging's (``"FATAL"``, ...)."""
     if level is None:
         return 0
     if isinstance(level, int):

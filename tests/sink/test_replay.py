@@ -20,7 +20,8 @@ from loguru_stdbridge.record.row import Row, decode_dense, read_row
 from loguru_stdbridge.record.stock import row_of_stock_fields
 from loguru_stdbridge.sink import replay as replay_module
 from loguru_stdbridge.sink.replay import MAX_COLORS, Replay
-from loguru_stdbridge.worker.handler import BridgeSink, level_styles
+from loguru_stdbridge.worker.levels import level_styles
+from loguru_stdbridge.worker.loguru_sink import BridgeSink
 from tests.support.parameters import name_of
 
 pytestmark = pytest.mark.usefixtures("fast_handlers")

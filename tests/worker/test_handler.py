@@ -22,7 +22,7 @@ from loguru_stdbridge import (
     uninstall_bridge,
 )
 from loguru_stdbridge.spool import journal
-from loguru_stdbridge.worker.handler import BridgeSink
+from loguru_stdbridge.worker.loguru_sink import BridgeSink
 
 pytestmark = pytest.mark.usefixtures("quiet_loguru")
 
@@ -278,7 +278,7 @@ def test_a_record_between_the_format_and_the_line_of_another(receiver, monkeypat
         if waiting:
             waiting.pop()
             logger.info(next(inner))
-        return sink._threads.call.format[0]
+        return sink._thread.state.format[0]
 
     monkeypatch.setattr(BridgeSink, "_format", format_and_log)
     with install_bridge(receiver.address) as bridge:

@@ -1,0 +1,53 @@
+"""``InterceptHandler``: stdlib logging into loguru, for programs whose hub is loguru.
+
+Owns which field of a ``LogRecord`` becomes which of loguru's. It sends nothing itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from loguru import logger
+
+from .handler import LocklessHandler
+
+_STANDARD_KEYS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class InterceptHandler(LocklessHandler):
+    """Puts stdlib records into loguru, for those who want loguru as their hub.
+
+    The logger's name, ``extra=``, ``stack_info``, the exception and the caller's place are kept.
+    Use it with ``install_bridge(stdlib=False)``, or each record goes both ways.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log the record through loguru."""
+        try:
+            try:
+                level: str | int = logger.level(record.levelname).name
+            except ValueError:
+                level = record.levelno
+            message = record.getMessage()
+        except Exception:
+            self.handleError(record)
+            return
+        extra = {key: value for key, value in record.__dict__.items() if key not in _STANDARD_KEYS}
+        if record.__dict__.get("taskName") is not None:
+            extra["taskName"] = record.__dict__["taskName"]
+        if record.stack_info:
+            extra["stack_info"] = record.stack_info
+
+        def place(fields: Any) -> None:
+            fields.update(
+                name=record.name,
+                function=record.funcName,
+                line=record.lineno,
+                module=record.module,
+                file=type(fields["file"])(record.filename, record.pathname),
+                extra={**fields["extra"], **extra},
+            )
+
+        # No arguments: loguru would format the braces of a message that is formatted already.
+        logger.patch(place).opt(exception=record.exc_info).log(level, message)

@@ -1,0 +1,202 @@
+"""``BridgeSink``: what loguru calls with each record, and what puts it into the journal.
+
+Owns the step from loguru's record dict to a row. No sockets or files here.
+
+Why a log call inside a log call loses nothing
+----------------------------------------------
+loguru holds a handler's lock while it calls the sink, and refuses a second call of the same thread
+("deadlock avoided"). A signal handler or a ``__del__`` that logs at that moment would lose its
+record. So the sink must know, before loguru asks for the lock, whether a call of loguru's ``emit``
+for this handler is already under way in this thread.
+
+loguru calls the filter and the format function before it takes the lock. The format function
+returns a text that only this thread's sink refers to. loguru's ``emit`` refers to that text too,
+until it returns. So as long as nobody else refers to the text, no ``emit`` is under way. This test
+costs no look at the stack.
+
+Where somebody else refers to the text, the stack is looked at. The reference may be a cache of
+loguru's, which holds the first text of each format: then another text object takes its place. If an
+``emit`` really is among the callers, the record takes the short way. It is rendered with the
+stdlib's traceback and goes into the journal at once (the journal bears re-entrant calls). The
+filter then says no, so that loguru goes no further.
+
+A signal handler may also log when the format function has prepared the row and not yet returned.
+Then the inner record goes the whole way first, and the row prepared for the outer one is gone. So
+the prepared row is kept together with the record that it belongs to. A record that finds another's
+row, or no row, takes the short way, too.
+
+A record logged from inside our own parts takes the short way as well. They have locks of their own:
+the journal's and the channel's. A thread that holds loguru's lock may wait for one of those, so a
+thread that holds one of those must not ask for loguru's.
+
+Why a fork inside a log call blocks nothing
+-------------------------------------------
+The ``repr`` of a value may do anything, even fork. loguru takes all of its locks at a fork, and a
+handler's lock is not re-entrant. So values are shown before loguru takes its lock. Two cases are
+left: values beside an exception, which loguru renders first, and a record whose row another one has
+taken. The journal is opened before loguru's lock is taken, too: see
+:mod:`~loguru_stdbridge.system.forks`.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from typing import Any, Optional
+
+from loguru import logger
+
+from ..record.encode import encode_loguru_record
+from ..record.values import show
+from .channel import Channel
+from .levels import level_styles
+from .rendering import MARKER, LineRenderer
+
+_WHOLE = f"{MARKER}{{exception}}"
+_AFTER_MARKER = len(MARKER)
+
+_references = getattr(sys, "getrefcount", lambda text: 1)
+
+
+def _fresh(text: str) -> str:
+    """Return the same text as an object of its own, to which nothing else refers."""
+    return "".join((text[:1], text[1:]))
+
+
+class _FormatState:
+    """What a thread keeps between loguru's calls of the filter, the format and the sink."""
+
+    __slots__ = ("format", "prepared")
+
+    def __init__(self) -> None:
+        self.format = _fresh(MARKER), True  # the text returned last; whether it is the bare marker
+        self.prepared = _NO_ROW
+
+
+_PreparedRow = tuple[int, Optional[bytes], Optional[LineRenderer]]
+"""What the format function has prepared of a record. First the ``id`` of the record; then its row,
+where it can be made before loguru takes its lock; else the renderer by whose template loguru makes
+the line. One object, so that a signal handler finds all of it or none of it."""
+
+_NO_ROW: _PreparedRow = (0, None, None)
+
+
+class _ThreadFormat(threading.local):
+    """The format state of each thread, found by one look."""
+
+    state: _FormatState | None = None
+
+
+def _count_own_references() -> int:
+    state = _FormatState()
+    return _references(state.format[0])  # asked as in :meth:`BridgeSink._admit`
+
+
+_OWN_REFERENCES = _count_own_references() if hasattr(sys, "getrefcount") else 0
+
+
+def _encode(record: Any, traceback_text: str = "", *, raw: bool = False) -> bytes:
+    _, color = level_styles(record["level"].name)
+    return encode_loguru_record(record, raw=raw, traceback_text=traceback_text, color=color)
+
+
+class BridgeSink:
+    """The sink for ``logger.add``; :meth:`add_to_loguru` adds it with its filter and format."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._thread = _ThreadFormat()
+
+    def add_to_loguru(self, level: int | str) -> int:
+        """Attach to loguru's logger and return the handler id.
+
+        loguru renders the exception here, where the frames are, with the variables and the
+        backtrace of its defaults. It renders the line where the receiver tells its sink's format,
+        and nothing more otherwise.
+        """
+        return logger.add(
+            self.write,
+            level=level,
+            format=self._format,
+            filter=self._admit,
+            colorize=False,
+            catch=True,
+        )
+
+    def _format(self, record: Any) -> str:
+        channel = self._channel
+        if channel.closed:
+            channel.open()
+        renderer = channel.rendering
+        row = text = None
+        if record["exception"] is None:
+            if renderer is not None:
+                row = renderer.row(record)
+            if row is None:
+                if renderer is not None and renderer.suits(record):
+                    text = renderer.template
+                else:
+                    row, renderer = _encode(record), None
+        elif renderer is not None and renderer.suits(record):
+            text = renderer.template
+        else:
+            text, renderer = _WHOLE, None
+        state = self._thread.state or self._make_state()
+        # Set last: the repr() of a value above may itself have logged.
+        state.prepared = (id(record), row, renderer)
+        if text is not None:
+            state.format = _fresh(text), False
+        elif not state.format[1]:
+            state.format = _fresh(MARKER), True
+        return state.format[0]
+
+    def _make_state(self) -> _FormatState:
+        made: _FormatState = self._thread.__dict__.setdefault("state", _FormatState())
+        return made
+
+    def _admit(self, record: Any) -> bool:
+        if self._channel.is_inside():
+            self._write_reentrant(record)
+            return False
+        state = self._thread.state or self._make_state()
+        if _references(state.format[0]) != _OWN_REFERENCES:
+            emit = sys._getframe(1)
+            caller = emit.f_back
+            while caller is not None:
+                if caller.f_code is emit.f_code:
+                    self._write_reentrant(record)
+                    return False
+                caller = caller.f_back
+            state.format = _fresh(MARKER), True
+        return True
+
+    def write(self, message: Any) -> None:
+        """Put the record of loguru's ``message`` into the journal."""
+        state = self._thread.state or self._make_state()
+        (owner, row, renderer), state.prepared = state.prepared, _NO_ROW
+        if not message.startswith(MARKER):
+            row = _encode(message.record, raw=True)
+        elif owner != id(message.record):
+            self._write_reentrant(message.record)
+            return
+        elif row is None:
+            line = message[_AFTER_MARKER:]
+            if renderer is None:
+                row = _encode(message.record, line)
+            else:
+                row = renderer.row_of_line(message.record, line)
+        self._channel.emit(row)
+
+    def _write_reentrant(self, record: Any) -> None:
+        text = ""
+        if record["exception"] is not None:
+            try:
+                text = "".join(traceback.format_exception(*record["exception"]))
+            except Exception:
+                text = f"{show(record['exception'])}\n"
+        self._channel.emit(encode_loguru_record(record, raw=False, traceback_text=text, color=None))
+
+    def __reduce__(self) -> Any:
+        """joblib and multiprocessing pickle functions that refer to ``logger``: not this one."""
+        return BridgeSink, (self._channel,)
