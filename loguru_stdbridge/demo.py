@@ -1,4 +1,4 @@
-"""``python -m loguru_stdbridge.demo``: count the lines that rotation loses, and that the bridge keeps.
+"""``python -m loguru_stdbridge.demo``: count the lines that rotation loses and the bridge keeps.
 
 Four spawned processes write 20,000 records each, half through loguru and half through stdlib
 logging, some with an exception or with ``extra``. The demo runs them twice. The first time each
