@@ -1,7 +1,6 @@
-"""Who is connected: the listeners, the places, and whose place a new client gets.
+"""Admit clients: own the listeners, bound the connections, choose who makes room for a new one.
 
-Owns the set of connections and its limit. What a client says is :mod:`receiver.server`'s, in whose
-loop this runs.
+Runs in the receiver's loop. What a client sends is :mod:`~loguru_stdbridge.receiver.server`'s.
 """
 
 from __future__ import annotations
@@ -19,14 +18,16 @@ from .connection import Connection, describe_peer
 from .listeners import listen
 
 SILENT_TIMEOUT = 10.0
-"""Seconds of silence after which a client makes room for a new one, where there is none left: one
-of which nothing was ever taken, or a worker of ours, which connects again when it has records."""
+"""Seconds of silence after which a client makes room for a new one, if there is none left. It is a
+client of which no record was taken, or a worker of ours, which connects again when it has
+records."""
 
 MAX_CONNECTIONS = 1000
+"""Clients served at a time, if the process may open that many files."""
 
 
 class Admission:
-    """See the module's text."""
+    """The listeners, and the set of :attr:`connections`. Used by the receiver's one thread."""
 
     def __init__(
         self,
@@ -34,19 +35,19 @@ class Admission:
         selector: selectors.BaseSelector,
         *,
         limit: int,
-        hear: Callable[[Connection], None],
-        send_away: Callable[[Connection], None],
+        read_client: Callable[[Connection], None],
+        evict: Callable[[Connection], None],
     ) -> None:
-        """Bind ``addresses``. Raises ``OSError`` where one of them cannot be bound.
+        """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
-        ``hear`` takes what a client has sent, ``send_away`` ends one whose place is needed.
+        ``read_client`` takes what a client has sent; ``evict`` ends one whose place is needed.
         """
         self.connections: set[Connection] = set()
         self._accepting = False
         self._selector = selector
         self._limit = min(limit, _descriptors_left())
-        self._hear = hear
-        self._send_away = send_away
+        self._read_client = read_client
+        self._evict = evict
         self._listeners: list[Any] = []
         try:
             for address in addresses:
@@ -58,11 +59,11 @@ class Admission:
 
     @property
     def addresses(self) -> list[Address]:
-        """Where clients can connect."""
+        """The addresses at which clients can connect."""
         return [listener.bound for listener in self._listeners]
 
     def accept(self, accepting: bool) -> None:
-        """Take new clients, or leave them in the kernel's queue."""
+        """Accept new clients from now on, or leave them in the kernel's queue."""
         if accepting == self._accepting:
             return
         self._accepting = accepting
@@ -73,14 +74,17 @@ class Admission:
                 self._selector.unregister(listener)
 
     def accept_last(self) -> None:
-        """Take who has connected already, and perhaps gone since; nobody after that."""
+        """Accept the clients that have connected already, and no more after them.
+
+        One of them may have sent its records and closed.
+        """
         if self._accepting:
             for listener in self._listeners:
                 self.accept_from(listener)
         self.accept(False)
 
     def accept_from(self, listener: Any) -> None:
-        """The listener is ready: take its clients, as far as there are places."""
+        """Accept the clients of a ready listener, as far as there are places."""
         while len(self.connections) < self._limit:
             before = len(self.connections)
             with block_forks():  # a child must not keep a connection that is not in the set yet
@@ -90,7 +94,7 @@ class Admission:
         self._make_room()
 
     def look_for_room(self) -> None:
-        """Clients may be waiting for a place: accept again, or have somebody leave for them."""
+        """Accept again if there are places; else evict a client for those that may be waiting."""
         if not self._accepting:
             self.accept(len(self.connections) < self._limit)
             if not self._accepting:
@@ -102,27 +106,28 @@ class Admission:
         connection.watch(self._selector, selectors.EVENT_READ)
 
     def _make_room(self) -> None:
-        """At the limit: who has been silent for long goes, if he loses nothing by it."""
-        free = [c for c in self.connections if not c.useful and not c.ended]
-        for silent in sorted(free, key=lambda c: c.heard):
-            heard = silent.heard
-            if time.monotonic() - heard <= SILENT_TIMEOUT:
+        """Evict the client that has been silent for longest, among those that lose nothing."""
+        free = [c for c in self.connections if not c.has_sent_record and not c.ended]
+        for silent in sorted(free, key=lambda c: c.received_at):
+            received_at = silent.received_at
+            if time.monotonic() - received_at <= SILENT_TIMEOUT:
                 break
             if silent.interest & selectors.EVENT_READ:
-                self._hear(silent)  # it may have spoken in this turn
+                self._read_client(silent)  # bytes may have come in this turn of the loop
             if silent.ended:
                 return
-            if silent.heard == heard:
-                self._send_away(silent)
+            if silent.received_at == received_at:
+                self._evict(silent)
                 return
         self.accept(False)
 
     def after_fork_in_child(self) -> None:
-        """Close a child's copies; nothing is unregistered or unlinked, which the parent needs."""
+        """Close a child's copies. Nothing is unregistered or unlinked: the parent needs it."""
         for shared in (*self.connections, *(listener.socket for listener in self._listeners)):
             shared.close()
 
     def close(self) -> None:
+        """Close every connection and every listener."""
         for connection in self.connections:
             connection.watch(self._selector, 0)
             connection.close()
@@ -133,7 +138,7 @@ class Admission:
 
 
 def _descriptors_left() -> int:
-    """Connections that the process may open, with room for its files."""
+    """Return how many connections the process may open, with room for its files."""
     try:
         import resource  # POSIX only
     except ImportError:

@@ -16,11 +16,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Callable
+from typing import Any, Callable
 
 from ..addresses import Address
+from ..exceptions import RowError
+from ..record.row import decode_dense
 from ..spool.orphans import Orphan, OrphanFinder
-from ..spool.segments import Batch
+from ..wire.receiving import GapReceived
+from .sequencing import SequencedWriter
 
 LOOK_INTERVAL = 0.5
 """Seconds between two looks at the spool directory."""
@@ -29,7 +32,8 @@ BATCH_BYTES = 256 * 1024
 
 
 class OrphanIntake:
-    """Lives in the receiver's loop: :meth:`adopt`, :meth:`read`, :meth:`written`, in turn."""
+    """Lives in the receiver's loop. Between :meth:`take_batch` and :meth:`note_written` the loop
+    writes what was taken."""
 
     def __init__(
         self,
@@ -42,30 +46,12 @@ class OrphanIntake:
         self._finder = OrphanFinder(spool_dir, self._serves, report)
         self._orphan: Orphan | None = None
         self._read = 0
-        self.at_end = False
-        """Whether the adopted journal has been read to its end."""
+        self._at_end = False
         self._candidates: Iterator[str] | None = None
         self._look_at = 0.0
         self._began = 0.0
         self.complete = 0.0
         """When the last look began that found nothing more to adopt (``time.monotonic``)."""
-
-    @property
-    def sender(self) -> str | None:
-        """The sender whose journal is being delivered."""
-        return None if self._orphan is None else self._orphan.sender_id
-
-    @property
-    def base(self) -> int:
-        """The lowest number that the adopted journal holds."""
-        assert self._orphan is not None
-        return self._orphan.acked + 1
-
-    @property
-    def origin(self) -> str:
-        """Whose journal it was, for messages."""
-        assert self._orphan is not None
-        return f"process {self._orphan.pid}, which has ended"
 
     def next_in(self) -> float:
         """Return the seconds until there may be something to do."""
@@ -77,47 +63,71 @@ class OrphanIntake:
         """Look again in a moment: a client has gone, and its process may let its lock go next."""
         self._look_at = min(self._look_at, time.monotonic() + 0.02)
 
-    def adopt(self) -> bool:
-        """Take the next orphan that is meant for this receiver; return whether there is one."""
-        if self._orphan is None and time.monotonic() >= self._look_at:
-            if self._candidates is None:
-                self._began = time.monotonic()
-                self._candidates = iter(self._finder.paths())
-            for path in self._candidates:
-                orphan = self._orphan = self._finder.adopt(path)
-                if orphan is not None:
-                    self._read = orphan.acked
-                    self.at_end = False
-                    return True
-            self._candidates = None
-            self.complete = self._began
-            self._look_at = time.monotonic() + LOOK_INTERVAL
-        return self._orphan is not None
+    def take_batch(self, records: SequencedWriter) -> bool:
+        """Hand the next batch of an orphan to ``records``; return whether there is an orphan."""
+        if self._orphan is None:
+            self._orphan = self._find()
+        orphan = self._orphan
+        if orphan is None:
+            return False
+        sender = orphan.sender_id
+        records.greet(sender, orphan.acked + 1)
+        batch = orphan.read(self._read, BATCH_BYTES)
+        if batch.gap is not None:
+            self._read = batch.gap.last
+            origin = f"process {orphan.pid}, which has ended"
+            records.take_gap(GapReceived(sender, *batch.gap), origin)
+        elif batch.rows:
+            self._read = batch.last
+            records.take_rows(sender, batch.first, [_decode(data) for data in batch.rows])
+        else:
+            self._at_end = True
+        return True
+
+    def note_written(self, records: SequencedWriter) -> str | None:
+        """Note in the journal that all that was taken is in the file.
+
+        At its end, remove the journal and return its sender, which will send no more.
+        """
+        orphan = self._orphan
+        if orphan is None:
+            return None
+        orphan.acknowledge(min(records.last(orphan.sender_id), self._read))
+        if not self._at_end:
+            return None
+        self._orphan = None
+        self._finder.remove(orphan)
+        return orphan.sender_id
+
+    def _find(self) -> Orphan | None:
+        if time.monotonic() < self._look_at:
+            return None
+        if self._candidates is None:
+            self._began = time.monotonic()
+            self._candidates = iter(self._finder.paths())
+        for path in self._candidates:
+            orphan = self._finder.adopt(path)
+            if orphan is not None:
+                self._read, self._at_end = orphan.acked, False
+                return orphan
+        self._candidates = None
+        self.complete = self._began
+        self._look_at = time.monotonic() + LOOK_INTERVAL
+        return None
 
     def _serves(self, wanted: Address) -> bool:
         return any(address.serves(wanted) for address in self._addresses)
-
-    def read(self) -> Batch:
-        """Return the next batch of the adopted journal; an empty one at its end."""
-        assert self._orphan is not None
-        batch = self._orphan.read(self._read, BATCH_BYTES)
-        self._read = batch.gap.last if batch.gap is not None else batch.last
-        self.at_end = batch.gap is None and not batch.rows
-        return batch
-
-    def written(self, through: int) -> None:
-        """Note in the journal that everything up to ``through`` is in the file."""
-        assert self._orphan is not None
-        self._orphan.acknowledge(min(through, self._read))
-
-    def finish(self) -> None:
-        """Remove the journal: it is delivered."""
-        orphan, self._orphan = self._orphan, None
-        assert orphan is not None
-        self._finder.remove(orphan)
 
     def close(self) -> None:
         """Let go of what is not delivered: it stays an orphan."""
         if self._orphan is not None:
             self._orphan.release()
             self._orphan = None
+
+
+def _decode(data: bytes) -> Any:
+    """Return the fields of a journal's row; ``None``, which is no row, if they cannot be read."""
+    try:
+        return decode_dense(data)
+    except RowError:
+        return None

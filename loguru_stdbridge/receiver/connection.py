@@ -1,7 +1,8 @@
-"""One client of the receiver: its socket, what it says, what it is told. No threads here.
+"""One client of the receiver: its socket, the bytes it has sent, the answers it waits for.
 
-Owns the bytes in both directions. It writes to nobody who has not said a hello of ours: a stock
-client never reads, and a socket closed with unread bytes resets the connection.
+It writes to no client that has not said a hello of ours. A stock client never reads, and closing a
+socket that holds unread bytes resets the connection, which throws away what is on its way. No
+threads here.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ READ_SIZE = 256 * 1024
 
 
 class Connection:
-    """A client, non-blocking. ``key`` is what the selector knows it by."""
+    """A client, non-blocking. Times are of ``time.monotonic``."""
 
     def __init__(self, client: socket.socket, peer: str, max_payload: int) -> None:
+        """``peer`` says who the client is, for messages; ``max_payload`` is in bytes."""
         client.setblocking(False)
         with contextlib.suppress(OSError):  # a Unix socket has no such option
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -29,19 +31,27 @@ class Connection:
         self.socket = client
         self.peer = peer
         self.protocol = ReceiverConnection(max_payload)
-        self.opened = time.monotonic()
-        self.frame_since: float | None = None  # when the incomplete frame at the front began
-        self.frames = 0
-        self.heard = self.opened  # when bytes came last
-        self.useful = False  # a stock client of which a record was taken: it may come with more
+        self.opened_at = time.monotonic()
+        self.received_at = self.opened_at
+        """When bytes came last."""
+        self.frame_began_at: float | None = None
+        """When the incomplete frame at the front began; ``None`` if there is none."""
+        self.has_sent_frame = False
+        self.has_sent_record = False
+        """Whether it is a stock client of which a record was taken: it may come with more."""
+        self.ended = False
+        """Whether nothing more is read from it: it has closed, or is about to be closed."""
+        self.refused = False
+        """Whether the receiver ends it, not the client."""
+        self.said_goodbye = False
+        self.acknowledged_through = 0
+        """The highest number acknowledged on this connection."""
         self.interest = 0
-        self.ended = False  # the client will send no more
-        self.refused = False  # and it is we who end it
-        self.told = 0  # highest number acknowledged on this connection
-        self.goodbye = False
+        """The selector's events that are waited for."""
         self._out = bytearray()
 
     def fileno(self) -> int:
+        """Return the descriptor that a selector watches."""
         return self.socket.fileno()
 
     @property
@@ -55,7 +65,7 @@ class Connection:
         return bool(self._out)
 
     def receive(self) -> list[Event]:
-        """Read what is there, once. Sets ``ended`` at the end of the stream or a broken one."""
+        """Read once what is there. Sets ``ended`` at the end of the stream, or if it is broken."""
         try:
             data = self.socket.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
@@ -66,21 +76,23 @@ class Connection:
         if not data:
             self.ended = True
             return []
-        self.heard = time.monotonic()
+        self.received_at = time.monotonic()
         events = self.protocol.receive(data)
-        self.frames += len(events)
+        if events:
+            self.has_sent_frame = True
         if not self.protocol.pending_bytes:
-            self.frame_since = None
-        elif self.frame_since is None or events:
-            self.frame_since = self.heard
+            self.frame_began_at = None
+        elif self.frame_began_at is None or events:
+            self.frame_began_at = self.received_at
         return events
 
     def send(self, data: bytes) -> None:
-        """Send, or keep what the socket does not take now."""
+        """Send ``data``; what the socket does not take now is kept for :meth:`flush`."""
         self._out += data
         self.flush()
 
     def flush(self) -> None:
+        """Send what is kept, as far as the socket takes it."""
         if self._out:
             try:
                 del self._out[: self.socket.send(self._out)]
@@ -91,32 +103,33 @@ class Connection:
                 self.ended = True
 
     def acknowledge(self, through: int) -> None:
-        """Tell that everything up to ``through`` is written, if that is news.
+        """Tell the sender that everything up to ``through`` is written, unless it knows.
 
-        While an answer waits for room nothing is added to it: the next one tells it all.
+        While an answer waits for room nothing is added: the next acknowledgement covers it all.
         """
-        if through > self.told and not self._out:
-            self.told = through
+        if through > self.acknowledged_through and not self._out:
+            self.acknowledged_through = through
             self.send(self.protocol.acknowledgement(through))
 
-    def watch(self, selector: selectors.BaseSelector, interest: int, data: Any = None) -> None:
-        """Have the selector wait for ``interest`` (0: for nothing)."""
+    def watch(self, selector: selectors.BaseSelector, interest: int) -> None:
+        """Have the selector wait for the events in ``interest``; 0 is none."""
         if interest == self.interest:
             return
         if not self.interest:
-            selector.register(self, interest, data)
+            selector.register(self, interest)
         elif not interest:
             selector.unregister(self)
         else:
-            selector.modify(self, interest, data)
+            selector.modify(self, interest)
         self.interest = interest
 
     def close(self) -> None:
+        """Close the socket."""
         self.socket.close()
 
 
 def describe_peer(client: socket.socket, address: Any) -> str:
-    """Who a client is, for messages: host and port, or the process behind a Unix socket."""
+    """Return who a client is, for messages: host and port, or the process at a Unix socket."""
     if isinstance(address, tuple) and len(address) >= 2:
         return f"{address[0]}:{address[1]}"
     option = getattr(socket, "SO_PEERCRED", None)

@@ -1,7 +1,6 @@
-"""The listening sockets, on ``socketserver``: bind, accept, hand over.
+"""Bind the listening sockets, and hand accepted clients over to the receiver's loop.
 
-Owns what is bound. The accept is ``socketserver``'s; a request is not handled in place but handed
-to the loop (:mod:`server`), which serves all clients in one thread.
+``socketserver`` binds and accepts; it handles no request, since the loop serves all clients.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ..addresses import Address
 Accept = Callable[[Any, Any], None]
 
 BACKLOG = 512
-"""Connections that the kernel holds for us: 500 workers may start at once."""
+"""Connections that the kernel holds until they are accepted: 500 workers may start at once."""
 
 
 class _Listener(socketserver.TCPServer):
@@ -41,7 +40,7 @@ class _Listener(socketserver.TCPServer):
 
     @property
     def bound(self) -> Address:
-        """The address as it is bound: with the port that the system chose for port 0."""
+        """The address that is bound, with the port that the system chose for port 0."""
         host, port = self.socket.getsockname()[:2]
         return Address("tcp", host=host, port=port)
 
@@ -73,7 +72,8 @@ class _UnixListener(_Listener):
 
 
 def _remove_dead_socket(path: str) -> None:
-    """Remove a socket that a killed receiver left; one that is served, or no socket, stays."""
+    """Remove the socket that a killed receiver left. One that is served stays, and so does a file
+    that is no socket."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             return
@@ -90,9 +90,9 @@ def _remove_dead_socket(path: str) -> None:
 
 
 def listen(address: Address, accept: Accept) -> _Listener:
-    """A listener on ``address`` that hands accepted sockets to ``accept(socket, peer address)``.
+    """Return a listener on ``address`` that calls ``accept(socket, peer address)`` for each client.
 
-    Raises ``OSError`` that names the address where it cannot be bound.
+    Raises ``OSError`` that names the address if it cannot be bound.
     """
     if address.scheme == "unix" and not hasattr(socket, "AF_UNIX"):
         raise OSError(f"cannot listen on {address}: this platform has no Unix sockets")

@@ -69,7 +69,7 @@ class Service:
             raise
         self.spool_dir = self._mark_addresses(spool_dir, report)
         if self.spool_dir is not None:
-            self._receiver.adoption = OrphanIntake(self.spool_dir, self.addresses, report)
+            self._receiver.orphans = OrphanIntake(self.spool_dir, self.addresses, report)
 
     def _mark_addresses(
         self, spool_dir: str | Path | bool | None, report: Callable[[str], None]
@@ -95,12 +95,7 @@ class Service:
     @property
     def counts(self) -> dict[str, int]:
         """Records written, duplicates dropped, input refused, since the start."""
-        receiver = self._receiver
-        return {
-            "records": receiver.records,
-            "duplicates": receiver.duplicates,
-            "refused": receiver.refused,
-        }
+        return self._receiver.counts
 
     def serve(self) -> None:
         """Serve until :meth:`stop`, then close the sink and the ledger."""

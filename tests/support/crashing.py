@@ -135,7 +135,7 @@ def _in_a_line(data: bytes) -> int:
 
 
 def _is_news(client: Connection, through: int) -> bool:
-    return through > client.told
+    return through > client.acknowledged_through
 
 
 def _rotates(source: Any, target: Any) -> bool:
@@ -247,7 +247,7 @@ ADOPTION: dict[str, Callable[[], None]] = {
     "between two segments": partial(after, os, "unlink", _path_ends(".seg")),
     "before the lock goes": partial(before, os, "unlink", _path_ends("/lock")),
     "lock gone": partial(after, os, "unlink", _path_ends("/lock")),
-    "removed, not noted": partial(before, Ledger, "gone"),
+    "removed, not noted": partial(before, Ledger, "retire_sender"),
 }
 WORKER: dict[str, Callable[[], None]] = {
     "journal half made": partial(before, os, "replace", _path_ends("/meta")),

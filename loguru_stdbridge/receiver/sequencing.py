@@ -1,0 +1,74 @@
+"""Take each record of a sender once: check its number, drop duplicates, tell of what is missing.
+
+Stands between what comes in (from clients, from orphaned journals) and the writer. No sockets here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Callable
+
+from ..record.stock import MARK, row_of_stock_fields
+from ..wire.receiving import GapReceived, MarkedReceived, Sequencer
+from .writer import Writer
+
+
+class SequencedWriter:
+    """Hands records to the writer in the order of their numbers. Used by the receiver's loop."""
+
+    def __init__(self, writer: Writer, last_written: Callable[[str], int]) -> None:
+        """``last_written`` gives the highest number of a sender that is in the file."""
+        self._writer = writer
+        self._sequencer = Sequencer(last_written)
+        self.duplicates = 0
+        """Records that came a second time, since the start."""
+
+    def greet(self, sender: str, base: int) -> int:
+        """Begin with a sender that sends nothing below ``base``; return the last number held."""
+        return self._sequencer.greet(sender, base)
+
+    def last(self, sender: str) -> int:
+        """Return the highest number taken from ``sender``."""
+        return self._sequencer.last(sender)
+
+    def forget(self, sender: str) -> None:
+        """Drop what is held of a sender: nothing speaks for it any more."""
+        self._sequencer.forget(sender)
+
+    def take_rows(self, sender: str, first: int, rows: Sequence[Any]) -> None:
+        """Take decoded rows ``first`` and on. Raises ``SequenceError`` if they do not follow."""
+        skip = self._skip_duplicates(sender, first, len(rows))
+        self._writer.take_rows(sender, first + skip, rows[skip:])
+
+    def take_marked(self, event: MarkedReceived) -> None:
+        """Take a record whose sender took us for a stock receiver.
+
+        It does not tell us what it leaves out, so a jump is no error: the log's readers learn of
+        the missing records from a record of that sender.
+        """
+        self._sequencer.skip(event.sender, event.sequence - 1)
+        if not self._skip_duplicates(event.sender, event.sequence, 1):
+            fields = {key: value for key, value in event.fields.items() if key != MARK}
+            row = row_of_stock_fields(fields, time.time())
+            self._writer.take(row, event.sender, event.sequence)
+
+    def take_stock(self, fields: dict[str, Any]) -> None:
+        """Take a record of a stock client, which has no number."""
+        self._writer.take(row_of_stock_fields(fields, time.time()), None, 0)
+
+    def take_gap(self, gap: GapReceived, origin: str) -> None:
+        """Write how many records of a sender are missing; ``origin`` says whose they were."""
+        missing = self._sequencer.skip(gap.sender, gap.last)
+        if missing:
+            self._writer.take_notice(
+                f"{missing} records of sender {gap.sender[:8]} ({origin}) were given up before "
+                f"they could be delivered: {gap.reason}",
+                gap.sender,
+                gap.last,
+            )
+
+    def _skip_duplicates(self, sender: str, first: int, count: int) -> int:
+        skip = self._sequencer.admit(sender, first, count)
+        self.duplicates += skip
+        return skip
