@@ -14,32 +14,18 @@ import struct
 from typing import Any, Callable, Union
 
 from ..exceptions import PayloadError
+from ..record.decode import RemoteValue
+from ..record.row import MAX_DIGITS
 
 MAX_OPCODES = 100_000
 """Opcodes of one payload: about 40 ms and 20 MB at worst. A record with a list of 45,000 numbers in
 its ``extra`` has as many."""
 
 MAX_INT_BYTES = 512
-MAX_DIGITS = 640
-MAX_NAME = 200
+MAX_GLOBAL_NAME = 200
 """Characters of a module's or a class's name."""
 
 Buffer = Union[bytes, bytearray, memoryview]
-
-
-class Placeholder:
-    """Stands for an object whose class is not admitted; shows the class's name. Inert."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def __reduce__(self) -> Any:
-        return str, (self.text,)
 
 
 class Global:
@@ -48,7 +34,7 @@ class Global:
     __slots__ = ("module", "name")
 
     def __init__(self, module: str, name: str) -> None:
-        if len(module) > MAX_NAME or len(name) > MAX_NAME:
+        if len(module) > MAX_GLOBAL_NAME or len(name) > MAX_GLOBAL_NAME:
             raise PayloadError("long_name", f"{module[:50]}.{name[:50]}...")
         if name == "getattr" or name.startswith("getattr."):
             raise PayloadError("getattr", f"{module}.{name}")
@@ -391,7 +377,7 @@ _RARE: dict[int, Callable[[Machine], Any]] = {
 record needs."""
 
 
-def _integer(data: bytes) -> int | Placeholder:
+def _integer(data: bytes) -> int | RemoteValue:
     if len(data) > MAX_INT_BYTES:
-        return Placeholder(f"<int of {8 * len(data)} bits>")
+        return RemoteValue(f"<int of {8 * len(data)} bits>")
     return int.from_bytes(data, "little", signed=True)

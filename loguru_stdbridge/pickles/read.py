@@ -12,7 +12,7 @@ So this module never gives a stranger's bytes to an unpickler. It reads the opco
 2. :class:`_Tree` turns that into plain values, as a tree: what is shared is copied and counted
    each time, a cycle is cut, depth is bounded, and so is the text in all. About fifteen well-known
    names have a decoder here that checks its arguments and builds the value itself. Every other
-   class becomes a :class:`Placeholder` that shows its name, so that the record survives.
+   class becomes a :class:`RemoteValue` that shows its name, so that the record survives.
 
 What is shared is the danger in the second step: two bytes of memo refer to a megabyte. So nothing
 there is walked, copied or shown that is not paid for, by :meth:`_Tree.spend`, *each time*: a text
@@ -31,9 +31,9 @@ import uuid
 from typing import Any, Callable, Optional
 
 from ..exceptions import PayloadError
-from ..record.decode import many_collide
-from ..record.values import is_bounded_decimal
-from .opcodes import Buffer, Call, Global, Machine, Map, Placeholder, Set
+from ..record.decode import RemoteValue, many_collide
+from ..record.values import MAX_DEPTH, is_bounded_decimal
+from .opcodes import Buffer, Call, Global, Machine, Map, Set
 
 MAX_NODES = 50_000
 """Values of the finished record, each counted as often as it appears: 0.1 s to load and render.
@@ -41,8 +41,6 @@ What takes longer than a short list or a float counts for more."""
 
 _CALL_NODES = 4
 """What an object of an admitted class counts for: 2 us to make, as many to show, twice."""
-
-MAX_DEPTH = 50
 
 _SPARE_TEXT = 1024 * 1024
 """Characters that texts may have in all, beyond twice the payload's size: a text that is referred
@@ -54,7 +52,7 @@ def load_record(payload: Buffer) -> dict[str, Any]:
 
     Keys are texts; values are of exactly the types None, bool, int, float, str, bytes, bytearray,
     complex, list, tuple, dict, set, frozenset, datetime, date, time, timedelta, timezone, Decimal,
-    UUID, or :class:`Placeholder`. Raises :class:`PayloadError`, and nothing else.
+    UUID, or :class:`RemoteValue`. Raises :class:`PayloadError`, and nothing else.
     """
     data = bytes(payload)
     try:
@@ -113,13 +111,13 @@ class _Tree:
             return value
         self.spend(1, 0)
         if depth > MAX_DEPTH:
-            return Placeholder("<too deep>")
-        if kind is Placeholder:
+            return RemoteValue("<too deep>")
+        if kind is RemoteValue:
             return value
         if kind is Global:
-            return self._placeholder(f"<class '{_shown_name(value)}'>")
+            return self._remote_value(f"<class '{_shown_name(value)}'>")
         if id(value) in self._path:
-            return Placeholder("<cycle>")
+            return RemoteValue("<cycle>")
         self._path.append(id(value))
         try:
             return self._finish_compound(value, kind, depth + 1)
@@ -137,9 +135,9 @@ class _Tree:
         assert kind is Call
         return self._finish_call(value, depth)
 
-    def _placeholder(self, text: str) -> Placeholder:
+    def _remote_value(self, text: str) -> RemoteValue:
         self.spend(0, len(text))
-        return Placeholder(text)
+        return RemoteValue(text)
 
     def _finish_pairs(self, pairs: list[Any], depth: int) -> Any:
         keys: list[Any] = []
@@ -154,7 +152,7 @@ class _Tree:
             keys.append(key)
         values = [self.finish(pairs[index], depth) for index in range(1, len(pairs), 2)]
         if many_collide(others):
-            return Placeholder(f"<dict of {len(keys)} whose keys collide>")
+            return RemoteValue(f"<dict of {len(keys)} whose keys collide>")
         return dict(zip(keys, values))
 
     def _key(self, key: Any, depth: int) -> Any:
@@ -163,12 +161,12 @@ class _Tree:
             return self.finish(key, depth)
         if type(key) in _KEYS:
             return self.finish(key, depth)
-        return Placeholder(f"<{type(key).__name__.strip('_').lower()} as a key>")
+        return RemoteValue(f"<{type(key).__name__.strip('_').lower()} as a key>")
 
     def _finish_set(self, items: list[Any], depth: int, kind: Any) -> Any:
         members = [self._key(item, depth) for item in items]
         if many_collide(members):
-            return Placeholder(f"<{kind.__name__} of {len(items)} that collide>")
+            return RemoteValue(f"<{kind.__name__} of {len(items)} that collide>")
         return kind(members)
 
     def _finish_call(self, call: Call, depth: int) -> Any:
@@ -189,7 +187,7 @@ class _Tree:
                     return decoded
             except (ValueError, TypeError, ArithmeticError, IndexError, AttributeError):
                 pass  # not as the class itself would have written it
-        return self._placeholder(f"<{_shown_name(function)} object>")
+        return self._remote_value(f"<{_shown_name(function)} object>")
 
 
 _MODULES = {"__builtin__": "builtins", "_decimal": "decimal", "pathlib._local": "pathlib"}
@@ -328,7 +326,7 @@ def _decode_ordered(tree: _Tree, arguments: Any, call: Call, depth: int) -> Any:
 def _decode_path(tree: _Tree, arguments: Any, call: Call, depth: int) -> Any:
     text = "/".join(_plain_arguments(tree, arguments, depth))
     tree.spend(0, len(text))
-    return Placeholder(text.replace("//", "/", 1) if text.startswith("//") else text)
+    return RemoteValue(text.replace("//", "/", 1) if text.startswith("//") else text)
 
 
 _Decoder = Callable[[_Tree, tuple[Any, ...], Call, int], Optional[Any]]

@@ -2,7 +2,7 @@
 
 Owns what :func:`values.flatten_extra` comes back as: the tags and what each becomes. No sockets,
 files or clocks here; nothing of the wire is ever called or imported. A value that was shown is a
-:class:`Shown`, or a subclass of its builtin, and prints as the texts it had in the worker.
+:class:`RemoteValue`, or a subclass of its builtin, and prints as the texts it had in the worker.
 
 What a stranger wrote costs no more than its size allows: depth, digits and exponents, and members
 that collide. A tag that is not one of ours is an error of its row.
@@ -35,8 +35,8 @@ randomised: 60,000 chosen integers make one set cost minutes, and 256 wide tuple
 ones hardly collide: -1 and -2 do, and the tuples that differ by them only."""
 
 
-class Shown:
-    """A value of another process, shown by the texts it had there. Inert."""
+class RemoteValue:
+    """Stands for a value of another process; shows the texts it had there. Inert."""
 
     __slots__ = ("_repr", "_str")
 
@@ -53,6 +53,10 @@ class Shown:
     def __format__(self, spec: str) -> str:
         return _format(self._str, spec)
 
+    def __reduce__(self) -> Any:
+        """Copy and pickle it as its text: no other process needs to know this class."""
+        return str, (self._str,)
+
 
 def _format(text: str, spec: str) -> str:
     try:
@@ -61,7 +65,7 @@ def _format(text: str, spec: str) -> str:
         return text
 
 
-def _shown_class(base: type[Any]) -> type[Any]:
+def _remote_class(base: type[Any]) -> type[Any]:
     def __repr__(self: Any) -> str:
         return str(self.shown_repr)
 
@@ -72,11 +76,11 @@ def _shown_class(base: type[Any]) -> type[Any]:
         return _format(self.shown_str, spec)
 
     methods = {"__repr__": __repr__, "__str__": __str__, "__format__": __format__}
-    return type(f"Shown{base.__name__.title()}", (base,), {**methods, "__module__": __name__})
+    return type(f"Remote{base.__name__.title()}", (base,), {**methods, "__module__": __name__})
 
 
-_SHOWN_CLASSES: dict[str, type[Any]] = {
-    base.__name__: _shown_class(base)
+_REMOTE_CLASSES: dict[str, type[Any]] = {
+    base.__name__: _remote_class(base)
     for base in (str, int, float, list, tuple, dict, set, frozenset, bytes)
 }
 
@@ -84,7 +88,7 @@ _SHOWN_CLASSES: dict[str, type[Any]] = {
 def restore(value: Any, depth: int = 0) -> Any:
     """The value behind its JSON form. Raises :class:`RowError` where a tag is not one of ours."""
     if depth > 3 * MAX_DEPTH:
-        return Shown("<too deep>")
+        return RemoteValue("<too deep>")
     kind = type(value)
     if kind is list:
         return [restore(item, depth + 1) for item in value]
@@ -117,7 +121,7 @@ def _read_dict(content: Any, depth: int) -> Any:
     pairs = [(restore(key, depth), restore(item, depth)) for key, item in _typed(content, list)]
     keys = _hashable([key for key, _ in pairs])
     if many_collide(keys):
-        return Shown(f"<dict of {len(keys)} whose keys collide>")
+        return RemoteValue(f"<dict of {len(keys)} whose keys collide>")
     return dict(zip(keys, [item for _, item in pairs]))
 
 
@@ -129,7 +133,7 @@ def _hashable(keys: Sequence[Any]) -> list[Any]:
             hash(key)
             found.append(key)
         except TypeError:
-            found.append(Shown(show(key)))
+            found.append(RemoteValue(show(key)))
     return found
 
 
@@ -187,13 +191,13 @@ def _read_as(content: Any, depth: int) -> Any:
     repr_text = _typed(repr_text, str)
     str_text = repr_text if str_text is None else _typed(str_text, str)
     if kind == "object":
-        return Shown(repr_text, str_text)
+        return RemoteValue(repr_text, str_text)
     plain = restore(base, depth)
     if kind in ("set", "frozenset"):
         plain = _hashable(_typed(plain, list))
         if many_collide(plain):
-            return Shown(repr_text, str_text)
-    shown = _SHOWN_CLASSES[kind](plain)
+            return RemoteValue(repr_text, str_text)
+    shown = _REMOTE_CLASSES[kind](plain)
     shown.shown_repr = repr_text
     shown.shown_str = str_text
     return shown
@@ -229,7 +233,7 @@ def make_timezone(seconds: float, name: str | None) -> datetime.timezone:
 
 
 def plain(value: Any) -> Any:
-    """``value`` with every :class:`Shown` as text and every subclass as its builtin.
+    """``value`` with every :class:`RemoteValue` as text and every subclass as its builtin.
 
     For a pickle that any receiver may load: it then names no class of ours or the application's.
     """

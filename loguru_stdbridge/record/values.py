@@ -6,10 +6,10 @@ and the bounds. What the far end makes of it is :mod:`restored`. No sockets, fil
 JSON's own types go as they are. What JSON lacks goes as an object with the one key ``~``: a tag
 and its content, so that the far end gets the same type back (a tuple, a set, a datetime, a dict
 whose keys are not text). Every other object goes as its ``repr`` and ``str``, taken here, in the
-worker, where the class lives, and comes back as a :class:`restored.Shown`, which prints as those
-texts: a text format and ``serialize=True`` show what they would have shown locally. A subclass of
-a builtin (an enum member, a named tuple, an ``OrderedDict``) goes as its plain value with those
-texts.
+worker, where the class lives, and comes back as a :class:`record.decode.RemoteValue`, which
+prints as those texts: a text format and ``serialize=True`` show what they would have shown locally.
+A subclass of a builtin (an enum member, a named tuple, an ``OrderedDict``) goes as its plain value
+with those texts.
 
 What an application can hang into ``extra`` has no bound, so everything here has one: depth, number
 of values, characters. A cycle, a value beyond a bound, a ``repr`` that raises: that one value
@@ -51,7 +51,7 @@ MAX_SPARED = 64
 MAX_SHOWN = 8192
 """Characters of a value shown by its ``repr`` or ``str``."""
 
-MAX_UNCOUNTED = 256
+MIN_KEPT_KEYS = 256
 """Keys of one ``extra`` itself that are kept, whatever the values of those before them take. That
 many texts and numbers are within every other bound for certain."""
 
@@ -106,7 +106,7 @@ def flatten_extra(extra: Any) -> tuple[Json, bool]:
     The common case (text keys; texts and numbers) costs one look at each value. What is no dict, or
     one that cannot be read, stands under the key ``extra``.
     """
-    if type(extra) is dict and len(extra) <= MAX_UNCOUNTED:
+    if type(extra) is dict and len(extra) <= MIN_KEPT_KEYS:
         for key, value in extra.items():
             kind = type(value)
             if type(key) is not str or key == TAG:
@@ -253,7 +253,7 @@ class _Flattener:
         if all(type(key) is str and key != TAG for key, _ in found):
             flat: dict[str, Json] = {}
             for key, item in found:
-                if self._values <= 0 and (depth or len(flat) >= MAX_UNCOUNTED):
+                if self._values <= 0 and (depth or len(flat) >= MIN_KEPT_KEYS):
                     flat["..."] = self._more(value, len(flat))
                     break
                 self._values -= 1

@@ -19,7 +19,8 @@ from collections import OrderedDict
 import pytest
 
 from loguru_stdbridge.exceptions import PayloadError
-from loguru_stdbridge.pickles.read import Placeholder, load_record
+from loguru_stdbridge.pickles.read import load_record
+from loguru_stdbridge.record.decode import RemoteValue
 from loguru_stdbridge.record.stock import row_of_stock_fields
 from loguru_stdbridge.sink.replay import Replay
 from loguru_stdbridge.wire.expansion import bound_growth
@@ -28,7 +29,7 @@ from tests.support.hostile import corpus
 ENTRIES = {entry.name: entry for entry in corpus()}
 INERT = (
     type(None), bool, int, float, str, bytes, bytearray, complex, datetime.datetime, datetime.date,
-    datetime.time, datetime.timedelta, datetime.timezone, decimal.Decimal, uuid.UUID, Placeholder,
+    datetime.time, datetime.timedelta, datetime.timezone, decimal.Decimal, uuid.UUID, RemoteValue,
 )  # fmt: skip
 
 ALLOWED = {

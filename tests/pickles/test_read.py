@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from loguru_stdbridge.exceptions import PayloadError
 from loguru_stdbridge.pickles import opcodes
-from loguru_stdbridge.pickles.read import Placeholder, load_record
+from loguru_stdbridge.pickles.read import load_record
 from loguru_stdbridge.pickles.write import dump_record
+from loguru_stdbridge.record.decode import RemoteValue
 from tests.pickles.test_hostile import check_inert
 from tests.support import fuzz_pickles
 
@@ -77,8 +78,15 @@ def test_any_other_object_is_shown_by_name(value, shown, protocol):
     """The record survives, and the object's class can be read."""
     loaded = load_record(pickle.dumps({"msg": "kept", "value": value}, protocol))
     assert loaded["msg"] == "kept"
-    assert type(loaded["value"]) is Placeholder
+    assert type(loaded["value"]) is RemoteValue
     assert shown in str(loaded["value"])
+
+
+def test_an_object_shown_by_name_takes_a_width():
+    """A stock client's unknown object fills the width that a format gives it, as a text does."""
+    value = load_record(pickle.dumps({"value": Color.RED}, 1))["value"]
+    assert f"{value:>40}" == f"{value!s:>40}"
+    assert f"{value:.2f}" == str(value)
 
 
 def test_an_ordered_dict_comes_back_as_a_dict():

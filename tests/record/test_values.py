@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loguru_stdbridge.exceptions import RowError
-from loguru_stdbridge.record.decode import MAX_COLLISIONS, Shown, many_collide, plain, restore
+from loguru_stdbridge.record.decode import MAX_COLLISIONS, RemoteValue, many_collide, plain, restore
 from loguru_stdbridge.record.row import decode_dense, encode_row
 from loguru_stdbridge.record.values import MAX_SHOWN, MAX_TEXT, MAX_VALUES, flatten_extra
 from loguru_stdbridge.wire.expansion import bound_growth
@@ -136,7 +136,7 @@ def test_a_subclass_arrives_as_its_builtin_with_its_own_texts(value, base):
 def test_any_other_object_arrives_as_its_texts(value):
     """The far end prints what the worker would have printed, and has nothing else of it."""
     arrived = through({"key": value})["key"]
-    assert type(arrived) is Shown
+    assert type(arrived) is RemoteValue
     assert (repr(arrived), str(arrived), f"{arrived}") == (repr(value), str(value), str(value))
 
 
@@ -179,7 +179,7 @@ def test_deep_nesting_is_cut():
     while isinstance(value, list):
         value, levels = value[0], levels + 1
     assert 40 < levels < 60
-    assert isinstance(value, Shown)
+    assert isinstance(value, RemoteValue)
 
 
 def size_of(value):
@@ -235,7 +235,7 @@ def test_what_cannot_be_cut_is_shown_where_the_room_is_used_up():
     texts = ["x" * MAX_TEXT] * 5
     arrived = through({"texts": texts, "int": 1 << 5_000, "bytes": bytes(100), "user": "me"})
     assert repr(arrived["int"]) == "<int of 5001 bits>"
-    assert isinstance(arrived["bytes"], Shown)
+    assert isinstance(arrived["bytes"], RemoteValue)
     assert arrived["user"] == "me"
 
 
@@ -251,9 +251,9 @@ def test_members_that_collide_are_shown_and_not_hashed(members):
     assert not many_collide([-1, -2] * (MAX_COLLISIONS // 2))
     keys = [{"~": ["tuple", list(m)]} if isinstance(m, tuple) else m for m in members]
     shown = restore({"~": ["as", ["set", keys, "the set's own text", None]]})
-    assert type(shown) is Shown
+    assert type(shown) is RemoteValue
     assert repr(shown) == "the set's own text"
-    assert type(restore({"~": ["dict", [[key, 1] for key in keys]]})) is Shown
+    assert type(restore({"~": ["dict", [[key, 1] for key in keys]]})) is RemoteValue
 
 
 class HashableDict(dict):

@@ -105,7 +105,7 @@ _MAKERS: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
     "a module whose import does": (lambda: record(b"cantigravity\nfly\n"), ()),
     "loguru's own class": (lambda: record(call("loguru._recattrs RecordLevel", b"NNN")), ()),
     "loguru's logger": (lambda: record(b"cloguru\nlogger\n"), ()),
-    "our own class": (lambda: record(call("loguru_stdbridge.record.decode Shown", b"")), LOADS),
+    "our own class": (lambda: record(call("loguru_stdbridge.record.decode RemoteValue", b"")), LOADS),
     "copyreg.add_extension": (
         lambda: record(call("copyreg add_extension", text("os") + text("_exit") + b"K\x01")
                        + b"0\x82\x01(K\x4dtR"), LOADS),
