@@ -21,14 +21,13 @@ from operator import itemgetter
 from time import time_ns
 from typing import Any
 
+from ..record.bounded_cache import BoundedCache
 from ..record.encode import encode_rendered
 from ..record.line_format import LineFormat, plain_format, split_time
 from ..record.row import rendered_row_head
 
 MARKER = "\0\0stdbridge\0"
 """Begins the sink's format: a text without it comes from ``opt(raw=True)``."""
-
-_MAX_HEADS = 100
 
 
 class _StampedFormat:
@@ -69,13 +68,19 @@ class LineRenderer:
         self.template = f"{MARKER}{line_format.format}\n{{exception}}"
         self._level = line_format.level
         self._id = line_format.id
-        self._heads: dict[str, tuple[int, str]] = {}
+        self._heads = BoundedCache(self._make_head, 100)
         self._values = itemgetter("level", "message", *line_format.fields)
         self._shape: tuple[type, ...] = ()  # types of the values of the records that it suits
         self._candidate: str | _StampedFormat | None = None
         if "exception" not in line_format.fields:  # which loguru makes a text of
             self._candidate = _make_format(f"{plain_format(line_format.format)}\n")
         self._plain: str | _StampedFormat | None = None  # the candidate, if it is right
+
+    def _make_head(self, level: tuple[int, str]) -> str:
+        number, name = level
+        if type(number) is not int or type(name) is not str:
+            raise TypeError(f"a level of {number!r}, {name!r}: a row needs a number and a text")
+        return rendered_row_head(number, name, self._id)
 
     def row(self, record: Any) -> bytes | None:
         """Return the row of a record without an exception. Return ``None`` if loguru has to render
@@ -121,13 +126,7 @@ class LineRenderer:
         return self._encode(record["level"], line)
 
     def _encode(self, level: Any, line: str) -> bytes:
-        name, number = level.name, level.no
-        known, head = self._heads.get(name, (None, ""))
-        if known != number:
-            head = rendered_row_head(number, name, self._id)
-            if len(self._heads) < _MAX_HEADS:
-                self._heads[name] = number, head
-        return encode_rendered(time_ns(), head, line)
+        return encode_rendered(time_ns(), self._heads[level.no, level.name], line)
 
     def _learn(self, record: Any) -> bool:
         shape = tuple(map(type, self._values(record)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import datetime
+import decimal
 import json
 
 import pytest
@@ -34,6 +36,9 @@ ZONES = [
     datetime.timezone(datetime.timedelta(minutes=minutes), name)
     for minutes, name in [(0, "UTC"), (0, "GMT"), (90, "A"), (-570, "B")]
 ]
+
+Level = collections.namedtuple("Level", "name no")
+PLAIN = Level("INFO", 20)
 
 SECOND = 1_000_000
 DAY = 24 * 3600 * SECOND
@@ -136,3 +141,19 @@ def test_a_time_that_is_none_is_not_kept(times):
 def test_the_marker_begins_what_loguru_renders():
     """The marker tells a rendered line from a raw message."""
     assert LineRenderer(LineFormat("{message}", 0)).template.startswith(MARKER)
+
+
+@pytest.mark.usefixtures("quiet_loguru")
+@pytest.mark.parametrize("number", [True, 20.5, "20", float("inf"), decimal.Decimal(20), None])
+def test_a_level_whose_number_is_none_makes_no_rendered_row(number):
+    """A line of a level whose number a patcher has replaced is left to loguru and whole records."""
+    rendering = LineRenderer(LineFormat("{message}", 0))
+    rows = []
+
+    def sink(message):
+        rendering.row_of_line({**message.record, "level": PLAIN}, str(message))
+        rows.append(rendering.row({**message.record, "level": Level("ODD", number)}))
+
+    logger.add(sink, format="{message}", catch=False)
+    logger.info("odd")
+    assert rows == [None]
