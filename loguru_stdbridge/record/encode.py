@@ -10,22 +10,24 @@ from __future__ import annotations
 import datetime
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
+from .bounded_cache import BoundedCache
 from .fallback import (
     bounded_plain,
-    checked,
     encode_odd,
     fields_of_odd_logrecord,
     fields_of_odd_record,
+    fit_row,
     message_of,
 )
 from .row import (
+    FIELD_TYPES,
     FLAG_RAW,
     FLAG_TAGGED,
     MAX_ROW,
-    MAX_UNCOUNTED,
+    MAX_SMALL_FRAME,
     LevelStyle,
     dump_fields,
     dump_times,
@@ -34,12 +36,9 @@ from .row import (
     encode_rendered_row,
     is_bounded,
 )
-from .stock import LOGRECORD_KEYS
+from .stock import extra_of
 from .tracebacks import exception_fields, exception_of
-from .values import MAX_TEXT, bounded_text, flatten_extra
-
-RECORD_KEYS = 13
-"""Keys of a loguru record. More of them were put there by a patcher."""
+from .values import MAX_TEXT, flatten_extra
 
 _LOGURU_KEYS = frozenset(
     [
@@ -58,44 +57,40 @@ _LOGURU_KEYS = frozenset(
         "time",
     ]
 )
+"""What loguru puts into a record. Other keys are a patcher's."""
+
+RECORD_KEYS = len(_LOGURU_KEYS)
 
 
-_Kinds = tuple[type, ...]
-_TEXT: _Kinds = (str,)
-_NUMBER: _Kinds = (int,)  # no True, which a table takes for 1
-_TEXT_OR_NONE: _Kinds = (str, type(None))
+def _make_dump(first: str, last: str) -> Callable[[Sequence[Any]], str]:
+    """Return how to write the fields ``first`` to ``last`` of a row; see :class:`row.Row`."""
+    names = list(FIELD_TYPES)
+    kinds = [FIELD_TYPES[name] for name in names[names.index(first) : names.index(last) + 1]]
+
+    def dump(values: Sequence[Any]) -> str:
+        if any(type(value) not in types for value, types in zip(values, kinds)):
+            raise TypeError("a value of a type that the row's field does not have")
+        return dump_fields(values)
+
+    return dump
 
 
-class _Fragments(dict[tuple[Any, ...], str]):
-    """Pieces of rows as JSON text, made once for each place that logs, level and thread.
-
-    A process logs from a few hundred places; what is the same in every record of one need not be
-    written again. The table is bounded: a program that makes up its places begins anew now and
-    then.
-    """
-
-    def __init__(self, *kinds: _Kinds, limit: int = 4096) -> None:
-        """``kinds`` are the types that a receiver takes in each of the fields."""
-        super().__init__()
-        self._kinds = kinds
-        self._limit = limit
-
-    def __missing__(self, values: tuple[Any, ...]) -> str:
-        if any(type(value) not in kinds for value, kinds in zip(values, self._kinds)):
-            raise TypeError("a value that a row has no place for")
-        text = dump_fields(values)
-        if len(self) >= self._limit:
-            self.clear()
-        self[values] = text
-        return text
+# A process logs from a few hundred places. What is the same in all records of one is written once.
+_levels = BoundedCache(_make_dump("level_no", "level_color"), 4096)
+_places = BoundedCache(_make_dump("name", "process_name"), 4096)
+_threads = BoundedCache(_make_dump("thread_id", "thread_name"), 4096)
 
 
-_level = _Fragments(_NUMBER, _TEXT, _TEXT, _TEXT_OR_NONE)
-_place = _Fragments(_TEXT_OR_NONE, _TEXT, _NUMBER, _TEXT, _TEXT, _TEXT, _NUMBER, _TEXT)
-_thread = _Fragments(_NUMBER, _TEXT)
+def _dump_fixed_zone(key: tuple[datetime.timezone, str | None]) -> tuple[int, str] | None:
+    """A fixed zone's offset in seconds, and as JSON with its name; ``None`` if it has fractions."""
+    zone, name = key
+    offset = zone.utcoffset(None)
+    if offset.microseconds:
+        return None
+    return offset.days * 86400 + offset.seconds, dump_zone(offset.total_seconds(), name)
 
-_zones: dict[tuple[datetime.tzinfo, str | None], tuple[int, str]] = {}
-_MAX_ZONES = 256
+
+_zones = BoundedCache(_dump_fixed_zone, 256)
 _EPOCH = 719163 * 86400  # seconds from the first day of the calendar to 1970-01-01
 
 
@@ -106,18 +101,12 @@ def _dump_times(when: Any, elapsed: Any) -> str:
     takes, and read as the same float: both are the nearest one to that time.
     """
     zone, name = when.tzinfo, when.tzname()
-    known = _zones.get((zone, name))
+    fixed = type(zone) is datetime.timezone  # another's offset may change from day to day
     usual = isinstance(when, datetime.datetime) and type(elapsed) is datetime.timedelta
-    if known is None or not usual:
-        offset = when.utcoffset()
-        fixed = type(zone) is datetime.timezone and not offset.microseconds
-        if not fixed or not usual:  # it may be another tomorrow, or in the next object
-            seconds = when.timestamp()
-            return dump_times(seconds, offset.total_seconds(), name, elapsed.total_seconds())
-        known = offset.days * 86400 + offset.seconds, dump_zone(offset.total_seconds(), name)
-        if len(_zones) >= _MAX_ZONES:
-            _zones.clear()
-        _zones[zone, name] = known
+    known = _zones[zone, name] if fixed and usual else None
+    if known is None:
+        offset = when.utcoffset().total_seconds()
+        return dump_times(when.timestamp(), offset, name, elapsed.total_seconds())
     days = when.toordinal()
     seconds = days * 86400 + when.hour * 3600 + when.minute * 60 + when.second - known[0] - _EPOCH
     passed = elapsed.days * 86400 + elapsed.seconds
@@ -145,20 +134,20 @@ def encode_loguru_record(
         row = encode_fields(
             (FLAG_RAW if raw else 0) | (FLAG_TAGGED if tagged else 0),
             _dump_times(record["time"], record["elapsed"]),
-            _level[level.no, level.name, level.icon, color],
+            _levels[level.no, level.name, level.icon, color],
             record["message"],
-            _place[
+            _places[
                 record["name"], record["function"], record["line"], file.name, file.path,
                 record["module"], process.id, process.name,
             ],
-            _thread[thread.id, thread.name],
+            _threads[thread.id, thread.name],
             None if exception is None else exception_fields(exception, traceback_text),
             extra,
             None if len(record) == RECORD_KEYS else _others_of(record),
         )  # fmt: skip
     except Exception:
         row = encode_odd(fields_of_odd_record(record, raw, traceback_text, color))
-    return row if len(row) <= MAX_UNCOUNTED else checked(row)
+    return row if len(row) <= MAX_SMALL_FRAME else fit_row(row)
 
 
 def _others_of(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,7 +160,7 @@ def _others_of(record: Mapping[str, Any]) -> dict[str, Any]:
 def encode_rendered(nanoseconds: int, head: str, line: str) -> bytes:
     """The row of a line that loguru has rendered by the sink's own format (:mod:`record.row`)."""
     row = encode_rendered_row(nanoseconds, head, line)
-    if len(row) <= MAX_UNCOUNTED or (len(row) <= MAX_ROW and is_bounded(row)):
+    if len(row) <= MAX_SMALL_FRAME or (len(row) <= MAX_ROW and is_bounded(row)):
         return row
     return encode_rendered_row(nanoseconds, head, f"{bounded_plain(line[:-1], MAX_TEXT)}\n")
 
@@ -183,12 +172,7 @@ def encode_logrecord(record: logging.LogRecord, level_style: Callable[[str], Lev
     impossible type as a text.
     """
     try:
-        attributes = record.__dict__
-        others = {key: value for key, value in attributes.items() if key not in LOGRECORD_KEYS}
-        if attributes.get("taskName") is not None:
-            others["taskName"] = attributes["taskName"]
-        if attributes.get("stack_info"):
-            others["stack_info"] = bounded_text(attributes["stack_info"], MAX_TEXT)
+        others = extra_of(record.__dict__)
         extra, tagged = flatten_extra(others) if others else (None, False)
         local = time.localtime(record.created)
         icon, color = level_style(record.levelname)
@@ -198,17 +182,17 @@ def encode_logrecord(record: logging.LogRecord, level_style: Callable[[str], Lev
                 record.created, float(local.tm_gmtoff), local.tm_zone,
                 record.relativeCreated / 1000.0,
             ),
-            _level[record.levelno, record.levelname, icon, color],
+            _levels[record.levelno, record.levelname, icon, color],
             message_of(record),
-            _place[
+            _places[
                 record.name, record.funcName or "", record.lineno, record.filename,
                 record.pathname, record.module, record.process or 0, record.processName or "",
             ],
-            _thread[record.thread or 0, record.threadName or ""],
+            _threads[record.thread or 0, record.threadName or ""],
             exception_of(record),
             extra,
             None,
         )  # fmt: skip
     except Exception:
         row = encode_odd(fields_of_odd_logrecord(record, level_style))
-    return row if len(row) <= MAX_UNCOUNTED else checked(row)
+    return row if len(row) <= MAX_SMALL_FRAME else fit_row(row)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from .row import FLAG_RAW, FLAG_TAGGED, MAX_ROW, LevelStyle, encode_row, is_bounded, load_fields
-from .stock import LOGRECORD_KEYS, MAX_NAME
+from .stock import MAX_STOCK_NAME, extra_of
 from .tracebacks import exception_fields, exception_of
 from .values import MAX_TEXT, bounded_text, flatten_extra, show
 
@@ -111,10 +111,7 @@ def fields_of_odd_logrecord(
     Where a number is none, what stands in its place is told in ``extra``.
     """
     attributes = dict(record.__dict__)
-    others = {key: value for key, value in attributes.items() if key not in LOGRECORD_KEYS}
-    for key in ("taskName", "stack_info"):
-        if attributes.get(key) is not None:
-            others[key] = attributes[key]
+    others = extra_of(attributes)
 
     def text(key: str, default: str = "") -> str:
         value = attributes.get(key)
@@ -181,12 +178,12 @@ def _finite(value: Any, default: float) -> float:
     return number
 
 
-def checked(row: bytes) -> bytes:
+def fit_row(row: bytes) -> bytes:
     """A large row, cut to what a receiver takes: one that it refuses would be sent for ever."""
-    return row if len(row) <= MAX_ROW and is_bounded(row) else _encode_cut(row)
+    return row if len(row) <= MAX_ROW and is_bounded(row) else _cut_row(row)
 
 
-def _encode_cut(row: bytes) -> bytes:
+def _cut_row(row: bytes) -> bytes:
     """A row beyond a bound with its texts cut: 1 Mi + 0.25 Mi characters, 6 bytes at most."""
     fields = load_fields(row)[:22]
     size = len(row)
@@ -203,7 +200,7 @@ def _encode_cut(row: bytes) -> bytes:
     fields[21] = {"...": f"<extra left out: with it the record is beyond a bound ({size} bytes)>"}
     for index, part in enumerate(fields):
         if isinstance(part, str):
-            fields[index] = bounded_plain(part, MAX_TEXT if index == 9 else MAX_NAME)
+            fields[index] = bounded_plain(part, MAX_TEXT if index == 9 else MAX_STOCK_NAME)
         elif index == 20 and part is not None:
             fields[20] = [bounded_plain(p, MAX_TEXT) if isinstance(p, str) else p for p in part]
     return encode_row(fields)

@@ -23,7 +23,8 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any, Callable, NamedTuple, Optional, Union
+from itertools import product
+from typing import Any, Callable, NamedTuple, Optional, Union, get_args, get_origin
 
 from ..exceptions import RowError
 from .decode import restore
@@ -34,25 +35,21 @@ MAX_ROWS = 1000
 MAX_ROW = 8 * 1024 * 1024
 """Largest row in bytes. A hello holds it twice, and fits a frame (``frames.MAX_PAYLOAD``)."""
 
-MAX_UNCOUNTED = 136 * 1024
+MAX_SMALL_FRAME = 136 * 1024
 """Bytes of a frame that its size bounds. A sender's frames hold 128 KiB of rows, or one row."""
 
-MAX_CONTAINERS = 32_000
+MAX_FRAME_CONTAINERS = 32_000
 """Lists and dicts of a larger frame, which holds one row of at most 10,000 values: of most kinds
 each is three containers at most."""
 
-MAX_VALUES = 40_000
+MAX_FRAME_VALUES = 40_000
 """Values of a larger frame, as its commas tell: each takes up to 3 microseconds in all."""
 
-MAX_SURROGATES = 50_000
+MAX_FRAME_SURROGATES = 50_000
 """Surrogates of a larger frame: UTF-8 has none, so each is an error to handle, 0.6 microseconds."""
 
 MAX_DIGITS = 640
 """Digits of an integer in a larger frame; a sender's have 602 at most."""
-
-ROW_LENGTH = 22
-"""Fields that every row has; :class:`Row` names them. ``more`` is left out where it is empty, and
-what a later version may add after it is ignored."""
 
 FLAG_RAW = 1
 """``logger.opt(raw=True)``: the message is written as it is, without the sink's format."""
@@ -97,21 +94,41 @@ class Row(NamedTuple):  # annotations as texts, for once, would cost a worker's 
     more: Optional[dict[str, Any]] = None  # what a patcher added to the record beside its own keys
 
 
-_quote: Callable[[str], str] = json.encoder.encode_basestring
+ROW_LENGTH = len(Row._fields) - 1
+"""Fields that every row has. ``more`` is left out where it is empty, and what a later version may
+add after it is ignored."""
+
+
+def _types_of(annotation: Any) -> tuple[type, ...]:
+    """The types that JSON may give for a field of :class:`Row`."""
+    if annotation is float:
+        return (float, int)
+    options = get_args(annotation) if get_origin(annotation) is Union else (annotation,)
+    return tuple(get_origin(option) or option for option in options)
+
+
+FIELD_TYPES = {name: _types_of(Row.__annotations__[name]) for name in Row._fields[:ROW_LENGTH]}
+"""The types that each field may have, by its name."""
+
+_INSTEAD = {"level_no": 20, "level_name": "INFO", "level_icon": " "}
+"""What stands in for a field of a wrong type, where that is not ``None`` or empty."""
+
+
+quote: Callable[[str], str] = json.encoder.encode_basestring
 _float = float.__repr__  # as JSON has it; of anything but a float a TypeError
-_encode: Callable[[Any], str] = json.JSONEncoder(
+_to_json: Callable[[Any], str] = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, separators=(",", ":")
 ).encode
 
 
 def encode_row(fields: Sequence[Any]) -> bytes:
     """One row as bytes. ``fields`` are in the order of :class:`Row` and hold JSON's types only."""
-    return _encode(fields).encode("utf-8", "surrogatepass")
+    return _to_json(fields).encode("utf-8", "surrogatepass")
 
 
 def dump_fields(values: Sequence[Any]) -> str:
     """Consecutive fields of a row as JSON text, without brackets."""
-    return _encode(list(values))[1:-1]
+    return _to_json(list(values))[1:-1]
 
 
 def load_fields(row: bytes) -> list[Any]:
@@ -132,7 +149,7 @@ def dump_times(seconds: float, offset: float, zone: Optional[str], elapsed: floa
 
 def dump_zone(offset: float, zone: Optional[str]) -> str:
     """The two of them that a process has few of."""
-    return f"{_float(offset)},{'null' if zone is None else _quote(zone)}"
+    return f"{_float(offset)},{'null' if zone is None else quote(zone)}"
 
 
 def encode_fields(
@@ -151,11 +168,11 @@ def encode_fields(
     ``times`` has four fields, ``level`` four, ``place`` eight, ``thread`` two. Raises ``TypeError``
     or ``ValueError`` where a value is not of its type.
     """
-    exception_text = "null" if exception is None else _encode(exception)
-    extra_text = _encode(extra) if extra else "{}"
-    more_text = f",{_encode(more)}" if more else ""
+    exception_text = "null" if exception is None else _to_json(exception)
+    extra_text = _to_json(extra) if extra else "{}"
+    more_text = f",{_to_json(more)}" if more else ""
     text = (
-        f"[{flags:d},{times},{level},{_quote(message)},"
+        f"[{flags:d},{times},{level},{quote(message)},"
         f"{place},{thread},{exception_text},{extra_text}{more_text}]"
     )
     return text.encode("utf-8", "surrogatepass")
@@ -163,12 +180,12 @@ def encode_fields(
 
 def rendered_row_head(level_no: int, level_name: str, format_id: str) -> str:
     """The middle of every rendered row of one level; ``format_id`` is plain hex digits."""
-    return f'{level_no},{_quote(level_name)},"{format_id}",'
+    return f'{level_no},{quote(level_name)},"{format_id}",'
 
 
 def encode_rendered_row(nanoseconds: int, head: str, line: str) -> bytes:
     """A finished line as a row, of a time since the epoch."""
-    text = f"[{FLAG_RENDERED},{nanoseconds},{head}{_quote(line)}]"
+    text = f"[{FLAG_RENDERED},{nanoseconds},{head}{quote(line)}]"
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -179,7 +196,7 @@ def encode_rows_frame(first: int, rows: Sequence[Union[bytes, memoryview]]) -> b
 
 def encode_control(fields: dict[str, Any]) -> bytes:
     """The payload of a control frame: a JSON object."""
-    return _encode(fields).encode("utf-8", "surrogatepass")
+    return _to_json(fields).encode("utf-8", "surrogatepass")
 
 
 def _bounded_int(digits: str) -> int:
@@ -205,28 +222,28 @@ def _excess(payload: bytes) -> Optional[str]:
     containers = payload.count(b"[") + payload.count(b"{")
     values = payload.count(b",")
     long_number = _TOO_LONG in payload.translate(_DIGITS)
-    if containers > MAX_CONTAINERS or values > MAX_VALUES or long_number:
+    if containers > MAX_FRAME_CONTAINERS or values > MAX_FRAME_VALUES or long_number:
         # Inside texts none of this counts: take the escaped quotes out, then the quoted parts.
         bare = payload.replace(b"\\\\", b"").replace(b'\\"', b"")
         outside = b'"'.join(bare.split(b'"')[::2])
         containers = outside.count(b"[") + outside.count(b"{")
         values = outside.count(b",")
-        if containers > MAX_CONTAINERS:
-            return f"{containers} lists and objects, {MAX_CONTAINERS} at most"
-        if values > MAX_VALUES:
-            return f"{values} values, {MAX_VALUES} at most"
+        if containers > MAX_FRAME_CONTAINERS:
+            return f"{containers} lists and objects, {MAX_FRAME_CONTAINERS} at most"
+        if values > MAX_FRAME_VALUES:
+            return f"{values} values, {MAX_FRAME_VALUES} at most"
         if long_number and _TOO_LONG in outside.translate(_DIGITS):
             return f"a number of more than {MAX_DIGITS} digits"
-    if payload.count(b"\xed") > MAX_SURROGATES:
+    if payload.count(b"\xed") > MAX_FRAME_SURROGATES:
         left_out = len(payload) - len(payload.decode("utf-8", "ignore").encode("utf-8"))
-        if left_out > 3 * MAX_SURROGATES:
-            return f"{left_out // 3} surrogates, {MAX_SURROGATES} at most"
+        if left_out > 3 * MAX_FRAME_SURROGATES:
+            return f"{left_out // 3} surrogates, {MAX_FRAME_SURROGATES} at most"
     return None
 
 
 def is_bounded(row: bytes) -> bool:
     """Whether a row of our own is one that a receiver takes."""
-    return len(row) <= MAX_UNCOUNTED or _excess(row) is None
+    return len(row) <= MAX_SMALL_FRAME or _excess(row) is None
 
 
 def decode_dense(payload: bytes) -> Union[list[Any], dict[str, Any]]:
@@ -234,7 +251,7 @@ def decode_dense(payload: bytes) -> Union[list[Any], dict[str, Any]]:
 
     Raises :class:`RowError` where it is not JSON, not one of the two, or beyond a bound.
     """
-    if len(payload) > MAX_UNCOUNTED:
+    if len(payload) > MAX_SMALL_FRAME:
         excess = _excess(payload)
         if excess is not None:
             raise RowError(f"a frame of {len(payload)} bytes has {excess}")
@@ -288,7 +305,7 @@ def read_row(fields: Any) -> Row:
     if tuple(map(type, row)) not in _USUAL_SHAPES:
         row = [
             value if type(value) in kinds else default
-            for value, (kinds, default) in zip(row, _FIELD_TYPES)
+            for value, (kinds, default) in zip(row, _FIELD_CHECKS)
         ]
     if row[0] & FLAG_TAGGED:
         row[-1] = _restore_dict(row[-1])
@@ -315,44 +332,22 @@ def _restore_dict(value: Any) -> dict[str, Any]:
     return restored
 
 
-_FIELD_TYPES: tuple[tuple[tuple[type, ...], Any], ...] = (
-    ((int,), 0),
-    ((float, int), 0.0),
-    ((float, int), 0.0),
-    ((str, type(None)), None),
-    ((float, int), 0.0),
-    ((int,), 20),
-    ((str,), "INFO"),
-    ((str,), " "),
-    ((str, type(None)), None),
-    ((str,), ""),
-    ((str, type(None)), None),
-    ((str,), ""),
-    ((int,), 0),
-    ((str,), ""),
-    ((str,), ""),
-    ((str,), ""),
-    ((int,), 0),
-    ((str,), ""),
-    ((int,), 0),
-    ((str,), ""),
-    ((list, type(None)), None),
-    ((dict,), {}),
-)
+def _field_checks() -> tuple[tuple[tuple[type, ...], Any], ...]:
+    """For each field in turn: its types, and what stands in for a value of another."""
+    return tuple(
+        (types, _INSTEAD.get(name, None if type(None) in types else types[0]()))
+        for name, types in FIELD_TYPES.items()
+    )
 
 
-def _usual_shapes() -> frozenset:  # type: ignore[type-arg]
-    """The type tuples of nearly all rows, so that checking a row is one look-up."""
-    usual = [kinds[0] for kinds, _ in _FIELD_TYPES]
-    shapes = []
-    for color in (str, type(None)):
-        for exception in (list, type(None)):
-            for offset in (float, int):
-                shape = list(usual)
-                shape[2], shape[8], shape[20] = offset, color, exception
-                shapes.append(tuple(shape))
-    return frozenset(shapes)
+def _usual_shapes() -> frozenset[tuple[type, ...]]:
+    """The types of the fields of nearly all rows, so that checking a row is one look-up."""
+    varying = ("offset", "level_color", "exception")
+    return frozenset(
+        product(*(types if name in varying else types[:1] for name, types in FIELD_TYPES.items()))
+    )
 
 
+_FIELD_CHECKS = _field_checks()
 _USUAL_SHAPES = _usual_shapes()
 _make_tuple = tuple.__new__

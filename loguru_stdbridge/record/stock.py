@@ -20,7 +20,7 @@ from .row import FLAG_RAW, Row
 from .tracebacks import exception_of_text
 from .values import MAX_TEXT, bounded_text, show
 
-MAX_NAME = 4096
+MAX_STOCK_NAME = 4096
 """Characters of a name, path or level that a stock client may claim."""
 
 MARK = "stdbridge"
@@ -34,6 +34,20 @@ LOGRECORD_KEYS = frozenset(vars(logging.makeLogRecord({}))) | {
     "taskName",
     MARK,
 }
+
+
+def extra_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a ``LogRecord`` holds beside logging's own attributes: what ``extra=`` gave.
+
+    The task's name and the stack are ``extra`` too, where there is one: a row has no place for
+    them.
+    """
+    extra = {key: value for key, value in attributes.items() if key not in LOGRECORD_KEYS}
+    for key in ("taskName", "stack_info"):
+        value = attributes.get(key)
+        if value is not None and not (type(value) is str and not value):
+            extra[key] = value
+    return extra
 
 
 # -- worker: a row becomes a stock payload ------------------------------------------------------
@@ -98,12 +112,6 @@ def row_of_stock_fields(fields: Mapping[str, Any], now: float) -> Row:
         local = time.localtime(now)
     path = _text(fields.get("pathname"))
     exc_text = fields.get("exc_text")
-    stack = fields.get("stack_info")
-    extra = {key: value for key, value in fields.items() if key not in LOGRECORD_KEYS}
-    if fields.get("taskName") is not None:
-        extra["taskName"] = fields["taskName"]
-    if isinstance(stack, str) and stack:
-        extra["stack_info"] = stack
     level_no = int(_number(fields.get("levelno"), 20))
     return Row(
         flags=0,
@@ -127,7 +135,7 @@ def row_of_stock_fields(fields: Mapping[str, Any], now: float) -> Row:
         thread_id=int(_number(fields.get("thread"), 0)),
         thread_name=_text(fields.get("threadName")),
         exception=exception_of_text(exc_text) if isinstance(exc_text, str) and exc_text else None,
-        extra=extra,
+        extra=extra_of(fields),
     )
 
 
@@ -138,7 +146,11 @@ def _message(value: Any) -> str:
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    return bounded_text(value, MAX_NAME) if type(value) is str else show(value, str, MAX_NAME)
+    return (
+        bounded_text(value, MAX_STOCK_NAME)
+        if type(value) is str
+        else show(value, str, MAX_STOCK_NAME)
+    )
 
 
 def _number(value: Any, default: float) -> float:

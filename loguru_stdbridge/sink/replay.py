@@ -43,7 +43,7 @@ from ..record.values import MAX_ZONE, show
 from .internals import private_logger
 from .remote_exceptions import exception_class, make_exception
 
-MAX_NAME = 1000
+MAX_RECORD_NAME = 1000
 """Characters of a record's name. A ``filter`` by modules takes a name apart at each of its dots,
 and copies what is left."""
 
@@ -239,7 +239,7 @@ class Replay:
             "line": row.line,
             "message": row.message,
             "module": row.module,
-            "name": row.name and row.name[:MAX_NAME],
+            "name": row.name and row.name[:MAX_RECORD_NAME],
         }
         if "time" in shown:
             record["time"] = self._time_of(row)

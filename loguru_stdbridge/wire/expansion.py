@@ -6,9 +6,9 @@ proportion to the payload. No sockets, files or clocks here.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from ..record.row import quote
 from ..record.values import CONTAINERS, MAX_DEPTH
 
 MAX_GROWTH = 10
@@ -68,9 +68,6 @@ def _width_of(text: str) -> int:
         return 4 if len(text.encode("utf-16-le", "surrogatepass")) > 2 * len(text) else 2
 
 
-_quote = json.encoder.encode_basestring
-
-
 def _is_short(text: str) -> bool:
     return len(text) <= MAX_SHORT
 
@@ -82,7 +79,7 @@ def _grown(text: str) -> int:
         if len(text) <= 65536
         else [text[at : at + 65536] for at in range(0, len(text), 65536)]
     )
-    return sum(len(_quote(part)) + len(_quote(repr(part))) for part in parts)
+    return sum(len(quote(part)) + len(quote(repr(part))) for part in parts)
 
 
 def _cut_texts(value: Any, least: int, share: float, depth: int = 0) -> Any:

@@ -18,7 +18,7 @@ HEADER = struct.Struct(">L")
 """The length prefix of :meth:`logging.handlers.SocketHandler.makePickle`."""
 
 MAX_PAYLOAD = 24 * 1024 * 1024
-"""Largest payload taken, in bytes. A row of ours is a third of it at most (``rows.MAX_ROW``), a
+"""Largest payload taken, in bytes. A row of ours is a third of it at most (``row.MAX_ROW``), a
 hello holds it twice; a stock client's record beyond it is a mistake or an attack."""
 
 Buffer = Union[bytes, bytearray, memoryview]

@@ -13,12 +13,12 @@ from ..addresses import LogName
 from ..exceptions import FrameError, PayloadError, PeerError, RowError, SequenceError
 from ..pickles.read import load_record
 from ..record.line_format import LineFormat
-from ..record.row import MAX_UNCOUNTED, decode_dense, encode_control, split_rows
+from ..record.row import MAX_SMALL_FRAME, decode_dense, encode_control, split_rows
 from ..record.stock import MARK
 from ..record.values import show
 from .expansion import bound_growth
 from .frames import Buffer, FrameDecoder, encode_frame
-from .sending import ACKNOWLEDGEMENT, MAX_SEQUENCE, VERSION, read_log_name
+from .sending import ACKNOWLEDGEMENT, MAX_SEQUENCE, PROTOCOL_VERSION, read_log_name
 
 MAX_REFUSED = 100
 """Refused payloads in a row after which a connection is closed: it has nothing for us."""
@@ -145,7 +145,7 @@ class ReceiverConnection:
         decoded = decode_dense(payload)
         if isinstance(decoded, list):
             first, rows = split_rows(decoded)
-            if len(payload) > MAX_UNCOUNTED:
+            if len(payload) > MAX_SMALL_FRAME:
                 rows = bound_growth(rows, len(payload))
             return RowsReceived(self.sender, first, rows)
         if "gap" in decoded:
@@ -157,9 +157,9 @@ class ReceiverConnection:
     def _stock(self, payload: bytes) -> list[Event]:
         fields = load_record(payload)
         mark = fields.get(MARK)
-        if len(payload) > MAX_UNCOUNTED:
+        if len(payload) > MAX_SMALL_FRAME:
             fields = bound_growth(fields, len(payload))
-        if type(mark) is not dict or mark.get("version") != VERSION:
+        if type(mark) is not dict or mark.get("version") != PROTOCOL_VERSION:
             return [StrangerReceived(fields)]
         sender, sequence = mark.get("sender"), mark.get("sequence", 0)
         if type(sender) is not str or not _SENDER_ID.fullmatch(sender):
@@ -176,7 +176,7 @@ class ReceiverConnection:
             return events
         if type(text) is str:
             row = decode_dense(text.encode("utf-8", "surrogatepass"))
-            if len(payload) > MAX_UNCOUNTED:
+            if len(payload) > MAX_SMALL_FRAME:
                 row = bound_growth(row, len(payload))
             events.append(RowsReceived(sender, sequence, [row]))
         else:
@@ -190,7 +190,7 @@ class ReceiverConnection:
 
         ``log`` is what this receiver writes.
         """
-        answer: dict[str, Any] = {MARK: VERSION, "last": last}
+        answer: dict[str, Any] = {MARK: PROTOCOL_VERSION, "last": last}
         if line_format is not None:
             answer["style"] = [line_format.format, line_format.level]
         if log is not None:

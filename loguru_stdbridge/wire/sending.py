@@ -63,7 +63,7 @@ from ..record.row import MAX_ROW, decode_dense, encode_control, encode_rows_fram
 from ..record.stock import MARK, logrecord_fields
 from .frames import Buffer, FrameDecoder, encode_frame
 
-VERSION = 1
+PROTOCOL_VERSION = 1
 MAX_SEQUENCE = 1 << 55
 MAX_HELLO_EXTRA = 64 * 1024
 """Bytes of a row up to which a hello shows its ``extra`` to a stock receiver. One of ours reads the
@@ -134,7 +134,7 @@ class SenderConnection:
         self, row: Buffer, sequence: int, more: dict[str, Any], max_row: int = MAX_ROW
     ) -> bytes:
         self._through = max(self._through, sequence)
-        mark = {"version": VERSION, "sender": self.sender_id, "sequence": sequence, **more}
+        mark = {"version": PROTOCOL_VERSION, "sender": self.sender_id, "sequence": sequence, **more}
         fields = read_row(decode_dense(bytes(row)))
         if len(row) > max_row:
             fields = fields._replace(extra={})

@@ -22,7 +22,8 @@ from ..wire.sending import Acknowledged, Greeting, Refusal, SenderConnection
 from .transport import Transport
 
 BATCH_BYTES = 128 * 1024
-"""Bytes of rows in one frame. Bounds the lists and dicts of a frame (``row.MAX_CONTAINERS``)."""
+"""Bytes of rows in one frame: few enough for their size alone to bound what is made of them
+(``row.MAX_SMALL_FRAME``)."""
 
 PACE = 0.005
 """Seconds from a frame that leaves nothing behind to the next one. The first record after a pause

@@ -10,9 +10,8 @@ from typing import Any
 
 from loguru import logger
 
+from ..record.stock import extra_of
 from .handler import LocklessHandler
-
-_STANDARD_KEYS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class InterceptHandler(LocklessHandler):
@@ -33,11 +32,7 @@ class InterceptHandler(LocklessHandler):
         except Exception:
             self.handleError(record)
             return
-        extra = {key: value for key, value in record.__dict__.items() if key not in _STANDARD_KEYS}
-        if record.__dict__.get("taskName") is not None:
-            extra["taskName"] = record.__dict__["taskName"]
-        if record.stack_info:
-            extra["stack_info"] = record.stack_info
+        extra = extra_of(record.__dict__)
 
         def place(fields: Any) -> None:
             fields.update(

@@ -9,28 +9,29 @@ import logging
 
 from loguru import logger
 
+from ..record.bounded_cache import BoundedCache
 from ..record.encode import encode_logrecord
 from ..record.row import LevelStyle
 
 
-class LevelStyles:
+class LevelStyles(BoundedCache):
     """Icon and colour of loguru's levels, looked up once each."""
 
     def __init__(self) -> None:
-        self._known: dict[str, LevelStyle] = {}
+        super().__init__(_find_level_style, 1000)
 
     def __call__(self, name: str) -> LevelStyle:
         """Return the style of the level ``name``; a plain one for a level unknown to loguru."""
-        level_style = self._known.get(name)
-        if level_style is None:
-            try:
-                level = logger.level(name)
-            except Exception:  # a level of logging's that loguru does not know
-                return " ", None
-            level_style = self._known[name] = (level.icon, level.color)
-            if len(self._known) > 1000:
-                self._known.clear()
-        return level_style
+        try:
+            found: LevelStyle = self[name]
+            return found
+        except Exception:  # a level of logging's that loguru does not know
+            return " ", None
+
+
+def _find_level_style(name: str) -> LevelStyle:
+    level = logger.level(name)
+    return level.icon, level.color
 
 
 level_styles = LevelStyles()

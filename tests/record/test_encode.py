@@ -15,8 +15,8 @@ from loguru import logger
 from loguru_stdbridge.record.encode import encode_logrecord, encode_loguru_record, encode_rendered
 from loguru_stdbridge.record.row import (
     FLAG_TAGGED,
+    MAX_FRAME_SURROGATES,
     MAX_ROW,
-    MAX_SURROGATES,
     decode_dense,
     is_bounded,
     read_row,
@@ -261,7 +261,7 @@ LARGE = {
     "containers": {"odd": [[] for _ in range(9_000)]},
     "integers": {"odd": [1 << 8000] * 5000},
     "a long message": {"msg": "\0" * 3_000_000},
-    "surrogates": {"msg": "\ud83d" * (MAX_SURROGATES + 1)},
+    "surrogates": {"msg": "\ud83d" * (MAX_FRAME_SURROGATES + 1)},
     "surrogates and more": {"msg": "\ud83d" * 300_000, "odd": ["x" * 1_000_000] * 4},
     "a long name": {"name": "n" * 10_000_000},
     "a long exception": {"exc_text": "Traceback (most\n" + "e" * 10_000_000},

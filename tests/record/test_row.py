@@ -7,12 +7,12 @@ import pytest
 from loguru_stdbridge.exceptions import RowError
 from loguru_stdbridge.record.row import (
     FLAG_TAGGED,
-    MAX_CONTAINERS,
     MAX_DIGITS,
+    MAX_FRAME_CONTAINERS,
+    MAX_FRAME_SURROGATES,
+    MAX_FRAME_VALUES,
     MAX_ROWS,
-    MAX_SURROGATES,
-    MAX_UNCOUNTED,
-    MAX_VALUES,
+    MAX_SMALL_FRAME,
     ROW_LENGTH,
     Row,
     decode_dense,
@@ -66,12 +66,12 @@ def test_a_payload_that_is_no_dense_frame_is_refused(payload):
         decode_dense(payload)
 
 
-PAD = b'"' + b"x" * MAX_UNCOUNTED + b'"]'
+PAD = b'"' + b"x" * MAX_SMALL_FRAME + b'"]'
 CROWDED = {
-    "containers": (b"[", b"[],", MAX_CONTAINERS),
-    "objects": (b"[", b"{},", MAX_CONTAINERS),
-    "values": (b"[", b"1,", MAX_VALUES),
-    "surrogates": (b'["', b"\xed\xa0\xbd", MAX_SURROGATES),
+    "containers": (b"[", b"[],", MAX_FRAME_CONTAINERS),
+    "objects": (b"[", b"{},", MAX_FRAME_CONTAINERS),
+    "values": (b"[", b"1,", MAX_FRAME_VALUES),
+    "surrogates": (b'["', b"\xed\xa0\xbd", MAX_FRAME_SURROGATES),
     "digits": (b"[", b"1", MAX_DIGITS),
 }
 
@@ -93,7 +93,7 @@ def test_a_large_payload_is_refused_for_what_it_is_crowded_with(name):
 def test_what_is_inside_texts_does_not_count():
     """A message that is full of brackets, commas and digits passes, whatever quotes it holds."""
     for text in ("[{,", '\\"[,', "\\\\[,", '\\\\"', "7" * 700, 'a "quoted, [word]"'):
-        fields = [text * (MAX_VALUES + 1), '"\\"[']
+        fields = [text * (MAX_FRAME_VALUES + 1), '"\\"[']
         assert decode_dense(encode_row(fields)) == fields
 
 

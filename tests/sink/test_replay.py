@@ -45,7 +45,7 @@ def restored_loguru():
     )
     yield
     core.handlers, core.levels, core.levels_lookup, core.levels_ansi_codes, core.min_level = saved
-    level_styles._known.clear()
+    level_styles.clear()
 
 
 class Channel:
@@ -66,7 +66,7 @@ class Channel:
 def both(direct, calls, **options):
     """What a local sink writes for some calls, and what comes of their rows."""
     local, channel = [], Channel()
-    level_styles._known.clear()
+    level_styles.clear()
     sink = BridgeSink(channel).add_to_loguru(0)
     handler = logger.add(local.append, catch=False, **options)
     try:
@@ -196,7 +196,7 @@ def test_levels_keep_the_colours_that_they_have_in_the_worker(direct, template):
             logger.log("NOTICE", "custom")
 
         channel = Channel()
-        level_styles._known.clear()
+        level_styles.clear()
         sink = BridgeSink(channel).add_to_loguru(0)
         handler = logger.add(local.append, colorize=True, format=template)
         calls()

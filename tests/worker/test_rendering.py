@@ -156,4 +156,5 @@ def test_a_level_whose_number_is_none_makes_no_rendered_row(number):
 
     logger.add(sink, format="{message}", catch=False)
     logger.info("odd")
+    logger.remove()
     assert rows == [None]
