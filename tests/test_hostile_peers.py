@@ -1,4 +1,4 @@
-"""Peers that mean harm, live: a receiver among hostile clients, a worker with a hostile receiver."""
+"""Peers that mean harm: a receiver among hostile clients, a worker with a hostile receiver."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Client:
         self.socket.sendall(encode_frame(payload))
 
     def answer(self, kind):
-        """The next answer of that kind; ``None`` at the end of the stream."""
+        """Return the next answer of that kind; ``None`` at the end of the stream."""
         while True:
             while self.answers:
                 answer = self.answers.pop(0)
@@ -102,7 +102,7 @@ class Receiver:
         return socket.create_connection((self.address.host, self.address.port), 10)
 
     def log(self):
-        """One more record of the good client."""
+        """Log one more record of the good client."""
         self.good.handle(logging.makeLogRecord({"msg": f"good {self.logged}", "levelno": 20}))
         self.logged += 1
 
@@ -120,7 +120,7 @@ class Receiver:
 
 @pytest.fixture
 def receiver(tmp_path, eventually):
-    """At the end the receiver lives, and all records of the good client are in the file, once."""
+    """Check that the receiver lives and has written each record of the good client once."""
     running = Receiver(tmp_path / "app.log")
     yield running
     running.log()
@@ -140,7 +140,7 @@ def receiver(tmp_path, eventually):
 
 @pytest.mark.parametrize("entries", [corpus()[::2], corpus()[1::2]], ids=["even", "odd"])
 def test_hostile_pickles_harm_no_other_client(receiver, entries):
-    """The whole corpus over one connection after another, and a good client between them."""
+    """The receiver survives the whole corpus, and serves a good client between two of its frames."""
     for entry in entries:
         with receiver.connect() as client:
             client.sendall(encode_frame(entry.payload))
@@ -150,7 +150,7 @@ def test_hostile_pickles_harm_no_other_client(receiver, entries):
 
 @pytest.mark.parametrize("part", range(4))
 def test_hostile_dense_frames_harm_no_other_sender(receiver, eventually, part):
-    """After a valid hello, taken or refused with a reason; an honest sender's rows between them."""
+    """The receiver takes or refuses each bad control frame, and an honest sender's rows between."""
     entries = dense_corpus()[part::4]
     with Client(receiver, OTHER) as honest:
         honest.hello("honest 0")
@@ -169,7 +169,7 @@ def test_hostile_dense_frames_harm_no_other_sender(receiver, eventually, part):
 
 
 def test_rows_that_are_none_keep_their_numbers(receiver, eventually):
-    """Among them are good ones: each number has its line, and those say what could not be read."""
+    """Each number among good and bad rows has its line, and a bad row's line says what it was."""
     rows = [encode_row(value) for value in fuzz_pickles.NASTY]
     good = [row(f"between {number}") for number in range(len(rows))]
     with Client(receiver) as client:
@@ -182,7 +182,7 @@ def test_rows_that_are_none_keep_their_numbers(receiver, eventually):
 
 
 def test_a_bug_in_reading_ends_its_client_only(receiver, monkeypatch, eventually):
-    """Whatever a decoder may raise that nobody thought of, the loop goes on."""
+    """An exception that a decoder was never meant to raise ends one connection, not the loop."""
     from loguru_stdbridge.wire import receiving as protocol
 
     honest = protocol.load_record
@@ -200,7 +200,7 @@ def test_a_bug_in_reading_ends_its_client_only(receiver, monkeypatch, eventually
 
 
 def test_a_bug_in_reading_a_row_costs_that_row_only(receiver, monkeypatch, eventually):
-    """The rows beside it are written, under their numbers."""
+    """The rows beside a row that raises are written, under their numbers."""
     honest = writer.read_row
 
     def broken(fields):
@@ -219,7 +219,7 @@ def test_a_bug_in_reading_a_row_costs_that_row_only(receiver, monkeypatch, event
 
 
 def test_a_client_that_never_reads_its_answers_is_served(receiver, eventually, monkeypatch):
-    """What is kept of them is one: acknowledgements are cumulative. Later it learns all."""
+    """The receiver keeps one acknowledgement for a client that does not read, and tells it all later."""
     answered = set()
     honest = server.Connection.send
     monkeypatch.setattr(
@@ -250,7 +250,7 @@ def test_a_client_that_never_reads_its_answers_is_served(receiver, eventually, m
 
 
 def test_many_level_names_make_no_table_grow(tmp_path, eventually):
-    """100,000 of them, with numbers and colours: a coloured sink learns a few."""
+    """The receiver takes 100,000 level names with numbers and colours, and learns a few of them."""
     running = Receiver(
         tmp_path / "app.log", colorize=True, format="<level>{level}</level> {message}"
     )
@@ -277,7 +277,7 @@ def test_many_level_names_make_no_table_grow(tmp_path, eventually):
 
 
 def test_claimed_times_and_names_reach_no_path(tmp_path, eventually):
-    """The sink's own path is the receiver's clock and nothing that a client says."""
+    """Nothing that a client says becomes part of the sink's path."""
     running = Receiver(tmp_path / "app-{time:YYYY}.log", rotation="1 day")
     running.path = next(tmp_path.glob("app-*.log"))
     try:
@@ -308,7 +308,7 @@ def test_claimed_times_and_names_reach_no_path(tmp_path, eventually):
 
 
 def test_a_patchers_keys_do_not_override_a_record_s_own(receiver, eventually):
-    """``more`` may have any keys; those of a record are the record's."""
+    """The keys of ``more`` in a row never replace the record's own."""
     fields = json.loads(row("as it is"))
     keys = ("message", "level", "time", "exception", "extra", "process", "name", "file", "elapsed")
     fields.append(dict.fromkeys(keys, "overridden"))
@@ -320,7 +320,7 @@ def test_a_patchers_keys_do_not_override_a_record_s_own(receiver, eventually):
 
 
 def test_raw_text_without_an_end_does_not_run_into_another_s_line(receiver, eventually):
-    """Its own sender may go on with the line, as in one process; another begins a new one."""
+    """A raw line that is open is for its own sender to go on with; another sender begins a new one."""
     fields = json.loads(row("open"))
     fields[0] = 1
     with Client(receiver) as raw, Client(receiver, OTHER) as other:
@@ -343,7 +343,7 @@ def test_raw_text_without_an_end_does_not_run_into_another_s_line(receiver, even
     b"[36028797018963968,[]]", b"[9007199254740993,[]]", b"[0,[]]", b"[-1,[]]", b"[2]", b"[]", b"[[2],[]]", b"{",
 ])  # fmt: skip
 def test_numbers_out_of_turn_are_refused_with_a_reason(receiver, payload):
-    """The sender is told, the connection ends, and what it had sent before is written."""
+    """A refused sender is told why, its connection ends, and its earlier records are written."""
     with Client(receiver) as client:
         client.hello("before")
         client.raw(payload)
@@ -353,7 +353,7 @@ def test_numbers_out_of_turn_are_refused_with_a_reason(receiver, payload):
 
 
 def test_a_gap_to_the_end_of_all_numbers_harms_its_sender_only(receiver, eventually):
-    """Nothing of it can be taken any more; another sender is not touched."""
+    """A sender that used up its numbers can send no more, and another sender is not touched."""
     with Client(receiver) as client:
         client.hello()
         client.socket.sendall(client.protocol.gap(2, 2**55 - 1, "x"))
@@ -367,7 +367,7 @@ def test_a_gap_to_the_end_of_all_numbers_harms_its_sender_only(receiver, eventua
 
 
 def test_mutated_streams_harm_nobody(receiver, chance):
-    """A few hundred of what the fuzz makes, live, one connection each."""
+    """The receiver survives a few hundred fuzzed streams, one connection each."""
     for number in range(300):
         with receiver.connect() as client:
             client.sendall(fuzz_pickles.stream(chance))
@@ -376,7 +376,7 @@ def test_mutated_streams_harm_nobody(receiver, chance):
 
 
 def test_a_connection_may_break_off_anywhere(receiver, chance):
-    """A stream of a sender, cut at random bytes, closed or reset: what was whole is written once."""
+    """A sender whose stream is cut anywhere, closed or reset, has its whole records written once."""
     stream = encode_frame(pickle.dumps({"msg": "stock"}, 1)) * 3
     for _ in range(200):
         with receiver.connect() as client:
@@ -390,7 +390,7 @@ def test_a_connection_may_break_off_anywhere(receiver, chance):
 
 
 def test_an_impostor_needs_the_whole_secret(receiver, eventually):
-    """With another id, however near, he cannot touch the sender's numbers, connected or not."""
+    """A client with another id, however near, cannot touch the numbers of a sender."""
     near = SENDER[:-1] + "0"
     with Client(receiver) as owner, Client(receiver, near) as impostor:
         owner.hello("owner 1")
@@ -406,7 +406,7 @@ def test_an_impostor_needs_the_whole_secret(receiver, eventually):
 
 
 def test_the_secret_is_told_to_nobody(tmp_path, eventually, capfd):
-    """Refusals, jumps, gaps: no message and no line shows more than its beginning."""
+    """No message and no line shows more of a sender's id than its beginning."""
     running = Receiver(tmp_path / "app.log", format="{message} {extra} {name}")
     secrets = [uuid.uuid4().hex for _ in range(4)]
     try:
@@ -429,7 +429,7 @@ def test_the_secret_is_told_to_nobody(tmp_path, eventually, capfd):
 
 
 def test_a_worker_s_secret_stays_in_its_spool_directory(tmp_path, spool_dir, eventually):
-    """Neither its stderr nor its record has it; the directory and the journal are its owner's alone."""
+    """A worker shows its id in no message or record, and its journal is its owner's alone."""
     with ReceiverProcess(tmp_path / "app.log", "--serialize") as receiver:
         with install_bridge(receiver.address) as bridge:
             logger.info("x")
@@ -445,7 +445,7 @@ def test_a_worker_s_secret_stays_in_its_spool_directory(tmp_path, spool_dir, eve
 
 
 def test_memory_is_bounded_however_many_hold_a_part_of_a_frame(tmp_path):
-    """40 clients with 24 MB each, less a byte: the receiver takes 250 MB and serves the next one."""
+    """The receiver takes 250 MB for 40 frames of 24 MB that lack a byte, and serves the next client."""
     with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
         host, _, port = receiver.address[6:].rpartition(":")
         clients = [socket.create_connection((host, int(port)), 30) for _ in range(40)]
@@ -478,7 +478,7 @@ def test_memory_is_bounded_however_many_hold_a_part_of_a_frame(tmp_path):
 
 
 def test_a_client_that_sends_a_byte_now_and_then_is_dropped(tmp_path, eventually, monkeypatch):
-    """The time that a frame may take counts from its first byte, not from the last that came."""
+    """The time that a frame may take counts from its first byte, not from its latest one."""
     monkeypatch.setattr(server, "FRAME_TIMEOUT", 0.3)
     running = Receiver(tmp_path / "app.log")
     try:
@@ -507,7 +507,7 @@ def test_a_client_that_sends_a_byte_now_and_then_is_dropped(tmp_path, eventually
 def test_who_has_just_spoken_is_heard_before_its_place_is_given_away(
     tmp_path, eventually, monkeypatch
 ):
-    """Clients that come, speak and find the places taken, all between two looks of the receiver."""
+    """The receiver reads clients that speak and find the places taken between two of its looks."""
     monkeypatch.setattr(admission, "SILENT_TIMEOUT", -1.0)  # all are silent for longer
     told = []
     service = Service(
@@ -534,8 +534,8 @@ def test_who_has_just_spoken_is_heard_before_its_place_is_given_away(
 
 
 def test_places_are_not_held_by_clients_of_no_use(tmp_path, eventually, monkeypatch):
-    """At the limit, clients with nothing but rubbish go, and idle workers, who come back; a stock
-    client stays: it would lose a record before it notices."""
+    """At the limit, clients with nothing but rubbish make room, and idle workers, which come back; a
+    stock client stays: it would lose a record before it notices."""
     monkeypatch.setattr(admission, "SILENT_TIMEOUT", 0.0)
     running = Receiver(tmp_path / "app.log", max_connections=4)  # one is the good client's
     try:
@@ -575,7 +575,7 @@ GREETINGS = {
 
 @pytest.mark.parametrize("name", sorted(GREETINGS))
 def test_a_hostile_greeting_costs_the_worker_nothing(tmp_path, name, capfd, eventually):
-    """No call fails, no record is given up, and the true receiver gets all of them later."""
+    """A worker with a hostile receiver fails no call and keeps every record for the true one."""
     with ScriptedReceiver() as hostile:
         bridge = install_bridge(hostile.address)
         logger.info("one")
@@ -604,7 +604,7 @@ def test_a_hostile_greeting_costs_the_worker_nothing(tmp_path, name, capfd, even
     ACKNOWLEDGEMENT.pack(99), ACKNOWLEDGEMENT.pack(2**63), b'{"missing":[1,1e999]}', b"[]", b"\0" * 9,
 ])  # fmt: skip
 def test_a_hostile_answer_gives_up_no_record(tmp_path, answer, capfd):
-    """An acknowledgement of what was never sent is no acknowledgement."""
+    """A worker believes no acknowledgement of what it never sent."""
     with ScriptedReceiver() as hostile:
         bridge = install_bridge(hostile.address)
         logger.info("one")
@@ -629,7 +629,7 @@ def test_a_hostile_answer_gives_up_no_record(tmp_path, answer, capfd):
     encode_frame(b'{"missing":[1,0]}'),
 ], ids=["one frame", "acknowledgements", "greetings", "gaps"])  # fmt: skip
 def test_a_receiver_that_sends_without_end_holds_up_no_log_call(endless, eventually):
-    """The worker's memory is bounded, its calls return, and it can close in time."""
+    """A worker whose receiver sends without end has bounded memory, and closes in time."""
     with ScriptedReceiver() as hostile:
         bridge = install_bridge(hostile.address)
         logger.info("first")

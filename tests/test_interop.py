@@ -1,4 +1,4 @@
-"""At home with the stdlib: unmodified clients of ours, and receivers that know nothing of us."""
+"""Unmodified stdlib clients send to the receiver; workers send to receivers of that format."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def documents(path):
 
 @pytest.mark.parametrize("scheme", ["tcp", "unix"])
 def test_an_unmodified_socket_handler_sends_to_us(tmp_path, eventually, scheme):
-    """TCP and Unix socket; message, level, place, extra, exception and time arrive."""
+    """An unmodified SocketHandler's message, level, place, extra, exception and time arrive."""
     address = "tcp://127.0.0.1:0" if scheme == "tcp" else f"unix://{tmp_path}/log.sock"
     with start_receiver(tmp_path / "app.log", address=address, serialize=True) as receiver:
         if scheme == "tcp":
@@ -62,7 +62,7 @@ def test_an_unmodified_socket_handler_sends_to_us(tmp_path, eventually, scheme):
 
 
 def test_a_stock_client_that_closes_at_once_loses_nothing(tmp_path, eventually):
-    """The receiver never writes to it, so its close resets nothing (34 of 500 arrived otherwise)."""
+    """The receiver never writes to a stock client, so its close resets nothing (34 of 500 arrived)."""
     with start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0") as receiver:
         host, _, port = receiver.address[6:].rpartition(":")
         for _ in range(20):
@@ -75,7 +75,7 @@ def test_a_stock_client_that_closes_at_once_loses_nothing(tmp_path, eventually):
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_every_pickle_protocol_is_taken(tmp_path, eventually, protocol):
-    """Clients that pickle otherwise than SocketHandler are taken too."""
+    """The receiver takes records of every pickle protocol."""
     import socket
 
     from loguru_stdbridge.wire.frames import encode_frame
@@ -122,7 +122,7 @@ def stock(tmp_path):
 
 
 def test_our_worker_sends_to_a_stock_receiver(stock, eventually, quiet_loguru, capfd):
-    """No greeting in time: records go as SocketHandler sends them, and are counted as such."""
+    """A worker that is not greeted sends as SocketHandler does, and counts that as unacknowledged."""
     with install_bridge(("127.0.0.1", stock.port), level=0) as bridge:
         for number in range(5_000):
             if number % 2:
@@ -141,7 +141,7 @@ def test_our_worker_sends_to_a_stock_receiver(stock, eventually, quiet_loguru, c
 def test_a_stock_receiver_that_comes_back_gets_what_was_logged_meanwhile(
     stock, tmp_path, eventually, quiet_loguru
 ):
-    """Only what its kernel had not taken is sent again: nothing is doubled."""
+    """A worker sends a stock receiver again only what the kernel had not taken: nothing is doubled."""
     with install_bridge(("127.0.0.1", stock.port), peer="stock") as bridge:
         logger.info("before")
         eventually(lambda: stock.lines() == [f"{__name__} INFO before"], what="the first arrives")
@@ -159,7 +159,7 @@ def test_a_stock_receiver_that_comes_back_gets_what_was_logged_meanwhile(
 
 
 def test_the_handler_works_in_dict_config(tmp_path, quiet_loguru):
-    """``BridgeHandler`` takes plain keyword arguments."""
+    """``BridgeHandler`` takes plain keyword arguments in ``dictConfig``."""
     root = logging.getLogger("configured")
     with start_receiver(
         tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}"

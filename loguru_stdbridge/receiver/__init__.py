@@ -1,4 +1,7 @@
-"""The receiver: the one process that writes the log file."""
+"""The receiver: the one process that writes the log file.
+
+Nothing here runs inside an application that logs, unless it starts a receiver of its own.
+"""
 
 from .service import EmbeddedReceiver, start_receiver
 

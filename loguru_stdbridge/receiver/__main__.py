@@ -1,4 +1,4 @@
-"""``python -m loguru_stdbridge.receiver``."""
+"""Run ``python -m loguru_stdbridge.receiver``."""
 
 import sys
 

@@ -1,10 +1,11 @@
-"""The command line of the receiver: options, signals, the command it runs, exit codes.
+"""Run a receiver from the command line: read options, heed signals, run a command beside it.
 
-Owns what a user types. Every option has an environment variable ``LOGURU_STDBRIDGE_<OPTION>``; the
-command line wins. The values of rotation, retention, compression, format and level are loguru's
-words and go to it unchanged.
+Every option has an environment variable ``LOGURU_STDBRIDGE_<OPTION>``; the command line wins. The
+values of rotation, retention, compression, format and level are loguru's words and go to loguru
+unchanged.
 
-Exit codes: 0 clean; 1 runtime failure; 2 usage; 78 bad configuration; with ``-- COMMAND``, its own.
+Exit codes: 0 clean; 1 runtime failure; 2 usage; 78 bad configuration; with ``-- COMMAND``, the
+command's own.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..addresses import ADDRESS_VARIABLE, parse_address
+from ..addresses import ADDRESS_VARIABLE, Address, parse_address
 from ..exceptions import AddressError, ConfigurationError, StdbridgeError
 from ..spool.directory import SPOOL_VARIABLE
 from .reporting import to_stderr
@@ -76,9 +77,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _options(argv: Sequence[str]) -> argparse.Namespace:
-    """Command line over environment. Exits with code 2 on a usage error."""
+    """Read the command line, then the environment. Exits with code 2 on a usage error."""
     parser = _parser()
-    own, _, command = _partition(list(argv))
+    own, command = _split_command(list(argv))
     options = parser.parse_args(own)
     options.command = command
     for name, value in list(vars(options).items()):
@@ -109,11 +110,12 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _partition(argv: list[str]) -> Any:
+def _split_command(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Return the receiver's own arguments, and the command behind ``--``."""
     if "--" not in argv:
-        return argv, "", []
+        return argv, []
     index = argv.index("--")
-    return argv[:index], "--", argv[index + 1 :]
+    return argv[:index], argv[index + 1 :]
 
 
 def _sink_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -127,7 +129,7 @@ def _sink_options(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the receiver; returns the exit code."""
+    """Run the receiver; return the exit code."""
     options = _options(sys.argv[1:] if argv is None else argv)
     stopping = threading.Event()
     runner = _Runner(options, stopping)
@@ -140,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (StdbridgeError, OSError) as error:
             to_stderr(str(error))
             return EXIT_FAILURE
-        if service is None:  # told to end while it stood by
+        if service is None:  # a signal has ended the standby
             return 0
         if options.check:
             service.stop(0)
@@ -151,11 +153,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open(options: argparse.Namespace, stopping: threading.Event) -> Service | None:
-    addresses: list[Any] = [parse_address(text) for text in options.listen or ()]
+    addresses: list[Address] = [parse_address(text) for text in options.listen or ()]
     if not addresses and options.command and not os.environ.get(ADDRESS_VARIABLE):
         addresses = [parse_address("tcp://127.0.0.1:0")]
     if options.check:
-        addresses = [parse_address("tcp://127.0.0.1:0")]  # its own may be in use, rightly
+        addresses = [parse_address("tcp://127.0.0.1:0")]  # the receiver's own may be in use
 
     told = False
 
@@ -183,7 +185,7 @@ def _open(options: argparse.Namespace, stopping: threading.Event) -> Service | N
 
 
 class _Runner:
-    """A service in the foreground, and the command beside it."""
+    """Runs a service in the foreground, and the command beside it."""
 
     def __init__(self, options: argparse.Namespace, stopping: threading.Event) -> None:
         self._options = options
@@ -203,7 +205,7 @@ class _Runner:
 
     @property
     def begins(self) -> bool:
-        """Whether a command is to be started: it ends the service, when it ends."""
+        """Whether a command is still to be started. It ends the service when it ends."""
         return self.has_command and self._command is None
 
     def reopen(self) -> None:
@@ -211,7 +213,7 @@ class _Runner:
             self._service.reopen()
 
     def forward(self, number: int) -> bool:
-        """Hand a signal to the command; whether there is one to hand it to."""
+        """Hand a signal to the command; return whether one is running."""
         command = self._command
         if command is None or command.returncode is not None:
             return False
@@ -233,15 +235,15 @@ class _Runner:
             service.serve()
         except Exception as error:
             to_stderr(f"ended by {type(error).__name__}: {error}")
-            self.forward(signal.SIGTERM)  # nobody would take its records
+            self.forward(signal.SIGTERM)  # no receiver would take its records
             return EXIT_FAILURE
         counts = ", ".join(f"{count} {name}" for name, count in service.counts.items())
         to_stderr(f"ended: {counts}")
         return self._status
 
     def _begin(self, addresses: list[str], service: Service) -> int | None:
-        """Tell where it listens, start the command; the status to end with where that fails."""
-        if self._stopping.is_set():  # while the sink was opened
+        """Write the ready file and start the command; return the exit code if that fails."""
+        if self._stopping.is_set():  # a signal came while the sink was opened
             return 0
         if self._options.ready_file:
             try:
@@ -261,20 +263,20 @@ class _Runner:
             to_stderr(f"cannot run {self._options.command[0]}: {error.strerror}")
             return 127 if isinstance(error, FileNotFoundError) else 126
         threading.Thread(target=self._await_command, daemon=True).start()
-        if self._stopping.is_set():  # while it was started
+        if self._stopping.is_set():  # a signal came while the command was started
             self.forward(signal.SIGTERM)
         return None
 
     def _await_command(self) -> None:
         assert self._command is not None
         status = self._command.wait()
-        # As a shell tells it: a command that a signal ended has no status of its own.
+        # A shell's way: a command that a signal has ended has no status of its own.
         self._status = 128 - status if status < 0 else status
         self.stop()
 
 
 def _write_ready_file(path: Path, addresses: list[str]) -> None:
-    """Appears whole: whoever waits for it may read it at once."""
+    """Make the ready file appear whole: who waits for it may read it at once."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text("".join(f"{address}\n" for address in addresses), encoding="utf-8")
     os.replace(partial, path)
@@ -282,9 +284,9 @@ def _write_ready_file(path: Path, addresses: list[str]) -> None:
 
 @contextlib.contextmanager
 def _signals(runner: _Runner, stopping: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT end the command, or else the receiver; SIGHUP reopens the sink.
+    """Heed signals: SIGTERM and SIGINT end the command, or else the receiver; SIGHUP reopens.
 
-    With a command, it also gets what servers are told by signals (more workers, new code, ...).
+    A command also gets the signals that servers are controlled by (more workers, new code, ...).
     """
 
     def on_stop(number: int, frame: object) -> None:

@@ -1,7 +1,7 @@
-"""One receiver put together: ledger, replay, sink, server; embedded in a program or run by the CLI.
+"""Put a receiver together, for the command line or for a thread of a program.
 
-Owns the order of opening and closing, and :func:`start_receiver`. The ledger comes first: its lock
-makes this process the only writer before any file is touched.
+Owns the order of opening and closing. The ledger comes first: its lock makes this process the only
+writer before any file is touched.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .server import Receiver
 
 RENDER = ("worker", "receiver")
 GRACE = 5.0
-"""Seconds that a receiver that is told to end takes in what clients have sent."""
+"""Seconds for which a receiver that is told to end takes what clients have sent."""
 
 
 class Service:
@@ -43,7 +43,7 @@ class Service:
         report: Callable[[str], None] = to_stderr,
         **options: Any,
     ) -> None:
-        """See :func:`start_receiver`. ``wait`` makes it a standby (:meth:`Ledger.open`)."""
+        """Open everything. See :func:`start_receiver`; ``wait`` is :meth:`Ledger.open`'s."""
         if render not in RENDER:
             raise ConfigurationError(f"render={render!r}: one of {', '.join(map(repr, RENDER))}")
         targets = [parse_address(address) for address in addresses] or [default_address()]
@@ -110,7 +110,7 @@ class Service:
             self._ledger.close()
 
     def stop(self, grace: float = GRACE) -> None:
-        """Have :meth:`serve` end; ``grace`` in seconds. Safe in signal handlers and threads."""
+        """End :meth:`serve` within ``grace`` seconds. Safe in signal handlers and threads."""
         self._receiver.stop(grace)
 
     def reopen(self) -> None:
@@ -131,11 +131,12 @@ class EmbeddedReceiver:
 
     @property
     def address(self) -> str:
-        """The (first) address it is bound to, as ``install_bridge`` takes it."""
+        """The first address that it is bound to, as ``install_bridge`` takes it."""
         return str(self._addresses[0])
 
     @property
     def addresses(self) -> list[str]:
+        """All addresses that it is bound to."""
         return [str(address) for address in self._addresses]
 
     @property
@@ -148,7 +149,10 @@ class EmbeddedReceiver:
         self._service.reopen()
 
     def stop(self, grace: float = GRACE) -> None:
-        """Take in what clients have sent, close the sink, end the thread; ``grace`` in seconds."""
+        """Take what clients have sent, close the sink, end the thread.
+
+        ``grace`` is the most seconds to wait for clients.
+        """
         self._service.stop(grace)
         self._thread.join(grace + 30.0)
 
@@ -168,31 +172,31 @@ def start_receiver(
     render: str = "worker",
     **options: Any,
 ) -> EmbeddedReceiver:
-    """Start a receiver in a thread of this process, which may log as it likes.
+    """Start a receiver in a thread of this process. The process may use loguru as it likes.
 
     Parameters
     ----------
     sink
         Path of the log file; ``{time}`` in it is loguru's.
     address
-        Where to listen, one address or a list; port 0 takes any free port (see ``.address`` of
-        what is returned). ``None``: ``$LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``.
+        Where to listen, one address or a list. Port 0 takes any free port; ``.address`` of what is
+        returned tells which. ``None``: ``$LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``.
     spool_dir
-        Where workers of this machine keep their journals; as for ``install_bridge``. ``False``:
-        do not look after journals that they leave behind.
+        Where workers of this machine keep their journals, as for ``install_bridge``. ``False``:
+        leave the journals of dead workers alone.
     fsync
-        Acknowledge only what is on the disk itself: survives a power cut, and costs speed.
+        Acknowledge only what is on the disk itself. It survives a power cut, and takes longer.
     render
-        ``"worker"``: where the sink is plain (a format string without ``extra``, no filter, no
-        colours, no ``serialize``) workers of ours render its lines, which is two to three times as
-        fast. ``"receiver"``: every record comes whole and is rendered here.
+        ``"worker"``: workers of ours render the lines of a plain sink (a format string without
+        ``extra``, no filter, no colours, no ``serialize``), which is two to three times as fast.
+        ``"receiver"``: every record comes whole and is rendered here.
     options
         loguru's own words for a file sink, handed on unchanged: ``rotation``, ``retention``,
         ``compression``, ``format``, ``level``, ``filter``, ``serialize``, ``colorize``,
         ``encoding``, ``errors``, ``delay``, ``watch``, ...
 
-    Returns an :class:`EmbeddedReceiver`, a context manager. Raises :class:`LedgerHeldError` where
-    another receiver writes this sink, ``OSError`` where an address cannot be bound, and
+    Returns an :class:`EmbeddedReceiver`, a context manager. Raises :class:`LedgerHeldError` if
+    another receiver writes this sink, ``OSError`` if an address cannot be bound, and
     :class:`ConfigurationError`, ``ValueError`` or ``TypeError`` for options that cannot be used.
     """
     addresses = address if isinstance(address, list) else [] if address is None else [address]

@@ -1,13 +1,12 @@
-"""Rows become lines, which are held until the next write of the sink.
+"""Render rows into lines, and hold them until the next write of the sink.
 
-Owns what is between the clients and the sink: the lines in hand, whose unfinished line is open, and
-what happens when the sink fails. No sockets here; who sent what, and what has been taken before, is
-the server's.
+Owns the lines that are held, the line that a raw record has left open, and the retries when the
+sink fails. No sockets here; :mod:`~loguru_stdbridge.receiver.sequencing` has dropped duplicates.
 
 When the sink fails
 -------------------
-What is held is kept and tried again with back-off: no record is given up. The server takes no more
-meanwhile.
+What is held stays held and is written again, with growing pauses: no record is given up. Meanwhile
+the server reads no more records.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from ..sink.replay import Replay
 from ..sink.rotating import RotatingSink
 
 MAX_HELD = 4 * 1024 * 1024
-"""Characters of rendered lines after which a write comes before the next client's turn."""
+"""Characters of rendered lines that are held. Beyond it a write comes before the next client."""
 
 RETRY_START = 0.1  # seconds, after a failed write; doubled up to RETRY_MAX
 RETRY_MAX = 5.0
 
 
 class Writer:
-    """See the module's text. Used by the receiver's one thread."""
+    """Rows in, blocks of lines to the sink. Used by the receiver's one thread."""
 
     def __init__(
         self, replay: Replay, sink: RotatingSink, report: Callable[[str], None], *, format_id: str
@@ -67,7 +66,10 @@ class Writer:
         return bool(self._retry_pause)
 
     def take_rows(self, sender: str, first: int, rows: Sequence[Any]) -> None:
-        """Render rows that are news; a line that its worker has rendered by our format is done."""
+        """Add rows, duplicates already removed, to the next write.
+
+        Lines that their worker has rendered in this sink's format are taken as they are.
+        """
         if not rows:
             return
         format_id = self._format_id
@@ -82,16 +84,16 @@ class Writer:
         for number, fields in enumerate(rows, first):
             try:
                 row = read_row(fields)
-            except Exception as error:  # a RowError; or a bug, for which no number may be missing
+            except Exception as error:  # a RowError, or a bug: the number needs a line all the same
                 row = _notice(f"a record could not be read: {error}")
             self.take(row, sender, number)
 
     def take_notice(self, text: str, sender: str, sequence: int) -> None:
-        """A WARNING record of the receiver's own, for what only the log can tell its readers."""
+        """Add a WARNING record of the receiver's own, about what a sender's records lack."""
         self.take(_notice(text), sender, sequence)
 
     def take(self, row: Row, sender: str | None, sequence: int) -> None:
-        """Render one record; ``sender`` is ``None`` for a stranger's."""
+        """Render one record; ``sender`` is ``None`` for a stock client's."""
         record: Any = None
         if self._keeps_records:
             text, record = self._replay.render(row)
@@ -109,7 +111,7 @@ class Writer:
             self._size += 2000
 
     def _end_before(self, sender: str | None, text: str) -> str:
-        """``opt(raw=True)`` may leave a line open: for its own sender, not for another's record."""
+        """End the line that a raw record has left open, unless its own sender goes on with it."""
         whose, self._unended = self._unended, None
         if not text:
             self._unended = whose
@@ -117,7 +119,7 @@ class Writer:
         return text if whose == [sender] else f"\n{text}"
 
     def _block(self, sender: str | None, first: int) -> Block:
-        """The block that the line of ``sender`` with this number goes to."""
+        """Return the block for the line of ``sender`` with this number."""
         blocks = self._blocks
         if blocks:
             last = blocks[-1]
@@ -128,9 +130,9 @@ class Writer:
         return block
 
     def write(self) -> bool:
-        """Write what is held, if it is time; returns whether that failed, or works again.
+        """Write what is held, if it is time. Never raises.
 
-        Never raises.
+        Return whether every client is concerned: the sink failed, or it works again.
         """
         if not self._blocks or time.monotonic() < self.retry_at:
             return False
@@ -169,7 +171,7 @@ def _notice(text: str) -> Row:
 
 
 def _after(blocks: Sequence[Block], written: int) -> list[Block]:
-    """What is left of ``blocks`` when the first ``written`` lines are gone."""
+    """Return what is left of ``blocks`` behind the first ``written`` lines."""
     left: list[Block] = []
     for block in blocks:
         gone = min(written, len(block.texts))

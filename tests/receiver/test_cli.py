@@ -41,14 +41,14 @@ def test_a_command_is_run_and_its_status_is_ours(tmp_path, status):
 
 
 def test_a_command_that_a_signal_ends(tmp_path):
-    """Its status is told as a shell does."""
+    """The receiver ends with 128 + n after a command that signal n has ended, as a shell does."""
     code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     done = run("app.log", "--", sys.executable, "-c", code, cwd=tmp_path)
     assert done.returncode == 128 + signal.SIGKILL
 
 
 def test_a_command_that_is_not_there(tmp_path):
-    """127, as a shell does, and the name."""
+    """The receiver ends with 127 and names a command that cannot be found, as a shell does."""
     done = run("app.log", "--", "no-such-command", cwd=tmp_path)
     assert done.returncode == 127
     assert "no-such-command" in done.stderr
@@ -66,7 +66,7 @@ def test_a_command_that_is_not_there(tmp_path):
     ids=str,
 )
 def test_a_usage_error_exits_with_2(tmp_path, arguments):
-    """And says what is wrong."""
+    """A usage error ends the receiver with 2 and says what is wrong."""
     done = run(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert "usage:" in done.stderr
@@ -82,14 +82,14 @@ def test_a_usage_error_exits_with_2(tmp_path, arguments):
     ids=str,
 )  # fmt: skip
 def test_a_bad_value_exits_with_78(tmp_path, arguments):
-    """The value is shown."""
+    """A bad value ends the receiver with 78, and the message shows the value."""
     done = run("app.log", *arguments, cwd=tmp_path)
     assert done.returncode == 78, done.stderr
     assert arguments[1].split("://")[0] in done.stderr
 
 
 def test_runtime_failures_exit_with_1(tmp_path):
-    """An address in use, a sink that cannot be written, a sink that is held."""
+    """The receiver ends with 1 if its address is in use, or its sink is held or cannot be written."""
     with ReceiverProcess(tmp_path / "first.log") as receiver:
         done = run("other.log", "--listen", receiver.address, cwd=tmp_path)
         assert done.returncode == 1
@@ -104,19 +104,19 @@ def test_runtime_failures_exit_with_1(tmp_path):
 
 
 def test_check_looks_and_writes_nothing(tmp_path):
-    """--check says whether the options and the sink will do."""
+    """``--check`` says whether the options and the sink will do."""
     done = run("app.log", "--rotation", "1 MB", "--check", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "fine" in done.stderr
 
 
 def test_the_version_is_told(tmp_path):
-    """--version."""
+    """``--version`` shows the version and ends with 0."""
     assert __version__ in run("--version", cwd=tmp_path).stdout
 
 
 def test_the_environment_gives_options_and_the_command_line_wins(tmp_path):
-    """LOGURU_STDBRIDGE_FORMAT and so on."""
+    """Each option can be an environment variable, and the command line wins."""
     environment = {
         "LOGURU_STDBRIDGE_SINK": "environment.log",
         "LOGURU_STDBRIDGE_FORMAT": "env {message}",
@@ -137,7 +137,7 @@ def test_the_environment_gives_options_and_the_command_line_wins(tmp_path):
 
 
 def test_the_ready_file_names_every_address(tmp_path):
-    """TCP with its real port, and the Unix socket; clients can connect by then."""
+    """The ready file names the TCP port and the Unix socket, once clients can connect."""
     sock = f"unix://{tmp_path}/log.sock"
     with ReceiverProcess(tmp_path / "app.log", "--listen", sock) as receiver:
         first, second = sorted(receiver.ready.read_text().split())
@@ -153,7 +153,7 @@ def test_the_ready_file_names_every_address(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=str)
 def test_a_signal_drains_and_reports(tmp_path, eventually, number):
-    """What clients had sent is written; the counts are told; the status is 0."""
+    """A receiver that is told to end writes what clients had sent, tells the counts, ends with 0."""
     import pickle
     import socket
 
@@ -171,7 +171,7 @@ def test_a_signal_drains_and_reports(tmp_path, eventually, number):
 
 
 def test_hangup_reopens_the_sink(tmp_path, eventually):
-    """As logrotate wants it: after a rename and SIGHUP the next line goes to a new file."""
+    """After a rename and SIGHUP, as logrotate does it, the next line goes to a new file."""
     sink = tmp_path / "app.log"
     code = (
         "import sys; from loguru import logger; from loguru_stdbridge import install_bridge; "
@@ -189,7 +189,7 @@ def test_hangup_reopens_the_sink(tmp_path, eventually):
 
 
 def test_a_signal_goes_to_the_command(tmp_path, eventually):
-    """The command ends by it, and the receiver with it, with its status."""
+    """A signal to the receiver ends its command, and the receiver ends with the command's status."""
     code = (
         "import signal, sys, pathlib, threading\n"
         "signal.signal(signal.SIGTERM, lambda *a: sys.exit(7))\n"
@@ -233,7 +233,7 @@ sys.exit(cli.main(sys.argv[4:]))
 )  # fmt: skip
 @pytest.mark.parametrize("command", [False, True], ids=["alone", "with a command"])
 def test_a_signal_at_the_start_is_not_lost(tmp_path, owner, name, when, command):
-    """Whenever it comes, the receiver ends, and its command with it, or never begins."""
+    """A signal at any instant of the start ends the receiver, and its command if it was started."""
     if owner == "subprocess" and not command:
         return
     code = HOOKED.replace(
@@ -251,7 +251,7 @@ def test_a_signal_at_the_start_is_not_lost(tmp_path, owner, name, when, command)
     "number", ["SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGHUP"]
 )
 def test_what_servers_are_told_by_signals_goes_to_the_command(tmp_path, eventually, number):
-    """More workers, new code, new log files: the receiver itself goes on."""
+    """The command gets the signals that servers are controlled by, and the receiver goes on."""
     code = (
         "import signal, sys, pathlib, threading\n"
         f"signal.signal(signal.{number}, lambda *a: pathlib.Path('got').touch())\n"
@@ -272,7 +272,7 @@ def test_what_servers_are_told_by_signals_goes_to_the_command(tmp_path, eventual
 
 
 def test_a_ready_file_that_cannot_be_written_is_told(tmp_path):
-    """No command is begun, no traceback shown."""
+    """A receiver that is interrupted at its start runs no command and shows no traceback."""
     done = run("app.log", "--listen", "tcp://127.0.0.1:0", "--ready-file", "no/such/file", "--",
                sys.executable, "-c", "open('ran', 'w')", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 1
@@ -281,7 +281,7 @@ def test_a_ready_file_that_cannot_be_written_is_told(tmp_path):
 
 
 def test_a_check_never_waits(tmp_path):
-    """Not even as a standby: it says who holds the sink."""
+    """``--check`` does not wait for a held sink, not even as a standby, and says who holds it."""
     with ReceiverProcess(tmp_path / "app.log") as receiver:
         done = run("app.log", "--standby", "--check", cwd=tmp_path)
         assert done.returncode == 1
@@ -317,7 +317,7 @@ MANY = (
 
 @pytest.mark.parametrize("name", sorted(ENVIRONMENT))
 def test_every_option_has_an_environment_variable(tmp_path, name):
-    """And it does what the option does."""
+    """An option from the environment does what the option on the command line does."""
     value, shows = ENVIRONMENT[name]
     options = [] if name == "READY_FILE" else ["--ready-file", "r"]
     if name in ("RETENTION", "COMPRESSION"):
@@ -333,14 +333,14 @@ def test_every_option_has_an_environment_variable(tmp_path, name):
     ("LISTEN", "ftp://x", 78), ("LEVEL", "NONE", 78), ("ENCODING", "utf-16", 78),
 ])  # fmt: skip
 def test_a_bad_variable_is_named_or_its_value_shown(tmp_path, name, value, status):
-    """As the option would be."""
+    """A bad value in the environment is refused as on the command line."""
     done = run("app.log", "--ready-file", "r", cwd=tmp_path, **{f"LOGURU_STDBRIDGE_{name}": value})
     assert done.returncode == status, done.stderr
     assert value.split("://")[0] in done.stderr
 
 
 def test_each_option_is_in_the_help_and_in_the_readme(tmp_path):
-    """Nothing can be said that is not told."""
+    """The help and the README name every option."""
     told = run("--help", cwd=tmp_path).stdout
     readme = (Path(__file__).parent.parent.parent / "README.rst").read_text(encoding="utf-8")
     for name in (*ENVIRONMENT, "CHECK", "VERSION"):

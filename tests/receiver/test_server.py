@@ -24,7 +24,7 @@ SENDER = "0123456789abcdef" * 2
 
 
 class Running:
-    """A receiver in a thread, whose complaints are kept."""
+    """A receiver in a thread, whose messages are kept."""
 
     def __init__(self, path, **options):
         self.path = path
@@ -108,8 +108,8 @@ def test_bad_bytes_are_refused_and_told(running, eventually, name):
     assert running.lines() == ["after"]
 
 
-def test_complaints_are_limited(running, eventually):
-    """A thousand bad payloads of one kind are one message, and are all counted."""
+def test_refusals_are_told_with_a_limit(running, eventually):
+    """The receiver counts a thousand bad payloads of one kind, and tells of them once."""
     for _ in range(20):
         with running.connect() as client:
             client.sendall(encode_frame(b"rubbish") * 50)
@@ -118,7 +118,7 @@ def test_complaints_are_limited(running, eventually):
 
 
 def test_a_frame_cut_at_every_byte_harms_nobody(running, eventually):
-    """Connections that end inside a frame, at each byte of it."""
+    """A connection that ends inside a frame, at any byte of it, brings no record and no harm."""
     frame = encode_frame(payload("cut"))
     for cut in range(1, len(frame)):
         with running.connect() as client:
@@ -142,7 +142,7 @@ def test_a_frame_cut_at_every_byte_harms_nobody(running, eventually):
     ids=repr,
 )  # fmt: skip
 def test_a_field_of_a_wrong_type_does_not_lose_the_record(running, eventually, fields):
-    """Wrong, missing or enormous: the record is written, the field is what it can be."""
+    """The receiver writes a record whose fields are wrong, missing or enormous, as far as it can."""
     with running.connect() as client:
         client.sendall(encode_frame(pickle.dumps({"msg": "kept", **fields}, 1)))
         eventually(lambda: running.service.counts["records"] == 1, 20, "the record is written")
@@ -152,14 +152,14 @@ def test_a_field_of_a_wrong_type_does_not_lose_the_record(running, eventually, f
 
 
 def test_an_almost_empty_record_is_written(running, eventually):
-    """A dict without one of logging's keys is a record without them."""
+    """The receiver writes a dict without any of logging's keys as a record without them."""
     with running.connect() as client:
         client.sendall(encode_frame(pickle.dumps({}, 1)))
         eventually(lambda: running.service.counts["records"] == 1, 20, "it is written")
 
 
 def test_arguments_are_never_formatted(running, eventually):
-    """``getMessage`` is never called on what a stranger sent: a width of 10**9 stays a text."""
+    """The receiver never calls ``getMessage`` on a stranger's record: a width of 10**9 stays text."""
     with running.connect() as client:
         client.sendall(encode_frame(payload("%999999999d", args=(1,))))
         eventually(lambda: running.lines(), 20, "it is written")
@@ -167,7 +167,7 @@ def test_arguments_are_never_formatted(running, eventually):
 
 
 def test_a_record_from_the_year_2096_stops_no_rotation(tmp_path, eventually):
-    """Rotation by time goes by the receiver's clock."""
+    """Rotation by time goes by the receiver's clock, whatever time a record claims."""
     running = Running(tmp_path / "app.log", rotation="1 hour")
     try:
         with running.connect() as client:
@@ -179,7 +179,7 @@ def test_a_record_from_the_year_2096_stops_no_rotation(tmp_path, eventually):
 
 
 def test_a_file_that_vanishes_from_under_a_retention_stops_no_rotation(tmp_path, eventually):
-    """Archives are made meanwhile: the rotation is done, nothing is told, the next one comes."""
+    """A rotation is done and nothing is told if the archive of a file has just replaced it."""
 
     def retain(files):
         raise FileNotFoundError("an archive took its place")
@@ -196,7 +196,7 @@ def test_a_file_that_vanishes_from_under_a_retention_stops_no_rotation(tmp_path,
 
 
 def test_a_slow_client_is_served_and_holds_up_nobody(running, eventually):
-    """One that says nothing and one that sends byte by byte, beside one that works."""
+    """A silent client and one that sends byte by byte hold up no other client."""
     with running.connect(), running.connect() as slow:
         for byte in encode_frame(payload("slow")):
             slow.sendall(bytes([byte]))
@@ -205,7 +205,7 @@ def test_a_slow_client_is_served_and_holds_up_nobody(running, eventually):
 
 
 def test_500_connections_at_once(running, eventually):
-    """All are served, and the receiver is left with none."""
+    """The receiver serves a crowd of clients, and is left with no connection."""
     clients = [running.connect() for _ in range(500)]
     try:
         for number, client in enumerate(clients):
@@ -220,7 +220,7 @@ def test_500_connections_at_once(running, eventually):
 def test_beyond_the_limit_of_connections_a_silent_client_makes_room(
     tmp_path, eventually, monkeypatch
 ):
-    """Who never said a word goes first; who waits in the backlog is served then."""
+    """A client that never spoke makes room first; the clients in the backlog are served then."""
     monkeypatch.setattr(admission, "SILENT_TIMEOUT", 0.0)
     running = Running(tmp_path / "app.log", max_connections=3)
     try:
@@ -233,7 +233,7 @@ def test_beyond_the_limit_of_connections_a_silent_client_makes_room(
 
 
 def test_a_frame_that_takes_too_long_is_dropped(tmp_path, eventually, monkeypatch):
-    """An incomplete frame is not held for ever."""
+    """The receiver does not hold an incomplete frame for ever."""
     monkeypatch.setattr(server, "FRAME_TIMEOUT", 0.0)
     running = Running(tmp_path / "app.log")
     try:
@@ -246,7 +246,7 @@ def test_a_frame_that_takes_too_long_is_dropped(tmp_path, eventually, monkeypatc
 
 
 def test_incomplete_frames_are_bounded_in_all(tmp_path, eventually, monkeypatch):
-    """Beyond the limit the client with the largest is dropped, not the others."""
+    """Beyond the limit for incomplete frames the receiver drops the client with the largest alone."""
     monkeypatch.setattr(server, "MAX_INCOMPLETE", 1_000_000)
     running = Running(tmp_path / "app.log")
     try:
@@ -264,7 +264,7 @@ def test_incomplete_frames_are_bounded_in_all(tmp_path, eventually, monkeypatch)
 
 
 def test_the_greeting_comes_before_and_the_acknowledgement_after_the_write(running, eventually):
-    """What is acknowledged is in the file."""
+    """A record that the receiver has acknowledged is in the file."""
     sender = SenderConnection(SENDER)
     with running.connect() as client:
         client.sendall(sender.hello(row("one"), 1, 1))
@@ -280,7 +280,7 @@ def test_the_greeting_comes_before_and_the_acknowledgement_after_the_write(runni
 
 
 def test_a_duplicate_is_acknowledged_and_not_written(running, eventually):
-    """A sender that comes again with what it had sent is told what is held."""
+    """The greeting tells a sender that comes again what the receiver holds of it."""
     with running.connect() as client:
         sender = SenderConnection(SENDER)
         client.sendall(sender.hello(row("one"), 1, 1) + sender.rows(2, [row("two")]))
@@ -295,7 +295,7 @@ def test_a_duplicate_is_acknowledged_and_not_written(running, eventually):
 
 
 def test_a_jump_is_refused_with_an_answer(running, eventually):
-    """A sender that leaves numbers out is told why, and the connection ends."""
+    """The receiver tells a sender that leaves numbers out why it ends the connection."""
     sender = SenderConnection(SENDER)
     with running.connect() as client:
         client.sendall(sender.hello(row("one"), 1, 1) + sender.rows(5, [row("five")]))
@@ -311,7 +311,7 @@ def test_a_jump_is_refused_with_an_answer(running, eventually):
 
 
 def test_a_gap_is_told_in_the_log(running, eventually):
-    """Readers of the log learn how many records are missing, and why."""
+    """A gap tells the readers of the log how many records are missing, and why."""
     sender = SenderConnection(SENDER)
     with running.connect() as client:
         client.sendall(
@@ -327,8 +327,8 @@ def test_a_gap_is_told_in_the_log(running, eventually):
 
 @pytest.mark.parametrize("before", [0, 300])
 def test_a_new_connection_of_a_sender_ends_its_earlier_one(running, eventually, before):
-    """What that one has brought counts in the greeting; nothing comes by it later, so what is given
-    up on the new one is missing to the last record."""
+    """The greeting counts what the sender's earlier connection has brought. Nothing comes by it later,
+    so a gap on the new connection is exact to the last record."""
     earlier, later = SenderConnection(SENDER), SenderConnection(SENDER)
     numbered = [row(f"{number} {'x' * 10_000}") for number in range(2, before + 3)]
     with running.connect() as first, running.connect() as second:
@@ -351,7 +351,7 @@ def test_a_new_connection_of_a_sender_ends_its_earlier_one(running, eventually, 
 
 
 def test_a_row_that_is_none_keeps_its_place(running, eventually):
-    """The record is replaced by a text that says so, and the rows after it are taken."""
+    """A text takes the place of a row that cannot be read, and the rows after it are taken."""
     sender = SenderConnection(SENDER)
     with running.connect() as client:
         client.sendall(sender.hello(row("one"), 1, 1) + sender.rows(2, [b"5", row("three")]))
@@ -362,7 +362,7 @@ def test_a_row_that_is_none_keeps_its_place(running, eventually):
 
 
 def test_an_address_in_use_is_named(running, tmp_path):
-    """The error says which address, and the sink is let go."""
+    """The error of a receiver that cannot bind names the address, and the sink is let go."""
     with pytest.raises(OSError, match="cannot listen on tcp://127.0.0.1"):
         Service(tmp_path / "other.log", [running.address])
     other = Service(tmp_path / "other.log", ["tcp://127.0.0.1:0"])
@@ -371,7 +371,7 @@ def test_an_address_in_use_is_named(running, tmp_path):
 
 
 def test_the_socket_of_a_killed_receiver_is_replaced(tmp_path):
-    """A dead Unix socket is no address in use; a living one is."""
+    """The Unix socket of a killed receiver is taken over; that of a living one is in use."""
     path = tmp_path / "log.sock"
     dead = socket.socket(socket.AF_UNIX)
     dead.bind(str(path))

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("quiet_loguru")
 
 
 def test_a_program_may_remove_and_configure_loguru_as_it_likes(tmp_path):
-    """The receiver's loguru is its own: neither ``logger.remove()`` nor a patcher reaches it."""
+    """The program's ``logger.remove()`` and patchers do not reach the receiver's own loguru."""
     with start_receiver(
         tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}"
     ) as receiver:
@@ -61,7 +61,7 @@ class BridgeHandlerOn:
 
 
 def test_in_an_asyncio_program(tmp_path):
-    """The loop is not blocked by the receiver, and its tasks log through it."""
+    """An event loop runs beside an embedded receiver, and its tasks log through it."""
 
     async def main():
         with start_receiver(
@@ -87,7 +87,7 @@ def test_in_an_asyncio_program(tmp_path):
 
 @pytest.mark.parametrize("scheme", ["tcp", "unix"])
 def test_a_forked_child_keeps_neither_address_nor_sink_nor_connections(tmp_path, scheme):
-    """While a child lives, the address and the sink can be taken anew, and clients see the end."""
+    """A forked child holds neither the address nor the sink of a receiver that ends."""
     address = "tcp://127.0.0.1:0" if scheme == "tcp" else f"unix://{tmp_path}/log.sock"
     receiver = start_receiver(tmp_path / "app.log", address=address, format="{message}")
     address = receiver.address
@@ -181,7 +181,7 @@ def test_forks_under_load_neither_hang_nor_lose(tmp_path):
 
 
 def test_it_listens_on_several_addresses(tmp_path):
-    """All of them are named, and each serves."""
+    """A receiver with several addresses names all of them, and serves at each."""
     wanted = ["tcp://127.0.0.1:0", f"unix://{tmp_path}/log.sock"]
     with start_receiver(tmp_path / "app.log", address=wanted, format="{message}") as receiver:
         assert receiver.addresses[1] == wanted[1]
@@ -195,7 +195,7 @@ def test_it_listens_on_several_addresses(tmp_path):
 
 
 def test_reopen_takes_up_a_file_that_was_moved(tmp_path, eventually):
-    """As SIGHUP does it for the receiver in a process of its own."""
+    """``reopen`` has the receiver write to a new file after an outside rotation."""
     path = tmp_path / "app.log"
     with start_receiver(path, address="tcp://127.0.0.1:0", format="{message}") as receiver:
         with install_bridge(receiver.address) as bridge:
@@ -211,7 +211,7 @@ def test_reopen_takes_up_a_file_that_was_moved(tmp_path, eventually):
 
 
 def test_a_sink_that_is_held_is_not_opened(tmp_path):
-    """The holder is named; after its end the sink is free."""
+    """A second receiver of a sink is told who holds it; after the holder's end the sink is free."""
     with ReceiverProcess(tmp_path / "app.log") as other:
         with pytest.raises(LedgerHeldError, match=str(other.process.pid)) as caught:
             start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0")
@@ -231,7 +231,7 @@ def test_a_sink_that_is_held_is_not_opened(tmp_path):
     ids=name_of,
 )  # fmt: skip
 def test_options_that_cannot_be_used_leave_nothing_open(tmp_path, options, error):
-    """A clear error, and the sink is free for the next attempt."""
+    """A receiver with a bad option raises a clear error, and leaves the sink free."""
     given = {"sink": tmp_path / "app.log", "address": "tcp://127.0.0.1:0", **options}
     with pytest.raises(error):
         start_receiver(given.pop("sink"), **given)
@@ -239,7 +239,7 @@ def test_options_that_cannot_be_used_leave_nothing_open(tmp_path, options, error
 
 
 def test_stopping_twice_and_from_another_thread_is_harmless(tmp_path):
-    """``stop`` may be called by whoever likes."""
+    """``stop`` may be called again, and from any thread."""
     receiver = start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0")
     threads = [threading.Thread(target=receiver.stop) for _ in range(3)]
     for thread in threads:
@@ -250,7 +250,7 @@ def test_stopping_twice_and_from_another_thread_is_harmless(tmp_path):
 
 
 def test_who_connected_before_the_stop_is_heard(tmp_path):
-    """A short program under the receiver, for one, that has sent, and ended, and was not seen yet."""
+    """A receiver that stops takes the records of clients that it has not accepted yet."""
     service = Service(tmp_path / "app.log", ["tcp://127.0.0.1:0"], format="{message}")
     address = service.addresses[0]
     for number in range(5):

@@ -1,4 +1,4 @@
-"""The writer: rows become lines in blocks, and what a failing sink did not take stays in hand."""
+"""The writer renders rows into blocks of lines, and keeps what a failing sink has not taken."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def writer(sink, told):
 
 
 def test_lines_keep_their_numbers(writer, sink):
-    """Whole records, finished lines, notices and strangers' records, in the order of arrival."""
+    """The writer keeps records, finished lines, notices and stock records in the order of arrival."""
     writer.take_rows(ONE, 1, [whole("a"), whole("b")])
     writer.take_rows(ONE, 3, [rendered("c\n"), rendered("d\n")])
     writer.take_rows(TWO, 7, [whole("e"), rendered("f\n")])
@@ -95,7 +95,7 @@ def test_lines_keep_their_numbers(writer, sink):
 
 
 def test_a_row_that_is_none_is_a_notice_of_its_number(writer, sink):
-    """No number may be missing."""
+    """The writer writes a text for a row that cannot be read, so that no number is missing."""
     writer.take_rows(ONE, 1, [whole("a"), 5, whole("c")])
     writer.write()
     assert [number for _, number, _ in sink.written] == [1, 2, 3]
@@ -104,7 +104,7 @@ def test_a_row_that_is_none_is_a_notice_of_its_number(writer, sink):
 
 @pytest.mark.parametrize("following", [whole("next"), rendered("next\n")], ids=["whole", "line"])
 def test_an_open_line_is_its_sender_s_to_end(writer, sink, following):
-    """Another's record begins a line of its own; a frame of duplicates alone changes nothing."""
+    """The writer ends an open line before another sender's record, and not for an empty frame."""
     for sender, end in ((ONE, "next\n"), (TWO, "\nnext\n")):
         sink.written.clear()
         writer.take(row("open ", FLAG_RAW), ONE, 1)
@@ -115,7 +115,7 @@ def test_an_open_line_is_its_sender_s_to_end(writer, sink, following):
 
 
 def test_what_a_failing_sink_did_not_take_stays(writer, sink, told):
-    """Nothing is written twice, told once, tried again when it is time, and once it works told."""
+    """The writer writes nothing twice after a failure, and tells once that it fails and that it works."""
     sink.fails_after = 2
     writer.take_rows(ONE, 1, [whole(text) for text in "abc"])
     writer.take_rows(TWO, 1, [whole("d")])
@@ -135,7 +135,7 @@ def test_what_a_failing_sink_did_not_take_stays(writer, sink, told):
 
 
 def test_the_pause_after_a_failure_is_bounded(writer, sink):
-    """However long the disk is full."""
+    """The writer keeps every record, however long the disk is full."""
     sink.fails_after = 0
     writer.take(row("a"), None, 0)
     for _ in range(20):
