@@ -98,7 +98,7 @@ class Writer:
         if self._keeps_records:
             text, record = self._replay.render(row)
         else:
-            text = self._replay.text(row)
+            text = self._replay.render_text(row)
         if self._unended is not None:
             text = self._end_before(sender, text)
         if row.flags & FLAG_RAW and text[-1:] not in ("", "\n"):

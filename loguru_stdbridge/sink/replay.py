@@ -1,28 +1,31 @@
-"""A row becomes the very text that loguru would have written in the worker.
+"""Turns a row into the text that loguru would have written in the worker.
 
-Owns the render stage of the receiver: a private loguru handler whose sink is a callable. Level,
-filter, format, colours and ``serialize`` are loguru's; nothing is written here (:mod:`sink` does).
+A private loguru handler renders, with a sink that only collects the text. Level, filter, format,
+colours and ``serialize`` are loguru's. Nothing is written here; :mod:`rotating` writes.
 
-How a record is replayed
-------------------------
-The record's dict is built from the row and handed to the handler. The direct way calls the
-handler's ``emit`` (about half the cost); it leans on an internal, so it is checked at start, on a
-probe that must render the same both ways. The public way is ``logger.patch(...).log(...)``, with no
-arguments (they would format the braces of a stranger's message), never with ``colors``, and by one
-constant level number: the level that counts is the record's, set by the patcher, and a peer's level
-numbers make no entry in loguru's tables. A coloured sink has a level of that number for each
-colour.
+Three ways to render
+--------------------
+The record's dict is built from the row and handed to the handler in one of three ways.
 
-Where the handler does nothing but fill in a format string (no filter, colours or ``serialize``, a
-record without an exception that is not raw), the direct way is that string's ``format_map``, which
-leaves out what ``emit`` does for handlers in general, of a record that has no more of what is dear
-to make than the string shows: a third of the time. The string is the handler's, and the same probe
-decides.
+* The public way is ``logger.patch(...).log(...)``. It has no arguments, which would format the
+  braces of a stranger's message, and never ``colors``. It has one constant level number. The level
+  that counts is the record's, which the patcher sets; so a peer's level numbers make no entry in
+  loguru's tables. A coloured sink has a level of that number for each colour.
+* The direct way calls the handler's ``emit``, which costs half as much. It depends on an internal
+  of loguru's. So it is checked at the start: a probe must render the same in both ways.
+* The short way costs a third of the direct one. It is for a handler that only fills in a format
+  string (no filter, colours or ``serialize``), and for a record without an exception that is not
+  raw. The string's ``format_map`` leaves out what ``emit`` does for handlers in general, and the
+  record has only those costly fields that the string shows. The string is the handler's own, and is
+  checked on the same probe.
 
-The exception comes as text: see :mod:`remote_exceptions`.
+An exception comes as text: see :mod:`remote_exceptions`.
 
-A format that fails on a record (``{extra[user]}`` where it has none, a key that JSON lacks) must
-not lose it: it is rendered again with what fails left out, in the end in a format that cannot fail.
+Why no record is lost to a format
+---------------------------------
+A format may fail on a record: ``{extra[user]}`` where it has no user, a key that JSON lacks. Then
+the record is rendered again with an ``extra`` in which nothing is missing, then with ``extra`` as
+one text, and in the end in a format that cannot fail.
 """
 
 from __future__ import annotations
@@ -44,48 +47,49 @@ from .internals import private_logger
 from .remote_exceptions import exception_class, make_exception
 
 MAX_RECORD_NAME = 1000
-"""Characters of a record's name. A ``filter`` by modules takes a name apart at each of its dots,
-and copies what is left."""
+"""Characters kept of a record's name. A ``filter`` by modules splits a name at each of its dots,
+and copies the rest each time."""
 
 MAX_COLORS = 64
-"""Colours that peers can make known to a coloured sink; each stays in a loguru table for good."""
+"""Colours that peers can add to a coloured sink; each stays in a table of loguru's for good."""
 
-_COLOR = re.compile(r"(?:</?[\w ,#]{1,40}>){0,8}")  # markup alone: it goes before every line
-
-_LEVEL = 2**31 - 1  # above any sink's own level, so that the record's decides
-_WORKER_SIDE = ("backtrace", "diagnose")
-_OURS = ("enqueue", "catch", "context", "loop")
+_COLOR = re.compile(r"(?:</?[\w ,#]{1,40}>){0,8}")  # only markup: it goes before every line
+_ALWAYS_EMITTED = 2**31 - 1  # a level number above any sink's own level: the record's decides
+_WORKER_OPTIONS = ("backtrace", "diagnose")
+_RECEIVER_OPTIONS = ("enqueue", "catch", "context", "loop")
 _EMIT_PARAMETERS = ("record", "level_id", "from_decorator", "is_raw", "colored_message")
-_DEAR = frozenset(["elapsed", "file", "level", "process", "thread", "time"])  # objects of their own
-RENDER_OPTIONS = ("level", "format", "filter", "colorize", "serialize", *_WORKER_SIDE)
+_COSTLY_FIELDS = frozenset(["elapsed", "file", "level", "process", "thread", "time"])  # objects
+_cached_timezone = lru_cache(maxsize=256)(make_timezone)
+RENDER_OPTIONS = ("level", "format", "filter", "colorize", "serialize", *_WORKER_OPTIONS)
 
 
 class Rendered(NamedTuple):
-    """``text`` is empty where the sink's level or filter leaves the record out."""
+    """A record and its text, which is empty where the sink's level or filter leaves it out."""
 
     text: str
     record: dict[str, Any]
 
 
 class Replay:
-    """Renders rows for one sink. Not thread-safe: one thread renders."""
+    """Renders rows for one sink. Used by one thread."""
 
     def __init__(self, *, direct: bool | None = None, **options: Any) -> None:
-        """``options`` are loguru's own words: level, format, filter, colorize, serialize.
+        """``options`` are loguru's: level, format, filter, colorize, serialize.
 
-        ``direct`` forces (or forbids) the direct way, for the tests. Raises
-        :class:`ConfigurationError` for words that mean nothing here, and for values that loguru
+        ``direct`` forces or forbids the direct way, for the tests. Raises
+        :class:`ConfigurationError` for options that mean nothing here, and for values that loguru
         cannot use.
         """
-        for name in _WORKER_SIDE + _OURS:
+        for name in _WORKER_OPTIONS + _RECEIVER_OPTIONS:
             if name in options:
-                side = "is decided in the worker" if name in _WORKER_SIDE else "is the receiver's"
-                raise ConfigurationError(f"{name}={options[name]!r} {side}: leave it out")
+                owner = "the worker" if name in _WORKER_OPTIONS else "the receiver itself"
+                raise ConfigurationError(
+                    f"{name}={options[name]!r} is decided in {owner}: leave it out"
+                )
         self._logger = private_logger()
         self._texts: list[str] = []
         self._colorize = bool(options.get("colorize"))
         self._color_levels: dict[str, str | None] = {}
-        self._icons: dict[str, str] = {}
         types = _learn_types(self._logger)
         self._file, self._level, self._process, self._thread, self._time = types[:5]
         self._exception: type[Any] = exception_class(types[5])
@@ -102,25 +106,23 @@ class Replay:
             given = ", ".join(f"{name}={value!r}" for name, value in options.items())
             raise ConfigurationError(f"loguru refuses {given}: {error}") from error
         self.line_format = self._find_line_format(handler_id, options.get("format"))
-        """How workers may render for this sink; ``None`` where only this side can."""
-        self._emit = self._find_emit(handler_id) if direct is not False else None
-        self._template, self._least = self._find_template(handler_id)
-        self._shown = _DEAR if self._template is None else _shown_by(self._template)
-        if direct and self._emit is None:
+        """The format by which workers may render for this sink; ``None``: they may not."""
+        emit = self._find_emit(handler_id) if direct is not False else None
+        self.direct = emit is not None
+        """Whether records go the direct way."""
+        if direct and emit is None:
             raise ConfigurationError(
                 "this loguru does not have the handler that the direct way needs"
             )
-
-    @property
-    def direct(self) -> bool:
-        """Whether records go the direct way."""
-        return self._emit is not None
+        self._emit = emit or self._emit_publicly
+        self._template, self._min_level_no = self._find_template(handler_id)
+        self._shown = _COSTLY_FIELDS if self._template is None else _fields_shown(self._template)
 
     def _collect(self, message: Any) -> None:
         self._texts.append(str(message))
 
     def _find_plain(self, handler_id: int) -> Any:
-        """The handler, where it is known to be nothing but a level and a format string."""
+        """Return the handler where it has only a level and a format string, else ``None``."""
         try:
             handler = self._logger._core.handlers[handler_id]
             plain = not (
@@ -141,84 +143,83 @@ class Replay:
             return None
 
     def _find_template(self, handler_id: int) -> tuple[str | None, int]:
-        """What a plain handler fills in, and its level's number, where ``emit`` does no more."""
+        """Return the format string and the least level of the short way; ``None``: no such way."""
         handler = self._find_plain(handler_id)
-        if handler is None or self._emit is None:
+        if handler is None or not self.direct:
             return None, 0
         try:
-            template, least = handler._decolorized_format, handler._levelno
-            probe = self._record(_PROBE._replace(exception=None, level_no=max(30, least)))
+            template, min_level_no = handler._decolorized_format, handler._levelno
+            level_no = max(30, min_level_no)
+            probe = self._make_record(_PROBE._replace(exception=None, level_no=level_no))
             self._emit(probe, None, False, False, None)
             known = "".join(self._texts) == template.format_map({**probe, "exception": ""})
-            return (template, least) if known else (None, 0)
+            return (template, min_level_no) if known else (None, 0)
         except Exception:
             return None, 0
         finally:
             self._texts.clear()
 
     def _find_emit(self, handler_id: int) -> Callable[..., None] | None:
-        """The handler's ``emit``, if it is the one we know and does what the public way does."""
+        """Return the handler's ``emit``; ``None`` where it does not do what the public way does."""
         try:
             emit: Callable[..., None] = self._logger._core.handlers[handler_id].emit
             if tuple(inspect.signature(emit).parameters) != _EMIT_PARAMETERS:
                 return None
-            probe = self._record(_PROBE)
+            probe = self._make_record(_PROBE)
             outcomes = []
-            for way in (self._publicly, emit):
+            for way in (self._emit_publicly, emit):
                 self._texts.clear()
                 try:
                     way(dict(probe), None, False, False, None)
                     outcomes.append("".join(self._texts))
                 except (KeyError, AttributeError, ValueError, TypeError, IndexError) as error:
-                    outcomes.append(type(error).__name__)  # a format that a bare record fails
+                    outcomes.append(type(error).__name__)  # the format fails on the probe
             return emit if outcomes[0] == outcomes[1] else None
         except Exception:
             return None
         finally:
             self._texts.clear()
 
-    def _publicly(
+    def _emit_publicly(
         self, record: dict[str, Any], level_id: Any, decorated: bool, raw: bool, colored: None
     ) -> None:
         logger = self._logger.patch(lambda fresh: fresh.update(record)).opt(raw=raw)
-        logger.log(_LEVEL if level_id is None else level_id, "")
+        logger.log(_ALWAYS_EMITTED if level_id is None else level_id, "")
 
-    def text(self, row: Row) -> str:
-        """The text of one record; empty where the sink leaves it out. Never raises."""
+    def render_text(self, row: Row) -> str:
+        """Return the text of a row; empty where the sink leaves it out. Never raises."""
         template = self._template
         if template is not None and row.exception is None and not row.flags & FLAG_RAW:
             try:
-                if row.level_no < self._least:
+                if row.level_no < self._min_level_no:
                     return ""
-                record = self._record(row, self._shown)
+                record = self._make_record(row, self._shown)
                 record["exception"] = ""
                 return template.format_map(record)
-            except Exception:  # once more, for all that can be done
+            except Exception:  # render() does what can be done
                 pass
         return self.render(row).text
 
     def render(self, row: Row) -> Rendered:
-        """The text of one record, and the record. Never raises."""
-        record = self._record(row)
+        """Return the text of a row, and its record. Never raises."""
+        record = self._make_record(row)
         raw = bool(row.flags & FLAG_RAW)
-        level_id = self._level_id(row) if self._colorize else None
-        emit = self._emit or self._publicly
+        level_id = self._find_color_level(row) if self._colorize else None
         self._texts.clear()
         try:
-            emit(record, level_id, False, raw, None)
+            self._emit(record, level_id, False, raw, None)
         except Exception:
             self._render_leniently(record, level_id, raw)
         return Rendered("".join(self._texts), record)
 
     def _render_leniently(self, record: dict[str, Any], level_id: Any, raw: bool) -> None:
-        emit = self._emit or self._publicly
         for extra in (
-            _Lenient({str(key): value for key, value in record["extra"].items()}),
-            _Lenient({"unprintable": show(record["extra"])}),
+            _CompleteExtra({str(key): value for key, value in record["extra"].items()}),
+            _CompleteExtra({"unprintable": show(record["extra"])}),
         ):
             self._texts.clear()
             try:
-                emit({**record, "extra": extra}, level_id, False, raw, None)
+                self._emit({**record, "extra": extra}, level_id, False, raw, None)
                 return
             except Exception:
                 continue
@@ -229,8 +230,8 @@ class Replay:
         if record["exception"]:
             self._texts.append(record["exception"].text)
 
-    def _record(self, row: Row, shown: frozenset[str] = _DEAR) -> dict[str, Any]:
-        """A record as loguru has it; of what is dear to make, only what is ``shown``."""
+    def _make_record(self, row: Row, shown: frozenset[str] = _COSTLY_FIELDS) -> dict[str, Any]:
+        """Make a record as loguru has it; of the costly fields only those in ``shown``."""
         exception = row.exception
         record = {
             "exception": None if exception is None else make_exception(self._exception, exception),
@@ -260,8 +261,8 @@ class Replay:
 
     def _time_of(self, row: Row) -> Any:
         try:
-            zone = row.zone and row.zone[:MAX_ZONE]  # each is kept for a while
-            return self._time.fromtimestamp(row.time, _timezone(row.offset, zone))
+            zone = row.zone and row.zone[:MAX_ZONE]  # the cache keeps each for a while
+            return self._time.fromtimestamp(row.time, _cached_timezone(row.offset, zone))
         except (ValueError, OverflowError, OSError):
             return self._time.fromtimestamp(time.time(), datetime.timezone.utc)
 
@@ -271,11 +272,11 @@ class Replay:
         except (ValueError, TypeError):
             return " "
 
-    def _level_id(self, row: Row) -> str | None:
-        """The level of ours that has the record's colour; made known where there is room.
+    def _find_color_level(self, row: Row) -> str | None:
+        """Return the level that has the record's colour; make one where there is room.
 
-        A level's name will not do: another worker may have painted it otherwise, or numbered it
-        below what the sink takes.
+        The level of the record's own name will not do: another worker may have given that name
+        another colour, or a number below the sink's level.
         """
         color = row.level_color
         if color is None:
@@ -288,15 +289,15 @@ class Replay:
                 return None
             level: str | None = f"color {len(self._color_levels)}"
             try:
-                self._logger.level(level, no=_LEVEL, color=color)
-            except Exception:  # one that loguru does not know
+                self._logger.level(level, no=_ALWAYS_EMITTED, color=color)
+            except Exception:  # a colour that loguru does not know
                 level = None
             self._color_levels[color] = level
         return self._color_levels[color]
 
 
-class _Lenient(dict[str, Any]):
-    """An ``extra`` in which what a format asks for and the record lacks is empty."""
+class _CompleteExtra(dict[str, Any]):
+    """An ``extra`` that answers an empty text for every key that it lacks."""
 
     def __missing__(self, key: str) -> str:
         return ""
@@ -309,23 +310,18 @@ def _elapsed_of(row: Row) -> datetime.timedelta:
         return datetime.timedelta(0)
 
 
-def _shown_by(template: str) -> frozenset[str]:
-    """What is dear to make of a record, and shown by a format string."""
+def _fields_shown(template: str) -> frozenset[str]:
+    """Return the costly fields that a format string shows."""
     names = set()
     for _, name, specification, _ in string.Formatter().parse(template):
         if "{" in (specification or ""):
-            return _DEAR
+            return _COSTLY_FIELDS
         names.add(re.split(r"[.\[]", name or "", maxsplit=1)[0])
-    return _DEAR & names
-
-
-@lru_cache(maxsize=256)
-def _timezone(offset: float, zone: str | None) -> datetime.timezone:
-    return make_timezone(offset, zone)
+    return _COSTLY_FIELDS & names
 
 
 def _learn_types(logger: Any) -> tuple[type[Any], ...]:
-    """The types of a loguru record's values, from a record that is logged to nowhere."""
+    """Return the types of a loguru record's values, taken from a record of a handler of ours."""
     seen: dict[str, Any] = {}
     handler = logger.add(lambda message: seen.update(message.record), format="{message}")
     try:

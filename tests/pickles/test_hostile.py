@@ -150,7 +150,7 @@ def test_it_does_not_harm_us(name, replays):
         fields = bound_growth(load_record(payload), len(payload))  # as the protocol does
         row = row_of_stock_fields(fields, 1.7e9)
         for replay in replays:
-            text = replay.text(row)
+            text = replay.render_text(row)
             assert len(text) < 5_000_000 + 8 * len(payload)
     except PayloadError as error:
         assert error.reason

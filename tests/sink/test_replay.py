@@ -76,7 +76,7 @@ def both(direct, calls, **options):
         logger.remove(handler)
     replay = Replay(direct=direct, **options)
     assert replay.direct == direct
-    texts = [replay.text(row) for row in channel.rows]
+    texts = [replay.render_text(row) for row in channel.rows]
     assert texts == [replay.render(row).text for row in channel.rows]
     return "".join(local), "".join(texts)
 
@@ -204,15 +204,15 @@ def test_levels_keep_the_colours_that_they_have_in_the_worker(direct, template):
         logger.remove(handler)
         rows += channel.rows
     replay = Replay(direct=direct, colorize=True, format=template)
-    assert "".join(replay.text(row) for row in rows) == "".join(local)
+    assert "".join(replay.render_text(row) for row in rows) == "".join(local)
 
 
 def test_the_record_s_level_decides_whatever_its_name_is_worth_elsewhere(direct):
     """Two workers may give one name two numbers; none of their records is left out for that."""
     replay = Replay(direct=direct, colorize=True, level=30, format="{level}{level.no}")
     rows = [stock(levelname="NOTICE", levelno=number) for number in (27, 33, 27, 33)]
-    assert [replay.text(row) for row in rows] == ["", "NOTICE33\n", "", "NOTICE33\n"]
-    assert replay.text(stock(levelname="DEBUG", levelno=40)) == "DEBUG40\n"
+    assert [replay.render_text(row) for row in rows] == ["", "NOTICE33\n", "", "NOTICE33\n"]
+    assert replay.render_text(stock(levelname="DEBUG", levelno=40)) == "DEBUG40\n"
 
 
 def stock(**fields):
@@ -228,10 +228,10 @@ def test_colours_are_bounded(direct):
     texts = set()
     for number in range(MAX_COLORS * 2):
         row = stock()._replace(level_name=f"L{number}", level_color=f"<fg {number}>")
-        texts.add(replay.text(row))
+        texts.add(replay.render_text(row))
     assert len(texts) == MAX_COLORS + 1
     assert "message\n" in {re.sub(r"\x1b\[[\d;]*m", "", text) for text in texts}
-    names = {replay.text(stock(levelname=f"name {number}")) for number in range(500)}
+    names = {replay.render_text(stock(levelname=f"name {number}")) for number in range(500)}
     assert len(names) == 1
 
 
@@ -241,7 +241,7 @@ def test_colours_are_bounded(direct):
 def test_a_colour_that_is_none_costs_no_line(direct, color):
     """It is left out, or stands there as a text, as loguru has it for a tag that it does not know."""
     replay = Replay(direct=direct, colorize=True, format="<level>{message}</level>")
-    text = replay.text(stock()._replace(level_color=color, level_name="X"))
+    text = replay.render_text(stock()._replace(level_color=color, level_name="X"))
     plain = re.sub(r"\x1b\[[\d;]*m", "", text)
     assert plain == ("<no such>message\n" if color == "<no such>" else "message\n")
 
@@ -249,8 +249,8 @@ def test_a_colour_that_is_none_costs_no_line(direct, color):
 def test_a_level_without_an_icon_has_the_one_that_is_known(direct):
     """A stock client knows no icons."""
     replay = Replay(direct=direct, format="{level.icon}")
-    assert replay.text(stock(levelname="ERROR")) == "❌\n"
-    assert replay.text(stock(levelname="UNHEARD OF")) == " \n"
+    assert replay.render_text(stock(levelname="ERROR")) == "❌\n"
+    assert replay.render_text(stock(levelname="UNHEARD OF")) == " \n"
 
 
 def test_a_stdlib_record_reads_as_a_local_one(direct):
@@ -261,7 +261,9 @@ def test_a_stdlib_record_reads_as_a_local_one(direct):
         record = logging.LogRecord("app", 40, "/file.py", 7, "hello %s", ("you",), None, "main")
         record.exc_info = (type(error), error, error.__traceback__)
     row = read_row(decode_dense(encode_logrecord(record, level_styles)))
-    text = Replay(direct=direct, format="{level}:{name}:{function}:{line} {message}").text(row)
+    text = Replay(direct=direct, format="{level}:{name}:{function}:{line} {message}").render_text(
+        row
+    )
     head, _, traceback = text.partition("\n")
     assert head == "ERROR:app:main:7 hello you"
     assert traceback == f"{logging.Formatter().formatException(record.exc_info)}\n"
@@ -282,7 +284,7 @@ def test_a_stdlib_record_reads_as_a_local_one(direct):
 def test_a_format_that_fails_on_a_record_does_not_lose_it(direct, template, expected):
     """What it lacks is empty; where nothing helps, a format that cannot fail is taken."""
     row = stock(known="yes", exc_text="Traceback (most recent call last):\nValueError: v")
-    text = Replay(direct=direct, format=template).text(row)
+    text = Replay(direct=direct, format=template).render_text(row)
     if expected is None:
         first, _, rest = text.partition("\n")
         assert first.endswith(" - message") and "| INFO |" in first
@@ -302,15 +304,15 @@ def raises(record):
 )
 def test_a_function_that_raises_does_not_lose_the_record(direct, options):
     """Of a format or of a filter."""
-    assert Replay(direct=direct, **options).text(stock()).endswith(" - message\n")
+    assert Replay(direct=direct, **options).render_text(stock()).endswith(" - message\n")
 
 
 def test_a_document_that_json_cannot_hold_is_written_in_part(direct):
     """Keys that it lacks, at the top or deep in ``extra``: the record arrives, they as text."""
     replay = Replay(direct=direct, serialize=True)
-    top = json.loads(replay.text(stock()._replace(extra={(1, 2): "x", "a": 1})))
+    top = json.loads(replay.render_text(stock()._replace(extra={(1, 2): "x", "a": 1})))
     assert top["record"]["extra"] == {"(1, 2)": "x", "a": 1}
-    deep = json.loads(replay.text(stock()._replace(extra={"a": {(1, 2): "x"}})))
+    deep = json.loads(replay.render_text(stock()._replace(extra={"a": {(1, 2): "x"}})))
     assert "(1, 2)" in deep["record"]["extra"]["unprintable"]
     assert deep["record"]["message"] == "message"
 
@@ -385,7 +387,7 @@ def test_a_loguru_with_another_handler_is_used_publicly(monkeypatch):
     monkeypatch.setattr(replay_module, "_EMIT_PARAMETERS", ("record", "something new"))
     replay = Replay(format="{message}")
     assert not replay.direct
-    assert replay.text(stock()) == "message\n"
+    assert replay.render_text(stock()) == "message\n"
     with pytest.raises(ConfigurationError, match="direct"):
         Replay(direct=True)
 
@@ -407,7 +409,7 @@ def test_a_handler_that_renders_otherwise_than_the_public_way_is_not_used(monkey
     monkeypatch.setattr(private.Handler, "emit", emit)
     assert replay.direct  # both ways shout alike
     monkeypatch.setattr(
-        replay_module.Replay, "_publicly", lambda self, record, *rest: calls.append(record)
+        replay_module.Replay, "_emit_publicly", lambda self, record, *rest: calls.append(record)
     )
     assert not Replay(format="{message}").direct
     assert calls
@@ -423,7 +425,7 @@ def test_the_application_s_loguru_is_not_touched(direct):
     assert (dict(logger._core.levels), set(logger._core.handlers)) == before
     logger.remove(handler)
     assert seen == []
-    assert replay.text(stock())
+    assert replay.render_text(stock())
 
 
 @pytest.mark.parametrize(
@@ -456,4 +458,4 @@ def test_a_handler_that_does_more_than_fill_in_its_string_is_asked(monkeypatch):
     row = read_row(
         decode_dense(encode_logrecord(logging.makeLogRecord({"msg": "x"}), level_styles))
     )
-    assert replay.text(row) == "* x\n"
+    assert replay.render_text(row) == "* x\n"

@@ -202,7 +202,7 @@ class Lines:
         except RowError:
             return
         for index, replay in enumerate(self.replays):
-            text = replay.text(row)
+            text = replay.render_text(row)
             assert type(text) is str
             data = text.encode("utf-8", "backslashreplace")
             if index in (0, 4) and text and not row.flags & 1:
@@ -278,7 +278,7 @@ def write_pickle(payload: bytes, replay: Replay) -> None:
         fields = load_record(payload)
     except PayloadError:
         return
-    replay.text(row_of_stock_fields(fields, 1.7e9)).encode("utf-8", "backslashreplace")
+    replay.render_text(row_of_stock_fields(fields, 1.7e9)).encode("utf-8", "backslashreplace")
 
 
 def write_dense(payload: bytes, replay: Replay) -> None:
@@ -289,7 +289,7 @@ def write_dense(payload: bytes, replay: Replay) -> None:
     for event in connection.receive(encode_frame(payload)):
         for fields in event.rows if isinstance(event, RowsReceived) else ():
             try:
-                texts.append(replay.text(read_row(fields)))
+                texts.append(replay.render_text(read_row(fields)))
             except RowError:
                 continue
     "".join(texts).encode("utf-8", "backslashreplace")
