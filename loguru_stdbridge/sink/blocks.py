@@ -1,8 +1,8 @@
-"""Blocks of finished lines, and what a rotation function is shown of them.
+"""Blocks of finished lines, and the file as a rotation function sees it.
 
-Owns the shape in which lines go to the sink, and the views by which a rotation function, loguru's
-or the user's own, sees what is about to be written as if it were. Nothing is written here: a view
-that must show the file itself has :mod:`sink` write first.
+A rotation function, loguru's or the user's, is asked about lines that are not written yet. The
+views here show it the file as if they were. Nothing is written here: where a function looks at the
+file itself, the view has :mod:`rotating` write first.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, Callable, NamedTuple
 class Block(NamedTuple):
     """Finished lines of one sender, with consecutive numbers from ``first`` on.
 
-    An empty text advances the sender without a byte. ``records`` (for a rotation function of the
-    user's own, which may look at them) are as many as the texts, or none.
+    An empty text advances the sender without a byte. ``records`` has one record for each text where
+    a rotation function of the user's may look at them; else it is empty.
     """
 
     sender: str | None  # 32 hex digits; None: strangers
@@ -24,33 +24,35 @@ class Block(NamedTuple):
     records: list[Mapping[str, Any]]
 
     def line(self, index: int) -> Block:
-        """One of its lines."""
+        """Return a block of one of the lines."""
         end = index + 1
         return Block(
             self.sender, self.first + index, self.texts[index:end], self.records[index:end]
         )
 
     def rest(self, count: int) -> Block:
-        """The block without its first ``count`` lines."""
+        """Return the block without its first ``count`` lines."""
         return Block(self.sender, self.first + count, self.texts[count:], self.records[count:])
 
 
 class Message(str):
-    """What a rotation function is given: the text, and the record as an attribute."""
+    """A line as loguru hands it to a rotation function: with its record as an attribute."""
 
     record: Mapping[str, Any]
 
 
 class FileView:
-    """The open file as a rotation function sees it: at its end, with what is about to be written.
+    """The open log file, as if the lines before the one in question were written.
 
-    Anything but ``seek`` and ``tell`` goes to the real file, which has been written before.
+    ``seek`` and ``tell`` answer from :attr:`position`. Anything else goes to the real file, after
+    those lines have really been written.
     """
 
     def __init__(self, written_file: Callable[[], Any]) -> None:
         """``written_file`` writes the lines in hand and returns the open file."""
         self._written_file = written_file
         self.position = 0
+        """Bytes of the file and of the lines before the one in question."""
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return self.position

@@ -1,12 +1,16 @@
-"""What the receiver knows of loguru beyond its public interface, and a loguru of its own.
+"""Makes private loguru loggers, and reads paths and rotations as loguru does.
 
-The receiver's logger must not be the application's: an embedded receiver in a process that also
-logs would write its own records into its sink, and the application's ``logger.remove()`` would end
-it. A second copy of the package, imported under a private name, has a core, handlers and levels of
-its own; that takes nothing but ``importlib`` and the public interface.
+Why the receiver has a loguru of its own
+----------------------------------------
+The receiver's logger must not be the application's. Else an embedded receiver, in a process that
+also logs, would write its own records into its sink, and the application's ``logger.remove()``
+would end it. So the package is imported a second time, under a private name. The copy has a core,
+handlers and levels of its own. That takes nothing but ``importlib`` and loguru's public interface.
 
-The one internal used here is the function that loguru compiles a ``rotation=`` value to, so that
-"100 MB" and "00:00" stay loguru's words. It is checked for what is expected of it.
+What is used beyond loguru's public interface
+---------------------------------------------
+Only the function that loguru compiles a ``rotation=`` value to, so that "100 MB" and "00:00" stay
+loguru's words. Its result is checked; where it is not as expected, the rotation is refused.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ _PRIVATE_NAME = "_loguru_of_stdbridge"
 
 
 def private_loguru() -> ModuleType:
-    """A copy of loguru that shares nothing with the application's."""
+    """Return the copy of loguru that shares nothing with the application's; made once."""
     module = sys.modules.get(_PRIVATE_NAME)
     if module is None:
         spec = importlib.util.spec_from_file_location(
@@ -50,18 +54,18 @@ def private_loguru() -> ModuleType:
 
 
 def private_logger() -> Any:
-    """A new logger with a core of its own and no handler (loguru documents the deep copy)."""
+    """Make a logger with a core of its own and no handler (loguru documents the deep copy)."""
     return copy.deepcopy(private_loguru().logger)
 
 
 class SinkPath(NamedTuple):
-    """Where a sink writes. The working directory may change; this does not."""
+    """Where a sink writes, whatever the working directory is later."""
 
     template: str
-    """Absolute, for loguru, which fills in ``{time}``."""
+    """The absolute path, for loguru, which fills in ``{time}``."""
 
     directory: Path
-    """The deepest directory above it that does not depend on the time."""
+    """The deepest directory above the sink that does not depend on the time."""
 
     @property
     def name(self) -> str:
@@ -70,7 +74,7 @@ class SinkPath(NamedTuple):
 
     @property
     def glob_directory(self) -> str:
-        """A pattern of every directory that the sink may write in."""
+        """A glob pattern of every directory that the sink may write in."""
         fields = string.Formatter().parse(os.path.dirname(self.template))
         return "".join(glob.escape(text) + "*" * (name is not None) for text, name, *_ in fields)
 
@@ -92,24 +96,27 @@ def read_sink_path(path: str | Path) -> SinkPath:
                 break
     except ValueError as error:
         raise ConfigurationError(
-            f"the path {os.fspath(path)!r} cannot be used: {error}. {{time}} may stand in it, "
-            "and {{ and }} for plain braces"
+            f"the path {os.fspath(path)!r} cannot be used: {error}. {{time}} may stand in it; "
+            "write {{ and }} for plain braces"
         ) from error
     return SinkPath(template, Path(os.path.dirname(literal)))
 
 
 class Rotation(NamedTuple):
-    """A compiled rotation: loguru's answer to "begin a new file before this message?"."""
+    """A compiled ``rotation=`` value."""
 
     decide: Callable[[Any, Any], bool]
-    kind: str  # "size", "time", or "user" for a callable of the user's own
+    """Of a message and the open file: whether a new file begins before the message."""
+
+    kind: str
+    """``"size"``, ``"time"``, or ``"user"`` for a function of the user's."""
 
 
 def compile_rotation(rotation: Any) -> Rotation | None:
-    """loguru's own decision for a ``rotation=`` value; ``None`` for none.
+    """Compile a ``rotation=`` value as loguru does; ``None`` means no rotation.
 
     Raises what loguru raises for a value that it cannot read, and :class:`ConfigurationError` where
-    loguru has changed in a way that this version does not know.
+    loguru compiles it to something that this version does not know.
     """
     if rotation is None:
         return None

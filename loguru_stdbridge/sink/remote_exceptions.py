@@ -1,8 +1,9 @@
-"""An exception that comes as text, as loguru has to find it in a record.
+"""Makes exceptions that loguru renders as the text of an exception in another process.
 
-loguru takes ``record["exception"]`` apart into type, value and traceback to render it, and reads
-its attributes for ``serialize``. What is made here answers the first with a value whose rendering
-is the remote text, letter for letter, and the second with the type's name and the value's own text.
+loguru takes ``record["exception"]`` apart into type, value and traceback to render it. The value
+that is made here renders as the remote text, letter for letter. For ``serialize`` loguru reads the
+attributes of ``record["exception"]`` instead. They give the remote type's name and the remote
+value's own text.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ def _empty(self: object) -> str:
 
 
 def _rendering_class(text: str) -> type[Exception]:
-    """An exception class whose instance ``traceback`` renders as ``text``.
+    """Make an exception class whose instances the ``traceback`` module renders as ``text``.
 
-    For a class of ``builtins`` it prints the qualified name, and the value only if it has a text.
+    For a class of ``builtins`` that module prints the qualified name, and behind it the value, if
+    the value has a text.
     """
     attributes = {"__module__": "builtins", "__qualname__": text, "__str__": _empty}
     return type("RemoteError", (Exception,), attributes)
@@ -31,7 +33,7 @@ def _named_class(name: str) -> type[Exception]:
 
 
 def exception_class(base: type[Any]) -> type[Any]:
-    """loguru's own exception tuple, whose attributes tell of the remote one."""
+    """Derive from ``base``, the type of ``record["exception"]``, a class for remote exceptions."""
 
     class _Exception(base):  # type: ignore[misc]
         text: str
@@ -58,7 +60,7 @@ def exception_class(base: type[Any]) -> type[Any]:
 
 
 def make_exception(kind_of: type[Any], fields: list[Any]) -> Any:
-    """An instance of an :func:`exception_class` of what a row has of an exception."""
+    """Make an instance of ``kind_of``, an :func:`exception_class`, from a row's ``exception``."""
     kind, value, text, has_traceback = (list(fields) + [None] * 4)[:4]
     text = text if isinstance(text, str) else ""
     shown = _rendering_class(text[:-1] if text.endswith("\n") else text)
