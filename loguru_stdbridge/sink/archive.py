@@ -1,34 +1,38 @@
-"""Compression of rotated files, off the writing path and atomic.
+"""Compresses rotated files in a background thread, each in one atomic step.
 
-Owns what happens to a file between its rotation and its archive. The compressing itself is
-loguru's: a private logger's file sink without a rotation compresses when it is removed.
+loguru does the compressing itself: a file sink of a private logger, without a rotation, compresses
+its file when it is removed. This module sees to what happens before and after that.
 
 Why no kill leaves half an archive, or loses a file
 ---------------------------------------------------
 1. At the rotation, on the writing thread, a work directory ``.NAME.compressing`` appears beside the
-   file, by one rename, with a hard link of the file in it: the mark that it is to be compressed.
+   file, by one rename, with a hard link to the file in it. The work directory says that the file is
+   to be compressed.
 2. In the background loguru compresses the link inside the work directory, and unlinks it there.
 3. The archive is renamed to its place, in one step, under a name that is free.
-4. The original is unlinked, then the work directory.
+4. The original is unlinked, then the work directory is removed.
 
-After a kill the work directory tells which step was reached: the link is there, so the archive is
-not whole (done again from 2); an archive alone is whole (from 3); nothing is in it, so the archive
-is in place (from 4). A kill between loguru's rename and step 1 leaves no mark: the ledger's note of
-the rotation names the file by its inode, and it is compressed then.
+After a kill the work directory tells which step was reached. If the link is there, the archive is
+not whole, and step 2 comes again. If only an archive is there, it is whole, and step 3 comes next.
+If nothing is there, the archive is in place, and step 4 comes next. A kill between loguru's rename
+and step 1 leaves no work directory; then the ledger's note of the rotation names the file by its
+inode, and the next start compresses it.
 
-A sink without a rotation is compressed when it is closed, as loguru does it. Its name will be used
-again, so the file itself moves into its work directory, ``.NAME.closing``, and 4 falls away.
+As in loguru, a sink without a rotation is compressed when it is closed. The name of its file will
+be used again. So the file itself moves into a work directory, ``.NAME.closing``, and nothing has to
+be unlinked in step 4.
 
-What a retention sees
----------------------
-An archive has the time of its file's last line, or a file that waits for its compression would pass
-for older than the archive of one before it. Between 3 and 4 a file is there twice: ``swapping`` is
-held for that long, and by whoever rotates.
+Why a retention keeps the right files
+-------------------------------------
+An archive gets the time of its file's last line. Else a file that waits for its compression would
+pass for older than the archive of an earlier file. Between steps 3 and 4 a file is there twice, and
+a retention would count it twice. So the thread holds :attr:`Archiver.swap_lock` from 3 to 4, and a
+rotation, which calls the retention, holds it too.
 
-Failure
--------
-A compression that fails, on a full disk perhaps, is told once and tried again until it works. The
-file stays as it is meanwhile; half an archive is removed at once.
+What happens after a failure
+----------------------------
+A compression that fails, on a full disk perhaps, is told once and tried again until it works. Until
+then the file stays as it is. Half an archive is removed at once.
 """
 
 from __future__ import annotations
@@ -50,19 +54,22 @@ from .internals import SinkPath, private_logger, read_sink_path
 from .ledger import Ledger
 
 CLOSE_TIMEOUT = 30.0
-"""Seconds that the end waits for archives in the making; the rest is done at the next start."""
+"""Seconds that :meth:`Archiver.close` waits for the thread; the next start does the rest."""
 
-RETRY_START = 1.0  # seconds, after a failed compression; doubled up to RETRY_MAX
-RETRY_MAX = 300.0
+FIRST_COMPRESSION_RETRY = 1.0
+"""Seconds from the first failed compression to the next attempt; doubled after each failure."""
 
-_SUFFIX = ".compressing"
+LAST_COMPRESSION_RETRY = 300.0
+"""Seconds between two attempts, at most."""
+
+_COMPRESSING = ".compressing"
 _CLOSING = ".closing"
 _PARTIAL = ".new"
-_WORK = re.compile(r"\.(.+)(\.compressing|\.closing)(\.\d+|\.new)?", re.DOTALL)
+_WORK_NAME = re.compile(r"\.(.+)(\.compressing|\.closing)(\.\d+|\.new)?", re.DOTALL)
 
 
-class Archive:
-    """Compresses what :meth:`take` is given, one file after the other, in a thread."""
+class Archiver:
+    """Compresses files in a thread, one after the other."""
 
     def __init__(
         self,
@@ -71,36 +78,36 @@ class Archive:
         ledger: Ledger,
         report: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """``compression`` is loguru's word or a callable of the user's, which gets the path.
+        """Resume what an earlier process of the sink at ``sink`` left undone.
 
-        Takes up what an earlier process left undone. Raises what loguru raises for a word that it
-        does not know.
+        ``compression`` is one of loguru's words, or a function of the user's that gets the path.
+        Raises what loguru raises for a word that it does not know.
         """
         self._compression = compression
         self._report = report
         self._jobs: SimpleQueue[Path | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._failing = False
-        self.swapping = threading.Lock()
-        """Held while a file and its archive are both in place, and by whoever rotates."""
+        self.swap_lock = threading.Lock()
+        """Held while a file and its archive are both in place, and during a rotation."""
         if not callable(compression):
-            _check(compression)
-            self._take_up(read_sink_path(sink), ledger)
+            _check_compression(compression)
+            self._resume(read_sink_path(sink), ledger)
 
-    def take(self, path: str) -> None:
-        """loguru's ``compression=`` callable: mark the rotated file, and leave it to the thread."""
+    def add_rotated(self, path: str) -> None:
+        """Have the thread compress a rotated file. This is what loguru gets as ``compression=``."""
         job = Path(path)
         if not callable(self._compression):
             with contextlib.suppress(OSError):  # a full disk: the thread tries it again
-                job = _mark(job)
+                job = _make_work_directory(job)
         self._submit(job)
 
-    def take_closed(self, path: str) -> None:
-        """Compress the file of a sink that has no rotation, now that it is closed."""
+    def add_closed(self, path: str) -> None:
+        """Have the thread compress the file of a closed sink that has no rotation."""
         job = Path(path)
         if not callable(self._compression):
             work, count = job.with_name(f".{job.name}{_CLOSING}"), 1
-            while work.exists():  # an earlier one still waits
+            while work.exists():  # the file of an earlier run still waits
                 count += 1
                 work = job.with_name(f".{job.name}{_CLOSING}.{count}")
             work.mkdir()
@@ -109,7 +116,7 @@ class Archive:
         self._submit(job)
 
     def close(self) -> None:
-        """Finish what is being done, for a bounded time."""
+        """Wait until everything is compressed; :data:`CLOSE_TIMEOUT` seconds at most."""
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join(CLOSE_TIMEOUT)
@@ -138,30 +145,34 @@ class Archive:
                 if self._try(job):
                     continue
                 failed.append(job)
-            pause = min(max(2 * pause, RETRY_START), RETRY_MAX) if failed else 0.0
+            pause = (
+                min(max(2 * pause, FIRST_COMPRESSION_RETRY), LAST_COMPRESSION_RETRY)
+                if failed
+                else 0.0
+            )
             retry_at = time.monotonic() + pause
             self._failing = bool(failed)
 
     def _try(self, job: Path) -> bool:
-        """Whether a job is done, or there is nothing to do any more."""
+        """Do a job; return whether it need not be tried again."""
         try:
             if callable(self._compression):
                 self._compression(str(job))
             else:
-                self._finish(job if _WORK.fullmatch(job.name) else _mark(job))
+                self._finish(job if _WORK_NAME.fullmatch(job.name) else _make_work_directory(job))
         except Exception as error:
             gone = not os.path.lexists(job)
             if gone and isinstance(error, FileNotFoundError):
-                return True  # a retention was quicker: there is nothing to keep
+                return True  # a retention has removed it: nobody wants the archive
             if not self._failing:
-                what = "the file is gone" if gone else "the file is kept, and it is tried again"
+                what = "the file is gone" if gone else "the file is kept, and tried again later"
                 self._report(f"cannot compress {job}: {type(error).__name__}: {error}; {what}")
             return gone
         return True
 
     def _finish(self, work: Path) -> None:
-        """Go from wherever the work directory stands to the end."""
-        named = _WORK.fullmatch(work.name)
+        """Do the steps that the work directory says are left, as the module's text has them."""
+        named = _WORK_NAME.fullmatch(work.name)
         assert named is not None
         original, closing = work.with_name(named.group(1)), named.group(2) == _CLOSING
         link = work / original.name
@@ -175,49 +186,53 @@ class Archive:
                 raise
             for archive in work.iterdir():
                 os.utime(archive, ns=(last_line, last_line))
-        with self.swapping:
+        with self.swap_lock:
             for archive in list(work.iterdir()):
-                if closing or os.path.lexists(original):
-                    _place(archive, original)
+                if closing or os.path.lexists(original):  # else a retention has removed it
+                    _move_beside(archive, original)
             if not closing:
                 with contextlib.suppress(FileNotFoundError):
                     original.unlink()
         shutil.rmtree(work, ignore_errors=True)
 
-    def _take_up(self, sink: SinkPath, ledger: Ledger) -> None:
-        """Find first, then submit: the thread removes what is being looked at."""
+    def _resume(self, sink: SinkPath, ledger: Ledger) -> None:
+        """Find what an earlier process has left, and only then submit it to the thread.
+
+        The thread removes the directories that are looked at here.
+        """
         jobs: list[Path] = []
         is_ours = _rotated_names(sink.name).fullmatch  # other sinks may have the same directory
         for work in sorted(_work_directories(sink)):
-            named = _WORK.fullmatch(work.name)
+            named = _WORK_NAME.fullmatch(work.name)
             if named is None or not is_ours(named.group(1)):
                 continue
             if named.group(3) == _PARTIAL:
                 shutil.rmtree(work, ignore_errors=True)
             else:
                 jobs.append(work)
-        if ledger.interrupted is not None:
-            file, path = ledger.interrupted
+        if ledger.interrupted_rotation is not None:
+            file, path = ledger.interrupted_rotation
             found = find_file(file, path)
-            if found is not None and found != path and _work_directory(Path(found)) not in jobs:
+            if found not in (None, path) and _work_directory(Path(found)) not in jobs:
                 jobs.append(Path(found))
         for work in jobs:
             self._submit(work)
 
 
 def _work_directories(sink: SinkPath) -> list[Path]:
-    """Those of a sink, half-made ones too, and of others beside it."""
+    """List the work directories beside a sink: its own, half-made ones, and other sinks'."""
     return [
         Path(path)
-        for suffix in (_SUFFIX, _CLOSING)
+        for suffix in (_COMPRESSING, _CLOSING)
         for path in glob.glob(os.path.join(sink.glob_directory, f".*{suffix}*"))
     ]
 
 
 def _rotated_names(name: str) -> re.Pattern[str]:
-    """What loguru calls the rotated files of the sink ``name``, which may have ``{time}`` in it.
+    """Return a pattern for loguru's names of the rotated files of the sink ``name``.
 
-    Not those of ``app.error.log``, for ``app.log``.
+    The name may have ``{time}`` in it. The pattern for ``app.log`` does not match the files of
+    ``app.error.log``.
     """
     root, extension = os.path.splitext(re.sub(r"\{[^{}]*\}", "\0", name))
     root, extension = (re.escape(part).replace("\0", ".*") for part in (root, extension))
@@ -226,17 +241,17 @@ def _rotated_names(name: str) -> re.Pattern[str]:
 
 
 def _work_directory(file: Path) -> Path:
-    return file.with_name(f".{file.name}{_SUFFIX}")
+    return file.with_name(f".{file.name}{_COMPRESSING}")
 
 
-def _mark(file: Path) -> Path:
-    """Make the work directory of a file; it appears whole."""
+def _make_work_directory(file: Path) -> Path:
+    """Make the work directory of a file; it appears in one step, with the link in it."""
     work = _work_directory(file)
     partial = work.with_name(work.name + _PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        if file.is_symlink():  # a link to it would be one to its name, which is relative perhaps
+        if file.is_symlink():  # a hard link to it would name a target relative to elsewhere
             os.symlink(os.path.realpath(file), partial / file.name)
         else:
             _link(file, partial / file.name)
@@ -257,7 +272,7 @@ def _link(file: Path, link: Path) -> None:
 
 
 def _remove_all(work: Path, link: Path) -> None:
-    """Remove what is in a work directory beside the link."""
+    """Remove everything in a work directory but the link."""
     for other in work.iterdir():
         if other != link:
             other.unlink()
@@ -266,20 +281,20 @@ def _remove_all(work: Path, link: Path) -> None:
 def _compress(link: Path, compression: Any) -> None:
     """Have loguru compress ``link`` in its directory, and remove it there."""
     logger = private_logger()
-    # A path with braces in it would be loguru's to fill in.
+    # loguru fills in what stands in braces.
     path = str(link).replace("{", "{{").replace("}", "}}")
     handler = logger.add(path, compression=compression, catch=False, format="{message}")
     logger.remove(handler)
 
 
-def _check(compression: Any) -> None:
-    """Have loguru say now what it thinks of a word."""
+def _check_compression(compression: Any) -> None:
+    """Raise what loguru raises for a word that it does not know."""
     logger = private_logger()
     logger.remove(logger.add(os.devnull, compression=compression, delay=True))
 
 
-def _place(archive: Path, original: Path) -> None:
-    """Move an archive beside its original. One that has its name is given a date, as by loguru."""
+def _move_beside(archive: Path, original: Path) -> None:
+    """Move an archive beside its original; an older one of that name gets a date, as in loguru."""
     target = original.with_name(archive.name)
     if target.exists():
         when = datetime.datetime.fromtimestamp(target.stat().st_mtime)

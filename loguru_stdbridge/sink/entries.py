@@ -1,14 +1,14 @@
-"""The entries of a ledger, as they stand in its file.
+"""Packs and reads the entries of a ledger, and compares the last one with the log file.
 
-Owns their layout, the search for whole ones, and what a kill or damage asks for: the last intent
-held against its log file, a damaged ledger kept aside. When which entry is written, and why that
-is enough, is :mod:`ledger`'s.
+This module owns the layout of the ledger's file, the search for whole entries, and what is done
+with a ledger that is damaged. When each entry is written, and why that is enough, is told in
+:mod:`ledger`.
 
-A ledger that is damaged
-------------------------
+Why damage is told from a kill
+------------------------------
 A kill leaves at most a prefix of one entry, at the end. Any other entry that fails its checksum is
-damage: it is told, the ledger is kept aside, and the entries behind it are looked for and count,
-since a sender's number only ever grows. The log file is not touched for it.
+damage. Damage is told, and a copy of the ledger is kept. The entries behind it are looked for and
+count, because the number of a sender only ever grows. The log file is not touched for damage.
 """
 
 from __future__ import annotations
@@ -16,84 +16,115 @@ from __future__ import annotations
 import os
 import re
 import struct
-import time
 import zlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-from .files import FileId, find_file
+from ..system.damaged import free_damaged_name, set_aside
+from .files import FileId, NamedFile, find_file
 
 MAGIC = b"LSBLEDG\1"
-ENTRY = struct.Struct("<IIII")  # length, checksum, type, lines that stand of the intent before
-ALL = 0xFFFFFFFF
-SNAPSHOT, INTENT, SETTLED, FILE, ROTATING, GONE = range(1, 7)
+ENTRY = struct.Struct("<IIII")  # length, checksum, kind, lines written of the intent before
+ALL_LINES = 0xFFFFFFFF
+SNAPSHOT, INTENT, SETTLED, FILE, ROTATING, RETIRED = range(1, 7)
 _HEADER = re.compile(rb"(?=.{8}[\x01-\x06]\0\0\0.{4})", re.DOTALL)  # what ENTRY may look like
-SENDER = struct.Struct("<16sQII")  # id, last, seen, gone (seconds since the epoch, 0: not gone)
 INTENT_HEAD = struct.Struct("<QQQIII")  # device, inode, offset, checksum, runs, lines
-RUN = struct.Struct("<16sQI")  # sender (zeros: a stranger), first number, count
-FILE_HEAD = struct.Struct("<QQ")
+RUN = struct.Struct("<16sQI")  # sender, first number, how many
+RETIREMENT = struct.Struct("<16sI")  # sender, time in seconds since the epoch
 STRANGER = bytes(16)
+"""The key of every client that has no sender id."""
 
-Run = tuple[bytes, int, int]  # sender, first number, count
+_SENDER = struct.Struct("<16sQII")  # sender, last number, times of its last record and retirement
+_FILE_HEAD = struct.Struct("<QQ")  # device, inode
+
+
+class SenderState:
+    """What a ledger holds of one sender."""
+
+    __slots__ = ("last", "retired", "seen")
+
+    def __init__(self, last: int, seen: int, retired: int) -> None:
+        self.last = last
+        """The highest number that is written."""
+        self.seen = seen
+        """When its last record was written, in seconds since the epoch."""
+        self.retired = retired
+        """When it said goodbye, in seconds since the epoch; 0: it has not."""
 
 
 class Intent(NamedTuple):
+    """A block of lines that is about to be written."""
+
     file: FileId
     offset: int
     crc: int
-    runs: Sequence[Run]
-    lengths: Sequence[int]
+    runs: Sequence[tuple[bytes, int, int]]  # as RUN has them
+    lengths: Sequence[int]  # bytes of each line
 
 
-def _checksum(kind: int, stands: int, body: bytes | memoryview) -> int:
-    """Of an entry; the constant keeps a run of zeros from passing for an empty one."""
-    return zlib.crc32(body, kind ^ stands ^ 0x4C53424C)
-
-
-def make_entry(kind: int, stands: int, body: bytes) -> bytes:
-    return ENTRY.pack(len(body), _checksum(kind, stands, body), kind, stands) + body
-
-
-def key_of(sender: str | None) -> bytes:
+def sender_key(sender: str | None) -> bytes:
+    """Return the 16 bytes that stand for a sender in the ledger."""
     return STRANGER if sender is None else bytes.fromhex(sender)
 
 
+def _checksum(kind: int, lines_written: int, body: bytes | memoryview) -> int:
+    """Return the checksum of an entry. The constant keeps zeros from passing for an empty entry."""
+    return zlib.crc32(body, kind ^ lines_written ^ 0x4C53424C)
+
+
+def make_entry(kind: int, lines_written: int, body: bytes) -> bytes:
+    """Pack an entry; ``lines_written`` tells of the intent before it."""
+    checksum = _checksum(kind, lines_written, body)
+    return ENTRY.pack(len(body), checksum, kind, lines_written) + body
+
+
+def pack_file(named: NamedFile) -> bytes:
+    """Pack the body of a FILE or ROTATING entry."""
+    return _FILE_HEAD.pack(*named.id) + os.fsencode(named.path)
+
+
+def read_file(body: bytes) -> NamedFile:
+    """Read the body of a FILE or ROTATING entry."""
+    file = FileId(*_FILE_HEAD.unpack_from(body))
+    return NamedFile(file, os.fsdecode(body[_FILE_HEAD.size :]))
+
+
 def make_snapshot(
-    last: dict[bytes, int],
-    seen: dict[bytes, int],
-    gone: dict[bytes, int],
-    file: tuple[FileId, str] | None,
-    interrupted: tuple[FileId, str] | None,
+    senders: Mapping[bytes, SenderState], file: NamedFile | None, *, is_rotating: bool
 ) -> bytes:
-    """A whole ledger, of what is remembered of each sender and of the file."""
+    """Pack a whole ledger: what is known of each sender and of the file."""
     body = b"".join(
-        SENDER.pack(key, number, seen[key], gone.get(key, 0)) for key, number in last.items()
+        _SENDER.pack(key, state.last, state.seen, state.retired) for key, state in senders.items()
     )
-    entries = [(SNAPSHOT, body)]
+    data = MAGIC + make_entry(SNAPSHOT, ALL_LINES, body)
     if file is not None:
-        kind = FILE if interrupted is None else ROTATING
-        named = interrupted or file
-        entries.append((kind, FILE_HEAD.pack(*named[0]) + os.fsencode(named[1])))
-    return MAGIC + b"".join(make_entry(kind, ALL, body) for kind, body in entries)
+        data += make_entry(ROTATING if is_rotating else FILE, ALL_LINES, pack_file(file))
+    return data
+
+
+def read_senders(body: bytes) -> Iterator[tuple[bytes, SenderState]]:
+    """Read the body of a SNAPSHOT entry."""
+    for key, last, seen, retired in _SENDER.iter_unpack(body):
+        yield key, SenderState(last, seen, retired)
 
 
 def end_of_entry(data: bytes, position: int) -> int | None:
-    """Where the whole entry at ``position`` ends, or ``None``."""
+    """Return where the entry at ``position`` ends, or ``None`` where it is not whole."""
     if len(data) - position < ENTRY.size:
         return None
-    length, crc, kind, stands = ENTRY.unpack_from(data, position)
+    length, crc, kind, lines_written = ENTRY.unpack_from(data, position)
     start = position + ENTRY.size
     end = start + length
     if end > len(data):
         return None
     with memoryview(data) as view:
-        return int(end) if _checksum(kind, stands, view[start:end]) == crc else None
+        return int(end) if _checksum(kind, lines_written, view[start:end]) == crc else None
 
 
-def next_entry(data: bytes, position: int) -> int | None:
-    """Where the next whole entry begins; only after damage, so it may be slow."""
+def find_next_entry(data: bytes, position: int) -> int | None:
+    """Return where the next whole entry begins. It may be slow: it is called after damage only."""
     for match in _HEADER.finditer(data, position):
         if end_of_entry(data, match.start()) is not None:
             return match.start()
@@ -101,7 +132,7 @@ def next_entry(data: bytes, position: int) -> int | None:
 
 
 def is_torn(data: bytes, position: int) -> bool:
-    """Whether what ends the ledger may be the beginning of an entry, as a kill leaves it."""
+    """Return whether what is at ``position`` may be the beginning of an entry that a kill cut."""
     if len(data) - position < ENTRY.size:
         return True
     length = ENTRY.unpack_from(data, position)[0]
@@ -109,6 +140,7 @@ def is_torn(data: bytes, position: int) -> bool:
 
 
 def read_intent(body: bytes) -> Intent:
+    """Read the body of an INTENT entry."""
     device, inode, offset, crc, run_count, line_count = INTENT_HEAD.unpack_from(body)
     at = INTENT_HEAD.size
     end = at + run_count * RUN.size
@@ -118,6 +150,7 @@ def read_intent(body: bytes) -> Intent:
 
 
 def read_all(descriptor: int) -> bytes:
+    """Read a file from its first byte to its last."""
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -128,51 +161,45 @@ def read_all(descriptor: int) -> bytes:
         size += len(chunk)
 
 
-def _aside(path: Path) -> Path:
-    """A free name for a damaged ledger."""
-    now, count = int(time.time()), 1
-    while True:
-        aside = path.with_name(f"{path.name}.damaged-{now}-{count}")
-        if not aside.exists():
-            return aside
-        count += 1
-
-
-def set_aside(path: Path, data: bytes, report: Callable[[str], None]) -> None:
-    """A ledger of another version, or none: kept, told, and a new one begun."""
-    aside = _aside(path)
-    os.replace(path, aside)
+def set_ledger_aside(path: Path, data: bytes, report: Callable[[str], None]) -> None:
+    """Rename a file that is no ledger of this version, and tell what follows from that."""
+    aside = set_aside(str(path))
     report(
-        f"{path} begins with {data[:8]!r} and not with {MAGIC!r}: it is damaged or of "
-        f"another version; kept as {aside}, a new one is begun. What senders had written is "
-        "not known: what they hold unacknowledged may be written twice"
+        f"{path} begins with {data[:8]!r} instead of {MAGIC!r}: it is damaged, or the ledger of "
+        f"another version. It is kept as {aside}, and a new ledger is begun. What is in the log "
+        "file already is not known: records that workers hold unacknowledged may be written twice"
     )
 
 
-def keep_damaged(path: Path, data: bytes, position: int, report: Callable[[str], None]) -> None:
-    """What could be read counts; the rest is kept and told."""
-    aside = _aside(path)
+def keep_damaged_copy(
+    path: Path, data: bytes, position: int, report: Callable[[str], None]
+) -> None:
+    """Copy a ledger that is damaged at ``position``, and tell what follows from that."""
     try:
-        aside.write_bytes(data)
-        kept = f"kept as {aside}"
+        aside = free_damaged_name(str(path))
+        Path(aside).write_bytes(data)
+        kept = f"a copy is kept as {aside}"
     except OSError as error:
-        kept = f"it could not be kept ({error})"
+        kept = f"a copy could not be kept ({error})"
     report(
-        f"{path} is damaged at byte {position} of {len(data)}; {kept}. What could be read "
-        "of it is used: some of what senders hold unacknowledged may be written twice"
+        f"{path} is damaged at byte {position} of {len(data)}; {kept}. The entries that can be "
+        "read are used: records that workers hold unacknowledged may be written twice"
     )
 
 
-def recover(intent: Intent, named: str, report: Callable[[str], None]) -> int:
-    """How many lines of the last intent are whole in the file; a torn one is cut off."""
-    path = find_file(intent.file, named)
-    if path is None:
+def count_whole_lines(intent: Intent, path: str, report: Callable[[str], None]) -> int:
+    """Return how many lines of the last intent are whole in the log file; cut off a torn one.
+
+    ``path`` is the last known name of the file.
+    """
+    found = find_file(intent.file, path)
+    if found is None:
         report(
-            f"{named} is gone, or is another file now, and its last lines with it: what was "
-            "not acknowledged of them is written again"
+            f"{path} was removed or replaced, and its last lines with it; those not acknowledged "
+            "will be written again"
         )
         return 0
-    with open(path, "r+b") as file:
+    with open(found, "r+b") as file:
         size = os.fstat(file.fileno()).st_size
         total = sum(intent.lengths)
         if size >= intent.offset + total:
@@ -180,8 +207,8 @@ def recover(intent: Intent, named: str, report: Callable[[str], None]) -> int:
             if zlib.crc32(file.read(total)) == intent.crc:
                 return len(intent.lengths)
             report(
-                f"{path} was changed by someone else behind byte {intent.offset}: what was not "
-                "acknowledged of its last lines is written again"
+                f"{found} was changed by someone else behind byte {intent.offset}; those of its "
+                "last lines that are not acknowledged will be written again"
             )
             return 0
         whole = 0

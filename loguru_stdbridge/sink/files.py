@@ -1,7 +1,7 @@
-"""Files by what they are, whatever their names.
+"""Tells files by what they are, whatever they are called.
 
-Owns the look at the file system that the ledger, the archive and the sink share. Nothing is opened
-for writing here.
+The ledger, the archives and the rotated file share this look at the file system. Nothing here opens
+a file for writing.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-ARCHIVES = (".gz", ".bz2", ".xz", ".lzma", ".tar", ".zip")
-"""What the names of archives end with: those that loguru makes, and logrotate."""
+_ARCHIVE_SUFFIXES = (".gz", ".bz2", ".xz", ".lzma", ".tar", ".zip")  # loguru's and logrotate's
 
 
 class FileId(NamedTuple):
-    """What a file is, whatever its name."""
+    """What the system knows a file by, whatever its name."""
 
     device: int
     inode: int
@@ -26,19 +25,27 @@ class FileId(NamedTuple):
         return cls(status.st_dev, status.st_ino)
 
 
-def find_file(file: FileId, path: str) -> str | None:
-    """Where the file is now: at ``path``, or under another name beside it after a rotation.
+class NamedFile(NamedTuple):
+    """A file, and the path under which it was opened."""
 
-    That name begins as the old one does, by loguru's rules and by logrotate's, and is no archive's.
-    Any other file has been given the inode of one that is gone, and is not ours to cut or to
-    compress: an archive least of all, and the next one is often given the inode of the last file.
+    id: FileId
+    path: str
+
+
+def find_file(file: FileId, path: str) -> str | None:
+    """Return where the file is now: at ``path``, or under another name in the same directory.
+
+    ``None`` where it is gone. The other name is one that a rotation gives, loguru's or logrotate's:
+    it begins as the old one does, and is not an archive's. Any other file has been given the inode
+    of a removed one, and must not be cut or compressed. An archive least of all: the next archive
+    is often given the inode of the file that was removed last.
     """
     with contextlib.suppress(OSError):
         if FileId.of(os.stat(path)) == file:
             return path
     directory, name = os.path.split(path)
     root = os.path.splitext(name)[0]
-    archives = () if name.endswith(ARCHIVES) else ARCHIVES
+    archives = () if name.endswith(_ARCHIVE_SUFFIXES) else _ARCHIVE_SUFFIXES
     with contextlib.suppress(OSError), os.scandir(directory or ".") as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
@@ -49,7 +56,7 @@ def find_file(file: FileId, path: str) -> str | None:
 
 
 def sync_directory(directory: str | Path) -> None:
-    """Have the disk itself hold the names in a directory; a file that is new has none there yet."""
+    """Wait until the disk itself holds the names in a directory; a new file's is not there yet."""
     descriptor = os.open(directory or ".", os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # a file system that cannot

@@ -1,35 +1,38 @@
-"""The ledger: what is in the log file, per sender, across any death of the receiver.
+"""Remembers which records are in the log file, even when the receiver is killed while it writes.
 
-Owns the file ``.NAME.ledger`` beside the sink (the dot keeps it out of loguru's retention) and the
-lock file ``.NAME.lock``, whose OS lock makes this process the only writer of the sink.
+The ledger is the file ``.NAME.ledger`` beside the log file; the dot keeps it out of loguru's
+retention. It holds the highest record number of each sender that is in the log file. The OS lock on
+the file ``.NAME.lock`` makes this process the only writer of the log file and of the ledger.
 
 Why a restart knows what was written
 ------------------------------------
-Before a block of lines goes to the log file, its *intent* is appended here: which file (device and
-inode), at which offset, whose records, how long each line is, a checksum. Then the block is
-written, with plain writes of whole bytes in order, so that after a ``kill -9`` at any instant the
-file holds a prefix of it behind the offset, and nothing else does, since nobody else writes.
+Before a block of lines goes to the log file, an *intent* is appended to the ledger. It says which
+file (device and inode), at which offset, whose records, how long each line is, and a checksum. Then
+the block is written, with plain writes of whole bytes in order. Nobody else writes to the file. So
+after a ``kill -9`` at any instant, the file holds a prefix of the block behind the offset, and
+nothing else.
 
-* Killed before the intent was whole: the entry fails its checksum and is cut off; the block was
-  not begun. Nobody was told that it is written: it comes again.
-* Killed after the intent, before or in the middle of the block: the length of the file tells how
-  many lines are whole. They count as written; a torn one is cut off, and it comes again.
+* Killed before the intent was whole: the entry fails its checksum and is cut off. The block was not
+  begun. No sender was told that it is written, so the senders send it again.
+* Killed after the intent, before or in the middle of the block: the length of the file says how
+  many lines are whole. They count as written. A torn line is cut off, and its sender sends it
+  again.
 * Killed after the block: all its lines are found whole. Nothing more had to be noted.
-* An intent that is followed by another entry was settled; the entry says how many lines of it
-  stand, where a full disk cut it short.
-* A rotation begins only when every intent is settled, and says so first. Whatever step it is
-  killed in, no line is in doubt; only the archive may have to be made (:mod:`archive`).
+* An intent with another entry behind it is settled. That entry says how many lines of the intent
+  were written, for the case that a full disk cut the block short.
+* A rotation begins only when every intent is settled, and is noted first. Whatever step of it is
+  killed, no line is in doubt; only the archive may have to be made (:mod:`archive`).
 
-Only the last intent is ever compared with a file. The cost per block is one ``write``.
+So only the last intent is ever compared with a file. The cost is one ``write`` for each block.
 
-What a power cut leaves is not a prefix: for that there is ``fsync``; for damage, :mod:`entries`.
+What a power cut leaves is not a prefix: against that there is ``fsync``. Damage is the subject of
+:mod:`entries`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import struct
 import time
 from array import array
 from collections.abc import Sequence
@@ -40,71 +43,73 @@ from ..exceptions import LedgerError, LedgerHeldError
 from ..system.forks import block_forks, drop_in_children
 from ..system.locks import is_file_at, let_go, take_lock
 from .entries import (
-    ALL,
+    ALL_LINES,
     ENTRY,
     FILE,
-    FILE_HEAD,
-    GONE,
     INTENT,
     INTENT_HEAD,
     MAGIC,
+    RETIRED,
+    RETIREMENT,
     ROTATING,
     RUN,
-    SENDER,
     SETTLED,
     SNAPSHOT,
     STRANGER,
     Intent,
+    SenderState,
+    count_whole_lines,
     end_of_entry,
+    find_next_entry,
     is_torn,
-    keep_damaged,
-    key_of,
+    keep_damaged_copy,
     make_entry,
     make_snapshot,
-    next_entry,
+    pack_file,
     read_all,
+    read_file,
     read_intent,
-    recover,
-    set_aside,
+    read_senders,
+    sender_key,
+    set_ledger_aside,
 )
-from .files import FileId, sync_directory
+from .files import FileId, NamedFile, sync_directory
 from .internals import SinkPath, read_sink_path
 
 COMPACT_SIZE = 4 * 1024 * 1024
-"""Bytes after which the ledger is written anew with only what is needed; at least twice that."""
+"""Bytes that the ledger grows by before it is rewritten with only what is needed. A ledger that
+stays larger than that is rewritten when it has doubled."""
 
 FORGET_AFTER = 600.0
-"""Seconds after a goodbye before a sender is forgotten: bytes of its dead connections may still be
-on their way, and would pass for news."""
+"""Seconds after a goodbye before a sender is forgotten. Until then, bytes of its closed connections
+may still arrive, and would be taken for new records."""
 
 MAX_SENDERS = 50_000
-"""Senders that are remembered after a compaction, those that wrote last: whoever can connect can
-make up new ones. Forgetting one costs nothing but what it had written and not been told of."""
+"""Senders that a rewritten ledger keeps, those that wrote last. Anybody who can connect can invent
+senders. A forgotten sender may write again what it wrote and was not told of; nothing else."""
 
-MAX_AGE = 30 * 24 * 3600.0
-"""Seconds of silence after which a sender is forgotten without a goodbye."""
+MAX_SILENCE = 30 * 24 * 3600.0
+"""Seconds without a record after which a sender is forgotten even without a goodbye."""
 
 _CLOEXEC: int = getattr(os, "O_CLOEXEC", 0)
-_POLL = 0.02  # seconds between two looks of a standby
+_STANDBY_POLL = 0.02  # seconds between two attempts of a standby to take the lock
 
 
 class Ledger:
-    """See the module's text. Used by the receiver's one thread."""
+    """The ledger of one log file. Used by the receiver's one thread."""
 
     def __init__(self, sink: SinkPath, report: Callable[[str], None]) -> None:
+        """Use :meth:`open` instead."""
         self.path = sink.directory / f".{sink.name}.ledger"
         self._sink = sink.template
-        self._lock = sink.directory / f".{sink.name}.lock"
+        self._lock_path = sink.directory / f".{sink.name}.lock"
         self._lock_descriptor = -1
         self._report = report
-        self._last: dict[bytes, int] = {}
-        self._seen: dict[bytes, int] = {}
-        self._gone: dict[bytes, int] = {}
-        self._outstanding: Intent | None = None
-        self._stands = ALL  # lines that stand of the intent before the next entry
-        self._file: tuple[FileId, str] | None = None
-        self.interrupted: tuple[FileId, str] | None = None
-        """The file whose rotation had begun and was not known to be over when the ledger opened."""
+        self._senders: dict[bytes, SenderState] = {}
+        self._unsettled: Intent | None = None
+        self._lines_written = ALL_LINES  # of the intent before the entry that comes next
+        self._file: NamedFile | None = None
+        self._is_rotating = False  # whether the last entry says that a rotation has begun
         self._durable = False
         self._descriptor = -1
         self._size = 0
@@ -118,12 +123,12 @@ class Ledger:
         wait: Callable[[], bool] | None = None,
         report: Callable[[str], None] = lambda text: None,
     ) -> Ledger:
-        """Become the only writer of the sink at ``path``, and learn what is in it.
+        """Become the only writer of the log file at ``path``, and learn what is in it.
 
-        ``wait`` makes a standby: while another process is the writer it is called many times a
-        second, and waiting goes on as long as it returns true. Raises :class:`LedgerHeldError`
-        where another process is the writer, :class:`LedgerError` where the files cannot be made,
-        :class:`ConfigurationError` for a path that loguru could not use.
+        ``wait`` makes a standby: while another process is the writer, ``wait`` is called many times
+        a second, and the standby goes on waiting as long as it returns true. Raises
+        :class:`LedgerHeldError` where another process is the writer, :class:`LedgerError` where the
+        files cannot be made, :class:`ConfigurationError` for a path that loguru could not use.
         """
         ledger = cls(read_sink_path(path), report)
         drop_in_children(ledger)
@@ -136,246 +141,254 @@ class Ledger:
             raise LedgerError(f"cannot keep a ledger for {ledger._sink}: {error}") from error
         return ledger
 
-    # -- what is asked of it
+    # -- what is known
 
     def last(self, sender: str) -> int:
-        """The highest number of ``sender`` (32 hex digits) that is written; 0 where unknown."""
-        return self._last.get(bytes.fromhex(sender), 0)
+        """Return the highest written number of ``sender`` (32 hex digits); 0 where unknown."""
+        state = self._senders.get(bytes.fromhex(sender))
+        return 0 if state is None else state.last
 
     def __len__(self) -> int:
-        """How many senders are remembered."""
-        return len(self._last)
+        """Return how many senders are remembered."""
+        return len(self._senders)
+
+    @property
+    def interrupted_rotation(self) -> NamedFile | None:
+        """The file whose rotation had begun, and was not known to be over, in an earlier process.
+
+        ``None`` from the first entry on that this process writes.
+        """
+        return self._file if self._is_rotating else None
 
     # -- writing
 
     def use_file(self, file: FileId, path: str) -> None:
-        """From now on the blocks go to this file."""
+        """Note that the blocks go to this file from now on. Raises ``OSError``."""
         if self._file != (file, path):
-            self._append(FILE, FILE_HEAD.pack(*file) + os.fsencode(path))
-            self._file = (file, path)
+            named = NamedFile(file, path)
+            self._append(FILE, pack_file(named))
+            self._file = named
 
     def intend(
         self,
         offset: int,
-        lines: Sequence[tuple[str | None, int, int]],
+        runs: Sequence[tuple[str | None, int, int]],
         lengths: Sequence[int],
         crc: int,
     ) -> None:
-        """Note that ``lines`` go to the file at ``offset``.
+        """Note that a block of lines goes to the file at ``offset``.
 
-        ``lines`` are runs of consecutive numbers: sender (``None``: a stranger), first number,
-        count; ``lengths`` are the bytes of each line. Raises ``OSError``; then nothing may be
-        written.
+        Each run of ``runs`` is consecutive numbers of a sender: the sender (``None``: a stranger),
+        the first number, how many. ``lengths`` are the bytes of each line. Raises ``OSError``; then
+        nothing may be written.
         """
-        assert self._file is not None and self._outstanding is None
-        runs = [(key_of(sender), first, count) for sender, first, count in lines]
-        file = self._file[0]
+        assert self._file is not None and self._unsettled is None
+        keyed_runs = [(sender_key(sender), first, count) for sender, first, count in runs]
+        file = self._file.id
         body = b"".join(
             [
-                INTENT_HEAD.pack(*file, offset, crc, len(runs), len(lengths)),
-                *(RUN.pack(*run) for run in runs),
+                INTENT_HEAD.pack(*file, offset, crc, len(keyed_runs), len(lengths)),
+                *(RUN.pack(*run) for run in keyed_runs),
                 array("I", lengths).tobytes(),
             ]
         )
         self._append(INTENT, body)
-        self._outstanding = Intent(file, offset, crc, runs, lengths)
+        self._unsettled = Intent(file, offset, crc, keyed_runs, lengths)
 
-    def settle(self, lines: int | None = None) -> None:
-        """The first ``lines`` (``None``: all) of the block are in the file, the rest is not."""
-        intent, self._outstanding = self._outstanding, None
+    def settle(self, lines_written: int | None = None) -> None:
+        """Note that the first ``lines_written`` lines (``None``: all) of the block are in the file.
+
+        The lines behind them are not.
+        """
+        intent, self._unsettled = self._unsettled, None
         assert intent is not None
-        self._apply(intent, len(intent.lengths) if lines is None else lines)
-        self._stands = ALL if lines is None else lines
+        self._count(intent, len(intent.lengths) if lines_written is None else lines_written)
+        self._lines_written = ALL_LINES if lines_written is None else lines_written
         if self._size > self._compact_at:
             self._compact()
 
-    def rotating(self) -> None:
-        """The file is about to be rotated; no line is in doubt."""
+    def note_rotation(self) -> None:
+        """Note that the file is about to be rotated, with no line in doubt. Raises ``OSError``."""
         assert self._file is not None
-        self._append(ROTATING, FILE_HEAD.pack(*self._file[0]) + os.fsencode(self._file[1]))
+        self._append(ROTATING, pack_file(self._file))
 
     def retire_sender(self, sender: str) -> None:
-        """``sender`` will never send again; it is forgotten after a while. Never raises."""
+        """Note that ``sender`` will never send again; it is forgotten later. Never raises."""
         key = bytes.fromhex(sender)
-        if key in self._last and key not in self._gone:
-            now = int(time.time())
-            self._gone[key] = now
-            with contextlib.suppress(OSError):  # then it is forgotten for its age
-                self._append(GONE, key + struct.pack("<I", now))
+        state = self._senders.get(key)
+        if state is not None and not state.retired:
+            state.retired = int(time.time())
+            with contextlib.suppress(OSError):  # MAX_SILENCE will do
+                self._append(RETIRED, RETIREMENT.pack(key, state.retired))
 
     def make_durable(self) -> None:
-        """A power cut is to be survived, too. Raises ``OSError``."""
+        """Have the ledger survive a power cut, too. Raises ``OSError``."""
         self._durable = True
         os.fsync(self._descriptor)
         sync_directory(self.path.parent)
 
     def sync(self) -> None:
-        """Have the disk itself hold what was noted."""
+        """Wait until the disk itself holds what was noted. Raises ``OSError``."""
         os.fdatasync(self._descriptor) if hasattr(os, "fdatasync") else os.fsync(self._descriptor)
 
     def close(self) -> None:
-        """Note that nothing is in doubt, and let another writer in."""
+        """Note that nothing is in doubt, and let go of the lock. Never raises."""
         with contextlib.suppress(OSError):
             self._append(SETTLED, b"")
         self._close_descriptors()
 
-    def keep_place(self) -> None:
-        """Put ledger and lock back where someone removed them, with the log's directory perhaps.
+    def restore_files(self) -> None:
+        """Make ledger and lock file anew where somebody removed them.
 
-        Raises :class:`LedgerHeldError` where another process has become the writer meanwhile.
+        Where their directory is missing, a later call does it. Raises :class:`LedgerHeldError`
+        where another process has become the writer meanwhile.
         """
-        if not is_file_at(self._lock_descriptor, str(self._lock)):
+        if not is_file_at(self._lock_descriptor, str(self._lock_path)):
             lost = self._lock_descriptor
-            with contextlib.suppress(OSError):  # no directory: it comes back with the next line
+            with contextlib.suppress(OSError):  # no directory
                 self._take_lock(None)
                 let_go(lost)
         if not is_file_at(self._descriptor, str(self.path)):
             self._compact()
 
     def after_fork_in_child(self) -> None:
-        """It is the parent's: the lock is gone already (:mod:`locks`)."""
+        """Close the child's copies; :mod:`locks` has closed that of the lock already."""
         self._lock_descriptor = -1
         self._close_descriptors()
 
     def _close_descriptors(self) -> None:
-        with block_forks():  # no child may meet a number that is closed, and another file's perhaps
+        # A child that is forked between the close and the -1 would close somebody else's file.
+        with block_forks():
             if self._descriptor >= 0:
                 os.close(self._descriptor)
             let_go(self._lock_descriptor)
             self._descriptor = self._lock_descriptor = -1
 
     def _take_lock(self, wait: Callable[[], bool] | None) -> None:
-        """Lock the lock file. The file stays for good: only its lock counts."""
+        """Lock the lock file. Nobody removes that file: only its lock counts."""
         while True:
-            descriptor = take_lock(str(self._lock), create=True)
+            descriptor = take_lock(str(self._lock_path), create=True)
             if descriptor is not None:
                 self._lock_descriptor = descriptor
-                with contextlib.suppress(OSError):  # it is there for messages only
+                with contextlib.suppress(OSError):  # the content is for messages only
                     os.ftruncate(descriptor, 0)
                     os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
                 return
             text = ""
             with contextlib.suppress(OSError):
-                text = self._lock.read_text("ascii", "replace").strip()
+                text = self._lock_path.read_text("ascii", "replace").strip()
             holder = int(text) if text.isdigit() else None
             if wait is None or not wait():
                 who = "another process" if holder is None else f"process {holder}"
                 raise LedgerHeldError(f"{self._sink} is written by {who} already", holder)
-            time.sleep(_POLL)
+            time.sleep(_STANDBY_POLL)
 
     def _append(self, kind: int, body: bytes) -> None:
-        """One entry at the end, all of it or an ``OSError``."""
-        data = make_entry(kind, self._stands, body)
+        """Write one entry at the end, all of it, or raise ``OSError``."""
+        data = make_entry(kind, self._lines_written, body)
         written = 0
         try:
             while written < len(data):
                 written += os.pwrite(self._descriptor, data[written:], self._size + written)
         except OSError:
-            # What was written of it must not stand behind the next, shorter entry: it would pass
-            # for damage.
+            # A part of this entry behind the next, shorter one would be taken for damage.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._size)
             raise
         self._size += len(data)
-        self._stands = ALL
+        self._lines_written = ALL_LINES
+        self._is_rotating = kind == ROTATING
 
-    def _apply(self, intent: Intent, lines: int) -> None:
-        seen = int(time.time())
-        for sender, first, count in intent.runs:
-            taken = min(count, lines)
+    def _count(self, intent: Intent, lines_written: int) -> None:
+        """Count the first lines of a block as written, each for its sender."""
+        now = int(time.time())
+        for key, first, count in intent.runs:
+            taken = min(count, lines_written)
             if taken <= 0:
                 return
-            lines -= taken
-            if sender != STRANGER:
-                self._last[sender] = max(self._last.get(sender, 0), first + taken - 1)
-                self._seen[sender] = seen
-                self._gone.pop(sender, None)
+            lines_written -= taken
+            if key != STRANGER:
+                state = self._senders.get(key)
+                if state is None:
+                    state = self._senders[key] = SenderState(0, 0, 0)
+                state.last = max(state.last, first + taken - 1)
+                state.seen = now
+                state.retired = 0
 
     # -- at the start
 
     def _open(self) -> None:
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | _CLOEXEC, 0o600)
         data = read_all(self._descriptor)
-        if MAGIC.startswith(data):  # a new one, or one that a kill cut short at its first byte
+        if MAGIC.startswith(data):  # it is new, or a kill cut it short in its first bytes
             os.pwrite(self._descriptor, MAGIC, 0)
             self._size = len(MAGIC)
             return
         if data[: len(MAGIC)] != MAGIC:
             old, self._descriptor = self._descriptor, -1
             os.close(old)
-            set_aside(self.path, data, self._report)
+            set_ledger_aside(self.path, data, self._report)
             self._open()
             return
         damage = self._replay(data)
         if damage is not None:
-            keep_damaged(self.path, data, damage, self._report)
-        if self._outstanding is not None:
-            named = self._sink if self._file is None else self._file[1]
-            self._stands = recover(self._outstanding, named, self._report)
-            self._apply(self._outstanding, self._stands)
-            self._outstanding = None
+            keep_damaged_copy(self.path, data, damage, self._report)
+        if self._unsettled is not None:
+            named = self._sink if self._file is None else self._file.path
+            self._lines_written = count_whole_lines(self._unsettled, named, self._report)
+            self._settle_earlier(self._lines_written)
         self._compact()
 
     def _replay(self, data: bytes) -> int | None:
-        """Read every whole entry; the size stands behind the last. Returns where damage begins."""
+        """Read every whole entry, and set the size to the end of the last one.
+
+        Return where damage begins, or ``None``.
+        """
         self._size = position = len(MAGIC)
         damage: int | None = None
         while position < len(data):
             end = end_of_entry(data, position)
             if end is None:
-                resumed = next_entry(data, position + 1)
+                resumed = find_next_entry(data, position + 1)
                 if damage is None and (resumed is not None or not is_torn(data, position)):
                     damage = position
                 if resumed is None:
                     break
-                # How much of an intent before the damage stands is not known: nearly always all.
-                self._settle_outstanding(ALL)
+                # The damaged entry said how much of the intent was written: nearly always all.
+                self._settle_earlier(ALL_LINES)
                 position = resumed
                 continue
-            _, _, kind, stands = ENTRY.unpack_from(data, position)
-            self._settle_outstanding(stands)
-            self.interrupted = None
+            _, _, kind, lines_written = ENTRY.unpack_from(data, position)
+            self._settle_earlier(lines_written)
             self._replay_entry(kind, data[position + ENTRY.size : end])
             self._size = position = end
         return damage
 
-    def _settle_outstanding(self, stands: int) -> None:
-        if self._outstanding is not None:
-            whole = len(self._outstanding.lengths) if stands == ALL else stands
-            self._apply(self._outstanding, whole)
-            self._outstanding = None
+    def _settle_earlier(self, lines_written: int) -> None:
+        """Settle an intent of an earlier process, where there is one."""
+        intent, self._unsettled = self._unsettled, None
+        if intent is not None:
+            self._count(
+                intent, len(intent.lengths) if lines_written == ALL_LINES else lines_written
+            )
 
     def _replay_entry(self, kind: int, body: bytes) -> None:
+        self._is_rotating = kind == ROTATING
         if kind == SNAPSHOT:
-            for key, last, seen, gone in SENDER.iter_unpack(body):
-                self._last[key], self._seen[key] = last, seen
-                if gone:
-                    self._gone[key] = gone
+            self._senders.update(read_senders(body))
         elif kind == INTENT:
-            self._outstanding = read_intent(body)
+            self._unsettled = read_intent(body)
         elif kind in (FILE, ROTATING):
-            file = FileId(*FILE_HEAD.unpack_from(body))
-            named = (file, os.fsdecode(body[FILE_HEAD.size :]))
-            self._file = named
-            self.interrupted = named if kind == ROTATING else None
-        elif kind == GONE:
-            self._gone[body[:16]] = struct.unpack("<I", body[16:20])[0]
+            self._file = read_file(body)
+        elif kind == RETIRED:
+            key, retired = RETIREMENT.unpack_from(body)
+            if key in self._senders:
+                self._senders[key].retired = retired
 
     def _compact(self) -> None:
-        """Write the ledger anew with what is needed, and put it in the place of the old one."""
-        now = time.time()
-        kept = {
-            key for key in self._last
-            if now - self._seen.get(key, 0) < MAX_AGE
-            and not (key in self._gone and now - self._gone[key] >= FORGET_AFTER)
-        }  # fmt: skip
-        if len(kept) > MAX_SENDERS:
-            latest = sorted(kept, key=lambda key: (key not in self._gone, self._seen.get(key, 0)))
-            kept = set(latest[-MAX_SENDERS:])
-        self._last = {key: self._last[key] for key in kept}
-        self._seen = {key: self._seen.get(key, 0) for key in kept}
-        self._gone = {key: gone for key, gone in self._gone.items() if key in kept}
-        data = make_snapshot(self._last, self._seen, self._gone, self._file, self.interrupted)
+        """Replace the ledger by one that holds only what is needed."""
+        self._forget_senders()
+        data = make_snapshot(self._senders, self._file, is_rotating=self._is_rotating)
         partial = self.path.with_name(f"{self.path.name}.new")
         self._compact_at = self._size + COMPACT_SIZE  # where it fails: not again at once
         try:
@@ -391,11 +404,24 @@ class Ledger:
             except OSError:
                 os.close(descriptor)
                 raise
-        except OSError:
+        except OSError:  # a full disk: the old ledger is whole, and goes on
             with contextlib.suppress(OSError):
                 os.unlink(partial)
-            return  # a full disk: the old one is whole, and goes on
+            return
         old, self._descriptor, self._size = self._descriptor, descriptor, len(data)
         os.close(old)
-        self._stands = ALL
+        self._lines_written = ALL_LINES
         self._compact_at = max(COMPACT_SIZE, 2 * len(data))
+
+    def _forget_senders(self) -> None:
+        """Drop the senders that are retired or silent for long, and the oldest of too many."""
+        now = time.time()
+        kept = [
+            (key, state) for key, state in self._senders.items()
+            if now - state.seen < MAX_SILENCE
+            and not (state.retired and now - state.retired >= FORGET_AFTER)
+        ]  # fmt: skip
+        if len(kept) > MAX_SENDERS:
+            kept.sort(key=lambda item: (not item[1].retired, item[1].seen))
+            del kept[:-MAX_SENDERS]
+        self._senders = dict(kept)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from loguru_stdbridge.sink import archive as archive_module
-from loguru_stdbridge.sink.archive import Archive
+from loguru_stdbridge.sink.archive import Archiver
 from loguru_stdbridge.sink.blocks import Block
 from loguru_stdbridge.sink.ledger import Ledger
 from loguru_stdbridge.sink.rotating import RotatingSink
@@ -34,13 +34,13 @@ class Stock:
 
     def open(self):
         self.ledger = Ledger.open(self.directory / self.name, report=self.told.append)
-        self.archive = Archive(
+        self.archive = Archiver(
             self.compression, self.directory / self.name, self.ledger, self.told.append
         )
 
     def take(self, name, text="text\n"):
         (self.directory / name).write_text(text)
-        self.archive.take(str(self.directory / name))
+        self.archive.add_rotated(str(self.directory / name))
 
     def close(self):
         self.archive.close()
@@ -111,7 +111,7 @@ def test_an_archive_has_the_time_of_its_file(stock):
     """A retention goes by it, and the file may have waited long."""
     (stock.directory / DATED).write_text("text\n")
     os.utime(stock.directory / DATED, ns=(10**18, 10**18))
-    stock.archive.take(str(stock.directory / DATED))
+    stock.archive.add_rotated(str(stock.directory / DATED))
     stock.close()
     assert os.stat(stock.directory / f"{DATED}.gz").st_mtime_ns == 10**18
     stock.open()
@@ -123,9 +123,9 @@ def test_an_archive_is_never_overwritten(stock):
         (stock.directory / DATED).write_text(text)
         second = 10**9 + number // 2  # two of the same time
         os.utime(stock.directory / DATED, (second, second))
-        stock.archive.take(str(stock.directory / DATED))
+        stock.archive.add_rotated(str(stock.directory / DATED))
         stock.archive.close()
-        stock.archive = Archive("gz", stock.directory / "app.log", stock.ledger, stock.told.append)
+        stock.archive = Archiver("gz", stock.directory / "app.log", stock.ledger, stock.told.append)
     names = sorted(stock.found())
     assert {stock.found()[name] for name in names} == {"one\n", "two\n", "three\n", "four\n"}
     assert all(name.startswith(DATED[:-4]) and name.endswith(".log.gz") for name in names)
@@ -149,7 +149,7 @@ def test_an_unknown_word_is_refused_at_once(tmp_path):
     ledger = Ledger.open(tmp_path / "app.log")
     try:
         with pytest.raises(ValueError, match="rar"):
-            Archive("rar", tmp_path / "app.log", ledger)
+            Archiver("rar", tmp_path / "app.log", ledger)
     finally:
         ledger.close()
     assert os.path.exists(os.devnull)
@@ -160,7 +160,7 @@ def test_a_symbolic_link_is_archived_by_its_content(stock):
     (stock.directory / "elsewhere").mkdir()
     (stock.directory / "elsewhere" / "real.log").write_text("real\n")
     (stock.directory / DATED).symlink_to("elsewhere/real.log")
-    stock.archive.take(str(stock.directory / DATED))
+    stock.archive.add_rotated(str(stock.directory / DATED))
     stock.close()
     assert stock.found() == {f"{DATED}.gz": "real\n", "elsewhere/real.log": "real\n"}
     stock.open()
@@ -184,8 +184,8 @@ def test_a_file_system_without_links_gets_a_copy(stock, monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(archive_module, "RETRY_START", 0.01)
-    monkeypatch.setattr(archive_module, "RETRY_MAX", 0.02)
+    monkeypatch.setattr(archive_module, "FIRST_COMPRESSION_RETRY", 0.01)
+    monkeypatch.setattr(archive_module, "LAST_COMPRESSION_RETRY", 0.02)
 
 
 class Failing:
@@ -302,13 +302,13 @@ def test_a_function_that_raises_is_told_once_and_called_again(tmp_path, quick, e
 
 def test_a_retention_never_sees_a_file_and_its_archive(memory_path, monkeypatch):
     """It would count them twice, and remove one file too many."""
-    place = archive_module._place
+    place = archive_module._move_beside
 
     def place_slowly(archive, original):
         place(archive, original)
         threading.Event().wait(0.003)
 
-    monkeypatch.setattr(archive_module, "_place", place_slowly)
+    monkeypatch.setattr(archive_module, "_move_beside", place_slowly)
     seen = []
     ledger, sink = sink_at(memory_path, [], rotation=1, compression="gz", retention=seen.append)
     for number in range(60):
@@ -425,7 +425,7 @@ def test_files_that_wait_for_the_end_do_not_replace_each_other(tmp_path, monkeyp
     for number in range(3):
         stock = Stock(tmp_path)
         (tmp_path / "app.log").write_text(f"{number}\n")
-        stock.archive.take_closed(str(tmp_path / "app.log"))
+        stock.archive.add_closed(str(tmp_path / "app.log"))
         eventually(lambda: stock.told, 30, "it fails")
         stock.close()
     assert not (tmp_path / "app.log").exists()

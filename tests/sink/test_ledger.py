@@ -56,10 +56,10 @@ class Book:
         lengths = list(map(len, texts))
         self.ledger.intend(self.path.stat().st_size, runs, lengths, zlib.crc32(b"".join(texts)))
 
-    def write(self, *lines, stands=None):
+    def write(self, *lines, lines_written=None):
         self.intend(*lines)
-        self.log.write(b"".join(text for _, text in lines[:stands]))
-        self.ledger.settle(stands)
+        self.log.write(b"".join(text for _, text in lines[:lines_written]))
+        self.ledger.settle(lines_written)
 
     def reopen(self):
         """As after a kill: without a goodbye."""
@@ -228,7 +228,7 @@ def test_a_silent_sender_is_forgotten_after_an_age(book, monkeypatch):
     book.write((A, b"1\n"))
     book.reopen()
     assert book.ledger.last(A) == 1
-    monkeypatch.setattr(ledger_module, "MAX_AGE", 0)
+    monkeypatch.setattr(ledger_module, "MAX_SILENCE", 0)
     book.reopen()
     assert len(book.ledger) == 0
 
@@ -277,23 +277,42 @@ def test_of_too_many_senders_the_latest_are_remembered(book, monkeypatch):
 def test_a_rotation_that_was_interrupted_is_known(book):
     """From its beginning to the next line; then it is over."""
     book.write((A, b"1\n"))
-    assert book.ledger.interrupted is None
-    book.ledger.rotating()
+    assert book.ledger.interrupted_rotation is None
+    book.ledger.note_rotation()
     book.write((A, b"2\n"))  # it failed: lines go on into the old file
     book.reopen()
-    assert book.ledger.interrupted is None
-    book.ledger.rotating()
+    assert book.ledger.interrupted_rotation is None
+    book.ledger.note_rotation()
     file = FileId.of(os.fstat(book.log.fileno()))
     for _ in range(2):
         book.reopen()
-        assert book.ledger.interrupted == (file, str(book.path))
+        assert book.ledger.interrupted_rotation == (file, str(book.path))
     rotated = book.path.rename(book.path.with_name("app.2024.log"))
     assert find_file(file, str(book.path)) == str(rotated)
     book.log.close()
     book.log = open(book.path, "ab", buffering=0)
     book.ledger.use_file(FileId.of(os.fstat(book.log.fileno())), str(book.path))
     book.reopen()
-    assert book.ledger.interrupted is None
+    assert book.ledger.interrupted_rotation is None
+
+
+def test_a_rewritten_ledger_knows_the_file_that_follows_an_interrupted_rotation(book, monkeypatch):
+    """The ledger is rewritten long after a kill in a rotation: it names the file of today."""
+    book.write((A, b"1\n"))
+    book.ledger.note_rotation()
+    monkeypatch.setattr(ledger_module, "COMPACT_SIZE", 0)
+    book.reopen()
+    book.log.close()
+    book.path = book.path.with_name("next.log")  # as of a sink with {time} in its path
+    book.log = open(book.path, "ab", buffering=0)
+    book.ledger.use_file(FileId.of(os.fstat(book.log.fileno())), str(book.path))
+    book.write((A, b"2\n"))
+    book.intend((A, b"3\n"))
+    book.log.write(b"3\n")
+    book.path = book.path.with_name("app.log")
+    book.reopen()
+    assert book.last() == {A: 3, B: 0, C: 0}
+    assert book.told == []
 
 
 def test_a_torn_line_is_cut_off_under_another_name_too(book):
@@ -402,7 +421,7 @@ def test_damage_is_not_taken_for_a_failure_of_the_block_before(book):
     """What an entry says of the lost intent before it is not said of the one before that."""
     book.write((A, b"one\n"), (A, b"two\n"))
     before = book.file.stat().st_size
-    book.write((B, b"lost\n"), stands=0)
+    book.write((B, b"lost\n"), lines_written=0)
     after = book.file.stat().st_size
     book.write((C, b"one\n"))
     data = bytearray(book.file.read_bytes())
@@ -469,13 +488,13 @@ def test_a_full_disk_leaves_nothing_half_in_the_ledger(book, full_disk, room):
 
 def test_a_failed_block_is_known_after_any_later_entry(book, full_disk):
     """How many lines stand is told by the entry that follows, however often that fails at first."""
-    book.write((A, b"one\n"), (A, b"two\n"), (A, b"three\n"), stands=2)
+    book.write((A, b"one\n"), (A, b"two\n"), (A, b"three\n"), lines_written=2)
     assert book.ledger.last(A) == 2
     full_disk(0)
     with pytest.raises(OSError, match="No space"):
-        book.ledger.rotating()
+        book.ledger.note_rotation()
     full_disk(None)
-    book.ledger.rotating()
+    book.ledger.note_rotation()
     book.path.write_bytes(b"one\ntwo\nthree, by someone else\n")
     book.reopen()
     assert book.ledger.last(A) == 2
@@ -645,13 +664,13 @@ def test_it_comes_back_where_someone_removed_it(tmp_path, what):
         for path in (tmp_path / "logs").iterdir():
             path.unlink()
         (tmp_path / "logs").rmdir()
-        book.ledger.keep_place()  # there is no place yet
+        book.ledger.restore_files()  # there is no place yet
         assert not (tmp_path / "logs").exists()
         (tmp_path / "logs").mkdir()
     for name in ("ledger", "lock"):
         if what in (name, "both"):
             (tmp_path / "logs" / f".app.log.{name}").unlink()
-    book.ledger.keep_place()
+    book.ledger.restore_files()
     with pytest.raises(LedgerHeldError, match=str(os.getpid())):
         Ledger.open(book.path)
     book.reopen()
@@ -665,7 +684,7 @@ def test_another_writer_in_its_place_is_not_overrun(book):
     (book.path.parent / ".app.log.lock").unlink()
     other = Ledger.open(book.path)
     with pytest.raises(LedgerHeldError):
-        book.ledger.keep_place()
+        book.ledger.restore_files()
     other.close()
 
 

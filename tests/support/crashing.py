@@ -32,7 +32,7 @@ from loguru_stdbridge.receiver import cli
 from loguru_stdbridge.receiver.adoption import OrphanIntake
 from loguru_stdbridge.receiver.connection import Connection
 from loguru_stdbridge.sink import ledger
-from loguru_stdbridge.sink.archive import Archive
+from loguru_stdbridge.sink.archive import Archiver
 from loguru_stdbridge.sink.ledger import Ledger
 from loguru_stdbridge.spool import journal, mapped
 from loguru_stdbridge.spool.orphans import Orphan
@@ -212,14 +212,14 @@ WRITING: dict[str, Callable[[], None]] = {
     "acknowledged": partial(after, Connection, "acknowledge", _is_news),
 }
 ROTATION: dict[str, Callable[[], None]] = {
-    "rotation noted": partial(after, Ledger, "rotating"),
+    "rotation noted": partial(after, Ledger, "note_rotation"),
     "before the rename": partial(before, os, "rename", _rotates),
     "renamed": partial(after, os, "rename", _rotates),
     "new file made": partial(before, Ledger, "use_file", _is_new_file),
     "new file noted": partial(after, Ledger, "use_file", _is_new_file),
 }
 COMPRESSION: dict[str, Callable[[], None]] = {
-    "before the mark": partial(before, Archive, "take"),
+    "before the mark": partial(before, Archiver, "add_rotated"),
     "work directory made": partial(before, os, "link", _is_mark),
     "work directory not in place": partial(before, os, "rename", _path_ends(".compressing")),
     "marked": partial(after, os, "rename", _path_ends(".compressing")),
@@ -281,7 +281,9 @@ def run_receiver(options: argparse.Namespace) -> int:
         ledger.COMPACT_SIZE = 4096
     if options.forced is not None:
         everything = options.forced == "written"
-        ledger.recover = lambda intent, named, report: len(intent.lengths) if everything else 0
+        ledger.count_whole_lines = lambda intent, path, report: (
+            len(intent.lengths) if everything else 0
+        )
     if options.also is not None:
         serves = OrphanIntake.__init__
 
