@@ -7,7 +7,7 @@ class BridgeLogger(Logger):
     def setup(self, cfg):
         super().setup(cfg)
         install_bridge(level="INFO")
-        for log in (self.error_log, self.access_log):  # they keep their lines to themselves
+        for log in (self.error_log, self.access_log):  # these do not propagate by default
             log.handlers.clear()
             log.propagate = True
 
