@@ -23,27 +23,40 @@ _FORMS = '"log:///path/of/app.log", "tcp://host:port", "unix:///path/to/socket" 
 _WILDCARDS = frozenset({"", "0.0.0.0", "::"})
 _LOOPBACK_NAMES = frozenset({"localhost", "::1", "ip6-localhost"})
 
-AddressLike = Union["Address", str, tuple[str, int]]
+AddressLike = Union[str, tuple[str, int]]
+"""What :func:`parse_address` reads: a text, which may be an :class:`Address`, or a pair."""
 
 
-class Address(NamedTuple):
-    """Where a receiver listens.
+class Address(str):
+    """Where a receiver is reached: a text that :func:`parse_address` reads, and its parts.
 
     ``scheme`` is ``"log"`` (``path`` is the log file's, resolved: whoever writes that file on this
     machine), ``"unix"`` (``path`` is the socket's) or ``"tcp"`` (``host`` and ``port`` are set).
-    ``str(address)`` gives back a text that :func:`parse_address` reads as the same address.
     """
 
-    scheme: str
-    host: str = ""
-    port: int = 0
-    path: str = ""
+    __slots__ = ("host", "path", "port", "scheme")
 
-    def __str__(self) -> str:
-        if self.scheme in ("log", "unix"):
-            return f"{self.scheme}://{self.path}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"tcp://{host}:{self.port}"
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    def __new__(cls, scheme: str, host: str = "", port: int = 0, path: str = "") -> Address:
+        """Make the text of these parts, which are taken as they are."""
+        if scheme == "tcp":
+            bracketed = f"[{host}]" if ":" in host else host
+            self = super().__new__(cls, f"tcp://{bracketed}:{port}")
+        else:
+            self = super().__new__(cls, f"{scheme}://{path}")
+        self.scheme, self.host, self.port, self.path = scheme, host, port, path
+        return self
+
+    def __getnewargs__(self) -> tuple[str, str, int, str]:  # type: ignore[override]
+        """Go to another process as the parts."""
+        return self.scheme, self.host, self.port, self.path
+
+    def __repr__(self) -> str:
+        return f"<Address {self}>"
 
     @property
     def is_local(self) -> bool:

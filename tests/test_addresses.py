@@ -1,5 +1,8 @@
 """Addresses: what is read, what is refused and with which words, whose journals are whose."""
 
+import copy
+import pickle
+
 import pytest
 
 from loguru_stdbridge.addresses import Address, default_address, log_address, parse_address
@@ -24,6 +27,25 @@ def test_an_address_is_read(given, expected):
     assert parse_address(given) == expected
     assert parse_address(str(parse_address(given))) == expected
     assert parse_address(expected) is expected
+
+
+@pytest.mark.parametrize(
+    "text", ["tcp://127.0.0.1:9020", "tcp://[::1]:80", "unix:///run/log", "log:///logs/app.log"]
+)
+def test_an_address_is_a_text_with_parts(text):
+    """An address can stand wherever its text can, and goes to other processes with its parts."""
+    address = parse_address(text)
+    assert isinstance(address, str)
+    assert address == text
+    assert hash(address) == hash(text)
+    for copied in (pickle.loads(pickle.dumps(address)), copy.deepcopy(address)):
+        assert type(copied) is Address
+        assert copied == address
+        assert (copied.scheme, copied.host, copied.port, copied.path) == (
+            address.scheme, address.host, address.port, address.path
+        )  # fmt: skip
+    assert text in repr(address)
+    assert type(str(address)) is str
 
 
 @pytest.mark.parametrize(

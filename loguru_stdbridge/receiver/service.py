@@ -130,14 +130,14 @@ class EmbeddedReceiver:
         self._thread.start()
 
     @property
-    def address(self) -> str:
+    def address(self) -> Address:
         """The first address that it is bound to, as ``install_bridge`` takes it."""
-        return str(self._addresses[0])
+        return self._addresses[0]
 
     @property
-    def addresses(self) -> list[str]:
+    def addresses(self) -> list[Address]:
         """All addresses that it is bound to."""
-        return [str(address) for address in self._addresses]
+        return list(self._addresses)
 
     @property
     def counts(self) -> dict[str, int]:
