@@ -1,4 +1,4 @@
-"""Pickled records of ``SocketHandler``: written with ``pickle``, read without an unpickler.
+"""Pickled records, as ``SocketHandler`` sends them: written by ``pickle``, read by code of our own.
 
 No sockets, threads, clocks or files here, and nothing that a pickle names is imported or called.
 """

@@ -1,10 +1,10 @@
-"""The opcodes of a pickle, read by a machine that runs nothing. No pickle, no sockets here.
+"""Reads the opcodes of a pickle without running them. No ``pickle`` and no sockets here.
 
-Owns the first step of taking a stranger's pickle (:mod:`strangers` has the argument): bytes in,
-inert things out. A global is a pair of names; a call is noted, not made; a dict is a list of its
-keys and values, so nothing is hashed; nothing is imported, fetched or compared. Every opcode is
-counted, and the count is bounded, which bounds time and memory: no opcode costs more than the bytes
-that it brings along.
+Owns the first step of reading a stranger's pickle: bytes in, inert things out. :mod:`pickles.read`
+has the second step, and says why both are safe. A global stays a pair of names. A call is noted and
+never made. A dict is a list of its keys and values, so nothing is hashed. Nothing is imported,
+fetched or compared. The number of opcodes is bounded, and with it time and memory: no opcode costs
+more than the bytes that come with it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from ..record.decode import RemoteValue
 from ..record.row import MAX_DIGITS
 
 MAX_OPCODES = 100_000
-"""Opcodes of one payload: about 40 ms and 20 MB at worst. A record with a list of 45,000 numbers in
-its ``extra`` has as many."""
+"""Opcodes of one payload: about 40 ms and 20 MB at worst. A record with 45,000 numbers in its
+``extra`` has as many."""
 
 MAX_INT_BYTES = 512
+"""Bytes of one integer."""
+
 MAX_GLOBAL_NAME = 200
 """Characters of a module's or a class's name."""
 
@@ -29,7 +31,7 @@ Buffer = Union[bytes, bytearray, memoryview]
 
 
 class Global:
-    """A name that is not looked up."""
+    """The name of a class or function. It is never looked up."""
 
     __slots__ = ("module", "name")
 
@@ -43,7 +45,7 @@ class Global:
 
 
 class Map:
-    """A dict as its keys and values in turn: building it hashes nothing."""
+    """A dict as a list of its keys and values in turn, so that nothing is hashed."""
 
     __slots__ = ("pairs",)
 
@@ -52,7 +54,7 @@ class Map:
 
 
 class Set:
-    """A set as its members."""
+    """A set as a list of its members."""
 
     __slots__ = ("frozen", "items")
 
@@ -62,20 +64,20 @@ class Set:
 
 
 class Call:
-    """A call that is not made, with what was to be put into its result."""
+    """A call that is never made, and what was to be put into its result."""
 
     __slots__ = ("arguments", "function", "pairs", "state")
 
     def __init__(self, function: Any, arguments: Any) -> None:
         if type(function) is not Global:
-            raise PayloadError("malformed", "a call of what is no name")
+            raise PayloadError("malformed", "a call of something that is no name")
         self.function = function
         self.arguments = arguments
         self.state: Any = None
         self.pairs: list[Any] = []
 
 
-_decode_unicode_line = codecs.getdecoder("raw_unicode_escape")  # its codec is imported here, now
+_decode_unicode_line = codecs.getdecoder("raw_unicode_escape")  # imports the codec now, not later
 _U16 = struct.Struct("<H").unpack_from
 _I32 = struct.Struct("<i").unpack_from
 _U32 = struct.Struct("<I").unpack_from
@@ -84,7 +86,7 @@ _F64 = struct.Struct(">d").unpack_from
 
 
 class Machine:
-    """The opcodes of one pickle. Nothing here runs, imports, hashes or compares what it builds."""
+    """Reads the opcodes of one pickle. Runs, imports, hashes and compares nothing."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -94,7 +96,11 @@ class Machine:
         self._memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        """The object at STOP. Raises :class:`PayloadError`, ``IndexError``, ``ValueError``, ..."""
+        """Return the object at STOP.
+
+        Raises :class:`PayloadError`, and ``IndexError``, ``ValueError`` and the like for broken
+        opcodes.
+        """
         data, stack, memo = self._data, self._stack, self._memo
         push, pop = stack.append, stack.pop
         position, size = 0, len(data)
@@ -264,7 +270,7 @@ class Machine:
         target = self._stack[-1]
         if type(target) is list:
             target += items
-        elif type(target) is not Call:  # a list's subclass: shown by its name
+        elif type(target) is not Call:  # a Call: a subclass of list, shown by its name
             raise PayloadError("malformed", "items for what is no list")
 
     def _append_one(self) -> None:
@@ -364,7 +370,7 @@ _RARE: dict[int, Callable[[Machine], Any]] = {
     ord("c"): Machine._global,
     0x93: Machine._stack_global,
     ord("R"): Machine._reduce,
-    0x81: Machine._reduce,  # NEWOBJ: as inert as a call
+    0x81: Machine._reduce,  # NEWOBJ: never made either
     0x92: Machine._newobj_ex,
     ord("b"): Machine._build,
     0x80: lambda m: m._take(1),
@@ -373,8 +379,8 @@ _RARE: dict[int, Callable[[Machine], Any]] = {
     ord("1"): Machine._pop_mark,
     ord("2"): lambda m: m._stack.append(m._stack[-1]),
 }
-"""Every opcode but INST, OBJ, EXT1 to EXT4, PERSID, BINPERSID and the out-of-band buffers, which no
-record needs."""
+"""All other opcodes but INST, OBJ, EXT1 to EXT4, PERSID, BINPERSID and the out-of-band buffers. No
+record needs those."""
 
 
 def _integer(data: bytes) -> int | RemoteValue:

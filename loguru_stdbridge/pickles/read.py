@@ -1,25 +1,30 @@
-"""Take stock payloads from strangers, without unpickling them. No pickle, no sockets here.
+"""Reads the pickled records of stdlib clients without unpickling them.
 
-A restricted ``find_class`` is no protection. An 11-byte frame takes 3 GB through a memo index, a
-tuple doubled 60 times hangs as a dict key, a nested key ends the process, colliding integers make a
-dict quadratic, and BUILD patches an admitted class for the whole process, some of it without one
-global being named.
+Owns the values that such a record may hold, and their bounds. No ``pickle`` and no sockets here.
 
-So this module never gives a stranger's bytes to an unpickler. It reads the opcodes itself:
+Why reading a stranger's pickle is safe
+---------------------------------------
+Restricting ``find_class``, as the documentation of ``pickle`` shows, is no protection. An 11-byte
+frame takes 3 GB through a memo index. A tuple that is doubled 60 times hangs as a dict key. A
+nested key ends the process. Colliding integers make a dict quadratic. BUILD patches an admitted
+class for the whole process. Some of these name no global at all.
 
-1. :class:`opcodes.Machine` builds inert things only: nothing is imported, fetched, called, hashed
-   or compared, and its opcodes are counted.
-2. :class:`_Tree` turns that into plain values, as a tree: what is shared is copied and counted
-   each time, a cycle is cut, depth is bounded, and so is the text in all. About fifteen well-known
-   names have a decoder here that checks its arguments and builds the value itself. Every other
-   class becomes a :class:`RemoteValue` that shows its name, so that the record survives.
+So no unpickler ever gets a stranger's bytes. They are read in two steps:
 
-What is shared is the danger in the second step: two bytes of memo refer to a megabyte. So nothing
-there is walked, copied or shown that is not paid for, by :meth:`_Tree.spend`, *each time*: a text
+1. :class:`pickles.opcodes.Machine` reads the opcodes and builds inert things only. Nothing is
+   imported, fetched, called, hashed or compared, and the opcodes are counted.
+2. :class:`_Tree` turns the inert things into a tree of plain values. A shared value is copied and
+   counted each time, a cycle is cut, and depth and text are bounded. About fifteen well-known names
+   have a decoder here, which checks its arguments and makes the value itself. An object of any
+   other class becomes a :class:`RemoteValue` that shows the class's name, so that the record
+   survives.
+
+Sharing is the danger of the second step: two bytes of memo can refer to a megabyte. So
+:meth:`_Tree.spend` makes every value pay *each time*, before it is walked, copied or shown: a text
 by its characters, a number by its digits, a call by the work of its decoder.
 
-What is malformed, or beyond a bound, is a :class:`PayloadError`. There is no looser way to fall
-back to.
+A payload that is malformed or beyond a bound raises :class:`PayloadError`. There is no looser way
+to fall back to.
 """
 
 from __future__ import annotations
@@ -36,21 +41,21 @@ from ..record.values import MAX_DEPTH, is_bounded_decimal
 from .opcodes import Buffer, Call, Global, Machine, Map, Set
 
 MAX_NODES = 50_000
-"""Values of the finished record, each counted as often as it appears: 0.1 s to load and render.
-What takes longer than a short list or a float counts for more."""
+"""Values of the finished record, each counted as often as it appears: 0.1 s to load and render. A
+value that takes longer than a short list or a float counts for more."""
 
 _CALL_NODES = 4
-"""What an object of an admitted class counts for: 2 us to make, as many to show, twice."""
+"""Values that an object of an admitted class counts for: 2 us to make, 2 us to show, twice."""
 
 _SPARE_TEXT = 1024 * 1024
-"""Characters that texts may have in all, beyond twice the payload's size: a text that is referred
-to many times costs each time, later, when the record is rendered."""
+"""Characters that all texts may have together, beyond twice the payload's size. A text that is
+referred to many times costs each time, when the record is rendered."""
 
 
 def load_record(payload: Buffer) -> dict[str, Any]:
-    """The fields of a stranger's record.
+    """Return the fields of a stranger's record.
 
-    Keys are texts; values are of exactly the types None, bool, int, float, str, bytes, bytearray,
+    Keys are texts. Values are of exactly the types None, bool, int, float, str, bytes, bytearray,
     complex, list, tuple, dict, set, frozenset, datetime, date, time, timedelta, timezone, Decimal,
     UUID, or :class:`RemoteValue`. Raises :class:`PayloadError`, and nothing else.
     """
@@ -84,7 +89,7 @@ _KEYS = frozenset({type(None), bool, int, float, str, bytes})
 
 
 class _Tree:
-    """Turns what the machine built into plain values, within budgets of nodes and text."""
+    """Turns inert things into plain values, within budgets of nodes and text."""
 
     def __init__(self, text: int) -> None:
         self._text = text
@@ -101,7 +106,7 @@ class _Tree:
             raise PayloadError("too_much_text", "texts that are repeated too often")
 
     def finish(self, value: Any, depth: int) -> Any:
-        """The plain value. Raises :class:`PayloadError` beyond a budget."""
+        """Return the plain value. Raises :class:`PayloadError` beyond a budget."""
         kind = type(value)
         if kind in _SCALARS:
             self.spend(1, value.bit_length() // 3 if kind is int else 0)
@@ -156,7 +161,7 @@ class _Tree:
         return dict(zip(keys, values))
 
     def _key(self, key: Any, depth: int) -> Any:
-        """A key whose hash costs no more than its size."""
+        """Return a key whose hash costs no more than its size."""
         if type(key) is tuple and all(type(item) in _KEYS for item in key):
             return self.finish(key, depth)
         if type(key) in _KEYS:
@@ -186,7 +191,7 @@ class _Tree:
                 if decoded is not None:
                     return decoded
             except (ValueError, TypeError, ArithmeticError, IndexError, AttributeError):
-                pass  # not as the class itself would have written it
+                pass  # the class itself never writes this; the object is shown by name
         return self._remote_value(f"<{_shown_name(function)} object>")
 
 
@@ -203,7 +208,7 @@ def _plain_arguments(tree: _Tree, arguments: Any, depth: int) -> list[Any]:
 
 
 def _raw(value: Any) -> bytes:
-    """Bytes, or the text that Python 2 and protocols below 3 write them as."""
+    """Return bytes, which Python 2 and protocols below 3 write as text."""
     return value if type(value) is bytes else value.encode("latin-1")
 
 

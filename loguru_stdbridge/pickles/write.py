@@ -1,6 +1,7 @@
-"""Stock payloads, written. The only module that imports pickle; nothing is unpickled anywhere.
+"""Pickles records as the stdlib's ``SocketHandler`` does.
 
-What strangers send is read by :mod:`strangers`, without an unpickler.
+The only module that imports ``pickle``. Nothing is unpickled anywhere: :mod:`pickles.read` reads
+what strangers send.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Mapping
 
 
 def dump_record(fields: Mapping[str, object]) -> bytes:
-    """The payload of a record, as ``SocketHandler.makePickle`` writes it (protocol 1).
+    """Pickle a record as ``SocketHandler.makePickle`` does, by protocol 1.
 
-    The values must be primitives: the far end unpickles whatever they name.
+    The values must be primitives: the receiver unpickles whatever they name.
     """
     return pickle.dumps(dict(fields), 1)

@@ -1,4 +1,4 @@
-"""A record of the application, the JSON row that it becomes, and the values in it.
+"""What a log record is on its way: a JSON row, with the application's values made fit for JSON.
 
 No sockets, threads, clocks or files here.
 """

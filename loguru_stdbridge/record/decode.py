@@ -1,11 +1,11 @@
-"""Values that came over the wire, out of their JSON form.
+"""Turns JSON that came over the wire back into the values of ``extra``.
 
-Owns what :func:`values.flatten_extra` comes back as: the tags and what each becomes. No sockets,
-files or clocks here; nothing of the wire is ever called or imported. A value that was shown is a
-:class:`RemoteValue`, or a subclass of its builtin, and prints as the texts it had in the worker.
+Owns what each tag of :mod:`record.values` becomes. No sockets, files or clocks here, and nothing
+that the JSON names is called or imported. A value that was shown by its texts becomes a
+:class:`RemoteValue`, or a subclass of its builtin that prints as those texts.
 
-What a stranger wrote costs no more than its size allows: depth, digits and exponents, and members
-that collide. A tag that is not one of ours is an error of its row.
+Reading costs no more than the size of the JSON allows, whoever wrote it: depth, digits and
+exponents are bounded, and so are members that collide.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from .values import (
 
 MAX_COLLISIONS = 16
 """Members of a set, or keys of a dict, that may have the same hash. Hashes of numbers are not
-randomised: 60,000 chosen integers make one set cost minutes, and 256 wide tuples a second. Honest
-ones hardly collide: -1 and -2 do, and the tuples that differ by them only."""
+randomised: a set of 60,000 chosen integers takes minutes to make, and one of 256 wide tuples a
+second. Honest values hardly collide: -1 and -2 do, and tuples that differ by them only."""
 
 
 class RemoteValue:
@@ -61,7 +61,7 @@ class RemoteValue:
 def _format(text: str, spec: str) -> str:
     try:
         return format(text, spec)
-    except ValueError:  # a specification for numbers or times, of a value that is a text by now
+    except ValueError:  # the specification is for a number or a time; this is a text by now
         return text
 
 
@@ -86,7 +86,7 @@ _REMOTE_CLASSES: dict[str, type[Any]] = {
 
 
 def restore(value: Any, depth: int = 0) -> Any:
-    """The value behind its JSON form. Raises :class:`RowError` where a tag is not one of ours."""
+    """Make the value of its JSON form. Raises :class:`RowError` for a tag that is not ours."""
     if depth > 3 * MAX_DEPTH:
         return RemoteValue("<too deep>")
     kind = type(value)
@@ -126,7 +126,7 @@ def _read_dict(content: Any, depth: int) -> Any:
 
 
 def _hashable(keys: Sequence[Any]) -> list[Any]:
-    """The keys of a dict or members of a set; one whose hash was its class's own is shown."""
+    """Show those keys or members that only their own class could hash."""
     found = []
     for key in keys:
         try:
@@ -138,9 +138,9 @@ def _hashable(keys: Sequence[Any]) -> list[Any]:
 
 
 def many_collide(keys: Sequence[Any]) -> bool:
-    """Whether a set or dict of these keys would take more time than their size allows.
+    """Return whether a set or dict of these keys would take more time than their size allows.
 
-    It looks at the hashes alone, in linear time: distinct ones hardly collide among themselves.
+    Looks at the hashes only, in linear time. Distinct hashes hardly collide among themselves.
     """
     if len(keys) <= MAX_COLLISIONS:
         return False
@@ -181,7 +181,7 @@ def _read_decimal(content: Any, depth: int) -> decimal.Decimal:
 
 
 def _read_uuid(content: Any, depth: int) -> Any:
-    from uuid import UUID  # see values.writer_of
+    from uuid import UUID  # not above: values.writer_of has the reason
 
     return UUID(content)
 
@@ -221,7 +221,7 @@ _READERS: dict[str, Callable[[Any, int], Any]] = {
 
 
 def make_timezone(seconds: float, name: str | None) -> datetime.timezone:
-    """A fixed offset of ``seconds``. Raises ``ValueError`` for a day or more, or not a number."""
+    """Make a zone of a fixed offset. Raises ``ValueError`` for a day or more, and for NaN."""
     if not math.isfinite(seconds):
         raise ValueError("the offset is not finite")
     offset = datetime.timedelta(seconds=seconds)
@@ -233,9 +233,9 @@ def make_timezone(seconds: float, name: str | None) -> datetime.timezone:
 
 
 def plain(value: Any) -> Any:
-    """``value`` with every :class:`RemoteValue` as text and every subclass as its builtin.
+    """Replace every :class:`RemoteValue` by its text and every subclass by its builtin.
 
-    For a pickle that any receiver may load: it then names no class of ours or the application's.
+    Any receiver can load a pickle of the result: it names no class of ours or the application's.
     """
     kind = type(value)
     if kind in (list, tuple, set, frozenset):

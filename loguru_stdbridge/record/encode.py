@@ -1,8 +1,8 @@
-"""A record of the application, loguru's dict or the stdlib's ``LogRecord``, becomes a row.
+"""Turns a log record, loguru's dict or the stdlib's ``LogRecord``, into a row (:mod:`record.row`).
 
-Owns which field of the one is which of the other, on the path that every log call takes. No
-sockets, files or threads; the clock is read nowhere: a record brings its own time. What has no
-place in a row as it is goes to :mod:`odd_records`: the record is never lost for it.
+Owns which field of the one becomes which of the other. Each log call runs this code. No sockets,
+files, threads or clocks here: a record brings its own time. A record that does not fit a row as it
+is goes to :mod:`record.fallback`, and is never lost.
 """
 
 from __future__ import annotations
@@ -95,10 +95,10 @@ _EPOCH = 719163 * 86400  # seconds from the first day of the calendar to 1970-01
 
 
 def _dump_times(when: Any, elapsed: Any) -> str:
-    """The four times of a loguru record as JSON text.
+    """Write the four times of a loguru record as JSON text.
 
-    As whole microseconds, which are written in a third of the time that a float's shortest text
-    takes, and read as the same float: both are the nearest one to that time.
+    They are whole microseconds. Writing those takes a third of the time of a float's shortest text.
+    Both are read as the same float, the nearest one to that time.
     """
     zone, name = when.tzinfo, when.tzname()
     fixed = type(zone) is datetime.timezone  # another's offset may change from day to day
@@ -119,10 +119,10 @@ def _dump_times(when: Any, elapsed: Any) -> str:
 def encode_loguru_record(
     record: Mapping[str, Any], *, raw: bool, traceback_text: str, color: str | None
 ) -> bytes:
-    """The row of a loguru record.
+    """Make the row of a loguru record. Never raises.
 
-    ``traceback_text`` is the exception as loguru rendered it here, ``color`` the level's markup
-    where it is not loguru's default. Never raises.
+    ``traceback_text`` is the exception as loguru has rendered it in this process. ``color`` is the
+    level's markup, ``None`` for loguru's own. ``raw``: the record comes from ``opt(raw=True)``.
     """
     try:
         level = record["level"]
@@ -151,14 +151,14 @@ def encode_loguru_record(
 
 
 def _others_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a patcher has put beside loguru's own keys."""
+    """Return what a patcher has put beside loguru's own keys."""
     others = {key: value for key, value in record.items() if key not in _LOGURU_KEYS}
     flat: dict[str, Any] = flatten_extra(others)[0]  # type: ignore[assignment]
     return flat
 
 
 def encode_rendered(nanoseconds: int, head: str, line: str) -> bytes:
-    """The row of a line that loguru has rendered by the sink's own format (:mod:`record.row`)."""
+    """Make the row of a line that is rendered in the sink's format (:mod:`record.row`)."""
     row = encode_rendered_row(nanoseconds, head, line)
     if len(row) <= MAX_SMALL_FRAME or (len(row) <= MAX_ROW and is_bounded(row)):
         return row
@@ -166,9 +166,9 @@ def encode_rendered(nanoseconds: int, head: str, line: str) -> bytes:
 
 
 def encode_logrecord(record: logging.LogRecord, level_style: Callable[[str], LevelStyle]) -> bytes:
-    """The row of a stdlib record; ``level_style`` gives the icon and colour of a level name.
+    """Make the row of a stdlib record; ``level_style`` gives a level name's icon and colour.
 
-    Never raises: a message that cannot be formatted arrives as its parts, an attribute of an
+    Never raises. A message that cannot be formatted arrives as its parts, and an attribute of an
     impossible type as a text.
     """
     try:

@@ -1,9 +1,8 @@
-"""Records that no row can hold as they are: odd ones, and those beyond a bound.
+"""Makes rows of log records that do not fit one as they are: odd ones, and those beyond a bound.
 
-Owns what is made of them in the worker, where a patcher or a factory may put anything anywhere: a
-field of an unexpected type costs that field its type, never the record, and a row that a receiver
-would refuse has its texts cut. No sockets, files or threads; the clock is read for those that bring
-no time of their own.
+A patcher or a record factory of the application may put anything anywhere. A field of an unexpected
+type loses that type, and the record goes. A row that a receiver would refuse has its texts cut. No
+sockets, files or threads here; the clock is read for a record without a time of its own.
 """
 
 from __future__ import annotations
@@ -15,13 +14,26 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable
 
-from .row import FLAG_RAW, FLAG_TAGGED, MAX_ROW, LevelStyle, encode_row, is_bounded, load_fields
+from .row import (
+    FLAG_RAW,
+    FLAG_TAGGED,
+    MAX_ROW,
+    ROW_LENGTH,
+    LevelStyle,
+    Row,
+    encode_row,
+    is_bounded,
+    load_fields,
+)
 from .stock import MAX_STOCK_NAME, extra_of
 from .tracebacks import exception_fields, exception_of
 from .values import MAX_TEXT, bounded_text, flatten_extra, show
 
+_MESSAGE, _EXCEPTION, _EXTRA = map(Row._fields.index, ("message", "exception", "extra"))
+
 
 def message_of(record: logging.LogRecord) -> str:
+    """Format a record's message; show ``msg`` and ``args`` as they are if that fails."""
     try:
         return record.getMessage()
     except Exception:
@@ -30,7 +42,7 @@ def message_of(record: logging.LogRecord) -> str:
 
 
 def encode_odd(fields: list[Any]) -> bytes:
-    """Encode fields that may be of types that JSON lacks; ``extra``, the last, is flat already."""
+    """Write a row of fields of any type; ``extra``, the last, is fit for JSON already."""
     odd = [
         value if type(value) in (str, int, float, bool, list, type(None)) else show(value, str)
         for value in fields[:-1]
@@ -44,7 +56,7 @@ def encode_odd(fields: list[Any]) -> bytes:
 def fields_of_odd_record(
     record: Mapping[str, Any], raw: bool, traceback_text: str, color: str | None
 ) -> list[Any]:
-    """The fields of a loguru record that some patcher has bent out of shape."""
+    """Return the fields of a row for a loguru record that a patcher has bent out of shape."""
 
     def value_of(path: str) -> Any:
         value: Any = record
@@ -106,9 +118,9 @@ def fields_of_odd_record(
 def fields_of_odd_logrecord(
     record: logging.LogRecord, level_style: Callable[[str], LevelStyle]
 ) -> list[Any]:
-    """The fields of a stdlib record of which some attribute is missing or of an impossible type.
+    """Return the fields of a row for a stdlib record with missing or impossible attributes.
 
-    Where a number is none, what stands in its place is told in ``extra``.
+    ``extra`` shows what stands in the place of a number.
     """
     attributes = dict(record.__dict__)
     others = extra_of(attributes)
@@ -167,7 +179,7 @@ def _shown(value: Any, limit: int) -> str:
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether ``value`` is a number that JSON and a calendar have."""
+    """Return whether ``value`` is a number that JSON and a calendar have."""
     if type(value) is int:
         return value.bit_length() <= 64
     return type(value) is float and math.isfinite(value)
@@ -179,34 +191,35 @@ def _finite(value: Any, default: float) -> float:
 
 
 def fit_row(row: bytes) -> bytes:
-    """A large row, cut to what a receiver takes: one that it refuses would be sent for ever."""
+    """Cut a large row to what a receiver takes. One that it refuses would be sent for ever."""
     return row if len(row) <= MAX_ROW and is_bounded(row) else _cut_row(row)
 
 
 def _cut_row(row: bytes) -> bytes:
-    """A row beyond a bound with its texts cut: 1 Mi + 0.25 Mi characters, 6 bytes at most."""
-    fields = load_fields(row)[:22]
+    """Cut the texts of a row beyond a bound: 1 Mi + 0.25 Mi characters, of 6 bytes at most each."""
+    fields = load_fields(row)[:ROW_LENGTH]
     size = len(row)
-    fields[9] = bounded_text(fields[9], MAX_TEXT)
-    if fields[20] is not None:
-        fields[20] = [
+    fields[_MESSAGE] = bounded_text(fields[_MESSAGE], MAX_TEXT)
+    if fields[_EXCEPTION] is not None:
+        fields[_EXCEPTION] = [
             bounded_text(part, MAX_TEXT // 12) if isinstance(part, str) else part
-            for part in fields[20]
+            for part in fields[_EXCEPTION]
         ]
     cut = encode_row(fields)
     if len(cut) <= MAX_ROW and is_bounded(cut):
         return cut
     fields[0] &= ~FLAG_TAGGED
-    fields[21] = {"...": f"<extra left out: with it the record is beyond a bound ({size} bytes)>"}
+    excuse = f"<extra left out: with it the record is beyond a bound ({size} bytes)>"
+    fields[_EXTRA] = {"...": excuse}
     for index, part in enumerate(fields):
         if isinstance(part, str):
-            fields[index] = bounded_plain(part, MAX_TEXT if index == 9 else MAX_STOCK_NAME)
-        elif index == 20 and part is not None:
-            fields[20] = [bounded_plain(p, MAX_TEXT) if isinstance(p, str) else p for p in part]
+            fields[index] = bounded_plain(part, MAX_TEXT if index == _MESSAGE else MAX_STOCK_NAME)
+        elif index == _EXCEPTION and part is not None:
+            fields[index] = [bounded_plain(p, MAX_TEXT) if isinstance(p, str) else p for p in part]
     return encode_row(fields)
 
 
 def bounded_plain(text: str, limit: int) -> str:
-    """A bounded text, its lone surrogates as the escapes that a file would have of them."""
+    """Bound a text, and write its lone surrogates as the escapes that a file would have of them."""
     plain_text = text[: limit + 1].encode("utf-8", "backslashreplace").decode("utf-8")
     return bounded_text(plain_text, limit)

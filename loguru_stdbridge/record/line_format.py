@@ -1,13 +1,14 @@
 """The format of the sink's lines, which the receiver tells and workers render by.
 
-Owns which format strings may go over the wire, and their identity. Pure: no sockets, no loguru.
+Owns which format strings may go over the wire, and their identity. No sockets and no loguru here.
 
-A worker renders by a format string that a peer gave it, and a format string can reach far:
-``{process.__init__.__globals__}`` would show whatever the application holds,
-``{message:>999999999}`` would take a gigabyte. So only plain fields of a record pass, with the
-attributes that loguru documents and a short specification; the receiver offers, and the worker
-takes, no other. ``extra`` is not among them: what an application hangs into it may raise, or have
-no bound, when it is shown; a sink that shows it gets whole records.
+Why rendering by a peer's format is safe
+----------------------------------------
+A format string can reach far: ``{process.__init__.__globals__}`` would show whatever the
+application holds, and ``{message:>999999999}`` would take a gigabyte. So only plain fields of a
+record pass, with the attributes that loguru documents and a short specification. The receiver
+offers no other format, and the worker takes no other. ``extra`` is not among the fields: showing an
+application's value may raise, or have no bound. A sink that shows ``extra`` gets whole records.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ import zlib
 from typing import Any, NamedTuple
 
 MAX_FORMAT = 1024
-"""Characters of a format that is offered; longer ones are rendered by the receiver."""
+"""Characters of a format that workers may render by; the receiver renders by a longer one."""
 
 MAX_PLACES = 50
-"""Fields in a format, each with 999 columns at most: what a line may cost the worker in vain."""
+"""Fields in a format, each with 999 columns at most. They bound what a line may cost a worker."""
 
 MAX_REPEATED = 4
-"""Times that one field may stand there: each holds a whole message, which may be a megabyte."""
+"""Times that one field may stand in a format. Each may hold a message of a megabyte."""
 
 _ATTRIBUTES = {
     "file": ("", ".name", ".path"),
@@ -44,16 +45,16 @@ _KNOWN_TAGS = frozenset(
     ["", "level", "lvl", *"bdnhilsuv", "bold", "dim", "normal", "hide", "italic", "blink",
      "strike", "underline", "reverse", *_FOREGROUNDS, *map(str.upper, _FOREGROUNDS)]
 )  # fmt: skip
-"""The markup that every loguru since 0.7.0 knows; another could refuse it, and lose the record."""
+"""The markup that every loguru since 0.7.0 knows. One that refuses a tag would lose the record."""
 
 _COARSE = frozenset("YMDHhmsSA-/:., T_|")
-"""Of a specification of loguru's for times: what shows nothing of the zone."""
+"""The parts of loguru's specifications for times that show nothing of the zone."""
 
-_REACHING = r"\d{4}|c$"  # a wide column; a number as a character, which may be none
+_REACHING = r"\d{4}|c$"  # a wide column; ``c`` makes a character of a number, if there is one
 
 
 class LineFormat(NamedTuple):
-    """How a text sink renders: loguru's ``format`` (a string) and the number of its ``level``."""
+    """A text sink's ``format`` (a string) and the number of its ``level``, in loguru's words."""
 
     format: str
     level: int
@@ -66,7 +67,7 @@ class LineFormat(NamedTuple):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields of a record that the format shows."""
+        """Return the fields of a record that the format shows."""
         return _fields_of(self.format) or ()
 
 
@@ -79,7 +80,7 @@ def make_line_format(template: Any, level: Any) -> LineFormat | None:
 
 
 def _fields_of(template: str) -> tuple[str, ...] | None:
-    """The fields that a format shows, each once; ``None`` where it reaches further than it may."""
+    """Return the fields that a format shows, each once; ``None`` if it reaches too far."""
     found: list[str] = []
     places: list[str] = []
     try:
@@ -93,7 +94,7 @@ def _fields_of(template: str) -> tuple[str, ...] | None:
                 return None
             if dot + attribute not in _ATTRIBUTES.get(key, ("",)):
                 return None
-            literal = key == "time" and conversion is None  # digits in it are digits, no width
+            literal = key == "time" and conversion is None  # its digits are no width
             if not literal and re.search(_REACHING, specification or ""):
                 return None
             places.append(key)
@@ -107,7 +108,7 @@ def _fields_of(template: str) -> tuple[str, ...] | None:
 
 
 def plain_format(template: str) -> str:
-    """A format without its markup, which is in the literal text alone."""
+    """Return a format without its markup, which only its literal text has."""
     parts: list[str] = []
     for literal, name, specification, conversion in string.Formatter().parse(template):
         parts.append(re.sub(_TAG, "", literal).replace("{", "{{").replace("}", "}}"))
@@ -119,14 +120,14 @@ def plain_format(template: str) -> str:
 
 
 def split_time(template: str) -> tuple[str, str, str] | None:
-    """A plain format that begins with a time of whole milliseconds, without its zone.
+    """Split a plain format that begins with a time of whole milliseconds, without its zone.
 
-    Returns the text before it, its specification, and the format of what follows; ``None`` for
-    any other.
+    Return the text before the time, its specification, and the format of what follows; ``None`` for
+    any other format.
     """
     before = ""
     for literal, name, specification, conversion in string.Formatter().parse(template):
-        before += literal  # each escaped brace ends a part of its own
+        before += literal  # an escaped brace ends a part, so there may be several
         if name is None:
             continue
         if name != "time" or conversion or not specification or "SSSS" in specification:

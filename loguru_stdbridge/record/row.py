@@ -1,22 +1,24 @@
-"""The dense dialect: a record as one JSON array (a row), and back.
+"""A log record as one JSON array, a *row*: how it is written, read and checked.
 
 Owns the layout of a row and of a frame of rows. Sans-IO: no sockets, files, threads or clocks.
 
-JSON is safe by construction: what comes out of the decoder is text, numbers, lists and dicts, and
-nothing is called. What is left to bound is cost: nesting (the decoder stops at the interpreter's
-recursion limit), digits (quadratic to read), and how much is made of few bytes. ``[[]]`` is 5 bytes
-on the wire and 184 in memory, ``1e-300`` takes 3 microseconds to read and to write, a whole record
-in 66 bytes 150. So rows, containers, values and surrogates are counted, before anything is made of
-them. A worker holds its own rows against the same bounds (:func:`is_bounded`): one beyond them
-would be refused for ever.
+A *rendered* row holds a finished line in place of the fields. The worker has made that line in the
+format of the receiver's sink (:mod:`record.line_format`). If the sink still has that format, the
+line is written as it is. Else the row counts as a raw message (``logger.opt(raw=True)``) of that
+time and level, which is what any text file would hold of it.
 
-A *rendered* row holds a finished line in place of the fields: what the worker has made of the
-record in the format of the receiver's own sink (:mod:`record.line_format`). Where the sink still
-has that format, the line is written as it is; else it is taken for a raw message
-(``logger.opt(raw=True)``) of that time and level, which is what any text file would hold of it.
+Text is UTF-8 with ``surrogatepass``: lone surrogates, and pairs of them that are not one character,
+arrive as they were.
 
-Text is UTF-8 with ``surrogatepass``, so that lone surrogates, and pairs of them that are not one
-character, arrive as they were.
+Why reading a row is safe
+-------------------------
+The JSON decoder makes texts, numbers, lists and dicts, and calls nothing. Only the cost needs a
+bound: nesting (the decoder stops at the interpreter's recursion limit), digits (the time to read
+them grows with their square), and how much is made of few bytes. ``[[]]`` takes 5 bytes on the wire
+and 184 in memory. ``1e-300`` takes 3 microseconds to read and to write. A record of 66 bytes takes
+150. So rows, containers, values and surrogates are counted before anything is made of them. A
+worker checks its own rows against the same bounds (:func:`is_bounded`): a receiver would refuse a
+row beyond them for ever.
 """
 
 import json
@@ -29,45 +31,49 @@ from typing import Any, Callable, NamedTuple, Optional, Union, get_args, get_ori
 from ..exceptions import RowError
 from .decode import restore
 
+MAX_SEQUENCE = 1 << 55
+"""Sequence numbers are below it: a sender of a million records a second would take 1,000 years."""
+
 MAX_ROWS = 1000
-"""Rows of one frame: 0.2 s to write, if each has an exception. A sender sends no more at once."""
+"""Rows in one frame. Writing as many takes 0.2 s if each has an exception."""
 
 MAX_ROW = 8 * 1024 * 1024
-"""Largest row in bytes. A hello holds it twice, and fits a frame (``frames.MAX_PAYLOAD``)."""
+"""Bytes of one row. A hello holds its row twice, and fits a frame (``frames.MAX_PAYLOAD``)."""
 
 MAX_SMALL_FRAME = 136 * 1024
-"""Bytes of a frame that its size bounds. A sender's frames hold 128 KiB of rows, or one row."""
+"""Bytes up to which nothing in a frame is counted: its size bounds what it costs. A sender puts
+128 KiB of rows into a frame, or one row."""
 
 MAX_FRAME_CONTAINERS = 32_000
-"""Lists and dicts of a larger frame, which holds one row of at most 10,000 values: of most kinds
-each is three containers at most."""
+"""Lists and dicts in a larger frame. It holds one row with at most 10,000 values, and a value of
+most kinds is three of them at most."""
 
 MAX_FRAME_VALUES = 40_000
-"""Values of a larger frame, as its commas tell: each takes up to 3 microseconds in all."""
+"""Values in a larger frame, counted by its commas. Each takes up to 3 microseconds in all."""
 
 MAX_FRAME_SURROGATES = 50_000
-"""Surrogates of a larger frame: UTF-8 has none, so each is an error to handle, 0.6 microseconds."""
+"""Surrogates in a larger frame. Each is an error for UTF-8, which takes 0.6 microseconds."""
 
 MAX_DIGITS = 640
-"""Digits of an integer in a larger frame; a sender's have 602 at most."""
+"""Digits of one integer in a larger frame. A sender's integers have 602 at most."""
 
 FLAG_RAW = 1
-"""``logger.opt(raw=True)``: the message is written as it is, without the sink's format."""
+"""The record comes from ``logger.opt(raw=True)``: its message is written without the format."""
 
 FLAG_TAGGED = 2
-"""``extra`` holds tagged values (:mod:`values`)."""
+"""``extra`` holds tagged values (:mod:`record.values`)."""
 
 FLAG_RENDERED = 4
-"""A rendered row: ``[flags, nanoseconds, level number, level name, format's id, line]``."""
+"""The row is rendered: ``[flags, nanoseconds, level number, level name, format's id, line]``."""
 
 RENDERED_LENGTH = 6
 
 LevelStyle = tuple[str, Optional[str]]
-"""A level's icon, and its colour as markup; ``None``: the colour that loguru gives it."""
+"""A level's icon, and its colour as markup; ``None`` means the colour that loguru gives it."""
 
 
 class Row(NamedTuple):  # annotations as texts, for once, would cost a worker's start 0.6 ms
-    """A record on its way, in the order of the wire. Times are seconds, as floats."""
+    """The fields of a record, in the order of the wire. Times are seconds, as floats."""
 
     flags: int
     time: float  # since the epoch
@@ -122,33 +128,33 @@ _to_json: Callable[[Any], str] = json.JSONEncoder(
 
 
 def encode_row(fields: Sequence[Any]) -> bytes:
-    """One row as bytes. ``fields`` are in the order of :class:`Row` and hold JSON's types only."""
+    """Write one row. ``fields`` are in the order of :class:`Row` and hold JSON's types only."""
     return _to_json(fields).encode("utf-8", "surrogatepass")
 
 
 def dump_fields(values: Sequence[Any]) -> str:
-    """Consecutive fields of a row as JSON text, without brackets."""
+    """Write consecutive fields of a row as JSON text, without brackets."""
     return _to_json(list(values))[1:-1]
 
 
 def load_fields(row: bytes) -> list[Any]:
-    """The fields of a row of our own making, whatever its size."""
+    """Read the fields of a row that this process has made, whatever its size."""
     fields: list[Any] = json.loads(row.decode("utf-8", "surrogatepass"))
     return fields
 
 
 def dump_times(seconds: float, offset: float, zone: Optional[str], elapsed: float) -> str:
-    """The four times of a row as JSON text.
+    """Write the four times of a row as JSON text.
 
-    Raises ``TypeError`` or ``ValueError`` where a value is not of its type, or no time.
+    Raises ``TypeError`` or ``ValueError`` for a value of another type, and for one that is no time.
     """
     if not math.isfinite(seconds + offset + elapsed):
-        raise ValueError("a time that is none")
+        raise ValueError(f"no times: {seconds!r}, {offset!r}, {elapsed!r}")
     return f"{_float(seconds)},{dump_zone(offset, zone)},{_float(elapsed)}"
 
 
 def dump_zone(offset: float, zone: Optional[str]) -> str:
-    """The two of them that a process has few of."""
+    """Write the offset and the name of a time zone, of which a process has few."""
     return f"{_float(offset)},{'null' if zone is None else quote(zone)}"
 
 
@@ -163,10 +169,10 @@ def encode_fields(
     extra: Any,
     more: Optional[dict[str, Any]],
 ) -> bytes:
-    """One row as bytes, of pieces that :func:`dump_times` and :func:`dump_fields` have made.
+    """Write one row from the pieces that :func:`dump_times` and :func:`dump_fields` have made.
 
     ``times`` has four fields, ``level`` four, ``place`` eight, ``thread`` two. Raises ``TypeError``
-    or ``ValueError`` where a value is not of its type.
+    or ``ValueError`` for a value of another type.
     """
     exception_text = "null" if exception is None else _to_json(exception)
     extra_text = _to_json(extra) if extra else "{}"
@@ -179,23 +185,23 @@ def encode_fields(
 
 
 def rendered_row_head(level_no: int, level_name: str, format_id: str) -> str:
-    """The middle of every rendered row of one level; ``format_id`` is plain hex digits."""
+    """Write what all rendered rows of one level share; ``format_id`` is plain hex digits."""
     return f'{level_no},{quote(level_name)},"{format_id}",'
 
 
 def encode_rendered_row(nanoseconds: int, head: str, line: str) -> bytes:
-    """A finished line as a row, of a time since the epoch."""
+    """Write a finished line as a row; ``nanoseconds`` count from the epoch."""
     text = f"[{FLAG_RENDERED},{nanoseconds},{head}{quote(line)}]"
     return text.encode("utf-8", "surrogatepass")
 
 
 def encode_rows_frame(first: int, rows: Sequence[Union[bytes, memoryview]]) -> bytes:
-    """The payload of a frame that carries ``rows``, the first with sequence number ``first``."""
+    """Write the payload of a frame of ``rows``; the first has the sequence number ``first``."""
     return b"[%d,%s]" % (first, b",".join(rows))
 
 
 def encode_control(fields: dict[str, Any]) -> bytes:
-    """The payload of a control frame: a JSON object."""
+    """Write the payload of a control frame: a JSON object."""
     return _to_json(fields).encode("utf-8", "surrogatepass")
 
 
@@ -218,12 +224,12 @@ _TOO_LONG = b"0" * (MAX_DIGITS + 1)
 
 
 def _excess(payload: bytes) -> Optional[str]:
-    """What a payload of JSON has too much of; ``None`` where it is within the bounds."""
+    """Say what a payload of JSON has too much of; ``None`` if it is within the bounds."""
     containers = payload.count(b"[") + payload.count(b"{")
     values = payload.count(b",")
     long_number = _TOO_LONG in payload.translate(_DIGITS)
     if containers > MAX_FRAME_CONTAINERS or values > MAX_FRAME_VALUES or long_number:
-        # Inside texts none of this counts: take the escaped quotes out, then the quoted parts.
+        # Nothing inside a text counts. Take the escaped quotes out, then the quoted parts.
         bare = payload.replace(b"\\\\", b"").replace(b'\\"', b"")
         outside = b'"'.join(bare.split(b'"')[::2])
         containers = outside.count(b"[") + outside.count(b"{")
@@ -242,14 +248,14 @@ def _excess(payload: bytes) -> Optional[str]:
 
 
 def is_bounded(row: bytes) -> bool:
-    """Whether a row of our own is one that a receiver takes."""
+    """Return whether a row of this process is one that a receiver takes."""
     return len(row) <= MAX_SMALL_FRAME or _excess(row) is None
 
 
 def decode_dense(payload: bytes) -> Union[list[Any], dict[str, Any]]:
-    """A dense payload as Python lists and dicts: a list ``[first, row, ...]`` or a control dict.
+    """Read a payload of JSON: the list ``[first, row, ...]``, one row, or a control frame's dict.
 
-    Raises :class:`RowError` where it is not JSON, not one of the two, or beyond a bound.
+    Raises :class:`RowError` if it is not JSON, not a list or dict, or beyond a bound.
     """
     if len(payload) > MAX_SMALL_FRAME:
         excess = _excess(payload)
@@ -267,8 +273,8 @@ def decode_dense(payload: bytes) -> Union[list[Any], dict[str, Any]]:
 
 
 def split_rows(decoded: list[Any]) -> tuple[int, list[Any]]:
-    """``(first sequence number, rows)`` of a decoded rows frame. Raises :class:`RowError`."""
-    if len(decoded) < 2 or type(decoded[0]) is not int or not 0 < decoded[0] < 1 << 55:
+    """Return the first sequence number and the rows of a frame. Raises :class:`RowError`."""
+    if len(decoded) < 2 or type(decoded[0]) is not int or not 0 < decoded[0] < MAX_SEQUENCE:
         raise RowError("a rows frame needs the sequence number of its first row, and a row")
     if len(decoded) > MAX_ROWS + 1:
         raise RowError(f"a frame of {len(decoded) - 1} rows, {MAX_ROWS} at most")
@@ -276,7 +282,7 @@ def split_rows(decoded: list[Any]) -> tuple[int, list[Any]]:
 
 
 def rendered_lines(rows: Sequence[Any], format_id: str) -> Optional[list[str]]:
-    """The lines of ``rows``, if every one is a rendered row of that format; else ``None``."""
+    """Return the lines of ``rows`` if each is a rendered row of that format, else ``None``."""
     try:
         lines = [
             line
@@ -286,16 +292,16 @@ def rendered_lines(rows: Sequence[Any], format_id: str) -> Optional[list[str]]:
             and type(line) is str
             and line[-1:] == "\n"
         ]
-    except (TypeError, ValueError):  # no list, or another length
+    except (TypeError, ValueError):  # one is no list, or has another length
         return None
     return lines if len(lines) == len(rows) else None
 
 
 def read_row(fields: Any) -> Row:
-    """A :class:`Row` of what came over the wire, each field of the type it must have.
+    """Make a :class:`Row` of what came over the wire, each field of a type that it may have.
 
-    A field of a wrong type is replaced by an empty one, so that the record survives. Raises
-    :class:`RowError` where it is no row at all.
+    An empty value replaces a field of another type, so that the record survives. Raises
+    :class:`RowError` if ``fields`` is no row at all.
     """
     if type(fields) is list and len(fields) == RENDERED_LENGTH and fields[0] == FLAG_RENDERED:
         return _raw_row(fields)
@@ -311,16 +317,16 @@ def read_row(fields: Any) -> Row:
         row[-1] = _restore_dict(row[-1])
     more = fields[ROW_LENGTH] if len(fields) > ROW_LENGTH else None
     row.append(None if more is None else _restore_dict(more))
-    return _make_tuple(Row, row)  # half the cost of Row(*row)
+    return _make_tuple(Row, row)  # costs half of Row(*row)
 
 
 def _raw_row(fields: list[Any]) -> Row:
-    """A rendered row as the raw message that it is to a sink of another format."""
+    """Read a rendered row as a raw message, for a sink of another format."""
     _, nanoseconds, level_no, level_name, _, line = fields
     known = type(nanoseconds) is int and nanoseconds.bit_length() <= 64
     seconds = nanoseconds / 1e9 if known else None
     if type(line) is str and line[-1:] != "\n":
-        line += "\n"  # a rendered line is whole: no other record may come to stand behind it
+        line += "\n"  # else the next record would be written into the same line
     whole = [FLAG_RAW, seconds, 0.0, "UTC", 0.0, level_no, level_name, " ", None, line, None]
     return read_row([*whole, "", 0, "", "", "", 0, "", 0, "", None, {}])
 

@@ -1,10 +1,10 @@
-"""Stock records: a row becomes the attributes of a ``LogRecord``, and a client's become a row.
+"""Turns rows into what the stdlib's ``SocketHandler`` sends, and that into rows.
 
-Owns what ``SocketHandler`` sends: the names of its fields, both ways. No sockets, files or threads;
-the clock is read nowhere: whoever needs the time of now hands it in.
+Owns the names of a ``LogRecord``'s attributes, both ways. No sockets, files, threads or clocks
+here: callers hand in the time of now.
 
-At the far end nothing of a stock client's record is trusted: ``args`` is ignored, each field is
-checked and bounded, and what is no attribute of a ``LogRecord`` is ``extra``.
+The receiver trusts nothing in a stock client's record. ``args`` is ignored, each field is checked
+and bounded, and an attribute that logging does not have becomes ``extra``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .tracebacks import exception_of_text
 from .values import MAX_TEXT, bounded_text, show
 
 MAX_STOCK_NAME = 4096
-"""Characters of a name, path or level that a stock client may claim."""
+"""Characters of a name, path or level in a stock client's record."""
 
 MARK = "stdbridge"
 """The one key that a record of ours carries beside those of a ``LogRecord``."""
@@ -54,10 +54,10 @@ def extra_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def logrecord_fields(row: Row, mark: dict[str, Any]) -> dict[str, Any]:
-    """The attributes of a ``LogRecord``, as ``SocketHandler.makePickle`` would send them.
+    """Return the attributes of a ``LogRecord``, as ``SocketHandler.makePickle`` sends them.
 
-    Only primitives and types that every interpreter has; ``extra`` becomes attributes, as with
-    ``logging``'s ``extra=``. ``mark`` goes under the key ``stdbridge``.
+    They are primitives and types that every interpreter has. ``extra`` becomes attributes, as with
+    logging's ``extra=``. ``mark`` goes under the key ``stdbridge``.
     """
     fields: dict[str, Any] = {
         key: plain(value)
@@ -97,10 +97,10 @@ def logrecord_fields(row: Row, mark: dict[str, Any]) -> dict[str, Any]:
 
 
 def row_of_stock_fields(fields: Mapping[str, Any], now: float) -> Row:
-    """A stock client's record, every field checked.
+    """Make a row of a stock client's record, each field checked. Never raises.
 
-    ``fields`` hold inert values only (``strangers.load_record``). ``now`` (seconds since the epoch)
-    is taken where the client's time is no time that a calendar has. Never raises.
+    ``fields`` hold inert values only (``pickles.read.load_record``). ``now``, in seconds since the
+    epoch, replaces a time that no calendar has.
     """
     created = _number(fields.get("created"), now)
     try:
@@ -154,7 +154,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any, default: float) -> float:
-    """A finite number of at most 64 bits, else ``default``."""
+    """Return ``value`` if it is a finite number of at most 64 bits, else ``default``."""
     if type(value) is int and value.bit_length() < 64:
         return value
     if type(value) is float and math.isfinite(value) and abs(value) < 1e18:

@@ -1,7 +1,7 @@
-"""The exception of a record, as the one field of a row that holds it.
+"""Turns the exception of a log record into the one field of a row that holds it.
 
-Owns that field: the type's name, the value's text, the traceback's text, whether there was one.
-Exceptions stay in the worker: only their texts travel, or stand in a stock client's record.
+Owns that field: the type's name, the value's text, the traceback's text, and whether there was a
+traceback. No exception object leaves its process: only texts travel.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ _LAST_LINE = r"(?s)(?:[\w.]{0,200}\.)?(\w{1,200})(?:: (.*))?"
 
 
 def exception_fields(exception: Any, text: str) -> list[Any]:
+    """Make the field of an ``exc_info`` triple; ``text`` is its rendered traceback."""
     kind, value, traceback = exception
     return [
         None if kind is None else kind.__name__,
@@ -27,6 +28,7 @@ def exception_fields(exception: Any, text: str) -> list[Any]:
 
 
 def exception_of(record: logging.LogRecord) -> list[Any] | None:
+    """Make the field of a stdlib record; ``None`` if it has no exception. Never raises."""
     try:
         exc_info, exc_text = getattr(record, "exc_info", None), getattr(record, "exc_text", None)
         if exc_info:
@@ -40,9 +42,9 @@ def exception_of(record: logging.LogRecord) -> list[Any] | None:
 
 
 def exception_of_text(text: str) -> list[Any]:
-    """The exception field of a row, read off a traceback's text.
+    """Make the field of a traceback's text.
 
-    The type and the value are those of the last line that is not indented.
+    The last line that is not indented names the type and the value.
     """
     lines = text.rstrip("\n").split("\n")
     index = next((i for i in range(len(lines) - 1, -1, -1) if lines[i][:1] not in (" ", "")), 0)

@@ -1,19 +1,19 @@
-"""Values of an application, made fit for JSON.
+"""Makes the values that an application logs in ``extra`` fit for JSON.
 
-Owns what may stand in ``extra``: which types go through as themselves, how the others are shown,
-and the bounds. What the far end makes of it is :mod:`restored`. No sockets, files or clocks here.
+Owns which types go as themselves, how the others are shown, and the bounds. The receiver turns the
+JSON back into values in :mod:`record.decode`. No sockets, files or clocks here.
 
-JSON's own types go as they are. What JSON lacks goes as an object with the one key ``~``: a tag
-and its content, so that the far end gets the same type back (a tuple, a set, a datetime, a dict
-whose keys are not text). Every other object goes as its ``repr`` and ``str``, taken here, in the
-worker, where the class lives, and comes back as a :class:`record.decode.RemoteValue`, which
-prints as those texts: a text format and ``serialize=True`` show what they would have shown locally.
-A subclass of a builtin (an enum member, a named tuple, an ``OrderedDict``) goes as its plain value
-with those texts.
+JSON's own types go as they are. A type that JSON lacks (a tuple, a set, a datetime, a dict whose
+keys are not text) goes as an object with the one key ``~``, which holds a tag and a content. The
+receiver gets the same type back. Every other object goes as its ``repr`` and its ``str``. The
+worker makes those texts, because it has the class. The receiver gets a
+:class:`record.decode.RemoteValue`, which prints as those texts: a text format and
+``serialize=True`` show what they would have shown in the worker. A subclass of a builtin (an enum
+member, a named tuple, an ``OrderedDict``) goes as its plain value with both texts.
 
-What an application can hang into ``extra`` has no bound, so everything here has one: depth, number
-of values, characters. A cycle, a value beyond a bound, a ``repr`` that raises: that one value
-becomes a short text, and the record goes.
+An application can put anything of any size into ``extra``. So depth, number of values and
+characters are bounded. A cycle, a value beyond a bound, or a ``repr`` that raises becomes a short
+text, and the record goes.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from typing import (
 )
 
 TAG = "~"
-"""The one key of a tagged value. A dict of the application that has this key is tagged itself."""
+"""The one key of a tagged value. An application's dict that has this key is tagged itself."""
 
 MAX_DEPTH = 50
-"""Nesting that goes as structure; below it a value is shown as text. A tag nests twice, so the far
-end's JSON decoder sees about 100 levels, a tenth of what the interpreter allows."""
+"""Levels of nesting that go as structure; a value below them is shown as text. A tag adds two
+levels of JSON, so the receiver's decoder sees about 100, a tenth of what the interpreter allows."""
 
 MAX_VALUES = 10_000
 """Values in one ``extra``, keys not counted."""
@@ -46,22 +46,23 @@ MAX_TOTAL_TEXT = 4 * MAX_TEXT
 """Characters of all texts in one ``extra``."""
 
 MAX_SPARED = 64
-"""Characters of a text that is kept even where others have used up the room: names, identifiers."""
+"""Characters of a text that are kept when others have used up the room: names, identifiers."""
 
 MAX_SHOWN = 8192
 """Characters of a value shown by its ``repr`` or ``str``."""
 
 MIN_KEPT_KEYS = 256
-"""Keys of one ``extra`` itself that are kept, whatever the values of those before them take. That
-many texts and numbers are within every other bound for certain."""
+"""Keys of ``extra`` that are kept for certain, whatever the values before them take. As many texts
+and numbers are within every other bound."""
 
 MAX_PLAIN_BITS = 2000
-"""Integers up to here go as JSON digits: 602 of them, under the lowest limit (640) that
-``sys.set_int_max_str_digits`` can set at the far end. Larger ones go in hexadecimal, which is
-linear to read."""
+"""Bits of an integer that goes as JSON digits. They make 602 digits, below the lowest limit (640)
+that ``sys.set_int_max_str_digits`` allows. A larger one goes in hexadecimal: the time to read that
+grows with its length only."""
 
 MAX_INT_BITS = 8192
-"""2,467 digits, which take 50 microseconds to write, and four times that for twice as many."""
+"""Bits of an integer that goes as a number: 2,467 digits, which take 50 microseconds to write.
+Twice as many take four times as long."""
 
 MAX_ZONE = 100
 """Characters of a time zone's name."""
@@ -75,14 +76,14 @@ CONTAINERS = (list, tuple, dict, set, frozenset)
 
 
 def bounded_text(text: str, limit: int) -> str:
-    """``text``, or its first ``limit`` characters and how many are missing."""
+    """Return ``text``, or its first ``limit`` characters and how many more there are."""
     if len(text) <= limit:
         return text
     return f"{text[:limit]}... ({len(text) - limit} more characters)"
 
 
 def show(value: object, convert: Callable[[object], str] = repr, limit: int = MAX_SHOWN) -> str:
-    """``repr`` (or ``str``) of any object as a bounded, plain text; never raises."""
+    """Make a bounded, plain text of any object by ``repr`` or ``str``. Never raises."""
     try:
         text = convert(value)
         if type(text) is not str:
@@ -93,7 +94,7 @@ def show(value: object, convert: Callable[[object], str] = repr, limit: int = MA
 
 
 def class_name(value: object) -> str:
-    """The name of an object's class, whatever its metaclass makes of it."""
+    """Return the name of an object's class, whatever its metaclass makes of it. Never raises."""
     try:
         return bounded_text(str.__str__(type(value).__name__), 200)
     except Exception:
@@ -101,10 +102,10 @@ def class_name(value: object) -> str:
 
 
 def flatten_extra(extra: Any) -> tuple[Json, bool]:
-    """``extra`` as JSON, and whether it holds tagged values. Never raises.
+    """Make ``extra`` fit for JSON; return that and whether it holds tagged values. Never raises.
 
-    The common case (text keys; texts and numbers) costs one look at each value. What is no dict, or
-    one that cannot be read, stands under the key ``extra``.
+    The common case (text keys; texts and numbers) costs one look at each value. A value that is no
+    dict, or a dict that cannot be read, goes under the key ``extra``.
     """
     if type(extra) is dict and len(extra) <= MIN_KEPT_KEYS:
         for key, value in extra.items():
@@ -126,7 +127,7 @@ def flatten_extra(extra: Any) -> tuple[Json, bool]:
 
 
 def _is_dict(flat: Json) -> bool:
-    """Whether the far end gets a dict of it."""
+    """Return whether the receiver makes a dict of it."""
     if type(flat) is not dict or TAG not in flat:
         return type(flat) is dict
     tag, content = flat[TAG]
@@ -134,10 +135,10 @@ def _is_dict(flat: Json) -> bool:
 
 
 class _Flattener:
-    """One walk over one ``extra``, with its budgets.
+    """Walks over one ``extra``, within its budgets.
 
-    What a value is, its real type says: ``isinstance`` also believes a ``__class__`` of the
-    application's making (a mock, a proxy, a dead weak reference), and so does no local sink.
+    The real type of a value decides. ``isinstance`` also believes a ``__class__`` that an
+    application has made up (a mock, a proxy, a dead weak reference), which no local sink does.
     """
 
     def __init__(self) -> None:
@@ -147,6 +148,7 @@ class _Flattener:
         self._path: set[int] = set()
 
     def flatten(self, value: Any, depth: int) -> Json:
+        """Return ``value`` fit for JSON. Never raises."""
         kind = type(value)
         if kind is str:
             return self._bounded(value)
@@ -163,7 +165,7 @@ class _Flattener:
                 if written is not None and self._affords(written):
                     return self._tag(_TAG_OF[kind], written)
             return self._flatten_object(value, kind, depth)
-        except Exception:  # iteration or a tzinfo that fails, a container changed by a thread
+        except Exception:  # an iterator or a tzinfo fails, or a thread changes the container
             return self._as_text(self._show(value))
 
     def _tag(self, tag: str, content: Json) -> Json:
@@ -179,13 +181,13 @@ class _Flattener:
         return bounded_text(text, limit)
 
     def _affords(self, written: Json) -> bool:
-        """Pay for what cannot be cut; False where too little is left."""
+        """Pay for a text that cannot be cut; return whether enough was left."""
         if type(written) is str:
             self._text -= len(written)
         return self._text >= 0
 
     def _show(self, value: object, convert: Callable[[object], str] = repr) -> str:
-        # The text of a set is its members' order, which the far end cannot know.
+        # A set's own text shows its members' order, which the receiver cannot know.
         limit = MAX_TEXT if type(value) in (set, frozenset) else MAX_SHOWN
         return self._bounded(show(value, convert, limit))
 
@@ -201,7 +203,7 @@ class _Flattener:
 
     def _flatten_object(self, value: Any, kind: type[Any], depth: int) -> Json:
         if issubclass(kind, (bytes, bytearray)) and len(value) > MAX_SHOWN:
-            start = show(bytes(value[: MAX_SHOWN // 4]))  # a whole repr may be four times the size
+            start = show(bytes(value[: MAX_SHOWN // 4]))  # all may take four times as long
             return self._as_text(self._bounded(f"{start}... ({len(value)} bytes)"))
         for builtin, plain_of in _PLAIN_OF:
             if kind is not builtin and issubclass(kind, builtin):
@@ -235,7 +237,7 @@ class _Flattener:
         return self._as(base.__name__, flat, value)
 
     def _first(self, items: Iterable[Any]) -> list[Any]:
-        """As many as there is room for, and one; an application's iteration may never end."""
+        """Take as many as there is room for, and one more. An iterator may never end."""
         return list(islice(items, max(self._values, 0) + 1))
 
     def _flatten_sequence(self, value: Any, kind: type[Any], depth: int) -> Json:
@@ -292,12 +294,12 @@ def _write_datetime(value: datetime.datetime) -> Json:
 
 def _write_time(value: datetime.time) -> Json:
     if value.tzinfo is not None:
-        return None  # its offset may depend on a date that it does not have
+        return None  # its offset may depend on a date, which it does not have
     return [value.isoformat(), value.fold]
 
 
 def is_bounded_decimal(value: decimal.Decimal) -> bool:
-    """Whether no format can make a bomb of it."""
+    """Return whether every format of it stays short."""
     _, digits, exponent = value.as_tuple()
     if isinstance(exponent, int) and abs(exponent) > MAX_DECIMAL_EXPONENT:
         return False
@@ -323,7 +325,7 @@ _SIMPLE_WRITERS: dict[type[Any], Callable[[Any], Json]] = {
     decimal.Decimal: _write_decimal,
 }
 _PLAIN_OF: tuple[tuple[type[Any], Callable[[Any], Any]], ...] = (
-    (str, str.__str__),  # a subclass's own characters, whatever its __str__ says
+    (str, str.__str__),  # the characters, whatever the subclass's own __str__ says
     (int, int.__int__),
     (float, float.__float__),
     (bytes, lambda value: bytes(memoryview(value))),
@@ -332,10 +334,10 @@ _TAG_OF = {kind: kind.__name__.lower() for kind in _SIMPLE_WRITERS}
 
 
 def writer_of(kind: type[Any]) -> Callable[[Any], Json] | None:
-    """How to write values of exactly this type; ``None`` for those that are shown.
+    """Return how to write values of exactly this type; ``None`` if they are shown.
 
-    ``uuid`` costs a process as much to import as a third of this package: only who has one knows
-    it.
+    Importing ``uuid`` takes as long as a third of this package, so only a process that has imported
+    it itself can have one.
     """
     writer = _SIMPLE_WRITERS.get(kind)
     if writer is None and kind is getattr(sys.modules.get("uuid"), "UUID", None):

@@ -1,7 +1,6 @@
-"""How much a payload's texts may grow on their way into a line.
+"""Cuts the texts of a payload whose log line would be far larger than the payload.
 
-Owns that one bound: texts of what came over the wire are cut where the line would be out of all
-proportion to the payload. No sockets, files or clocks here.
+Owns that one bound. No sockets, files or clocks here.
 """
 
 from __future__ import annotations
@@ -12,19 +11,19 @@ from ..record.row import quote
 from ..record.values import CONTAINERS, MAX_DEPTH
 
 MAX_GROWTH = 10
-"""Bytes of memory that the line of a large record may take for each byte of its payload; it is held
-about three times while it is made."""
+"""Bytes of memory that the line of a large record may take for each byte of its payload. The line
+is held about three times while it is made."""
 
 MAX_SHORT = 256
-"""Characters of a text that is not cut where cutting longer ones does."""
+"""Characters of a text that stays whole if cutting the longer ones is enough."""
 
 
 def bound_growth(value: Any, size: int) -> Any:
-    """``value`` with its texts cut where the record's line would be out of all proportion.
+    """Cut the texts in ``value`` if the record's line would be far larger than its payload.
 
-    ``size`` is that of the payload, in bytes. One character may become ten in a ``repr`` and then
-    eleven in JSON, beside itself, and one emoji makes all of them four bytes wide: 30 MB of a
-    frame of 400 KB. What people write, in any script, stays below :data:`MAX_GROWTH`.
+    ``size`` is the payload's, in bytes. One character may become ten in a ``repr``, and eleven more
+    in JSON. One emoji makes all of them four bytes wide. So a frame of 400 KB could become a line
+    of 30 MB. What people write, in any script, stays below :data:`MAX_GROWTH`.
     """
     texts = _texts_in(value)
     width = _width_of("".join(texts))
@@ -41,10 +40,10 @@ def bound_growth(value: Any, size: int) -> Any:
 
 
 def _texts_in(value: Any) -> list[str]:
-    """Every text in it, keys too; bytes as the text that they are shown as."""
+    """Return every text in it, keys too, and bytes as the text that shows them."""
     texts: list[str] = []
     left = [value]
-    while left:  # not by recursion: a stranger's nesting may be as deep as the interpreter bears
+    while left:  # no recursion: a stranger's nesting may be as deep as the interpreter bears
         value = left.pop()
         kind = type(value)
         if kind is str:
@@ -60,7 +59,7 @@ def _texts_in(value: Any) -> list[str]:
 
 
 def _width_of(text: str) -> int:
-    """Bytes that the interpreter takes for each character."""
+    """Return how many bytes the interpreter takes for each character."""
     try:
         text.encode("latin-1")
         return 1
@@ -73,7 +72,7 @@ def _is_short(text: str) -> bool:
 
 
 def _grown(text: str) -> int:
-    """Characters of a text in JSON: as it is, and as it is shown in a line."""
+    """Return how many characters JSON has of a text: of itself, and of the line that shows it."""
     parts = (
         [text]
         if len(text) <= 65536

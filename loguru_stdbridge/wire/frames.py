@@ -1,10 +1,10 @@
-"""Length-prefix framing, as ``logging.handlers.SocketHandler`` writes it.
+"""Cuts a stream of bytes into frames, as ``logging.handlers.SocketHandler`` writes them.
 
-A frame is a 4-byte big-endian length and that many bytes of payload. Sans-IO: bytes in, payloads
+A frame is a 4-byte big-endian length and as many bytes of payload. Sans-IO: bytes in, payloads
 out. No sockets, threads or clocks here.
 
-The decoder never allocates for a length that was only claimed: it keeps the chunks that have come,
-and joins them once. The cost of a frame grows with its bytes, however they are cut.
+The decoder keeps the bytes that have come, and allocates nothing for a length that was only
+claimed. The cost of a frame grows with its bytes, however the stream is cut.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ HEADER = struct.Struct(">L")
 """The length prefix of :meth:`logging.handlers.SocketHandler.makePickle`."""
 
 MAX_PAYLOAD = 24 * 1024 * 1024
-"""Largest payload taken, in bytes. A row of ours is a third of it at most (``row.MAX_ROW``), a
-hello holds it twice; a stock client's record beyond it is a mistake or an attack."""
+"""Bytes of the largest payload that is taken. A row is a third of it at most (``row.MAX_ROW``), and
+a hello holds its row twice. A stock client's record beyond it is a mistake or an attack."""
 
 Buffer = Union[bytes, bytearray, memoryview]
 
 
 def encode_frame(payload: Buffer) -> bytes:
-    """The frame for one payload. Raises :class:`FrameError` beyond 2**32 - 1 bytes."""
+    """Make the frame of one payload. Raises :class:`FrameError` beyond 2**32 - 1 bytes."""
     length = len(payload)
     if length > 0xFFFFFFFF:
         raise FrameError(f"a payload of {length} bytes does not fit a 4-byte length prefix")
@@ -33,30 +33,26 @@ def encode_frame(payload: Buffer) -> bytes:
 
 
 class FrameDecoder:
-    """Incremental decoder of one stream of frames.
-
-    ``feed`` takes whatever a read gave and returns the payloads that are complete by now.
-    ``pending_bytes`` is what is held of an incomplete frame.
-    """
+    """Decodes one stream of frames, however it is cut."""
 
     __slots__ = ("_buffer", "_max_payload", "_need")
 
     def __init__(self, max_payload: int = MAX_PAYLOAD) -> None:
         self._max_payload = max_payload
         self._buffer = bytearray()
-        self._need = 0  # bytes of the frame at the front, header included; 0: not known yet
+        self._need = 0  # bytes of the first frame, header included; 0: not known yet
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes held of a frame that is not complete."""
+        """Return how many bytes are held of a frame that is not complete."""
         return len(self._buffer)
 
     def feed(self, data: Buffer) -> list[bytes]:
-        """Take bytes of the stream; return the payloads completed by them, in order.
+        """Take bytes of the stream; return the payloads that they complete, in order.
 
-        Raises :class:`FrameError` as soon as a length prefix is beyond the limit; the stream has
-        no frame boundary after that, so the connection must be closed. The payloads before the
-        bad prefix are on the error, as ``completed``.
+        Raises :class:`FrameError` as soon as a length prefix is beyond the limit. The error has the
+        payloads before that prefix, as ``completed``. No boundary of a frame is known after it, so
+        the connection must be closed.
         """
         buffer = self._buffer
         buffer += data
@@ -86,7 +82,7 @@ class FrameDecoder:
         return payloads
 
     def end(self) -> None:
-        """Say that the stream has ended. Raises :class:`FrameError` inside a frame."""
+        """Note the end of the stream. Raises :class:`FrameError` inside a frame."""
         held = len(self._buffer)
         if held:
             needed = f"of {self._need}" if self._need else "of a length prefix of 4"

@@ -1,6 +1,7 @@
-"""The receiver's side of the protocol (:mod:`loguru_stdbridge.wire.sending` has the worker's).
+"""The receiver's end of a connection: bytes from one client in, events out.
 
-Sans-IO: bytes in, events out. No sockets, threads, clocks or files here.
+Sans-IO: no sockets, threads, clocks or files here. :mod:`wire.sending` has the worker's end, and
+describes the conversation.
 """
 
 from __future__ import annotations
@@ -13,21 +14,21 @@ from ..addresses import LogName
 from ..exceptions import FrameError, PayloadError, PeerError, RowError, SequenceError
 from ..pickles.read import load_record
 from ..record.line_format import LineFormat
-from ..record.row import MAX_SMALL_FRAME, decode_dense, encode_control, split_rows
+from ..record.row import MAX_SEQUENCE, MAX_SMALL_FRAME, decode_dense, encode_control, split_rows
 from ..record.stock import MARK
 from ..record.values import show
 from .expansion import bound_growth
 from .frames import Buffer, FrameDecoder, encode_frame
-from .sending import ACKNOWLEDGEMENT, MAX_SEQUENCE, PROTOCOL_VERSION, read_log_name
+from .sending import ACKNOWLEDGEMENT, PROTOCOL_VERSION, read_log_name
 
 MAX_REFUSED = 100
-"""Refused payloads in a row after which a connection is closed: it has nothing for us."""
+"""Refused payloads in a row after which a connection is closed: none of them was a record."""
 
 _SENDER_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class HelloReceived(NamedTuple):
-    """A sender of ours introduced itself; greet it before anything else."""
+    """A worker's sender introduced itself; greet it before anything else."""
 
     sender: str
     base: int
@@ -35,7 +36,7 @@ class HelloReceived(NamedTuple):
 
 
 class RowsReceived(NamedTuple):
-    """Consecutive rows of a sender, as decoded JSON; :func:`rows.read_row` checks each."""
+    """Consecutive rows of a sender, as decoded JSON; :func:`record.row.read_row` checks each."""
 
     sender: str
     first: int
@@ -43,7 +44,7 @@ class RowsReceived(NamedTuple):
 
 
 class MarkedReceived(NamedTuple):
-    """One record of a sender that came as a stock payload (a sender that was not greeted)."""
+    """One record of a sender that was not greeted, and sent it as a stock payload."""
 
     sender: str
     sequence: int
@@ -66,13 +67,13 @@ class GoodbyeReceived(NamedTuple):
 
 
 class StrangerReceived(NamedTuple):
-    """A record of a stock client: inert values, not yet checked."""
+    """A record of a stock client; its values are inert, its fields not yet checked."""
 
     fields: dict[str, Any]
 
 
 class PayloadRefused(NamedTuple):
-    """A payload that was not taken; the connection goes on unless ``fatal``."""
+    """A payload was not taken; the connection goes on unless ``fatal``."""
 
     error: PeerError
     size: int
@@ -91,7 +92,7 @@ Event = Union[
 
 
 class ReceiverConnection:
-    """The receiver's end of one connection."""
+    """Turns the bytes of one client into events, and makes the answers."""
 
     def __init__(self, max_payload: int) -> None:
         self.sender: str | None = None
@@ -100,17 +101,17 @@ class ReceiverConnection:
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes held of a frame that is not complete."""
+        """Return how many bytes are held of a frame that is not complete."""
         return self._decoder.pending_bytes
 
     def drop(self) -> int:
-        """Give up the incomplete frame of a connection that is to be closed; returns its bytes."""
+        """Give up the incomplete frame of a connection that will be closed; return its bytes."""
         held = self._decoder.pending_bytes
         self._decoder = FrameDecoder(0)
         return held
 
     def receive(self, data: Buffer) -> list[Event]:
-        """Take bytes of the stream. Never raises: what is wrong comes as :class:`PayloadRefused`.
+        """Take bytes of the stream. Never raises: an error comes as :class:`PayloadRefused`.
 
         After an event with ``fatal`` the connection must be closed.
         """
@@ -186,7 +187,7 @@ class ReceiverConnection:
     def greeting(
         self, last: int, line_format: LineFormat | None = None, log: LogName | None = None
     ) -> bytes:
-        """The answer to a hello; ``last`` is the highest number held from this sender.
+        """Make the answer to a hello; ``last`` is the highest number held from this sender.
 
         ``log`` is what this receiver writes.
         """
@@ -198,11 +199,11 @@ class ReceiverConnection:
         return encode_frame(encode_control(answer))
 
     def acknowledgement(self, through: int) -> bytes:
-        """Everything up to ``through`` is in the file."""
+        """Make the acknowledgement that everything up to ``through`` is in the file."""
         return encode_frame(ACKNOWLEDGEMENT.pack(through))
 
     def error(self, reason: str) -> bytes:
-        """Why the connection is about to be closed. Only ever sent to a sender of ours."""
+        """Say why the connection will be closed. Only a worker of this package is ever told."""
         return encode_frame(encode_control({"error": reason[:1000]}))
 
 
@@ -220,9 +221,9 @@ def _is_sequence(value: object) -> bool:
 
 
 class Sequencer:
-    """The highest number taken from each sender, written or still on its way to the file.
+    """Holds the highest number taken from each sender, written or still on its way to the file.
 
-    ``last_written`` looks a sender up that is not known here yet (the ledger).
+    ``last_written`` looks up a sender that is not held here yet; it is the ledger's.
     """
 
     def __init__(self, last_written: Callable[[str], int]) -> None:
@@ -230,22 +231,22 @@ class Sequencer:
         self._taken: dict[str, int] = {}
 
     def last(self, sender: str) -> int:
-        """Highest number taken from ``sender``; 0 where it is unknown."""
+        """Return the highest number taken from ``sender``; 0 for an unknown one."""
         taken = self._taken.get(sender)
         if taken is None:
             taken = self._taken[sender] = self._last_written(sender)
         return taken
 
     def greet(self, sender: str, base: int) -> int:
-        """Admit a hello: nothing below ``base`` will come. Returns the number to greet with."""
+        """Admit a hello: nothing below ``base`` will come. Return the number to greet with."""
         last = max(self.last(sender), base - 1)
         self._taken[sender] = last
         return last
 
     def admit(self, sender: str, first: int, count: int) -> int:
-        """Take records ``first`` to ``first + count - 1``; returns how many of them are duplicates.
+        """Take records ``first`` to ``first + count - 1``; return how many are duplicates.
 
-        Raises :class:`SequenceError` where they do not follow on what is held.
+        Raises :class:`SequenceError` if a number before them is missing.
         """
         last = self.last(sender)
         if first > last + 1:
@@ -257,11 +258,11 @@ class Sequencer:
         return duplicates
 
     def skip(self, sender: str, last: int) -> int:
-        """Admit a gap up to ``last``; returns how many records it really leaves out."""
+        """Admit a gap up to ``last``; return how many records never came."""
         held = self.last(sender)
         self._taken[sender] = max(held, last)
         return max(last - held, 0)
 
     def forget(self, sender: str) -> None:
-        """Drop what is held of a sender that no connection speaks for."""
+        """Forget a sender that has no connection any more."""
         self._taken.pop(sender, None)

@@ -1,51 +1,53 @@
-"""What worker and receiver say to each other: the mark, the greeting, acknowledgements, duplicates.
+"""The worker's end of a connection: frames for the receiver out, its answers in.
 
-Sans-IO: bytes in, events out. No sockets, threads, clocks or files here. The worker's side is in
-this module, the receiver's in :mod:`receiver.protocol`.
+Sans-IO: no sockets, threads, clocks or files here. :mod:`wire.receiving` has the receiver's end.
 
 The conversation
 ----------------
 1. The worker's first frame is the *hello*: its oldest undelivered record as an ordinary stock
-   payload, which carries the mark ``stdbridge`` with the protocol's version, the sender's id, the
+   payload. One more key, the mark ``stdbridge``, holds the protocol's version, the sender's id, the
    record's sequence number, ``base`` (the lowest number that the sender still holds) and the exact
-   row. A stock receiver logs it as one more record. Where the lowest numbers were given up, it is a
-   *notice* of that, for a stock receiver: one of ours only greets, and is told of the gap after
-   that, when it is known what had arrived before.
-2. The receiver answers at once, before anything is written, with the *greeting*: a framed JSON
-   object with the last number it holds from this sender, the log that it writes (a worker whose
-   records belong to another says so and leaves), and its sink's line format, where workers
-   may render for it (:mod:`record.line_format`). It has said nothing before: a stock
-   client never reads its socket, and unread bytes at its close would turn into a reset that
-   destroys what it still had to send.
-3. From then on the worker sends dense frames (:mod:`rows`), and the receiver cumulative
-   *acknowledgements* (8 bytes): everything up to N is in the file.
-4. ``{"gap": [first, last, reason]}`` says that the sender has given these numbers up, and
-   ``{"bye": N}`` that it will never send again.
+   row. A stock receiver logs it as one more record. If the lowest numbers were given up, the hello
+   is a *notice* of that for a stock receiver. A receiver of this package only greets. It is told
+   of the gap afterwards, when it is known what had arrived before.
+2. The receiver answers at once, before it writes anything, with the *greeting*. That is a framed
+   JSON object with the last number that the receiver holds from this sender, the log that it
+   writes, and its sink's line format if workers may render by it (:mod:`record.line_format`). A
+   worker whose records belong to another log says so and leaves. The receiver has sent nothing
+   before: a stock client never reads its socket, and closing a socket with unread bytes sends a
+   reset, which destroys the bytes that are still to be sent.
+3. From then on the worker sends frames of rows (:mod:`record.row`), and the receiver cumulative
+   *acknowledgements* of 8 bytes: everything up to N is in the file.
+4. ``{"gap": [first, last, reason]}`` says that the sender has given these numbers up.
+   ``{"bye": N}`` says that it will never send again.
 
 Why nothing is lost and nothing doubled
 ---------------------------------------
-A sender numbers its records 1, 2, 3, ... and gives a record up only after its acknowledgement or by
-a gap. :class:`~receiver.protocol.Sequencer` admits exactly the next number; a lower one is a
-duplicate and is dropped, a higher one is refused, so a record can neither be taken twice nor
-skipped in silence. The one jump that is admitted is ``base`` at the hello: the sender holds nothing
-below it any more, so waiting for it would wait for ever.
+A sender numbers its records 1, 2, 3, ... and gives a record up only by an acknowledgement or a gap.
+:class:`wire.receiving.Sequencer` admits exactly the next number. A lower number is a duplicate and
+is dropped; a higher one is refused. So a record can neither be taken twice nor skipped in silence.
+The one jump that is admitted is ``base`` in the hello: the sender holds nothing below it any more,
+so waiting for it would never end.
 
-The sender's id is a secret
----------------------------
-The numbers protect a sender from losses, not from an impostor: whoever says its hello with its id
-can send records ahead of it, jump its numbers or say its goodbye, and what the true sender sends
-then is taken for duplicates. So the id is 128 random bits that only its owner knows, and whoever
-delivers its journal: they stand in the name of that journal, in a directory of mode 0700, and in
-the first frame to the receiver. No message shows more than eight of its 32 digits, which leaves 96
-bits to guess, while the sender lives (a dead one's damaged journal is kept under its name). A
-second connection with the same id cannot be refused: it is how the owner comes back while its first
-connection is not known to be dead. The first one is heard out, and ended, before the second is
-greeted: what a greeting does not count can come by that connection only. Over a network that others
-can listen in on, the id is as open as the records are.
+Why the sender's id is a secret
+-------------------------------
+The numbers protect a sender from losses, not from an impostor. Whoever says a hello with its id can
+send records ahead of it, jump its numbers or say its goodbye. What the true sender sends then is
+taken for duplicates. So the id is 128 random bits, known to its owner and to whoever delivers its
+journal. They stand in the journal's name, in a directory of mode 0700, and in the first frame to
+the receiver. While the sender lives, no message shows more than eight of its 32 digits, which
+leaves 96 bits to guess. (The damaged journal of a dead sender is kept under its name.)
 
-The worker trusts its receiver with the records and with nothing else. It takes an acknowledgement
-for what it has sent and a greeting for numbers that it has given out; anything else is no receiver
-of ours, and the records stay where they are.
+A second connection with the same id cannot be refused: the owner comes back by it while its first
+connection is not known to be dead. The first one is read to its end, and closed, before the second
+is greeted: records that the greeting does not count can come by the second only. On a network where
+others can listen, the id is as open as the records are.
+
+What the worker trusts its receiver with
+----------------------------------------
+Its records, and nothing else. It takes an acknowledgement of what it has sent, and a greeting with
+a number that it has given out. A peer that answers anything else is no receiver of this package,
+and the records stay where they are.
 """
 
 from __future__ import annotations
@@ -59,18 +61,25 @@ from ..addresses import LogName
 from ..exceptions import OtherLogError, PeerError
 from ..pickles.write import dump_record
 from ..record.line_format import LineFormat, make_line_format
-from ..record.row import MAX_ROW, decode_dense, encode_control, encode_rows_frame, read_row
+from ..record.row import (
+    MAX_ROW,
+    MAX_SEQUENCE,
+    decode_dense,
+    encode_control,
+    encode_rows_frame,
+    read_row,
+)
 from ..record.stock import MARK, logrecord_fields
 from .frames import Buffer, FrameDecoder, encode_frame
 
 PROTOCOL_VERSION = 1
-MAX_SEQUENCE = 1 << 55
+
 MAX_HELLO_EXTRA = 64 * 1024
-"""Bytes of a row up to which a hello shows its ``extra`` to a stock receiver. One of ours reads the
-row itself, but counts what the pickle beside it is made of, and a value may be twenty opcodes."""
+"""Bytes of a row whose ``extra`` a hello shows to a stock receiver. A receiver of this package
+reads the row itself. But it counts the opcodes of the pickle too, and a value may be twenty."""
 
 MAX_ANSWER = 65536
-"""Largest answer that a worker reads, in bytes: a greeting is a few hundred."""
+"""Bytes of the largest answer that a worker reads. A greeting has a few hundred."""
 
 MAX_LOG_PATH = 4096
 """Characters of a log's path; Linux has no longer ones."""
@@ -79,7 +88,7 @@ ACKNOWLEDGEMENT = struct.Struct(">Q")
 
 
 class Greeting(NamedTuple):
-    """The peer is a receiver of ours and holds everything up to ``last`` from this sender."""
+    """The peer is a receiver of this package and holds this sender's records up to ``last``."""
 
     version: int
     last: int
@@ -103,7 +112,7 @@ Answer = Union[Greeting, Acknowledged, Refusal]
 
 
 class SenderConnection:
-    """The worker's end of one connection."""
+    """Makes the frames of one sender, and reads the answers."""
 
     def __init__(self, sender_id: str, log: LogName | None = None) -> None:
         """``log`` is the one that the records belong to, where that is known."""
@@ -114,9 +123,9 @@ class SenderConnection:
         self._through = 0  # the highest number that can be acknowledged
 
     def hello(self, row: Buffer, sequence: int, base: int, *, notice: bool = False) -> bytes:
-        """The first frame of a connection: ``row`` as a stock payload with our mark.
+        """Make the first frame of a connection: ``row`` as a stock payload with the mark.
 
-        A ``notice`` tells a stock receiver of numbers given up; one of ours does not take it.
+        A ``notice`` tells a stock receiver of numbers given up; one of this package ignores it.
         """
         more: dict[str, Any] = {"base": base}
         if self._log is not None:
@@ -127,7 +136,7 @@ class SenderConnection:
         return self._marked(row, sequence, more, MAX_HELLO_EXTRA)
 
     def stock(self, row: Buffer, sequence: int) -> bytes:
-        """The frame of one record for a peer that does not greet."""
+        """Make the frame of one record for a peer that does not greet."""
         return self._marked(row, sequence, {})
 
     def _marked(
@@ -141,17 +150,17 @@ class SenderConnection:
         return encode_frame(dump_record(logrecord_fields(fields, mark)))
 
     def rows(self, first: int, rows: Sequence[bytes | memoryview]) -> bytes:
-        """A dense frame of consecutive rows, the first with sequence number ``first``."""
+        """Make a frame of consecutive rows, the first with sequence number ``first``."""
         self._through = max(self._through, first + len(rows) - 1)
         return encode_frame(encode_rows_frame(first, rows))
 
     def gap(self, first: int, last: int, reason: str) -> bytes:
-        """The sender has given up its records ``first`` to ``last``."""
+        """Say that the sender has given up its records ``first`` to ``last``."""
         self._through = max(self._through, last)
         return encode_frame(encode_control({"gap": [first, last, reason]}))
 
     def goodbye(self, last: int) -> bytes:
-        """The sender will never send again; its last number was ``last``."""
+        """Say that the sender will never send again; its last number was ``last``."""
         return encode_frame(encode_control({"bye": last}))
 
     def receive(self, data: bytes) -> list[Answer]:
