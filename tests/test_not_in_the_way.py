@@ -86,14 +86,15 @@ def test_a_stopped_receiver_holds_nobody_up(tmp_path):
     Account(tmp_path / "app.log").check({"a": COUNT + 100})
 
 
-def test_a_receiver_that_was_stopped_at_the_first_connection_is_not_taken_for_stock(tmp_path):
-    """A silent receiver whose mark is in the spool directory is not taken for a stock one."""
+def test_a_receiver_that_was_stopped_at_the_first_connection_is_waited_for(tmp_path):
+    """A silent receiver is never taken for a stock one."""
     with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
         os.kill(receiver.process.pid, signal.SIGSTOP)
         try:
             with install_bridge(receiver.address) as bridge:
-                bridge._channel._open().sender.greeting_timeout = 0.05
-                log(COUNT)
+                log(1)
+                bridge._channel._pipeline.sender.greeting_timeout = 0.05
+                log(COUNT - 1, 1)
                 assert not bridge.flush(0.5)
                 assert bridge.stats().pending == COUNT
                 os.kill(receiver.process.pid, signal.SIGCONT)

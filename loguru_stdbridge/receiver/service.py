@@ -16,7 +16,7 @@ from ..exceptions import ConfigurationError, JournalError
 from ..sink.ledger import Ledger
 from ..sink.replay import RENDER_OPTIONS, Replay
 from ..sink.rotating import RotatingSink
-from ..spool.directory import default_spool_dir, make_spool_dir, mark_peer
+from ..spool.directory import default_spool_dir, make_spool_dir, note_line_format
 from .admission import MAX_CONNECTIONS
 from .adoption import OrphanIntake
 from .reporting import to_stderr
@@ -67,11 +67,11 @@ class Service:
                 self._sink.close()
             self._ledger.close()
             raise
-        self.spool_dir = self._mark_addresses(spool_dir, report)
+        self.spool_dir = self._note_line_formats(spool_dir, report)
         if self.spool_dir is not None:
             self._receiver.orphans = OrphanIntake(self.spool_dir, self.addresses, report)
 
-    def _mark_addresses(
+    def _note_line_formats(
         self, spool_dir: str | Path | bool | None, report: Callable[[str], None]
     ) -> str | None:
         if spool_dir is False:
@@ -84,7 +84,7 @@ class Service:
             return None
         self._names = [name for address in self.addresses for name in local_names(address)]
         for name in self._names:
-            mark_peer(directory, name, self._receiver.line_format)
+            note_line_format(directory, name, self._receiver.line_format)
         return directory
 
     @property
@@ -104,7 +104,7 @@ class Service:
         finally:
             if self.spool_dir is not None:
                 for name in self._names:  # the next receiver may have another line format
-                    mark_peer(self.spool_dir, name)
+                    note_line_format(self.spool_dir, name, None)
             assert self._sink is not None
             self._sink.close()
             self._ledger.close()

@@ -1,19 +1,11 @@
-"""The spool directory: where a user's journals lie, and what is known there of receivers.
+"""The spool directory: where a user's journals lie, and which line format each receiver wants.
 
-Chooses the directory, checks that it is safe, and keeps the marks by which processes tell each
-other that a receiver of ours serves an address. The files of one journal are the business of
+Chooses the directory, checks that it is safe, and keeps the notes by which processes tell each
+other the line format of the receiver at an address. The files of one journal are the business of
 :mod:`spool.journal`.
 
 Paths are texts in all that a worker loads: ``pathlib`` takes as long to import as a third of this
 package.
-
-Why marks are needed
---------------------
-Silence after a hello has two meanings. A stock receiver never answers, and a receiver of ours that
-is stopped or busy answers late. A worker that takes the second for the first sends without
-acknowledgement, and loses records when that receiver is killed. So a receiver marks the addresses
-that it is bound to, a worker marks an address whose receiver has greeted it, and a marked address
-is never taken for a stock receiver's.
 """
 
 from __future__ import annotations
@@ -30,8 +22,8 @@ from ..exceptions import JournalError
 from ..record.line_format import LineFormat, make_line_format
 
 SPOOL_VARIABLE = "LOGURU_STDBRIDGE_SPOOL_DIR"
-_MARK_LIFETIME = 7 * 24 * 3600.0  # seconds; ports given by the system come and go
-_MARKS = "peers"
+_NOTE_LIFETIME = 7 * 24 * 3600.0  # seconds; ports given by the system come and go
+_NOTES = "peers"
 
 
 def default_spool_dir() -> str:
@@ -90,10 +82,10 @@ def make_spool_dir(path: str | os.PathLike[str]) -> str:
     return directory
 
 
-def _mark_path(spool_dir: str, address: Address) -> str:
+def _note_path(spool_dir: str, address: Address) -> str:
     text = str(address).encode()
     name = f"{zlib.crc32(text):08x}{zlib.adler32(text):08x}"
-    return os.path.join(spool_dir, _MARKS, name)
+    return os.path.join(spool_dir, _NOTES, name)
 
 
 def _make_directory_of(path: str) -> None:
@@ -101,41 +93,33 @@ def _make_directory_of(path: str) -> None:
         os.mkdir(os.path.dirname(path), 0o700)
 
 
-def mark_peer(spool_dir: str, address: Address, line_format: LineFormat | None = None) -> None:
-    """Note that a receiver of ours serves ``address``, and in which format its sink writes lines.
+def note_line_format(spool_dir: str, address: Address, line_format: LineFormat | None) -> None:
+    """Note in which format the receiver at ``address`` writes lines; ``None`` removes the note.
 
-    A failure is ignored: without the mark a worker only starts more slowly.
+    A failure is ignored: without the note a worker renders from its first greeting on.
     """
+    path = _note_path(spool_dir, address)
     with contextlib.suppress(OSError):
-        path = _mark_path(spool_dir, address)
+        if line_format is None:
+            os.unlink(path)
+            return
         _make_directory_of(path)
-        text = f"{address}\n" if line_format is None else f"{address}\n{json.dumps(line_format)}\n"
         with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-        expired = time.time() - _MARK_LIFETIME
-        for mark in list(os.scandir(os.path.dirname(path))):
-            if mark.stat().st_mtime < expired:
-                os.unlink(mark.path)
+            file.write(f"{address}\n{json.dumps(line_format)}\n")
+        expired = time.time() - _NOTE_LIFETIME
+        for note in list(os.scandir(os.path.dirname(path))):
+            if note.stat().st_mtime < expired:
+                os.unlink(note.path)
 
 
-def is_marked_peer(spool_dir: str, address: Address) -> bool:
-    """Return whether a process has noted that a receiver of ours serves ``address``."""
-    try:
-        marked = os.stat(_mark_path(spool_dir, address)).st_mtime
-    except OSError:
-        return False
-    return time.time() - marked < _MARK_LIFETIME
+def noted_line_format(spool_dir: str, address: Address) -> LineFormat | None:
+    """Return the line format that is noted for ``address``: workers begin with it.
 
-
-def marked_line_format(spool_dir: str, address: Address) -> LineFormat | None:
-    """Return the line format of the receiver's sink, where a mark has it: workers begin with it.
-
-    A receiver that ends in order removes it from the mark. A receiver that was killed and comes
-    back with another format gets a few lines in the old one, as from any worker that logged
-    meanwhile.
+    A receiver that ends in order removes the note. A receiver that was killed and comes back with
+    another format gets a few lines in the old one, as from any worker that logged meanwhile.
     """
     try:
-        with open(_mark_path(spool_dir, address), encoding="utf-8") as file:
+        with open(_note_path(spool_dir, address), encoding="utf-8") as file:
             text = file.read()
         return make_line_format(*json.loads(text.split("\n")[1]))
     except (OSError, ValueError, TypeError, IndexError):
@@ -148,7 +132,7 @@ def until_turn(spool_dir: str, address: Address, pause: float) -> float:
     However many workers share the address, one scans per ``pause`` seconds, or a few that ask at
     the same instant.
     """
-    path = f"{_mark_path(spool_dir, address)}.looked"
+    path = f"{_note_path(spool_dir, address)}.looked"
     try:
         since = time.time() - os.stat(path).st_mtime
         if 0 <= since < pause:

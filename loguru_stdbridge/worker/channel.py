@@ -38,10 +38,9 @@ from ..exceptions import JournalError
 from ..record.line_format import LineFormat
 from ..spool.directory import (
     default_spool_dir,
-    is_marked_peer,
     make_spool_dir,
-    mark_peer,
-    marked_line_format,
+    note_line_format,
+    noted_line_format,
 )
 from ..spool.journal import Journal
 from ..system.forks import drop_in_children
@@ -98,7 +97,7 @@ class Totals(NamedTuple):
             dropped=dropped,
             reconnects=self.reconnects + sender.reconnects,
             connected=sender.connected,
-            peer=sender.peer,
+            peer=sender.known_peer,
         )
 
 
@@ -141,7 +140,7 @@ class Channel:
         self._own = 0  # records out of the sender's thread
         self._leaving = False
         if self._spool_dir is not None and options.peer != "stock":
-            self._set_line_format(marked_line_format(self._spool_dir, self.address))
+            self._set_line_format(noted_line_format(self._spool_dir, self.address))
         _channels.add(self)
         drop_in_children(self)
 
@@ -231,19 +230,18 @@ class Channel:
         journal.on_row_after_close = self.emit
 
         def greeted(greeting: Greeting | None) -> None:
-            if greeting is not None and spool is not None:
-                mark_peer(spool, self.address, greeting.line_format)
-            self._set_line_format(None if greeting is None else greeting.line_format)
+            line_format = None if greeting is None else greeting.line_format
+            if spool is not None:
+                note_line_format(spool, self.address, line_format)
+            self._set_line_format(line_format)
 
         make_sender = partial(Sender, address=self.address, report=report, notice=notice_row)
-        peer, adoption = options.peer, None
+        adoption = None
         if spool is not None:
-            if peer == "auto" and is_marked_peer(spool, self.address):
-                peer = "bridge"
             adoption = OrphanDelivery(spool, self.address, report=report, make_sender=make_sender)
         sender = make_sender(
             journal,
-            peer=peer,
+            peer=options.peer,
             on_greeting=greeted,
             look=None if adoption is None else adoption.look,
         )

@@ -44,8 +44,6 @@ of a frame has gathered: the journal keeps no more than a frame's rows at hand. 
 here: a thread that wants the interpreter's lock looks for it every 5 ms while the holder waits for
 a processor. With 256 processes on two processors that was a fifth of all they did."""
 
-_STOCK_GREETING_TIMEOUT = 0.2  # seconds, once an address has shown itself to be stock
-
 
 class JournalToSend(Protocol):
     """What a sender asks of the journal that it empties: the own one, or an adopted one.
@@ -89,8 +87,9 @@ class SenderThread(Protocol):
 
     address: Address
     journal: JournalToSend
-    peer: str | None
-    stock_seen: bool
+    peer: str
+    greeted: bool
+    silence_told: bool
     greeting_timeout: float
     send_now: bool
     unacknowledged: int
@@ -134,13 +133,11 @@ class Conversation:
 
     def run(self) -> None:
         self._hello()
-        greeted = self._await_greeting()
-        while greeted is None:  # a peer known to be ours that is stopped or busy
-            greeted = self._await_greeting()
-        if greeted:
-            self._deliver()
-        else:
+        if self._sender.peer == "stock":
             self._deliver_to_stock()
+        else:
+            self._await_greeting()
+            self._deliver()
 
     # -- the hello
 
@@ -163,31 +160,30 @@ class Conversation:
         count = gap.last - gap.first + 1
         return self._sender.notice(f"{count} records were given up: {gap.reason}")
 
-    def _await_greeting(self) -> bool | None:
-        """Wait for the greeting. Return True for one, False for a stock peer, and None if a peer
-        that is known to be ours has not greeted yet."""
+    def _await_greeting(self) -> None:
+        """Wait for the greeting, however long it takes. Raise ``OSError`` at the sender's end."""
         sender = self._sender
-        timeout = _STOCK_GREETING_TIMEOUT if sender.stock_seen else sender.greeting_timeout
-        deadline = time.monotonic() + (0.0 if sender.peer == "stock" else timeout)
-        while True:
+        deadline = time.monotonic() + sender.greeting_timeout
+        while not self._greeted():
             self._flush_out()
-            left = deadline - time.monotonic()
-            if self._greeted():
-                return True
-            if left <= 0 and not self._out:
-                break
             if sender.out_of_time():
                 raise OSError("no greeting before the end")
-            self._wait(max(left, 0.01))
-        if sender.peer == "bridge":
-            return None
-        if not sender.stock_seen and sender.peer != "stock":
-            sender.report(
-                f"{sender.address} does not greet: taken for a stock receiver, "
-                "records are delivered without acknowledgement"
-            )
-        sender.stock_seen = True
-        return False
+            left: float | None = None
+            if not sender.silence_told:
+                left = max(deadline - time.monotonic(), 0.0)
+                if not left:
+                    self._tell_silence()
+            self._wait(left)
+
+    def _tell_silence(self) -> None:
+        sender = self._sender
+        sender.silence_told = True
+        sender.report(
+            f"{sender.address} took a connection but has not greeted within "
+            f"{sender.greeting_timeout:g} s: records wait in the journal. A loguru_stdbridge "
+            "receiver that is stopped or busy greets later. A stock receiver, of SocketHandler's "
+            'format, needs peer="stock"'
+        )
 
     def _greeted(self) -> bool:
         return self._connection.greeting is not None
@@ -196,7 +192,8 @@ class Conversation:
 
     def _deliver(self) -> None:
         sender, journal = self._sender, self._journal
-        sender.peer = "bridge"
+        sender.greeted = True
+        sender.silence_told = False
         greeting = self._connection.greeting
         assert greeting is not None
         self._sent = max(self._sent, greeting.last)
@@ -268,9 +265,10 @@ class Conversation:
     def _deliver_to_stock(self) -> None:
         """Deliver as ``SocketHandler`` does: what the kernel took counts as delivered.
 
-        The peer is still listened to: a receiver of ours that greets late is taken at its word.
+        The peer is still listened to: a receiver of ours that greets is taken at its word.
         """
         sender, journal = self._sender, self._journal
+        self._send_all()
         sender.delivering()
         sender.on_greeting(None)
         if self._gap is not None:
@@ -301,6 +299,10 @@ class Conversation:
 
     def _send_to_stock(self, row: Any, number: int) -> None:
         self._out = memoryview(self._connection.stock(row, number))
+        self._send_all()
+
+    def _send_all(self) -> None:
+        """Have the peer's kernel take all of the frame. Raise ``OSError`` at the sender's end."""
         while self._out:
             self._flush_out(end_of_record=True)
             if self._out:

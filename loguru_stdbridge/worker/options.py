@@ -9,7 +9,7 @@ from ..addresses import Address, AddressLike, default_address, parse_address
 from ..exceptions import ConfigurationError
 
 POLICIES = ("drop_oldest", "drop_newest", "block")
-PEERS = ("auto", "bridge", "stock")
+PEERS = ("bridge", "stock")
 MIN_SPOOL_LIMIT = 1 << 20
 """Bytes: two segments of a size that is worth a file."""
 
@@ -25,7 +25,7 @@ class ChannelOptions(NamedTuple):
     spool_limit: int | None = None
     when_full: str = "drop_oldest"
     block_timeout: float = 10.0
-    peer: str = "auto"
+    peer: str = "bridge"
 
 
 def check_options(
@@ -35,7 +35,7 @@ def check_options(
     spool_limit: int | None = None,
     when_full: str = "drop_oldest",
     block_timeout: float = 10.0,
-    peer: str = "auto",
+    peer: str = "bridge",
 ) -> ChannelOptions:
     """Return the options of a channel; ``address=None`` is the default address.
 
@@ -46,6 +46,11 @@ def check_options(
     if target.scheme == "tcp" and target.port == 0:
         raise ConfigurationError(f"{target} names no port: a worker needs the receiver's own")
     _check_choice("when_full", when_full, POLICIES)
+    if peer == "auto":
+        raise ConfigurationError(
+            "peer='auto': a silent receiver cannot be told from a stock one; leave peer= out for a "
+            "loguru_stdbridge receiver, or say peer='stock'"
+        )
     _check_choice("peer", peer, PEERS)
     if spool_limit is not None and (
         not isinstance(spool_limit, int) or spool_limit < MIN_SPOOL_LIMIT

@@ -42,8 +42,9 @@ from ..wire.sending import Greeting
 from .conversation import Conversation, JournalToSend
 from .transport import CONNECT_TIMEOUT, Backoff, Transport, targets
 
-GREETING_TIMEOUT = 2.0
-"""Seconds of silence after the hello that mean a stock receiver."""
+GREETING_TIMEOUT = 10.0
+"""Seconds without a greeting after which the operator is told. A receiver that is stopped or busy
+takes as long; the records wait."""
 
 
 class Sender:
@@ -56,7 +57,7 @@ class Sender:
         *,
         report: Callable[[str], None],
         notice: Callable[[str], bytes],
-        peer: str = "auto",
+        peer: str = "bridge",
         on_greeting: Callable[[Greeting | None], None] = lambda greeting: None,
         on_end: Callable[[], None] = lambda: None,
         look: Callable[[str], float] | None = None,
@@ -64,8 +65,8 @@ class Sender:
     ) -> None:
         """``report`` tells the operator (stderr), ``notice`` makes the row of a WARNING record.
 
-        ``peer`` is ``"bridge"`` (a receiver of ours for certain: wait for its greeting),
-        ``"stock"`` (never wait) or ``"auto"``. ``look`` is called while the peer takes records,
+        ``peer`` is ``"bridge"`` (wait for its greeting) or ``"stock"`` (wait for nothing), ``look``
+        is called while the peer takes records,
         with what the peer has shown itself to be; it returns the seconds after which it wants to be
         called again. ``on_greeting`` is called on each connection with what the receiver greets
         with, or with ``None`` for a stock one; ``on_end`` at the end. All of them in the thread.
@@ -74,8 +75,8 @@ class Sender:
         self.address = address
         self.report = report
         self.notice = notice
-        self.peer = None if peer == "auto" else peer
-        """``"bridge"``, ``"stock"``, or ``None`` while it is not known."""
+        self.peer = peer
+        """``"bridge"`` or ``"stock"``."""
         self.on_greeting = on_greeting
         self._on_end = on_end
         self._look = look
@@ -89,7 +90,8 @@ class Sender:
         self.connected = False
         self.unacknowledged = 0
         self._connections = 0
-        self.stock_seen = False
+        self.greeted = False
+        self.silence_told = False
         self._unreachable = False
         self._running = False
         self._is_parents = False  # this is a child, and the sender is not its own
@@ -195,6 +197,11 @@ class Sender:
                 self._progress.notify_all()
 
     @property
+    def known_peer(self) -> str | None:
+        """``"bridge"`` once a receiver has greeted, ``"stock"``, or ``None`` while unknown."""
+        return self.peer if self.greeted or self.peer == "stock" else None
+
+    @property
     def reconnects(self) -> int:
         """Connections after the first one."""
         return max(self._connections - 1, 0)
@@ -241,7 +248,7 @@ class Sender:
             return None
         now = time.monotonic()
         if now >= self._look_at:
-            self._look_at = now + self._look("bridge" if self.peer == "bridge" else "stock")
+            self._look_at = now + self._look(self.peer)
         return self._look_at - now
 
     def _sleep(self, timeout: float | None) -> None:

@@ -15,10 +15,9 @@ from loguru_stdbridge.record.line_format import LineFormat
 from loguru_stdbridge.spool.directory import (
     SPOOL_VARIABLE,
     default_spool_dir,
-    is_marked_peer,
     make_spool_dir,
-    mark_peer,
-    marked_line_format,
+    note_line_format,
+    noted_line_format,
     remove_journal,
 )
 from loguru_stdbridge.system.locks import let_go, take_lock
@@ -138,54 +137,63 @@ def test_one_that_cannot_be_made_is_told(tmp_path, path):
         make_spool_dir(tmp_path / path)
 
 
-# -- marks
+# -- notes of line formats
 
 
-def test_a_mark_is_of_one_address(tmp_path):
-    """A receiver's port says nothing of another port, nor of the same one elsewhere."""
-    mark_peer(tmp_path, ADDRESS)
-    assert is_marked_peer(tmp_path, ADDRESS)
+LINE_FORMAT = LineFormat("{message}", 20)
+
+
+def test_a_note_is_of_one_address(tmp_path):
+    """The note of one port says nothing of another port, nor of the same port elsewhere."""
+    note_line_format(tmp_path, ADDRESS, LINE_FORMAT)
+    assert noted_line_format(tmp_path, ADDRESS) == LINE_FORMAT
     for other in ("tcp://127.0.0.1:9021", "tcp://192.0.2.1:9020", "unix:///run/log"):
-        assert not is_marked_peer(tmp_path, parse_address(other))
+        assert noted_line_format(tmp_path, parse_address(other)) is None
 
 
-def test_a_mark_can_be_read_by_people(tmp_path):
-    """Its name is a digest, its content the address."""
-    mark_peer(tmp_path, ADDRESS)
-    (mark,) = (tmp_path / "peers").iterdir()
-    assert mark.read_text() == "tcp://127.0.0.1:9020\n"
+def test_a_note_can_be_read_by_people(tmp_path):
+    """A note's first line is the address."""
+    note_line_format(tmp_path, ADDRESS, LINE_FORMAT)
+    (note,) = (tmp_path / "peers").iterdir()
+    assert note.read_text() == 'tcp://127.0.0.1:9020\n["{message}", 20]\n'
 
 
-def test_old_marks_go(tmp_path):
-    """Ports given by the system come and go: a mark lasts for a week after it was last set."""
+def test_old_notes_go(tmp_path):
+    """A note is removed a week after it was last written: ports given by the system come and go."""
     others = [parse_address(f"tcp://127.0.0.1:{port}") for port in range(2000, 2010)]
     for other in others:
-        mark_peer(tmp_path, other)
+        note_line_format(tmp_path, other, LINE_FORMAT)
     day = 24 * 3600
-    for mark in (tmp_path / "peers").iterdir():
-        os.utime(mark, (time.time() - 6.9 * day,) * 2)
-    mark_peer(tmp_path, ADDRESS)
-    assert all(is_marked_peer(tmp_path, other) for other in others)
-    mark_peer(tmp_path, others[0])
-    for mark in (tmp_path / "peers").iterdir():
-        if time.time() - mark.stat().st_mtime > day:
-            os.utime(mark, (time.time() - 7.1 * day,) * 2)
-    mark_peer(tmp_path, ADDRESS)
-    assert [is_marked_peer(tmp_path, other) for other in others] == [True] + [False] * 9
+    for note in (tmp_path / "peers").iterdir():
+        os.utime(note, (time.time() - 6.9 * day,) * 2)
+    note_line_format(tmp_path, ADDRESS, LINE_FORMAT)
+    assert all(noted_line_format(tmp_path, other) for other in others)
+    note_line_format(tmp_path, others[0], LINE_FORMAT)
+    for note in (tmp_path / "peers").iterdir():
+        if time.time() - note.stat().st_mtime > day:
+            os.utime(note, (time.time() - 7.1 * day,) * 2)
+    note_line_format(tmp_path, ADDRESS, LINE_FORMAT)
+    left = [noted_line_format(tmp_path, other) is not None for other in others]
+    assert left == [True] + [False] * 9
 
 
-def test_an_old_mark_counts_no_more(tmp_path):
-    """Nobody may have come by to remove it, and a stock receiver serves the address by now."""
-    mark_peer(tmp_path, ADDRESS)
-    (mark,) = (tmp_path / "peers").iterdir()
-    os.utime(mark, (time.time() - 7.1 * 24 * 3600,) * 2)
-    assert not is_marked_peer(tmp_path, ADDRESS)
+def test_a_note_that_cannot_be_written_is_no_error(tmp_path):
+    """A note that cannot be written or removed raises nothing."""
+    for line_format in (LINE_FORMAT, None):
+        note_line_format(tmp_path / "absent", ADDRESS, line_format)
+    assert noted_line_format(tmp_path / "absent", ADDRESS) is None
 
 
-def test_a_mark_that_cannot_be_set_is_no_error(tmp_path):
-    """It costs a slower start at most."""
-    mark_peer(tmp_path / "absent", ADDRESS)
-    assert not is_marked_peer(tmp_path / "absent", ADDRESS)
+def test_a_note_that_is_removed_or_broken_says_nothing(tmp_path):
+    """A removed note and a broken one mean that no line format is known."""
+    note_line_format(tmp_path, ADDRESS, LINE_FORMAT)
+    note_line_format(tmp_path, ADDRESS, None)
+    assert list((tmp_path / "peers").iterdir()) == []
+    note_line_format(tmp_path, ADDRESS, LINE_FORMAT)
+    (note,) = (tmp_path / "peers").iterdir()
+    for text in ('x\n["{extra}",20]\n', "x\n[1\n", "x\n5\n", "x\n[1,2,3]\n", ""):
+        note.write_text(text)
+        assert noted_line_format(tmp_path, ADDRESS) is None
 
 
 # -- removal
@@ -234,21 +242,6 @@ def test_a_removal_that_was_interrupted_is_finished(tmp_path):
             path.rmdir()
         remove_journal(path)
         assert list(tmp_path.iterdir()) == []
-
-
-def test_a_mark_tells_the_line_format(tmp_path):
-    """Workers begin with it; a mark without one, a broken one, and none at all tell nothing."""
-    line_format = LineFormat("{message}", 20)
-    assert marked_line_format(tmp_path, ADDRESS) is None
-    mark_peer(tmp_path, ADDRESS, line_format)
-    assert is_marked_peer(tmp_path, ADDRESS)
-    assert marked_line_format(tmp_path, ADDRESS) == line_format
-    mark_peer(tmp_path, ADDRESS)
-    assert marked_line_format(tmp_path, ADDRESS) is None
-    (mark,) = (tmp_path / "peers").iterdir()
-    for text in ('x\n["{extra}",20]\n', "x\n[1\n", "x\n5\n", "x\n[1,2,3]\n", ""):
-        mark.write_text(text)
-        assert marked_line_format(tmp_path, ADDRESS) is None
 
 
 def test_a_relative_one_stays_where_it_was_named(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from loguru_stdbridge import start_receiver
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.exceptions import JournalError
 from loguru_stdbridge.spool import journal as journal_module
-from loguru_stdbridge.spool.directory import is_marked_peer, mark_peer
+from loguru_stdbridge.spool.directory import noted_line_format
 from loguru_stdbridge.spool.orphans import journal_directories
 from loguru_stdbridge.worker import channel as module
 from loguru_stdbridge.worker.channel import Channel
@@ -196,23 +196,28 @@ def test_the_options_reach_the_journal(make):
     assert 1500 < balance(channel).pending < 2000
 
 
-def test_a_receiver_that_greeted_is_marked(make, receiver, spool_dir, tmp_path):
-    """A worker notes in its own spool directory which address has greeted it."""
+def test_the_line_format_of_a_receiver_that_greeted_is_noted(make, receiver, tmp_path):
+    """A worker notes the line format of its receiver in its own spool directory."""
     own = tmp_path / "own"
     address = parse_address(receiver.address)
     channel = make(receiver.address, spool_dir=own)
-    assert not is_marked_peer(own, address)
+    assert noted_line_format(own, address) is None
     channel.emit(a_row("hi"))
     assert channel.close(30)
-    assert is_marked_peer(own, address)
+    assert noted_line_format(own, address).format == "{message}"
 
 
-def test_a_receiver_that_is_marked_is_never_taken_for_stock(make, spool_dir):
-    """A channel expects a greeting from an address that has greeted another process."""
+def test_a_receiver_counts_as_one_of_ours_when_it_has_greeted(make):
+    """The figures show a peer only when it has greeted, or was named a stock one."""
     with ScriptedReceiver() as scripted:
         channel = make(str(scripted.address))
-        mark_peer(spool_dir, scripted.address)
         channel.emit(a_row("hi"))
+        client = scripted.accept()
+        assert channel.stats().peer is None
+        client.hello(greet_with=0)
+        client.rows(1)
+        client.acknowledge(1)
+        assert channel.flush(30)
         assert channel.stats().peer == "bridge"
 
 

@@ -129,7 +129,8 @@ def test_records_that_are_not_there_are_not_looked_for_again_and_again(tmp_path,
 class Stepwise:
     """A sender without a thread, whose clock only a wait moves."""
 
-    peer, stock_seen, send_now, done, closing_until = "bridge", False, False, False, None
+    peer, greeted, silence_told = "bridge", False, False
+    send_now, done, closing_until = False, False, None
     asked_again = leaving = False
 
     def __init__(self, journal, rows, late):

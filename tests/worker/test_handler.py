@@ -100,7 +100,7 @@ def test_with_loguru_as_the_hub_a_record_is_sent_once(receiver):
 @pytest.mark.parametrize(
     "options",
     [
-        {"when_full": "explode"}, {"peer": "friend"}, {"spool_limit": 5}, {"spool_limit": "1 GB"},
+        {"when_full": "explode"}, {"peer": "friend"}, {"peer": "auto"}, {"spool_limit": 5}, {"spool_limit": "1 GB"},
         {"level": "NOTHING"}, {"address": "tcp://127.0.0.1:0"}, {"address": "what://x"},
     ],
     ids=str,

@@ -427,19 +427,19 @@ def test_rows_that_are_dropped_while_they_are_read_arrive(receiver, journal, sta
 # -- stock peers
 
 
-def test_a_peer_that_does_not_greet_is_a_stock_one(receiver, journal, told, start):
-    """Every record in a frame of its own, once; what its kernel took counts as delivered."""
+def test_a_stock_peer_gets_each_record_in_a_frame_of_its_own(receiver, journal, told, start):
+    """A stock peer gets each record once, and what its kernel took counts as unacknowledged."""
     fill(journal, 5)
-    sender = start(greeting_timeout=0.01)
+    sender = start(peer="stock")
     client = receiver.accept()
     assert [client.record().getMessage() for _ in range(5)] == ["1", "2", "3", "4", "5"]
     assert sender.flush(5, 30)
     fill(journal, 1)
     assert client.record().getMessage() == "6"
     assert sender.flush(6, 30)
-    assert (sender.peer, sender.unacknowledged) == (None, 6)
+    assert (sender.known_peer, sender.unacknowledged) == ("stock", 6)
     assert journal.figures() == Figures(6, 6, 0, {})
-    assert len(told) == 1 and "taken for a stock receiver" in told[0]
+    assert told == []
 
 
 def test_one_that_is_named_stock_is_not_waited_for(receiver, journal, told, start):
@@ -511,41 +511,44 @@ def test_what_was_given_up_is_told_to_a_stock_peer(receiver, journal, start):
     assert journal.figures() == Figures(19, 14, 0, {"spool_full": 4, "too_large": 1})
 
 
-def test_a_receiver_of_ours_that_greets_late_is_taken_at_its_word(
+def test_a_receiver_of_ours_that_is_named_stock_is_taken_at_its_word(
     receiver, journal, start, eventually
 ):
-    """It was busy; from then on it acknowledges."""
+    """A peer that was named stock and greets all the same acknowledges from then on."""
     fill(journal, 2)
-    sender = start(greeting_timeout=0.01)
+    sender = start(peer="stock")
     client = receiver.accept()
     client.hello()
     assert client.event().first == 1
     assert client.event().sequence == 2
     client.socket.sendall(client.protocol.greeting(2))
-    eventually(lambda: sender.peer == "bridge", 30, "the greeting is read")
+    eventually(lambda: sender.greeted, 30, "the greeting is read")
     fill(journal, 1)
     event = client.event()
     while not isinstance(event, RowsReceived):
         event = client.event()
     assert event.first == 3
-    assert sender.peer == "bridge"
     assert not sender.flush(3, 0.01)
     client.acknowledge(3)
     assert sender.flush(3, 30)
 
 
-def test_a_receiver_that_is_known_to_be_ours_is_waited_for(receiver, journal, told, start):
-    """It is stopped or busy: its silence is no stock receiver's, however long."""
+def test_a_silent_receiver_is_waited_for(receiver, journal, told, start, eventually):
+    """Records wait for a receiver that does not greet; the operator is told once what to do."""
     fill(journal, 2)
-    sender = start(peer="bridge", greeting_timeout=0.01)
+    sender = start(greeting_timeout=0.01)
     client = receiver.accept()
     client.hello()
+    eventually(lambda: told, what="the silence is told")
     assert not sender.flush(1, 0.1)
+    assert sender.known_peer is None
     client.socket.sendall(client.protocol.greeting(0))
     client.rows(2)
     client.acknowledge(2)
     assert sender.flush(2, 30)
-    assert told == []
+    assert sender.known_peer == "bridge"
+    (text,) = told
+    assert str(receiver.address) in text and 'peer="stock"' in text and "0.01 s" in text
 
 
 # -- the end
@@ -614,7 +617,7 @@ def test_closing_is_bounded_whatever_the_receiver_does(receiver, backlog, start,
     elif state == "not accepting":
         receiver.listener.listen(0)
         filler = socket.create_connection(receiver.listener.getsockname())
-    sender = start(of=backlog, peer={"not greeting": "bridge", "stock": "stock"}.get(state, "auto"))
+    sender = start(of=backlog, peer="stock" if state == "stock" else "bridge")
     if state in ("not greeting", "not reading", "stock"):
         client = receiver.accept()
         if state == "not reading":
