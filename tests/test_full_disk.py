@@ -1,4 +1,4 @@
-"""A file system without space, for the log, for the spool, and for both: a small one, really full."""
+"""A disk that is really full, under the log, under the spool, and under both."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path):
-    """A tmpfs of 8 MB."""
+    """Mount a tmpfs of 8 MB."""
     if not sys.platform.startswith("linux") or os.geteuid():
         pytest.skip("only root may mount a tmpfs")
     path = tmp_path / "disk"
@@ -50,7 +50,7 @@ def disk(tmp_path):
     "options", [(), ("--rotation", "100 KB", "--compression", "gz")], ids=["plain", "rotating"]
 )
 def test_the_log_s_disk_is_full(disk, eventually, options):
-    """Nothing acknowledged that is not written; it goes on by itself; nothing lost, doubled, torn."""
+    """A full disk under the log loses and doubles nothing, and the receiver goes on by itself."""
     sink = disk.path / "logs" / "app.log"
     code = "log(0, 10_000); tell(); sys.stdin.readline(); tell(flushed=bridge.flush(60))"
     with contextlib.ExitStack() as stack:
@@ -86,9 +86,9 @@ if sys.stdin.readline():
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest"])
 def test_the_spool_s_disk_is_full(disk, tmp_path, policy):
-    """No SIGBUS: what it cannot take is kept in memory, up to a limit, counted and told beyond it.
+    """A full disk under the spool ends no worker, and each record given up is counted and told.
 
-    With space again it goes on by itself.
+    What the disk cannot take is kept in memory, up to a limit. With space again the worker goes on.
     """
     address, sink = free_address(), tmp_path / "app.log"
     disk.fill(but=3_000_000)
@@ -111,7 +111,7 @@ def test_the_spool_s_disk_is_full(disk, tmp_path, policy):
 
 
 def test_the_spool_s_disk_is_full_from_the_start(disk, tmp_path):
-    """The journal lives in memory, which is told; nothing is left on the disk of the attempt."""
+    """A disk that is full from the start puts the journal into memory, which is told."""
     sink = tmp_path / "app.log"
     code = "log(0, 1000); tell(flushed=bridge.flush(60))"
     with ReceiverProcess(sink, "--format", "{message}") as receiver:
@@ -126,7 +126,7 @@ def test_the_spool_s_disk_is_full_from_the_start(disk, tmp_path):
 
 
 def test_one_disk_for_all_is_full(disk, eventually):
-    """The log, the ledger and the journals: all that was accepted is written in the end."""
+    """A full disk under log, ledger and journals loses nothing that was accepted."""
     sink = disk.path / "logs" / "app.log"
     with ReceiverProcess(sink, "--format", "{message}") as receiver:
         disk.fill(but=1_100_000)

@@ -1,6 +1,6 @@
-"""Nothing lost, nothing twice, whoever is killed: ``kill -9``, crashes, cuts. See :mod:`tests.support.kills`.
+"""Nothing is lost or written twice, whoever is killed; see :mod:`tests.support.kills`.
 
-The short form of each scene, with really killed processes. The long form is
+Each scene is played in a short form here, with really killed processes. The long form is
 ``python -m tests.support.kills --receiver-kills 1000 --worker-kills 200``.
 """
 
@@ -22,7 +22,7 @@ SEED = random.SystemRandom().randrange(10**6)
 
 
 def check(figures):
-    """Nothing is wrong with the files, and the receivers had nothing to complain about."""
+    """Fail where a file is wrong, or where a receiver complained of anything."""
     print(figures)
     assert figures.clean, figures
     assert not figures.complaints, figures
@@ -37,7 +37,7 @@ def play(scene, tmp_path, **figures):
 
 
 def test_a_receiver_killed_again_and_again_loses_and_doubles_nothing(tmp_path):
-    """At random instants, in a write, a rotation, a compression, its start; four workers log on."""
+    """A receiver that is killed at random instants loses and doubles nothing."""
     figures = play(kills.receiver_kills, tmp_path, kills=8, pace=kills.SHORT)
     check(figures)
     assert sum(figures.kills.values()) == 8
@@ -45,52 +45,52 @@ def test_a_receiver_killed_again_and_again_loses_and_doubles_nothing(tmp_path):
 
 @pytest.mark.parametrize("forced, what", [("written", "lost"), ("unwritten", "doubled")])
 def test_a_ledger_that_errs_is_seen(tmp_path, forced, what):
-    """The run above with the ledger's answer forced: the count finds what is lost, or doubled."""
+    """The count of records finds what a ledger that lies would lose or double."""
     figures = play(kills.receiver_kills, tmp_path, kills=4, pace=kills.SHORT, forced=forced)
     assert figures.total(what) > 0, figures
 
 
 def test_every_named_crash_point_is_survived(tmp_path):
-    """Each point once: intent, write, rotation, compression, sweep, compaction, adoption, worker."""
+    """Each named crash point of the receiver and of a worker loses and doubles nothing."""
     figures = play(kills.crash_points, tmp_path)
     check(figures)
     assert set(figures.kills) == {*crashing.RECEIVER, *crashing.WORKER}
 
 
 def test_a_worker_that_adopts_is_survived(tmp_path):
-    """Where the receiver is elsewhere the next worker adopts: each point of that, once."""
+    """Each crash point of a worker that adopts journals loses and doubles nothing."""
     figures = play(kills.elsewhere, tmp_path)
     check(figures)
     assert set(figures.kills) == set(crashing.WORKER_ADOPTION)
 
 
 def test_what_kills_make_the_spool_give_up_is_told_to_the_record(tmp_path):
-    """The receiver is away for longer than the journals hold: what is missing is what is told."""
+    """When an outage outlasts the journals, the log reports exactly what is missing."""
     check(play(kills.drops, tmp_path, kills=2))
 
 
 def test_workers_that_die_in_every_way_leave_no_record_behind(tmp_path):
-    """``kill -9``, ``os._exit``, a segmentation fault, the out-of-memory killer where there is one."""
+    """Workers that end by ``kill -9``, ``os._exit``, SIGSEGV or lack of memory lose no record."""
     figures = play(kills.worker_kills, tmp_path, kills=20)
     check(figures)
     assert sum(figures.kills.values()) == 20
 
 
 def test_both_sides_and_the_network_fail_together(tmp_path):
-    """Receiver and workers are killed; a proxy cuts, delays and splits in the middle of frames."""
+    """Kills of both sides, behind a proxy that cuts, delays and splits, lose nothing."""
     figures = play(kills.both_sides, tmp_path, seconds=10)
     check(figures)
     assert len(figures.kills) == 2
 
 
 def test_a_standby_takes_over(tmp_path):
-    """The active receiver is killed; the one that waits goes on, on the same address."""
+    """A standby goes on at the same address when the active receiver is killed."""
     figures = play(kills.standby, tmp_path, kills=4)
     check(figures)
 
 
 def test_a_start_takes_up_its_own_archives_and_no_other_s(tmp_path):
-    """The receiver of another sink in the same directory may be about its work."""
+    """A start finishes its own archives, and leaves those of another receiver's sink alone."""
     date = "2026-01-01_00-00-00_000000"
     for name in (f"app.{date}.log", f"app.error.{date}.log"):
         work = tmp_path / f".{name}.compressing"
@@ -109,7 +109,7 @@ def test_a_start_takes_up_its_own_archives_and_no_other_s(tmp_path):
 
 
 def test_a_stranger_s_file_with_the_inode_of_a_lost_one_is_not_ours(tmp_path):
-    """What is looked for after a kill has a name of the sink's, or it is gone."""
+    """A file with the inode of a lost one is the sink's only if its name is a rotated one's."""
     sink = str(tmp_path / "app.log")
     for name in ("app.2026-01-01_00-00-00_000000.log", "app.log.1", "app.log-20260101"):
         (tmp_path / name).touch()
@@ -135,7 +135,7 @@ for number in range(1, 100_001):
 
 
 def test_what_is_noted_as_acknowledged_never_goes_back(tmp_path):
-    """As seen from outside at every instant, which is what a kill leaves."""
+    """The acknowledged number in a journal never goes back, at whatever instant a kill comes."""
     process = start_python(ACKNOWLEDGE, str(tmp_path / "journals"))
     with open(Path(process.stdout.readline().decode().strip()) / "meta", "rb") as file:
         meta = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -1,4 +1,4 @@
-"""A row becomes a line of the rotated file, exactly once.
+"""Writes each row as a line of the rotated log file, exactly once.
 
-No sockets here, and no worker loads this folder.
+There are no sockets here, and no worker loads this folder.
 """

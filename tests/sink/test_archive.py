@@ -1,4 +1,4 @@
-"""Archives: made beside the writing, whole or not at all, whatever is killed, full or in the way."""
+"""Archives are made in the background, whole or not at all, whatever is killed or full."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SENDER = "a" * 32
 
 
 class Stock:
-    """An archive of the sink ``app.log`` in a directory, and what it reports."""
+    """An archiver of the sink ``app.log`` in a directory, and what it reports."""
 
     def __init__(self, directory: Path, compression="gz", name="app.log"):
         self.directory, self.compression, self.name = directory, compression, name
@@ -47,7 +47,7 @@ class Stock:
         self.ledger.close()
 
     def found(self):
-        """Every file, hidden ones too, but the ledger's; archives as their text."""
+        """Return the text of every file but the ledger's, hidden ones and archives included."""
         found = {}
         for directory, _, names in os.walk(self.directory):  # which bears that one vanishes
             for path in (Path(directory, name) for name in names):
@@ -72,7 +72,7 @@ def stock(tmp_path):
 
 @pytest.fixture
 def gate(monkeypatch):
-    """Compressions wait until ``gate.set()``; ``gate.waiting`` is set when one does."""
+    """Hold compressions up until ``gate.set()``; ``gate.waiting`` is set when one waits."""
     real = archive_module._compress
     gate = threading.Event()
     gate.waiting = threading.Event()
@@ -88,7 +88,7 @@ def gate(monkeypatch):
 
 
 def test_a_file_becomes_its_archive(stock):
-    """Beside it, under loguru's name, and nothing else is left."""
+    """A rotated file becomes an archive under loguru's name, and nothing else is left."""
     stock.take(DATED)
     stock.close()
     assert stock.found() == {f"{DATED}.gz": "text\n"}
@@ -97,7 +97,7 @@ def test_a_file_becomes_its_archive(stock):
 
 
 def test_taking_does_not_wait_for_the_compression(stock, gate):
-    """The original stays readable until its archive is in place."""
+    """A rotation does not wait for the compression, and the file is readable meanwhile."""
     stock.take(DATED)
     assert gate.waiting.wait(30)
     assert (stock.directory / DATED).read_text() == "text\n"
@@ -108,7 +108,7 @@ def test_taking_does_not_wait_for_the_compression(stock, gate):
 
 
 def test_an_archive_has_the_time_of_its_file(stock):
-    """A retention goes by it, and the file may have waited long."""
+    """An archive has the time of its file, however long the file waited."""
     (stock.directory / DATED).write_text("text\n")
     os.utime(stock.directory / DATED, ns=(10**18, 10**18))
     stock.archive.add_rotated(str(stock.directory / DATED))
@@ -118,7 +118,7 @@ def test_an_archive_has_the_time_of_its_file(stock):
 
 
 def test_an_archive_is_never_overwritten(stock):
-    """One that has the name is given a date, as by loguru, with both extensions kept."""
+    """An archive whose name is taken leaves the older one there, under a name with a date."""
     for number, text in enumerate(("one\n", "two\n", "three\n", "four\n")):
         (stock.directory / DATED).write_text(text)
         second = 10**9 + number // 2  # two of the same time
@@ -133,7 +133,7 @@ def test_an_archive_is_never_overwritten(stock):
 
 
 def test_a_file_that_a_retention_removes_meanwhile_has_no_archive(stock, gate, eventually):
-    """It is gone, and nothing is told."""
+    """A file that a retention removes during its compression has no archive; nothing is told."""
     stock.take(DATED)
     assert gate.waiting.wait(30)
     (stock.directory / DATED).unlink()
@@ -145,7 +145,7 @@ def test_a_file_that_a_retention_removes_meanwhile_has_no_archive(stock, gate, e
 
 
 def test_an_unknown_word_is_refused_at_once(tmp_path):
-    """By loguru, with its message."""
+    """A word for compression that loguru does not know is loguru's error, at once."""
     ledger = Ledger.open(tmp_path / "app.log")
     try:
         with pytest.raises(ValueError, match="rar"):
@@ -156,7 +156,7 @@ def test_an_unknown_word_is_refused_at_once(tmp_path):
 
 
 def test_a_symbolic_link_is_archived_by_its_content(stock):
-    """As by loguru: the link goes, what it named stays."""
+    """A rotated symbolic link becomes an archive of what it names, which stays."""
     (stock.directory / "elsewhere").mkdir()
     (stock.directory / "elsewhere" / "real.log").write_text("real\n")
     (stock.directory / DATED).symlink_to("elsewhere/real.log")
@@ -167,7 +167,7 @@ def test_a_symbolic_link_is_archived_by_its_content(stock):
 
 
 def test_a_file_system_without_links_gets_a_copy(stock, monkeypatch):
-    """The archive is the same."""
+    """A file system without hard links gets the same archive, made of a copy."""
 
     def link(*paths):
         raise OSError(errno.EPERM, "Operation not permitted")
@@ -189,7 +189,7 @@ def quick(monkeypatch):
 
 
 class Failing:
-    """``archive._compress`` that leaves half an archive and fails, until it is told to work."""
+    """A compression that leaves half an archive and fails, until it is told to work."""
 
     def __init__(self, monkeypatch):
         self.real, self.tries = archive_module._compress, 0
@@ -207,7 +207,7 @@ class Failing:
 def test_a_compression_that_fails_is_told_once_and_tried_again(
     stock, quick, monkeypatch, eventually
 ):
-    """The file stays, and it goes on by itself."""
+    """A compression that fails is told once, keeps the file, and is tried again until it works."""
     failing = Failing(monkeypatch)
     stock.take(DATED)
     stock.take(DATED.replace("2024", "2025"))
@@ -227,7 +227,7 @@ def test_a_compression_that_fails_is_told_once_and_tried_again(
 
 
 def test_what_still_fails_at_the_end_is_done_at_the_next_start(stock, monkeypatch, eventually):
-    """The mark stays; half an archive takes no room meanwhile."""
+    """A file that could not be compressed by the end is compressed at the next start."""
     failing = Failing(monkeypatch)
     stock.take(DATED)
     eventually(lambda: stock.told, 30, "it fails")
@@ -240,7 +240,7 @@ def test_what_still_fails_at_the_end_is_done_at_the_next_start(stock, monkeypatc
 
 
 def test_a_mark_that_cannot_be_made_is_made_later(stock, quick, monkeypatch, eventually):
-    """On a full disk there is no room for a directory either; the rotation is none the worse."""
+    """A work directory that a full disk has no room for is made later."""
     real = Path.mkdir
 
     def mkdir(*arguments, **options):
@@ -259,7 +259,7 @@ def test_a_mark_that_cannot_be_made_is_made_later(stock, quick, monkeypatch, eve
 
 
 def test_a_function_gets_the_path_in_the_background(tmp_path):
-    """One file after the other, as loguru would call it."""
+    """A function of the user's gets one path after the other, in the background."""
     seen = []
     stock = Stock(tmp_path, lambda path: seen.append((path, threading.current_thread().name)))
     stock.take("one.log")
@@ -272,7 +272,7 @@ def test_a_function_gets_the_path_in_the_background(tmp_path):
 
 @pytest.mark.parametrize("removes", [False, True], ids=["file kept", "file gone"])
 def test_a_function_that_raises_is_told_once_and_called_again(tmp_path, quick, eventually, removes):
-    """As long as the file is there; a later file is compressed all the same."""
+    """A function that raises is called again as long as the file is there, and told once."""
     calls = []
 
     def compress(path):
@@ -301,7 +301,7 @@ def test_a_function_that_raises_is_told_once_and_called_again(tmp_path, quick, e
 
 
 def test_a_retention_never_sees_a_file_and_its_archive(memory_path, monkeypatch):
-    """It would count them twice, and remove one file too many."""
+    """A retention never sees a file beside its own archive, which would count twice."""
     place = archive_module._move_beside
 
     def place_slowly(archive, original):
@@ -321,7 +321,7 @@ def test_a_retention_never_sees_a_file_and_its_archive(memory_path, monkeypatch)
 
 
 def test_a_retention_keeps_the_newest_whatever_is_compressed_by_then(memory_path, gate):
-    """Files that wait for their compression are not older than an archive made before."""
+    """A retention keeps the newest files, whether or not they are compressed yet."""
     ledger, sink = sink_at(memory_path, [], rotation=1, compression="gz", retention=3)
     for number in range(10):
         if number == 5:
@@ -348,7 +348,7 @@ def sink_at(directory: Path, told, **options):
 
 
 def write_rows(ledger, sink):
-    """All rows that are not written, in twos, as a worker would send them after a reconnection."""
+    """Write the rows that are not written, in twos, as a worker sends them after a reconnection."""
     first = ledger.last(SENDER)
     for start in range(first, len(ROWS), 2):
         sink.write([Block(SENDER, start + 1, ROWS[start : start + 2], [])])
@@ -363,10 +363,10 @@ OPTIONS = {
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_whatever_step_a_kill_stops_at_nothing_is_lost_doubled_or_torn(memory_path, name):
-    """At each step on disk of writing, rotation, compression and the end: a restart knows all.
+    """A kill at any step on disk loses, doubles and tears nothing.
 
-    What the ledger holds for written is in the files, once, in order, whole, and nothing else is;
-    after the rest has come again there is no trace of the kill.
+    After the restart the files hold what the ledger takes for written, once, in order, whole, and
+    nothing else. When the rest has come again, no trace of the kill is left.
     """
     options = OPTIONS[name]
 
@@ -402,7 +402,7 @@ def test_whatever_step_a_kill_stops_at_nothing_is_lost_doubled_or_torn(memory_pa
 
 
 def test_a_restart_leaves_alone_what_is_another_sink_s(tmp_path):
-    """Two receivers may have their logs in one directory, and names that begin alike."""
+    """A restart leaves the work directories of other sinks alone, whose names may begin alike."""
     for name in (
         "app.log.1",
         "app.error.log",
@@ -420,7 +420,7 @@ def test_a_restart_leaves_alone_what_is_another_sink_s(tmp_path):
 
 
 def test_files_that_wait_for_the_end_do_not_replace_each_other(tmp_path, monkeypatch, eventually):
-    """A sink that is closed again while its last file could not be compressed yet."""
+    """Files that wait for compression after several closes do not replace each other."""
     failing = Failing(monkeypatch)
     for number in range(3):
         stock = Stock(tmp_path)
@@ -440,7 +440,7 @@ def test_files_that_wait_for_the_end_do_not_replace_each_other(tmp_path, monkeyp
 
 @pytest.mark.parametrize("name", ["app.log", "app_{time}.log", "{time}/app.log", "a [b] {{c}}.log"])
 def test_a_restart_takes_up_what_was_marked(tmp_path, name):
-    """Wherever ``{time}`` stands in the path, and whatever else does; half-made marks are swept."""
+    """A restart finds work directories wherever ``{time}`` is in the path."""
     named = {
         "app.log": DATED,
         "app_{time}.log": "app_2024.log",

@@ -1,4 +1,4 @@
-"""What is known of loguru beyond its public face: a copy of its own, its rotations, its paths."""
+"""The sink's own loguru, rotations and paths are those of the loguru that is installed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.processes import run_python
 
 
 def test_the_copy_shares_nothing_with_the_application_s():
-    """Neither handlers nor levels nor its module; and it is made once."""
+    """The private loguru shares no handler, level or module with the application's."""
     ours = private_loguru()
     assert ours is private_loguru()
     assert ours is not sys.modules["loguru"]
@@ -40,7 +40,7 @@ def test_the_copy_shares_nothing_with_the_application_s():
 
 
 def test_each_logger_has_handlers_of_its_own():
-    """What one is given the other does not see."""
+    """A handler of one private logger does not see what another one logs."""
     one, other = private_logger(), private_logger()
     seen = []
     one.add(lambda message: seen.append(str(message)), format="{message}")
@@ -50,7 +50,7 @@ def test_each_logger_has_handlers_of_its_own():
 
 
 def test_the_copy_is_made_whatever_the_application_does_to_loguru():
-    """Its handlers are gone, its module is patched: ours is the package as it is installed."""
+    """The private loguru works although the application has broken its own."""
     code = (
         "import loguru\n"
         "loguru.logger.remove()\n"
@@ -64,7 +64,7 @@ def test_the_copy_is_made_whatever_the_application_does_to_loguru():
 
 
 def test_an_import_that_fails_leaves_no_half_copy(monkeypatch):
-    """The next attempt begins anew."""
+    """An import that fails leaves no half copy, and the next attempt works."""
     kept = {
         name: module
         for name, module in sys.modules.items()
@@ -104,7 +104,7 @@ def test_an_import_that_fails_leaves_no_half_copy(monkeypatch):
     ids=name_of,
 )  # fmt: skip
 def test_a_rotation_is_known_by_its_kind(rotation, kind):
-    """Size and time are told apart: one is asked of the bytes, the other of the clock."""
+    """A rotation is known as one by size, by time or by a function of the user's."""
     compiled = compile_rotation(rotation)
     assert compiled.kind == kind
     assert callable(compiled.decide)
@@ -112,7 +112,7 @@ def test_a_rotation_is_known_by_its_kind(rotation, kind):
 
 
 def test_no_rotation_is_none():
-    """Nothing to ask."""
+    """No rotation compiles to ``None``."""
     assert compile_rotation(None) is None
 
 
@@ -126,14 +126,14 @@ def test_no_rotation_is_none():
     ],
 )
 def test_a_rotation_that_loguru_cannot_read_is_its_error(rotation, error):
-    """With its own message."""
+    """A rotation that loguru cannot read is loguru's error."""
     with pytest.raises(error):
         compile_rotation(rotation)
 
 
 @pytest.mark.parametrize("change", ["another result", "another name", "no class", "no module"])
 def test_a_loguru_that_has_changed_is_refused(monkeypatch, change):
-    """With the version and the way out; a function of the user's is taken all the same."""
+    """A loguru that compiles rotations in another way is refused, but for a user's function."""
     import loguru._file_sink as module
 
     if change == "another result":
@@ -166,14 +166,14 @@ def test_a_loguru_that_has_changed_is_refused(monkeypatch, change):
     ],
 )
 def test_a_sink_s_path_is_read_as_loguru_reads_it(path, directory, name, pattern):
-    """What is fixed of it, what is not, and where its files may be."""
+    """A sink's path is split into directory and name where loguru would write."""
     read = read_sink_path(path)
     assert (read.directory, read.name, read.glob_directory) == (Path(directory), name, pattern)
     assert read_sink_path(Path(path)).directory == read.directory
 
 
 def test_a_relative_path_begins_where_the_program_is(tmp_path, monkeypatch):
-    """Whatever characters that directory has; ``{time}`` in the path itself is loguru's still."""
+    """A relative path begins in the working directory, whose name may have braces."""
     here = tmp_path / "{odd} [x]"
     here.mkdir()
     monkeypatch.chdir(here)
@@ -187,13 +187,13 @@ def test_a_relative_path_begins_where_the_program_is(tmp_path, monkeypatch):
     "path", ["{user}/app.log", "{}.log", "{0}.log", "a{.log", "a}.log", "{timer}.log", "{time"]
 )
 def test_a_path_that_loguru_could_not_fill_in_is_refused(path):
-    """Before anything is made; the message shows it and the way out."""
+    """A path that loguru could not fill in is refused, with the path and the way out."""
     with pytest.raises(ConfigurationError, match="{time} may stand in it") as caught:
         read_sink_path(path)
     assert repr(path) in str(caught.value)
 
 
 def test_a_private_logger_copies_without_its_handlers():
-    """A copy of a copy begins empty."""
+    """A copy of the private logger has no handlers."""
     assert private_logger()._core.handlers == {}
     assert copy.deepcopy(private_loguru().logger)._core.handlers == {}

@@ -1,4 +1,4 @@
-"""The ledger: whatever is killed, deleted or damaged, what it says is written is written."""
+"""The ledger tells the truth of what is written, whatever is killed, deleted or damaged."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ A, B, C = (f"{digit}" * 32 for digit in "abc")
 
 
 def kill(ledger):
-    """What the death of its process does: descriptors are closed, nothing is written."""
+    """Do what the death of the ledger's process does: close its files, write nothing."""
     locks.let_go(ledger._lock_descriptor)
     ledger.after_fork_in_child()
 
 
 class Book:
-    """A ledger and its log file, written as the sink does it."""
+    """A ledger and its log file, written as the sink writes them."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -46,7 +46,7 @@ class Book:
         self.next = {}
 
     def intend(self, *lines):
-        """``lines`` are senders and texts; their numbers follow on."""
+        """Note an intent of ``lines``, pairs of a sender and a text; the numbers follow on."""
         runs = []
         for sender, group in itertools.groupby(sender for sender, _ in lines):
             count = len(list(group))
@@ -62,7 +62,7 @@ class Book:
         self.ledger.settle(lines_written)
 
     def reopen(self):
-        """As after a kill: without a goodbye."""
+        """Open the ledger again as after a kill, without a goodbye."""
         kill(self.ledger)
         self.ledger = Ledger.open(self.path, report=self.told.append)
 
@@ -83,7 +83,7 @@ def book(memory_path):
 
 @contextlib.contextmanager
 def reopened(path, told):
-    """The ledger as a restart finds it, killed afterwards."""
+    """Open the ledger as a restart does, and kill its process afterwards."""
     ledger = Ledger.open(path, report=told.append)
     try:
         yield ledger
@@ -101,7 +101,7 @@ _blocks = st.lists(st.tuples(_lines, st.none() | st.integers(0, 4)), min_size=1,
 
 
 def moments(path, blocks):
-    """Every state of ledger and log that a kill can leave, and what is written then.
+    """Yield every state of ledger and log that a kill can leave, and what is written then.
 
     Blocks are ``(lines, how many of them the disk had room for)``.
     """
@@ -161,7 +161,7 @@ def moments(path, blocks):
     blocks=[([(A, b"one\n"), (B, b""), (None, b"x\n"), (A, b"two\n")], 2), ([(A, b"two\n")], None)]
 )
 def test_whatever_byte_a_kill_stops_at_the_ledger_is_right(memory_path, blocks):
-    """For every prefix of the ledger, and of the log after each intent: exactly what is whole counts."""
+    """A restart counts exactly the whole lines, whatever byte a kill stopped at."""
     path = Path(tempfile.mkdtemp(dir=memory_path)) / "app.log"
     for entries, log, expected, whole in list(moments(path, blocks)):
         with open(path, "r+b") as file:  # the same file: the ledger knows it by its inode
@@ -177,7 +177,7 @@ def test_whatever_byte_a_kill_stops_at_the_ledger_is_right(memory_path, blocks):
 
 
 def test_a_ledger_cut_anywhere_at_its_beginning_is_a_new_one(book):
-    """Cut within its first bytes it says nothing; nobody is taken for written."""
+    """A ledger that ends within its first 16 bytes takes no record for written."""
     book.write((A, b"one\n"))
     data = book.file.read_bytes()
     for cut in range(16):
@@ -191,7 +191,7 @@ def test_a_ledger_cut_anywhere_at_its_beginning_is_a_new_one(book):
 
 
 def test_it_remembers_senders_over_restarts(book):
-    """Numbers of many senders, in one block or in many, across an orderly end."""
+    """The ledger remembers the numbers of many senders over an orderly end and a start."""
     book.write((A, b"1\n"), (A, b"2\n"), (B, b"1\n"), (None, b"stranger\n"), (A, b"3\n"))
     book.write((B, b"2\n"))
     assert book.last() == {A: 3, B: 2, C: 0}
@@ -203,7 +203,7 @@ def test_it_remembers_senders_over_restarts(book):
 
 
 def test_a_number_may_jump(book):
-    """A gap is one line under its last number."""
+    """The ledger takes a number that jumps: a gap is one line under its last number."""
     book.ledger.intend(0, [(A, 7, 1), (A, 20, 2)], [1, 1, 1], zlib.crc32(b"abc"))
     book.log.write(b"ab")
     book.reopen()
@@ -211,7 +211,7 @@ def test_a_number_may_jump(book):
 
 
 def test_a_sender_that_said_goodbye_is_forgotten_in_time(book, monkeypatch):
-    """Not at once: bytes of its dead connections may still come. Not if it speaks again."""
+    """A sender that said goodbye is forgotten after a while, unless it sends again."""
     book.write((A, b"1\n"), (B, b"1\n"), (C, b"1\n"))
     for sender in (A, B):
         book.ledger.retire_sender(sender)
@@ -224,7 +224,7 @@ def test_a_sender_that_said_goodbye_is_forgotten_in_time(book, monkeypatch):
 
 
 def test_a_silent_sender_is_forgotten_after_an_age(book, monkeypatch):
-    """One that was killed on another machine says no goodbye."""
+    """A sender that was killed, and said no goodbye, is forgotten for its silence."""
     book.write((A, b"1\n"))
     book.reopen()
     assert book.ledger.last(A) == 1
@@ -234,7 +234,7 @@ def test_a_silent_sender_is_forgotten_after_an_age(book, monkeypatch):
 
 
 def test_hundreds_of_thousands_of_senders_leave_it_small(book, monkeypatch):
-    """What is forgotten takes no room, in the file or in memory, and what is not stays known."""
+    """Forgotten senders take no room in the file or in memory; the others stay known."""
     monkeypatch.setattr(ledger_module, "FORGET_AFTER", 0)
     monkeypatch.setattr(ledger_module, "COMPACT_SIZE", 64 * 1024)
     book.reopen()
@@ -256,7 +256,7 @@ def test_hundreds_of_thousands_of_senders_leave_it_small(book, monkeypatch):
 
 
 def test_of_too_many_senders_the_latest_are_remembered(book, monkeypatch):
-    """Who can connect can make up senders; those that said goodbye go first, then the oldest."""
+    """Of too many senders the ledger forgets first those that said goodbye, then the oldest."""
     monkeypatch.setattr(ledger_module, "MAX_SENDERS", 2)
     clock = itertools.count(1_700_000_000)
     monkeypatch.setattr(ledger_module.time, "time", lambda: next(clock))
@@ -275,7 +275,7 @@ def test_of_too_many_senders_the_latest_are_remembered(book, monkeypatch):
 
 
 def test_a_rotation_that_was_interrupted_is_known(book):
-    """From its beginning to the next line; then it is over."""
+    """A restart knows of a rotation that had begun, until the next line is written."""
     book.write((A, b"1\n"))
     assert book.ledger.interrupted_rotation is None
     book.ledger.note_rotation()
@@ -297,7 +297,7 @@ def test_a_rotation_that_was_interrupted_is_known(book):
 
 
 def test_a_rewritten_ledger_knows_the_file_that_follows_an_interrupted_rotation(book, monkeypatch):
-    """The ledger is rewritten long after a kill in a rotation: it names the file of today."""
+    """A ledger that is rewritten long after a kill in a rotation names the file of today."""
     book.write((A, b"1\n"))
     book.ledger.note_rotation()
     monkeypatch.setattr(ledger_module, "COMPACT_SIZE", 0)
@@ -316,7 +316,7 @@ def test_a_rewritten_ledger_knows_the_file_that_follows_an_interrupted_rotation(
 
 
 def test_a_torn_line_is_cut_off_under_another_name_too(book):
-    """Someone renamed the log while the receiver was dead: the ledger knows the file, not the name."""
+    """A torn line is cut off although somebody renamed the log while the receiver was dead."""
     book.write((A, b"one\n"))
     book.intend((A, b"two\n"), (A, b"three\n"))
     book.log.write(b"two\nthr")
@@ -331,7 +331,7 @@ def test_a_torn_line_is_cut_off_under_another_name_too(book):
 
 @pytest.mark.parametrize("what", ["deleted", "replaced", "emptied", "edited"])
 def test_a_log_file_that_someone_changed_is_told(book, what):
-    """What was not acknowledged of the last lines comes again; another's file is not touched."""
+    """The last lines of a log that somebody changed come again, and no foreign file is touched."""
     book.write((A, b"one\n"))
     book.write((A, b"two\n"), (B, b"one\n"))
     other = book.path.with_name("other")
@@ -365,7 +365,7 @@ def damaged_ledgers(book):
     ids=["2", "x", "0", "n"],
 )
 def test_a_ledger_of_another_version_is_kept_aside(book, data):
-    """The message shows it; a new one is begun; the log file is not touched."""
+    """A ledger of another version is kept aside and told, and the log file is not touched."""
     book.write((A, b"one\n"))
     book.file.write_bytes(data)
     book.reopen()
@@ -379,7 +379,7 @@ def test_a_ledger_of_another_version_is_kept_aside(book, data):
 
 
 def test_any_damaged_byte_is_told_and_costs_no_more_than_its_entry(book):
-    """Each byte in turn: never a number too high, and what stands behind the damage counts."""
+    """Any damaged byte costs no more than its entry, and makes no number too high."""
     sizes = [book.file.stat().st_size]
     for sender in (A, B, C, A, B):
         book.write((sender, b"line\n"))
@@ -404,7 +404,7 @@ def test_any_damaged_byte_is_told_and_costs_no_more_than_its_entry(book):
 
 
 def test_a_hole_in_the_middle_is_told_and_what_follows_counts(book):
-    """A run of zeros, as some file systems leave it after a power cut."""
+    """A run of zeros, as a power cut may leave it, is told, and the entries behind it count."""
     for number in range(100):
         book.write(((A, B)[number % 2], b"line\n"))
     book.write((C, b"line\n"))
@@ -418,7 +418,7 @@ def test_a_hole_in_the_middle_is_told_and_what_follows_counts(book):
 
 
 def test_damage_is_not_taken_for_a_failure_of_the_block_before(book):
-    """What an entry says of the lost intent before it is not said of the one before that."""
+    """An entry behind a lost intent says nothing of the intent before that one."""
     book.write((A, b"one\n"), (A, b"two\n"))
     before = book.file.stat().st_size
     book.write((B, b"lost\n"), lines_written=0)
@@ -432,7 +432,7 @@ def test_damage_is_not_taken_for_a_failure_of_the_block_before(book):
 
 
 def test_a_damaged_ledger_that_cannot_be_kept_is_told_all_the_same(book, monkeypatch):
-    """On a full disk there may be no room for the copy."""
+    """A damaged ledger is told although a full disk has no room for a copy of it."""
     for _ in range(3):
         book.write((A, b"line\n"))
     data = bytearray(book.file.read_bytes())
@@ -453,7 +453,7 @@ def test_a_damaged_ledger_that_cannot_be_kept_is_told_all_the_same(book, monkeyp
 
 @pytest.fixture
 def full_disk(monkeypatch):
-    """``full_disk(n)``: from now on a write takes n bytes and the next one fails."""
+    """Return ``fill(n)``: from then on a write takes n bytes, and the next write fails."""
     real = os.pwrite
 
     def fill(room):
@@ -472,7 +472,7 @@ def full_disk(monkeypatch):
 
 @pytest.mark.parametrize("room", [0, 1, 20, 60, 100])
 def test_a_full_disk_leaves_nothing_half_in_the_ledger(book, full_disk, room):
-    """An intent that does not fit raises; later and shorter entries stand, and no damage is seen."""
+    """An intent that does not fit on the disk raises, and later entries are no damage."""
     book.write((A, b"one\n"))
     full_disk(room)
     with pytest.raises(OSError, match="No space"):
@@ -487,7 +487,7 @@ def test_a_full_disk_leaves_nothing_half_in_the_ledger(book, full_disk, room):
 
 
 def test_a_failed_block_is_known_after_any_later_entry(book, full_disk):
-    """How many lines stand is told by the entry that follows, however often that fails at first."""
+    """The next entry tells how much of a failed block was written, although it fails at first."""
     book.write((A, b"one\n"), (A, b"two\n"), (A, b"three\n"), lines_written=2)
     assert book.ledger.last(A) == 2
     full_disk(0)
@@ -501,7 +501,7 @@ def test_a_failed_block_is_known_after_any_later_entry(book, full_disk):
 
 
 def test_a_full_disk_stops_no_compaction_for_good(book, monkeypatch):
-    """The old ledger goes on while the new one has no room, and what it holds is right."""
+    """The old ledger goes on, and is right, while the disk has no room for a rewritten one."""
     monkeypatch.setattr(ledger_module, "COMPACT_SIZE", 500)
     book.reopen()
     real = os.write
@@ -527,7 +527,7 @@ def test_a_full_disk_stops_no_compaction_for_good(book, monkeypatch):
 
 
 def test_goodbyes_never_fail(book, full_disk):
-    """Where one cannot be noted the sender is forgotten for its age."""
+    """A goodbye that a full disk cannot note raises nothing."""
     book.write((A, b"one\n"))
     full_disk(0)
     book.ledger.retire_sender(A)
@@ -538,7 +538,7 @@ def test_goodbyes_never_fail(book, full_disk):
 
 
 def test_a_second_writer_is_told_who_is_the_first(book):
-    """In another process or in this one."""
+    """A second writer of a log, in the same process too, is told the process id of the first."""
     with pytest.raises(LedgerHeldError, match=str(os.getpid())) as caught:
         Ledger.open(book.path)
     assert caught.value.holder == os.getpid()
@@ -555,7 +555,7 @@ sys.stdin.readline()
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None])
 def test_a_standby_takes_over_however_the_first_one_ends(tmp_path, end):
-    """It waits as long as it is told to, and no stale lock can exist."""
+    """A standby waits as long as it is told to, and takes over however the first writer ends."""
     path = tmp_path / "app.log"
     first = start_python(HOLD, str(path), stdin=True)
     assert first.stdout.readline() == b"held\n"
@@ -579,7 +579,7 @@ def test_a_standby_takes_over_however_the_first_one_ends(tmp_path, end):
 
 
 def test_a_forked_child_does_not_keep_the_lock(book):
-    """An embedded receiver's process forks: its children may outlive it, the lock does not."""
+    """A child of the receiver's process may outlive the receiver; the lock does not."""
     holding = os.pipe()
     child = os.fork()
     if child == 0:
@@ -597,7 +597,7 @@ def test_a_forked_child_does_not_keep_the_lock(book):
 
 
 def test_forks_at_any_instant_leave_no_lock_behind(tmp_path):
-    """A thread opens and closes a ledger again and again; no child holds the lock."""
+    """No forked child holds the lock of a ledger that a thread opens and closes all the time."""
     path, over = tmp_path / "app.log", threading.Event()
     failures = []
 
@@ -625,7 +625,7 @@ def test_forks_at_any_instant_leave_no_lock_behind(tmp_path):
 
 
 def test_a_lock_file_without_a_process_id_is_a_lock_all_the_same(book):
-    """Its content is for messages only."""
+    """A lock file without a process id is a lock: its content is for messages only."""
     (book.path.parent / ".app.log.lock").write_bytes(b"")
     with pytest.raises(LedgerHeldError, match="another process") as caught:
         Ledger.open(book.path)
@@ -633,7 +633,7 @@ def test_a_lock_file_without_a_process_id_is_a_lock_all_the_same(book):
 
 
 def test_files_that_cannot_be_made_are_told(tmp_path):
-    """The message names the log file and the cause."""
+    """A ledger that cannot be made is an error that names the log file and the cause."""
     (tmp_path / "file").write_text("")
     with pytest.raises(LedgerError, match=r"app\.log.*file"):
         Ledger.open(tmp_path / "file" / "app.log")
@@ -645,7 +645,7 @@ def test_files_that_cannot_be_made_are_told(tmp_path):
 
 
 def test_it_stands_in_the_last_directory_that_is_fixed(tmp_path):
-    """A path with ``{time}`` in it names many directories; the ledger is one."""
+    """A sink with ``{time}`` in its path has one ledger, in the last directory without it."""
     Ledger.open(tmp_path / "logs" / "{time:YYYY}" / "app_{time}.log").close()
     names = sorted(path.name for path in (tmp_path / "logs").iterdir())
     assert names == [".app_{time}.log.ledger", ".app_{time}.log.lock"]
@@ -656,7 +656,7 @@ def test_it_stands_in_the_last_directory_that_is_fixed(tmp_path):
 
 @pytest.mark.parametrize("what", ["ledger", "lock", "both", "directory"])
 def test_it_comes_back_where_someone_removed_it(tmp_path, what):
-    """What it knew is in the new file, and it is the only writer still."""
+    """A ledger that somebody removed comes back with what it knew, and keeps its only writer."""
     (tmp_path / "logs").mkdir()
     book = Book(tmp_path / "logs" / "app.log")
     book.write((A, b"one\n"), (B, b"one\n"))
@@ -680,7 +680,7 @@ def test_it_comes_back_where_someone_removed_it(tmp_path, what):
 
 
 def test_another_writer_in_its_place_is_not_overrun(book):
-    """The lock file was removed, and another process has become the writer: that ends us."""
+    """A writer whose lock file was removed ends where another process has become the writer."""
     (book.path.parent / ".app.log.lock").unlink()
     other = Ledger.open(book.path)
     with pytest.raises(LedgerHeldError):
@@ -692,7 +692,7 @@ def test_another_writer_in_its_place_is_not_overrun(book):
 
 
 def test_sync_asks_the_disk(book, monkeypatch):
-    """The ledger's data are on the disk itself after ``sync``."""
+    """``sync`` asks the disk to hold the ledger's data."""
     synced = []
     monkeypatch.setattr(
         os,

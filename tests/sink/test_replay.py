@@ -1,4 +1,4 @@
-"""Replay: a row becomes the very text that loguru would have written in the worker."""
+"""A row becomes the very text that loguru would have written in the worker."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def direct(request):
 
 @pytest.fixture(autouse=True)
 def restored_loguru():
-    """loguru's own handlers and levels are as they were."""
+    """Give loguru its handlers and levels back after the test."""
     core = logger._core
     saved = (core.handlers, core.levels, core.levels_lookup, core.levels_ansi_codes, core.min_level)
     core.handlers, core.levels = {}, dict(core.levels)
@@ -49,7 +49,7 @@ def restored_loguru():
 
 
 class Channel:
-    """Where a worker's sink leaves its rows."""
+    """Keeps the rows that a worker's sink makes."""
 
     closed, rendering = False, None
 
@@ -64,7 +64,7 @@ class Channel:
 
 
 def both(direct, calls, **options):
-    """What a local sink writes for some calls, and what comes of their rows."""
+    """Return what a local sink writes for some calls, and the texts of their rows."""
     local, channel = [], Channel()
     level_styles.clear()
     sink = BridgeSink(channel).add_to_loguru(0)
@@ -82,7 +82,7 @@ def both(direct, calls, **options):
 
 
 def log():
-    """Calls of every kind."""
+    """Log calls of every kind."""
     logger.info("plain")
     logger.debug("braces {} {0} <red>markup</red> %s")
     logger.bind(user="me", n=1).success("bound {}", 1)
@@ -101,7 +101,7 @@ def fail():
 
 
 def log_exceptions():
-    """Tracebacks."""
+    """Log tracebacks."""
     try:
         fail()
     except ZeroDivisionError:
@@ -153,7 +153,7 @@ COLORED = [
 
 @pytest.mark.parametrize("options", [*OPTIONS, *COLORED], ids=name_of)
 def test_every_option_writes_what_a_local_sink_writes(direct, options):
-    """Formats, functions, filters, levels, colours, documents: the same text to the byte."""
+    """Every option gives the text of a local sink, to the byte."""
     if "user" in str(options.get("format")):
 
         def calls():
@@ -173,7 +173,7 @@ def test_every_option_writes_what_a_local_sink_writes(direct, options):
     ids=name_of,
 )
 def test_tracebacks_are_those_of_a_local_sink(direct, options):
-    """With the variables and the frames that loguru shows in the worker."""
+    """A traceback has the variables and frames that loguru shows in the worker."""
     local, remote = both(direct, log_exceptions, **options)
     assert remote == local
     assert "ZeroDivisionError" in remote
@@ -183,7 +183,7 @@ def test_tracebacks_are_those_of_a_local_sink(direct, options):
     "template", ["<level>{level}</level> {message}", colored], ids=["text", "function"]
 )
 def test_levels_keep_the_colours_that_they_have_in_the_worker(direct, template):
-    """Of a level of loguru's own that was painted anew, of one name with two colours, of neither."""
+    """A level keeps its worker's colour, also where two workers give its name two colours."""
     rows, local = [], []
     for color in ("<red>", "<blue><bold>", "", "<fg #ff0000>", "<fg 42>"):
 
@@ -208,7 +208,7 @@ def test_levels_keep_the_colours_that_they_have_in_the_worker(direct, template):
 
 
 def test_the_record_s_level_decides_whatever_its_name_is_worth_elsewhere(direct):
-    """Two workers may give one name two numbers; none of their records is left out for that."""
+    """A record's own level number decides, whatever another worker gives its level's name."""
     replay = Replay(direct=direct, colorize=True, level=30, format="{level}{level.no}")
     rows = [stock(levelname="NOTICE", levelno=number) for number in (27, 33, 27, 33)]
     assert [replay.render_text(row) for row in rows] == ["", "NOTICE33\n", "", "NOTICE33\n"]
@@ -216,14 +216,14 @@ def test_the_record_s_level_decides_whatever_its_name_is_worth_elsewhere(direct)
 
 
 def stock(**fields):
-    """The row of a stock client's record."""
+    """Make the row of a stock client's record."""
     return row_of_stock_fields(
         {"msg": "message", "levelno": 20, "levelname": "INFO", **fields}, 1e9
     )
 
 
 def test_colours_are_bounded(direct):
-    """Each stays in a table of loguru's for good; beyond the bound a line is plain, and written."""
+    """A colour beyond the bound makes a plain line, since loguru keeps each colour for good."""
     replay = Replay(direct=direct, colorize=True, format="<level>{message}</level>")
     texts = set()
     for number in range(MAX_COLORS * 2):
@@ -239,7 +239,7 @@ def test_colours_are_bounded(direct):
     "color", ["<no such>", "red", "<red>{message}", "<" * 100, "<fg 999>", "\ud83d"]
 )
 def test_a_colour_that_is_none_costs_no_line(direct, color):
-    """It is left out, or stands there as a text, as loguru has it for a tag that it does not know."""
+    """A colour that is none is left out or shown as text, as in loguru, and the line is written."""
     replay = Replay(direct=direct, colorize=True, format="<level>{message}</level>")
     text = replay.render_text(stock()._replace(level_color=color, level_name="X"))
     plain = re.sub(r"\x1b\[[\d;]*m", "", text)
@@ -247,14 +247,14 @@ def test_a_colour_that_is_none_costs_no_line(direct, color):
 
 
 def test_a_level_without_an_icon_has_the_one_that_is_known(direct):
-    """A stock client knows no icons."""
+    """A stock client's level has the icon that loguru knows for its name."""
     replay = Replay(direct=direct, format="{level.icon}")
     assert replay.render_text(stock(levelname="ERROR")) == "❌\n"
     assert replay.render_text(stock(levelname="UNHEARD OF")) == " \n"
 
 
 def test_a_stdlib_record_reads_as_a_local_one(direct):
-    """A row of logging's through a text format, traceback included."""
+    """A record of logging's reads as a local one, traceback included."""
     try:
         fail()
     except ZeroDivisionError as error:
@@ -282,7 +282,7 @@ def test_a_stdlib_record_reads_as_a_local_one(direct):
     ],
 )  # fmt: skip
 def test_a_format_that_fails_on_a_record_does_not_lose_it(direct, template, expected):
-    """What it lacks is empty; where nothing helps, a format that cannot fail is taken."""
+    """A format that fails on a record does not lose the record."""
     row = stock(known="yes", exc_text="Traceback (most recent call last):\nValueError: v")
     text = Replay(direct=direct, format=template).render_text(row)
     if expected is None:
@@ -303,12 +303,12 @@ def raises(record):
     ids=["format", "filter", "none"],
 )
 def test_a_function_that_raises_does_not_lose_the_record(direct, options):
-    """Of a format or of a filter."""
+    """A format or a filter that raises does not lose the record."""
     assert Replay(direct=direct, **options).render_text(stock()).endswith(" - message\n")
 
 
 def test_a_document_that_json_cannot_hold_is_written_in_part(direct):
-    """Keys that it lacks, at the top or deep in ``extra``: the record arrives, they as text."""
+    """Keys in ``extra`` that JSON lacks become text, and the record is written."""
     replay = Replay(direct=direct, serialize=True)
     top = json.loads(replay.render_text(stock()._replace(extra={(1, 2): "x", "a": 1})))
     assert top["record"]["extra"] == {"(1, 2)": "x", "a": 1}
@@ -319,7 +319,7 @@ def test_a_document_that_json_cannot_hold_is_written_in_part(direct):
 
 @pytest.mark.parametrize("seconds", [1e300, -1e300, float("nan"), float("inf"), -1e11])
 def test_a_time_that_no_calendar_has_is_now(direct, seconds):
-    """The record is written all the same."""
+    """A record whose time no calendar has is written with the present time."""
     record = Replay(direct=direct).render(stock()._replace(time=seconds, elapsed=seconds)).record
     assert abs(record["time"].timestamp() - datetime.datetime.now().timestamp()) < 60
     assert isinstance(record["elapsed"], datetime.timedelta)
@@ -348,7 +348,7 @@ WAYS = [
 )
 @given(row=_rows)
 def test_any_row_is_rendered(replays, row):
-    """Whatever a peer's row claims: never an error, and a record of the sink's level has a text."""
+    """No row, whatever a peer claims in it, makes rendering fail or its text disappear."""
     for replay in replays:
         text, record = replay.render(row)
         assert record["message"] == row.message
@@ -365,7 +365,7 @@ def replays(direct):
 
 @pytest.mark.parametrize("name", ["backtrace", "diagnose", "enqueue", "catch", "context", "loop"])
 def test_words_that_mean_nothing_here_are_refused(name):
-    """With where they belong."""
+    """An option of the worker's or of the receiver's own is refused, with whose it is."""
     with pytest.raises(ConfigurationError, match=f"{name}=True.*(worker|receiver)"):
         Replay(**{name: True})
 
@@ -376,14 +376,14 @@ def test_words_that_mean_nothing_here_are_refused(name):
     ids=name_of,
 )
 def test_values_that_loguru_cannot_use_are_refused(options):
-    """The value is shown."""
+    """A value that loguru cannot use is refused, and shown."""
     (value,) = options.values()
     with pytest.raises(ConfigurationError, match=re.escape(repr(value))):
         Replay(**options)
 
 
 def test_a_loguru_with_another_handler_is_used_publicly(monkeypatch):
-    """The direct way is taken only where it is known; asked for by name it is an error then."""
+    """A loguru with another handler is used through its public interface."""
     monkeypatch.setattr(replay_module, "_EMIT_PARAMETERS", ("record", "something new"))
     replay = Replay(format="{message}")
     assert not replay.direct
@@ -393,7 +393,7 @@ def test_a_loguru_with_another_handler_is_used_publicly(monkeypatch):
 
 
 def test_a_handler_that_renders_otherwise_than_the_public_way_is_not_used(monkeypatch):
-    """It is tried once, on a record that has everything."""
+    """A handler whose ``emit`` renders otherwise than the public way is not called directly."""
     import _loguru_of_stdbridge._handler as private
 
     emit = private.Handler.emit
@@ -416,7 +416,7 @@ def test_a_handler_that_renders_otherwise_than_the_public_way_is_not_used(monkey
 
 
 def test_the_application_s_loguru_is_not_touched(direct):
-    """No handler, no level, no message of its own."""
+    """Rendering makes no handler, level or message in the application's loguru."""
     seen = []
     handler = logger.add(seen.append, level=0)
     before = (dict(logger._core.levels), set(logger._core.handlers))
@@ -438,13 +438,13 @@ def test_the_application_s_loguru_is_not_touched(direct):
     ids=name_of,
 )  # fmt: skip
 def test_a_format_string_alone_is_filled_in_the_short_way(options, short):
-    """Only where the handler does no more, and never without the direct way."""
+    """The short way is for a format string alone, and needs the direct way."""
     assert (Replay(**options)._template is not None) is short
     assert Replay(direct=False, **options)._template is None
 
 
 def test_a_handler_that_does_more_than_fill_in_its_string_is_asked(monkeypatch):
-    """Another loguru might: then its own text counts."""
+    """A handler that does more than fill in its string is not replaced by the short way."""
     (handler,) = Replay()._logger._core.handlers.values()
     emit = type(handler).emit
 

@@ -1,4 +1,4 @@
-"""The sink: the files that loguru would have made, and nothing lost or half written when it fails."""
+"""The sink makes the files that loguru would make, and loses or doubles nothing when it fails."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ START = datetime.datetime(2024, 2, 28, 20, 0, 0)
 
 
 class Clock:
-    """What loguru, ours and the application's, takes for the time; and a file's time of creation."""
+    """Gives both logurus the time, and a file's time of creation."""
 
     def __init__(self, monkeypatch):
         self.now = START
@@ -80,7 +80,7 @@ def clock(monkeypatch):
 
 
 def opened(path, told=None, **options):
-    """A sink with its ledger; messages go to ``told``."""
+    """Open a sink and its ledger; their messages go to ``told``."""
     report = [].append if told is None else told.append
     ledger = Ledger.open(path, report=report)
     try:
@@ -99,7 +99,10 @@ _DATED = re.compile(r"\.(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_\d{6})(?:\.(\d+))?")
 
 
 def contents(directory):
-    """``(name without its date, bytes)`` of every visible file, oldest first; archives are opened."""
+    """Return ``(name without its date, bytes)`` of every visible file, the oldest first.
+
+    Of an archive, the bytes are those of the file in it.
+    """
     found = []
     for path in directory.rglob("[!.]*"):
         if path.is_dir():
@@ -126,7 +129,7 @@ def unpacked(path):
 
 
 class Twins:
-    """The same messages to a plain loguru file sink and to ours."""
+    """A plain loguru file sink and ours, which get the same messages."""
 
     def __init__(self, directory, clock, name="app.log", **options):
         self.clock = clock
@@ -142,7 +145,7 @@ class Twins:
 
     @staticmethod
     def _options(options):
-        """Callables with a memory are made for each of the two."""
+        """Make the options of one sink; a class becomes an instance with its own memory."""
         return {
             key: value() if isinstance(value, type) else value for key, value in options.items()
         }
@@ -159,7 +162,7 @@ class Twins:
         self.flush()
 
     def flush(self):
-        """Two blocks, as of two senders."""
+        """Write the kept messages in two blocks, as of two senders."""
         kept, self.kept = self.kept, []
         blocks = []
         for sender, part in ((SENDER, kept[: len(kept) // 2]), (None, kept[len(kept) // 2 :])):
@@ -182,7 +185,7 @@ class Twins:
 
 
 def _bare():
-    """loguru's logger without handlers, leaving the application's as it is."""
+    """Copy loguru's logger without its handlers; the application's stays as it is."""
     handlers = logger._core.handlers
     logger._core.handlers = {}
     try:
@@ -229,7 +232,7 @@ CALLABLES = [by_length, by_file_size, by_status, by_record, EverySeventh]
 def test_rotated_by_size_or_by_a_function_the_files_are_those_of_loguru(
     tmp_path, clock, rotation, batch
 ):
-    """Line by line or in batches: the same lines in the same files."""
+    """A sink rotated by size or by a function has loguru's files, line by line or in batches."""
     twins = Twins(tmp_path, clock, rotation=rotation)
     twins.log(TEXTS, batch=batch)
     files = twins.check()
@@ -246,7 +249,7 @@ ZONE = datetime.timezone(datetime.timedelta(hours=-7))
     ids=name_of,
 )  # fmt: skip
 def test_rotated_by_time_the_files_are_those_of_loguru(tmp_path, clock, rotation):
-    """For six weeks of lines, hours apart: the same lines in files of the same names."""
+    """A sink rotated by time has loguru's files, under loguru's names, over six weeks."""
     twins = Twins(tmp_path, clock, rotation=rotation)
     twins.log(map(str, range(150)), step=datetime.timedelta(hours=7))
     assert len(twins.check()) > 1
@@ -254,7 +257,7 @@ def test_rotated_by_time_the_files_are_those_of_loguru(tmp_path, clock, rotation
 
 
 def test_a_rotation_by_time_goes_by_the_receiver_s_clock(tmp_path, clock):
-    """Whatever time a record claims."""
+    """A rotation by time ignores the time that a record claims."""
     sink = opened(tmp_path / "app.log", rotation="1 hour")
     future = {"time": datetime.datetime(2096, 1, 1, tzinfo=datetime.timezone.utc)}
     sink.write([Block(SENDER, 1, ["one\n", "two\n"], [future, future])])
@@ -268,7 +271,7 @@ def test_a_rotation_by_time_goes_by_the_receiver_s_clock(tmp_path, clock):
     "compression", [None, "gz", "bz2", "xz", "lzma", "tar", "tar.gz", "tar.bz2", "tar.xz", "zip"]
 )
 def test_archives_hold_what_those_of_loguru_hold(tmp_path, clock, compression):
-    """Every word of loguru's, under the same names."""
+    """Each of loguru's words for compression makes loguru's archives, under the same names."""
     twins = Twins(tmp_path, clock, rotation=150, compression=compression)
     twins.log(TEXTS, step=SECOND)
     assert len(twins.check()) > 5
@@ -283,7 +286,7 @@ def test_archives_hold_what_those_of_loguru_hold(tmp_path, clock, compression):
 )  # fmt: skip
 @pytest.mark.parametrize("compression", [None, "gz"])
 def test_any_path_is_taken_as_loguru_takes_it(tmp_path, clock, name, compression, rotation):
-    """Braces, glob characters, spaces, letters of any script, directories that are not there."""
+    """Braces, glob characters, spaces, any script and missing directories are read as by loguru."""
     twins = Twins(tmp_path, clock, name, rotation=rotation, compression=compression, retention=3)
     twins.log(TEXTS[:20], step=SECOND)
     twins.check()
@@ -295,7 +298,7 @@ def test_any_path_is_taken_as_loguru_takes_it(tmp_path, clock, name, compression
 )
 @pytest.mark.parametrize("compression", [None, "gz"])
 def test_retention_keeps_what_loguru_keeps(tmp_path, clock, monkeypatch, retention, compression):
-    """By count and by age; the age of a file is the time since its last line."""
+    """A retention by count or by age keeps the files that loguru keeps."""
     clock.now = datetime.datetime.now()
     twins = Twins(tmp_path, clock, rotation=150, compression=compression, retention=retention)
     for hour in range(4):
@@ -310,7 +313,7 @@ def test_retention_keeps_what_loguru_keeps(tmp_path, clock, monkeypatch, retenti
 
 
 def test_a_file_that_someone_moved_or_removed_is_made_anew(tmp_path):
-    """``watch``: the next lines go to a new file, the moved one keeps its own, no line is in both."""
+    """With ``watch``, a moved file keeps its lines, and the next lines make a new file."""
     sink = opened(tmp_path / "logs" / "app.log")
     sink.write([Block(SENDER, 1, ["one\n"], [])])
     (tmp_path / "logs" / "app.log").rename(tmp_path / "moved.log")
@@ -325,7 +328,7 @@ def test_a_file_that_someone_moved_or_removed_is_made_anew(tmp_path):
 
 
 def test_without_watch_lines_stay_with_the_file(tmp_path):
-    """As in loguru, until it is reopened."""
+    """Without ``watch``, lines go to a file that was moved away until the sink is reopened."""
     sink = opened(tmp_path / "app.log", watch=False)
     sink.write([Block(SENDER, 1, ["one\n"], [])])
     (tmp_path / "app.log").rename(tmp_path / "moved.log")
@@ -338,7 +341,7 @@ def test_without_watch_lines_stay_with_the_file(tmp_path):
 
 
 def test_with_delay_the_file_comes_with_the_first_line(tmp_path):
-    """And with none there is none."""
+    """With ``delay``, the first line makes the file; without a line there is none."""
     closed(opened(tmp_path / "none.log", delay=True))
     sink = opened(tmp_path / "app.log", delay=True)
     assert sink.path == ""
@@ -349,7 +352,7 @@ def test_with_delay_the_file_comes_with_the_first_line(tmp_path):
 
 
 def test_a_symbolic_link_is_written_through(tmp_path):
-    """As by loguru; a rotation moves the link, and the ledger knows what is written."""
+    """A symbolic link is written through, as by loguru, and a rotation moves the link."""
     (tmp_path / "real.log").write_text("before\n")
     (tmp_path / "app.log").symlink_to("real.log")
     sink = opened(tmp_path / "app.log", rotation=20)
@@ -362,7 +365,7 @@ def test_a_symbolic_link_is_written_through(tmp_path):
 
 @pytest.mark.parametrize("here", ["plain", "{braces}"])
 def test_a_relative_path_stays_where_it_was(tmp_path, monkeypatch, here):
-    """A program that changes its directory afterwards does not take the log with it."""
+    """A program that changes its directory does not take a relative log path with it."""
     (tmp_path / here).mkdir()
     monkeypatch.chdir(tmp_path / here)
     sink = opened("logs/app.log", rotation=10)
@@ -382,7 +385,7 @@ def test_a_relative_path_stays_where_it_was(tmp_path, monkeypatch, here):
 @pytest.mark.parametrize("errors", ["backslashreplace", "replace", "xmlcharrefreplace", "ignore"])
 @pytest.mark.parametrize("encoding", ["utf8", "ascii", "latin-1", "cp1252", "gb18030"])
 def test_an_encoding_is_kept_as_loguru_keeps_it(tmp_path, clock, encoding, errors):
-    """Byte for byte, and sizes are counted in bytes."""
+    """An encoding makes loguru's file byte for byte, and sizes are counted in bytes."""
     twins = Twins(tmp_path, clock, rotation=100, encoding=encoding, errors=errors)
     twins.log(
         ["plain", "\u00e9" * 40, "\u6f22\u5b57 " * 9, "lone \ud83d", "+&~\\", "\U0001f600"] * 4,
@@ -393,7 +396,7 @@ def test_an_encoding_is_kept_as_loguru_keeps_it(tmp_path, clock, encoding, error
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf8"])
 def test_a_strict_encoding_loses_no_record(tmp_path, encoding):
-    """Plain loguru would tell an error and write nothing; a worker would send it again for ever."""
+    """A character that a strict encoding refuses is escaped, where loguru would drop the line."""
     sink = opened(tmp_path / "app.log", encoding=encoding, errors="strict")
     sink.write([Block(SENDER, 1, ["one\n", "\u6f22\ud83d\n", "three\n"], [])])
     assert sink._ledger.last(SENDER) == 3
@@ -407,7 +410,7 @@ def test_a_strict_encoding_loses_no_record(tmp_path, encoding):
     "encoding", ["utf-16", "utf-8-sig", "utf-7", "unicode_escape", "cp037", "no such"]
 )
 def test_an_encoding_that_cannot_be_kept_is_refused(tmp_path, encoding):
-    """Lines are encoded one by one, and ASCII as it is."""
+    """An encoding that marks the start of each line, or changes ASCII, is refused."""
     with pytest.raises(ConfigurationError, match=encoding):
         opened(tmp_path / "app.log", encoding=encoding)
 
@@ -416,7 +419,7 @@ def test_an_encoding_that_cannot_be_kept_is_refused(tmp_path, encoding):
     "options", [{"enqueue": False}, {"catch": True}, {"mode": "w"}, {"buffering": 1}], ids=name_of
 )
 def test_words_that_cannot_be_kept_are_refused(tmp_path, options):
-    """With the way out."""
+    """An option of loguru's that means nothing here is refused by name."""
     (name,) = options
     with pytest.raises(ConfigurationError, match=name):
         opened(tmp_path / "app.log", **options)
@@ -424,7 +427,7 @@ def test_words_that_cannot_be_kept_are_refused(tmp_path, options):
 
 @pytest.mark.parametrize("path", ["{user}.log", "{}/app.log", "a{b.log", "a}b.log", "{timer}.log"])
 def test_a_path_that_loguru_cannot_use_is_refused(tmp_path, path):
-    """With the path in the message, and no file made."""
+    """A path that loguru cannot use is refused by name, and no file is made."""
     with pytest.raises(ConfigurationError, match="app|log"):
         opened(tmp_path / path)
     assert list(tmp_path.iterdir()) == []
@@ -434,7 +437,7 @@ def test_a_path_that_loguru_cannot_use_is_refused(tmp_path, path):
 
 
 class Disk:
-    """What the system does to a log file, through ``os``: room left, and errors."""
+    """A disk that fails: it stands between the sink and ``os.write`` and ``os.ftruncate``."""
 
     def __init__(self, monkeypatch):
         self.error = None
@@ -473,7 +476,7 @@ ERRORS = [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG]
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
 @pytest.mark.parametrize("room", range(12))
 def test_a_failed_write_leaves_whole_lines_and_a_true_ledger(tmp_path, disk, room, error, fsync):
-    """However much still went out: what stands is told, half a line does not stand, the rest comes again."""
+    """A write that fails after any byte leaves whole lines, and the ledger knows how many."""
     sink = opened(tmp_path / "app.log", fsync=fsync)
     sink.write([Block(SENDER, 1, ["zero\n"], [])])
     disk.error, disk.room = error, room
@@ -491,7 +494,7 @@ def test_a_failed_write_leaves_whole_lines_and_a_true_ledger(tmp_path, disk, roo
 
 
 def test_half_a_line_that_cannot_be_cut_off_is_cut_off_later(tmp_path, disk):
-    """Before anything else is written."""
+    """Half a line that cannot be cut off at once is cut off before the next write."""
     sink = opened(tmp_path / "app.log")
     disk.error, disk.room, disk.cuts = errno.EIO, 6, False
     block = Block(SENDER, 1, ["one\n", "two\n", "three\n"], [])
@@ -509,7 +512,7 @@ def test_half_a_line_that_cannot_be_cut_off_is_cut_off_later(tmp_path, disk):
 
 
 def test_half_a_line_is_not_cut_off_another_file(tmp_path, disk):
-    """The file was moved away meanwhile: the new one is not touched."""
+    """Half a line is not cut off a new file that has taken the place of the old one."""
     sink = opened(tmp_path / "app.log")
     disk.error, disk.room, disk.cuts = errno.EIO, 6, False
     with pytest.raises(SinkError):
@@ -524,7 +527,7 @@ def test_half_a_line_is_not_cut_off_another_file(tmp_path, disk):
 
 @pytest.mark.parametrize("rotation", [None, 12], ids=["", "rotation"])
 def test_a_full_disk_in_the_ledger_stops_the_writing_too(tmp_path, monkeypatch, rotation):
-    """What cannot be noted is not written; at every entry in turn; it goes on when there is room."""
+    """A block whose intent cannot be noted is not written, at whichever entry the disk is full."""
     real, left = os.pwrite, 0
 
     def pwrite(descriptor, data, offset):
@@ -563,7 +566,7 @@ def test_a_full_disk_in_the_ledger_stops_the_writing_too(tmp_path, monkeypatch, 
 
 
 def test_a_rotation_that_fails_is_told_once_and_lines_go_on(tmp_path, monkeypatch):
-    """A rename that is denied: into the old file, and it is tried again later."""
+    """A rotation whose rename is denied is told once, and lines go on into the old file."""
     real, told = os.rename, []
 
     def rename(source, target):
@@ -587,7 +590,7 @@ def test_a_rotation_that_fails_is_told_once_and_lines_go_on(tmp_path, monkeypatc
 
 
 def test_a_rotation_that_failed_is_left_alone_for_a_while(tmp_path, monkeypatch):
-    """Not tried at every line."""
+    """A rotation that failed is not tried again at every line."""
     tries = []
 
     def rename(source, target):
@@ -603,7 +606,7 @@ def test_a_rotation_that_failed_is_left_alone_for_a_while(tmp_path, monkeypatch)
 
 
 def test_a_retention_that_raises_harms_no_line(tmp_path, monkeypatch):
-    """The rotation itself is done; it is told once."""
+    """A retention that raises is told once, and the rotation itself is done."""
     told = []
 
     def retention(files):
@@ -623,7 +626,7 @@ def test_a_retention_that_raises_harms_no_line(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", [ValueError, OSError, FileNotFoundError])
 def test_a_rotation_function_that_raises_harms_no_line(tmp_path, monkeypatch, kind):
-    """It means no rotation; it is told once, and asked again later."""
+    """A rotation function that raises means no rotation, is told once and asked again later."""
     told, asked = [], []
 
     def rotation(message, file):
@@ -644,7 +647,7 @@ def test_a_rotation_function_that_raises_harms_no_line(tmp_path, monkeypatch, ki
 
 
 def test_a_rotation_function_may_not_swallow_a_failed_write(tmp_path, disk):
-    """It looked at the file, so the lines before were written, and that failed."""
+    """A rotation function that looks at the file cannot swallow the error of a failed write."""
 
     def rotation(message, file):
         with contextlib.suppress(OSError):
@@ -663,7 +666,7 @@ def test_a_rotation_function_may_not_swallow_a_failed_write(tmp_path, disk):
 
 
 def test_a_file_that_cannot_be_opened_anew_is_tried_again(tmp_path, monkeypatch):
-    """After an outside rotation into nothing: an error at first, then it goes on."""
+    """A file that cannot be opened anew is an error, until a later write opens it."""
     real = open
     denied = True
 
@@ -689,7 +692,7 @@ def test_a_file_that_cannot_be_opened_anew_is_tried_again(tmp_path, monkeypatch)
 
 
 def test_closing_never_raises(tmp_path, monkeypatch):
-    """It is told instead, and the ledger is closed all the same."""
+    """An error at the close is told, not raised, and the ledger is closed."""
     told = []
     sink = opened(tmp_path / "app.log", told, retention=lambda files: 1 / 0)
     closed(sink)
@@ -701,7 +704,7 @@ def test_closing_never_raises(tmp_path, monkeypatch):
 
 
 class PowerCut:
-    """Which bytes of which file the disk itself holds, as ``fsync`` said so far."""
+    """Which bytes of which file the disk itself holds, by the calls of ``fsync`` so far."""
 
     def __init__(self, monkeypatch):
         self.held = {}
@@ -728,7 +731,7 @@ class PowerCut:
 def test_with_fsync_the_intent_is_on_the_disk_before_the_lines_and_they_before_the_answer(
     memory_path, monkeypatch
 ):
-    """One of each for a batch, however many lines; and the directory for a file that is new."""
+    """With ``fsync``, the disk holds the intent before the lines, and these before the answer."""
     cut = PowerCut(monkeypatch)
     log, ledger = str(memory_path / "app.log"), str(memory_path / ".app.log.ledger")
     sink = opened(memory_path / "app.log", fsync=True, rotation=3000)
@@ -748,7 +751,7 @@ def test_with_fsync_the_intent_is_on_the_disk_before_the_lines_and_they_before_t
 
 
 def test_without_fsync_the_disk_is_not_asked(tmp_path, monkeypatch):
-    """It costs much, and a killed process loses nothing without it."""
+    """Without ``fsync``, the disk is never waited for."""
     cut = PowerCut(monkeypatch)
     sink = opened(tmp_path / "app.log", rotation=30)
     sink.write([Block(SENDER, 1, ["line\n"] * 20, [])])

@@ -1,12 +1,13 @@
-"""A receiver or a worker that can be made to kill itself at a named point. Run as a script.
+"""Runs a receiver or a worker that kills itself at a named point.
 
 ::
 
     crashing.py [--point NAME --passage N] [--forced ANSWER] [--also ADDRESS] receiver SINK ...
     crashing.py [--point NAME --passage N] worker NAME ADDRESS NOTES [...]
 
-The product holds no hooks for this. Each point is a function of it, or of ``os``, that is replaced
-here before the program starts by one that sends this process a SIGKILL at its N-th passage.
+The product holds no hooks for this. Each point is a function of the product, or of ``os``. Before
+the program starts, that function is replaced by one that sends this process a SIGKILL at its N-th
+passage.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _sink = ""
 
 
 def burn() -> None:
-    """One passage of the armed point; the last one ends this process."""
+    """Count one passage of the armed point; the last one kills this process."""
     global _passages_left
     _passages_left -= 1
     if _passages_left == 0:
@@ -70,7 +71,7 @@ def _replace(owner: Any, name: str, function: Callable[..., Any]) -> None:
 
 
 def before(owner: Any, name: str, when: Callable[..., Any] = always) -> None:
-    """Die on the way into ``owner.name``, where ``when`` says so of its arguments."""
+    """Arm: die before ``owner.name`` runs, where ``when`` is true of its arguments."""
     original = getattr(owner, name)
 
     def dying(*args: Any, **options: Any) -> Any:
@@ -82,7 +83,7 @@ def before(owner: Any, name: str, when: Callable[..., Any] = always) -> None:
 
 
 def after(owner: Any, name: str, when: Callable[..., Any] = always) -> None:
-    """Die when ``owner.name`` has done its work."""
+    """Arm: die when ``owner.name`` has run, where ``when`` was true of its arguments."""
     original = getattr(owner, name)
 
     def dying(*args: Any, **options: Any) -> Any:
@@ -96,7 +97,7 @@ def after(owner: Any, name: str, when: Callable[..., Any] = always) -> None:
 
 
 def within(name: str, when: Callable[..., Any], cut: Callable[[bytes], int]) -> None:
-    """Die in the middle of ``os.write`` or ``os.pwrite``: ``cut`` says how much goes out."""
+    """Arm: die in the middle of ``os.write`` or ``os.pwrite``; ``cut`` says how much is written."""
     original = getattr(os, name)
 
     def dying(descriptor: int, data: Any, *args: Any) -> Any:
@@ -114,7 +115,7 @@ def within(name: str, when: Callable[..., Any], cut: Callable[[bytes], int]) -> 
 
 
 def _opens(suffix: str) -> Callable[..., bool]:
-    """Whether a descriptor is one of the file beside the sink."""
+    """Return a test whether a descriptor is that of a file whose name ends with ``suffix``."""
     return lambda descriptor, data: os.readlink(f"/proc/self/fd/{descriptor}").endswith(suffix)
 
 
@@ -313,11 +314,11 @@ FATES: dict[str, Callable[[], Any]] = {
 
 
 def run_worker(options: argparse.Namespace) -> int:
-    """Log through both libraries, note in the shared memory map how many calls have returned.
+    """Log through both libraries, and note in a shared map how many calls have returned.
 
-    Ends by its fate after a delay; or when the map says stop, or after a count of records, in good
-    order, or (``leave``) without a word. With ``wait`` it logs its count and stays until the map
-    says stop.
+    The worker ends by its fate after a delay, or in good order when the map says stop or its count
+    of records is logged. With the fate ``leave`` it ends after its count and closes nothing. With
+    ``wait`` it logs its count, and stays until the map says stop.
     """
     if options.point in WORKER_ADOPTION or options.fate == "wait":
         worker_adoption.INTERVAL, worker_adoption.PATIENCE = 0.2, 0.0

@@ -1,10 +1,10 @@
-"""Receivers and workers that are really killed, and the count of what is in the files afterwards.
+"""Kills receivers and workers, and counts what is in the files afterwards.
 
-The scenes that ``tests/test_kills.py`` plays in a short form. The long form::
+``tests/test_kills.py`` plays these scenes in a short form. The long form::
 
     python -m tests.support.kills --receiver-kills 1000 --worker-kills 200 --seed 1
 
-prints the seed, what was killed how often, and a verdict; its exit status is 1 where a record was
+prints the seed, what was killed how often, and a verdict. Its exit status is 1 where a record was
 lost, doubled or torn, where a worker's order was not kept, where anything hung, or where a named
 crash point was not reached.
 """
@@ -81,7 +81,7 @@ class Figures:
         return all(verdict.clean for verdict in self.verdicts)
 
     def total(self, what: str) -> int:
-        """How many records are lost, doubled, torn."""
+        """Return how many records are lost, doubled or torn."""
         return sum(len(getattr(verdict, what)) for verdict in self.verdicts)
 
     def __str__(self) -> str:
@@ -141,16 +141,16 @@ class Worker:
 
     @property
     def returned(self) -> int:
-        """How many of its log calls have returned."""
+        """How many of the worker's log calls have returned."""
         return int(self._notes[0])
 
     @property
     def given_up(self) -> int:
-        """How many records it has given up by its own count, once it has ended in good order."""
+        """How many records the worker has given up by its own count; known when it has ended."""
         return int(self._notes[2])
 
     def began(self) -> None:
-        """Wait until it logs."""
+        """Wait until the worker logs."""
         wait_until(
             lambda: self.returned or self.process.poll() is not None, 60, f"{self.name} logs"
         )
@@ -235,7 +235,7 @@ class Scene:
         self.figures.kills[kind] += 1
 
     def crash_receiver(self, point: str) -> None:
-        """Start the receiver, which kills itself at ``point``, and wait for that."""
+        """Start a receiver that kills itself at ``point``, and wait until it has."""
         passage = self.random.randint(1, PASSAGES.get(point, 1))
         self.receiver.start_at(point, passage, *self.more)
         self._await_crash(self.receiver.process, f"the receiver dies {point} ({passage})")
@@ -249,7 +249,7 @@ class Scene:
         assert status == -signal.SIGKILL, f"status {status}: {what}\n{self.told()}"
 
     def crash_workers(self, points: Sequence[str], *more: str) -> None:
-        """Workers that kill themselves, one at each point; all at the same time."""
+        """Start workers that kill themselves, one at each point, all at the same time."""
         started = []
         more = more or ("--filler", "--count", "4000")
         for point in points:
@@ -263,25 +263,22 @@ class Scene:
             self.figures.kills[point] += 1
 
     def leave_journal(self) -> None:
-        """A worker that logs while no receiver is there, and leaves a journal of some segments."""
+        """Have a worker leave a journal of some segments, while no receiver is there."""
         name = f"o{len(self.workers)}"
         worker = self.add_worker(name, "--fate", "leave", "--count", "2500", "--filler")
         assert worker.wait() == 7
 
-    def new_file_or(self, mark: str) -> Callable[[], bool]:
-        """Whether a rotated file has appeared, or a file whose name ends with ``mark``."""
+    def has_new_file(self, mark: str) -> Callable[[], bool]:
+        """Return a test whether a file has appeared whose name ends with ``mark``."""
 
         def names() -> list[str]:
             return [entry.name for entry in os.scandir(self.sink.parent)]
 
         known = set(names())
-        return lambda: any(
-            name.endswith(mark) and name not in known if mark else name not in known
-            for name in names()
-        )
+        return lambda: any(name.endswith(mark) and name not in known for name in names())
 
     def told(self) -> str:
-        """What the receivers have said."""
+        """Return what the receivers have said."""
         return "".join(receiver.stderr.read_text() for receiver in self.receivers)
 
     def finish(self) -> Figures:
@@ -313,14 +310,14 @@ class Scene:
         return figures
 
     def _not_archived(self) -> list[str]:
-        """What rotations and compressions have left undone beside the sink."""
+        """List what rotations and compressions have left undone beside the sink."""
         return [
             path.name for path in self.sink.parent.iterdir()
             if ".compressing" in path.name or (path.suffix == ".log" and path != self.sink)
         ]  # fmt: skip
 
     def journals(self) -> list[str]:
-        """What is in the spool directory but peers' marks and directories that await a sweep."""
+        """List what is in the spool directory but the peers' marks and empty directories."""
         found = []
         for entry in os.scandir(self.spool):
             with contextlib.suppress(FileNotFoundError):
@@ -333,7 +330,7 @@ class Scene:
 
 
 class Pace(NamedTuple):
-    """How a receiver is killed again and again."""
+    """How fast a receiver is killed and started."""
 
     up: float  # seconds that it lives, at most, until an instant
     down: float  # seconds, at most, until it is started again
@@ -346,7 +343,7 @@ LONG, SHORT = Pace(2.0, 2.0, 20_000), Pace(0.5, 0.3, 3_000)
 def receiver_kills(
     directory: Path, seed: int, kills: int, pace: Pace, forced: str | None = None
 ) -> Figures:
-    """Four workers at full speed, and a receiver that is killed.
+    """Kill a receiver while four workers log at full speed.
 
     ``forced`` is the answer that the ledger gives to every question: ``"written"`` or
     ``"unwritten"``.
@@ -382,13 +379,13 @@ def _kill_once(scene: Scene, how: str, up: float) -> None:
             scene.pause(up)
         else:
             mark = ".compressing" if how == "a compression" else ""
-            wait_until(scene.new_file_or(mark), 60, f"the receiver comes to {how}")
+            wait_until(scene.has_new_file(mark), 60, f"the receiver comes to {how}")
             scene.pause(0.01)
     scene.kill_receiver(how)
 
 
 def crash_points(directory: Path, seed: int) -> Figures:
-    """Each named point once: the receiver's, one after the other, then the workers'."""
+    """Kill at each named point once: the receiver, one point after the other, then workers."""
     options = (
         "--rotation", "20 KB", "--compression", "gz", "--retention", "1 day", "--format", "{message}",
     )  # fmt: skip
@@ -410,7 +407,7 @@ def crash_points(directory: Path, seed: int) -> Figures:
 
 
 def elsewhere(directory: Path, seed: int) -> Figures:
-    """Workers adopt, where the receiver has another spool directory, and are killed at it."""
+    """Kill workers that adopt journals, because the receiver has another spool directory."""
     with Scene("adoption by workers", directory, seed, *BIG_FILES, spool="elsewhere") as scene:
         scene.receiver.kill()
         for point in crashing.WORKER_ADOPTION:
@@ -427,9 +424,9 @@ def elsewhere(directory: Path, seed: int) -> Figures:
 
 
 def drops(directory: Path, seed: int, kills: int) -> Figures:
-    """The receiver is killed and away for longer than the journals can hold.
+    """Kill the receiver, and leave it away for longer than the journals can hold.
 
-    What is not in the file is what the file itself says is missing, to the record.
+    The log must report exactly as many records as are missing.
     """
     with Scene("more than the spool holds", directory, seed, *BIG_FILES) as scene:
         for name in "abc":
@@ -462,7 +459,7 @@ def drops(directory: Path, seed: int, kills: int) -> Figures:
 
 
 def _make_decoys(sink: Path) -> None:
-    """Files that a retention of a day removes."""
+    """Make files that a retention of a day removes."""
     for number in range(12):
         decoy = sink.with_name(f"{sink.stem}.{crashing.DECOY}_00-00-00_{number:06}{sink.suffix}")
         decoy.touch()
@@ -470,7 +467,7 @@ def _make_decoys(sink: Path) -> None:
 
 
 def worker_kills(directory: Path, seed: int, kills: int) -> Figures:
-    """Workers that end at a random instant, eight at a time, in every way there is."""
+    """Kill workers at a random instant, eight at a time, in every way there is."""
     with Scene("workers killed", directory, seed, *BIG_FILES) as scene, _MemoryGroups() as groups:
         if groups.missing:
             scene.figures.notes.append(f"no out-of-memory killer: {groups.missing}")
@@ -538,7 +535,7 @@ class _MemoryGroups:
 
 
 def both_sides(directory: Path, seed: int, seconds: float) -> Figures:
-    """Receiver and workers killed at random together, over a network that cuts, delays, splits."""
+    """Kill receiver and workers at random, over a network that cuts, delays and splits."""
     with Scene("both sides and the network", directory, seed, *BIG_FILES) as scene:
         host, _, port = scene.address.rpartition("/")[2].rpartition(":")
         with Proxy((host, int(port)), seed) as proxy:
@@ -572,7 +569,7 @@ def both_sides(directory: Path, seed: int, seconds: float) -> Figures:
 
 
 def standby(directory: Path, seed: int, kills: int) -> Figures:
-    """The active receiver is killed while another one stands by on the same address."""
+    """Kill the active receiver while another one stands by at the same address."""
     with Scene("standby", directory, seed, *BIG_FILES) as scene:
         for name in "abcd":
             scene.add_worker(name, "--ahead", "3000")
@@ -601,7 +598,7 @@ def standby(directory: Path, seed: int, kills: int) -> Figures:
 
 
 def _episodes(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[Path, int], Figures]]]:
-    """What is played, and how, in parts that a directory and a count can hold."""
+    """Yield what is played, and how, in parts whose files a directory can hold."""
     for kills in _parts(options.receiver_kills, 50):
         yield "receiver", partial(receiver_kills, kills=kills, pace=LONG)
     for _ in range(options.rounds):
@@ -625,7 +622,7 @@ def _parts(total: int, most: int) -> list[int]:
 
 
 def _failures(sums: dict[str, Figures], rounds: int) -> Iterator[str]:
-    """Everything that is not as it must be."""
+    """Yield everything that is not as it must be."""
     for name, figures in sums.items():
         if name == "written":
             if not figures.total("lost"):
@@ -642,7 +639,7 @@ def _failures(sums: dict[str, Figures], rounds: int) -> Iterator[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Play everything; returns 1 where anything is not as it must be."""
+    """Play everything; return 1 where anything is not as it must be."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.kills", description=__doc__)
     parser.add_argument("--seed", type=int, default=None, help="any number; default: a random one")
     parser.add_argument("--receiver-kills", type=int, default=1000)

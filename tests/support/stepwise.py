@@ -1,8 +1,8 @@
-"""Kill a piece of code at each of its steps on disk, one after the other, in a forked child.
+"""Kills a piece of code at each of its steps on disk, one after the other, in a forked child.
 
 A step is an operation on a file under a directory: an audit event of the interpreter's before it is
-done, or a part of a write. Nothing of the product is named here, so a step that is added to it is
-killed at, too.
+done, or a part of a write. This module names nothing of the product, so a step that is added to the
+product is killed at, too.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _DIED, _FAILED = 9, 1
 
 
 def kills(scenario: Callable[[Path], None], directory: Path) -> Iterator[Path]:
-    """Directories in which ``scenario`` was killed at its first step, its second, and so on.
+    """Yield directories in which ``scenario`` was killed at its first step, its second, and so on.
 
-    The last one is where it came to its end.
+    In the last one it came to its end.
     """
     step = 0
     while True:
@@ -54,7 +54,7 @@ def _dies(scenario: Callable[[Path], None], place: Path, step: int) -> bool:
 
 
 def _arm(place: str, step: int) -> None:
-    """Have this process die at a step from now on."""
+    """Make this process die at the given step from now on."""
     left = step
 
     def burn() -> None:
@@ -90,8 +90,10 @@ def _names(place: str, argument: Any) -> bool:
 
 
 def _in_parts(write: Any, burn: Callable[[], None]) -> Any:
-    """``os.write`` in several parts, with a step before each: the first byte, each line and half a
-    line, and the rest."""
+    """Make ``os.write`` write in several parts, with a step before each.
+
+    The parts end after the first byte, in the middle and at the end of each line, and at the end.
+    """
 
     def in_parts(descriptor: int, data: Any, *offset: int) -> int:
         whole = bytes(data)
