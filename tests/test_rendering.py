@@ -1,4 +1,4 @@
-"""Lines rendered in the worker against lines rendered by the receiver: the same bytes."""
+"""Lines rendered in the worker and lines rendered by the receiver are the same bytes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Odd:
 
 
 def log_everything(log):
-    """Every kind of call whose line could come out in two ways."""
+    """Give each record the same time and thread in both runs."""
     for level in ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"):
         log.log(level, "at {}", level)
     log.log(35, "a number")
@@ -99,7 +99,7 @@ def log_everything(log):
 
 
 def run(directory, render, *, calls=log_everything, patch=fixed_time, **options):
-    """The files of one run, and how many of its rows came as finished lines."""
+    """Make every kind of call whose line could come out in two ways."""
     directory.mkdir()
     sink = directory / "app.log"
     rendered = 0
@@ -124,7 +124,7 @@ def run(directory, render, *, calls=log_everything, patch=fixed_time, **options)
 
 
 def comparable(contents):
-    """Without the stdlib's records (each has its own time) and the values of the test's variables."""
+    """Run the calls; return the files, and how many rows came as finished lines."""
     lines = b"".join(contents).decode("utf-8").split("\n")
     return [line for line in lines if not any(part in line for part in ("std", "whole", "│", "└"))]
 
@@ -132,7 +132,7 @@ def comparable(contents):
 @pytest.mark.parametrize("template", FORMATS)
 @pytest.mark.parametrize("level", ["DEBUG", 25])
 def test_both_ways_write_the_same_bytes(tmp_path, template, level):
-    """Every kind of call, in every format that workers may render, and at two levels of the sink."""
+    """Leave out the stdlib's records (each has its own time) and the test's variables."""
     options = {"level": level} if template is None else {"level": level, "format": template}
     (there, rendered), (here, none) = (
         run(tmp_path / place, place, **options) for place in ("worker", "receiver")
@@ -144,7 +144,7 @@ def test_both_ways_write_the_same_bytes(tmp_path, template, level):
 
 @pytest.mark.parametrize("template", FORMATS)
 def test_a_line_is_the_one_that_a_local_sink_writes(tmp_path, template):
-    """What a patcher puts in the place of a number, or beside a text, too; markup stripped."""
+    """Every kind of call gives the same bytes from both sides, in every format, at two levels."""
     options = {} if template is None else {"format": template}
     local = tmp_path / "local.log"
 
@@ -162,7 +162,7 @@ def test_a_line_is_the_one_that_a_local_sink_writes(tmp_path, template):
 
 
 def test_rotation_by_size_falls_at_the_same_line(tmp_path):
-    """Hundreds of files, each cut where loguru itself would cut it."""
+    """A line is a local sink's, whatever a patcher puts into the record; markup is stripped."""
 
     def calls(log):
         for number in range(3000):
@@ -182,7 +182,7 @@ def test_rotation_by_size_falls_at_the_same_line(tmp_path):
 
 
 def test_a_rotation_function_of_the_user_s_gets_whole_records(tmp_path):
-    """It looks at records, so nothing is rendered away before it."""
+    """Rotation by size cuts hundreds of files where loguru itself would cut them."""
     seen = []
 
     def rotation(message, file):
@@ -208,13 +208,13 @@ def test_a_rotation_function_of_the_user_s_gets_whole_records(tmp_path):
     ids=name_of,
 )  # fmt: skip
 def test_any_other_sink_gets_whole_records(tmp_path, options):
-    """What needs the record is rendered where the sink is."""
+    """A user's rotation function gets whole records, none of them rendered away."""
     _, rendered = run(tmp_path / "w", "worker", calls=lambda log: log.info("one"), **options)
     assert rendered == 0
 
 
 def test_a_sink_that_has_changed_meanwhile_takes_finished_lines_as_they_are(tmp_path, spool_dir):
-    """Rendered for one format, written by a receiver that has another, or writes JSON."""
+    """A sink that needs whole records gets them, and renders them itself."""
     sink, address = tmp_path / "app.log", None
     with start_receiver(sink, address="tcp://127.0.0.1:0", format="old {message}") as receiver:
         address = receiver.address
@@ -241,7 +241,7 @@ def test_a_sink_that_has_changed_meanwhile_takes_finished_lines_as_they_are(tmp_
 
 
 def test_a_stock_receiver_gets_finished_lines_as_messages():
-    """A worker whose receiver is replaced by a stock one: the line is the message."""
+    """Lines rendered for one format are written as they are by a receiver of another, or of JSON."""
     row = encode_rendered_row(
         1_700_000_000_000_000_000, rendered_row_head(30, "WARNING", "ab"), "line\n"
     )
@@ -252,13 +252,13 @@ def test_a_stock_receiver_gets_finished_lines_as_messages():
 
 
 def test_a_bad_place_to_render_is_refused(tmp_path):
-    """The value and the choices are shown."""
+    """A stock receiver that replaces a worker's own gets each finished line as a message."""
     with pytest.raises(ConfigurationError, match="'elsewhere'.*'worker', 'receiver'"):
         start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0", render="elsewhere")
 
 
 def test_a_forked_child_renders_at_once(tmp_path):
-    """A child goes on with the line format, which is the receiver's."""
+    """The error for a bad place to render shows the value and the choices."""
     with start_receiver(
         tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}"
     ) as receiver:
@@ -279,7 +279,7 @@ def test_a_forked_child_renders_at_once(tmp_path):
 
 
 def test_the_first_record_is_rendered_where_the_receiver_is_known(tmp_path, spool_dir):
-    """A receiver tells its line format in the spool directory, and takes it away when it ends."""
+    """A forked child goes on with the line format, which is the receiver's."""
     options = {"address": "tcp://127.0.0.1:0", "format": "{message}"}
     with start_receiver(tmp_path / "app.log", **options) as receiver:
         with install_bridge(receiver.address) as bridge:

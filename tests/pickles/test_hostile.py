@@ -1,4 +1,4 @@
-"""Every hostile payload first harms who trusts it, and then does not harm us."""
+"""Hostile pickles: each harms a receiver that trusts it, and none harms this package."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class AllowList(pickle.Unpickler):
 
 
 def naive_receiver(load, payload):
-    """What the logging cookbook's receiver and its handlers do with a payload."""
+    """The restricted unpickler of pickle's documentation."""
     record = logging.makeLogRecord(load(payload))
     record.getMessage()
     for value in list(record.__dict__.values()):
@@ -61,7 +61,7 @@ LOADERS = {"loads": pickle.loads, "allowlist": lambda data: AllowList(io.BytesIO
 
 
 def fate(loader, payload):
-    """What becomes of a naive receiver in a limited process: None, or the harm."""
+    """Do with a payload what the logging cookbook's receiver and its handlers do."""
     pid = os.fork()
     if pid == 0:
         status = 70
@@ -98,7 +98,7 @@ def fate(loader, payload):
 
 
 def test_the_corpus_is_large():
-    """At least 80 entries, of which at least 40 harm, and some an exact allow-list."""
+    """Return how a naive receiver in a limited process is harmed; ``None`` if it is not."""
     assert len(ENTRIES) >= 80
     assert sum(bool(entry.harms) for entry in ENTRIES.values()) >= 40
     assert sum("allowlist" in entry.harms for entry in ENTRIES.values()) >= 17
@@ -109,7 +109,7 @@ HARMFUL = [(name, loader) for name, entry in ENTRIES.items() for loader in entry
 
 @pytest.mark.parametrize(("name", "loader"), HARMFUL, ids=str)
 def test_it_harms_a_naive_receiver(name, loader):
-    """Code, memory, time, a crash, a patched class, or an exception that drops the connection."""
+    """The corpus has at least 80 entries; at least 40 do harm, some to an exact allow-list."""
     assert fate(loader, ENTRIES[name].payload) is not None
 
 
@@ -128,7 +128,7 @@ def check_inert(value, depth=0):
 
 @pytest.fixture(scope="module")
 def replays():
-    """Both kinds of sink, as the receiver has them."""
+    """A hostile payload runs code, takes memory or time, crashes, patches a class, or drops the peer."""
     both = [
         Replay(level=0, serialize=True),
         Replay(level=0, format="{message} {extra} {exception}"),
@@ -140,7 +140,7 @@ def replays():
 
 @pytest.mark.parametrize("name", sorted(ENTRIES))
 def test_it_does_not_harm_us(name, replays):
-    """Inert values or a PayloadError, nothing imported or patched, and it renders, in 40 MB."""
+    """Return both kinds of sink that a receiver may have."""
     payload = ENTRIES[name].payload
     "".encode("utf-16-le")  # its codec is imported at the first use
     modules = set(sys.modules)
@@ -175,11 +175,11 @@ SURVIVORS = [
 
 @pytest.mark.parametrize("name", SURVIVORS)
 def test_the_record_survives(name):
-    """Where the stream is whole, the record is kept, and what is not admitted is shown by name."""
+    """A hostile payload ends in inert values or a PayloadError, patches nothing, renders in 40 MB."""
     assert load_record(ENTRIES[name].payload)
 
 
 def test_an_ordered_dict_still_is_one():
-    """The names that are admitted are decoded here, not fetched."""
+    """Names that are admitted are decoded by this package, not fetched."""
     loaded = load_record(pickle.dumps({"msg": OrderedDict(b=1, a=2)}, 1))
     assert list(loaded["msg"]) == ["b", "a"]

@@ -1,4 +1,4 @@
-"""Stock payloads: what is admitted comes back as it was, what is not is shown, all is bounded."""
+"""Stock payloads: admitted values come back, others are shown, and all are bounded."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_an_admitted_value_comes_back(value, protocol):
 
 @pytest.mark.parametrize("protocol", range(4, pickle.HIGHEST_PROTOCOL + 1))
 def test_a_fold_comes_back(protocol):
-    """Protocols from 4 on tell the first of two equal hours from the second."""
+    """An admitted value comes back with its type and its text, from every protocol."""
     value = datetime.datetime(2024, 10, 27, 2, 30, fold=1)
     assert load_record(pickle.dumps({"v": value}, protocol))["v"].fold == 1
 
@@ -75,7 +75,7 @@ def test_a_fold_comes_back(protocol):
     ids=lambda value: repr(value)[:30],
 )  # fmt: skip
 def test_any_other_object_is_shown_by_name(value, shown, protocol):
-    """The record survives, and the object's class can be read."""
+    """A datetime of protocol 4 or later tells the first of two equal hours from the second."""
     loaded = load_record(pickle.dumps({"msg": "kept", "value": value}, protocol))
     assert loaded["msg"] == "kept"
     assert type(loaded["value"]) is RemoteValue
@@ -83,7 +83,7 @@ def test_any_other_object_is_shown_by_name(value, shown, protocol):
 
 
 def test_an_object_shown_by_name_takes_a_width():
-    """A stock client's unknown object fills the width that a format gives it, as a text does."""
+    """An object of another class shows its class's name, and its record arrives."""
     value = load_record(pickle.dumps({"value": Color.RED}, 1))["value"]
     assert f"{value:>40}" == f"{value!s:>40}"
     assert f"{value:.2f}" == str(value)
@@ -97,21 +97,21 @@ def test_an_ordered_dict_comes_back_as_a_dict():
 
 
 def test_what_a_socket_handler_sends_comes_back():
-    """Every attribute of a real record."""
+    """An OrderedDict comes back as a dict in its order."""
     record = logging.LogRecord("app", 30, "/a/b.py", 5, "hi %s", ("you",), None, "f")
     frame = logging.handlers.SocketHandler("localhost", 1).makePickle(record)
     assert load_record(frame[4:]) == pickle.loads(frame[4:])
 
 
 def test_what_we_write_is_protocol_1():
-    """As SocketHandler does, so that any receiver can read it."""
+    """A real SocketHandler's payload comes back with every attribute of the record."""
     assert dump_record({"a": 1}) == pickle.dumps({"a": 1}, 1)
     assert load_record(dump_record({"a": (1, {"b": [None]})})) == {"a": (1, {"b": [None]})}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_cycles_are_cut(protocol):
-    """A recursive dict and list, as a client's ``extra`` may have them."""
+    """A payload is written by protocol 1, as SocketHandler does, so that any receiver reads it."""
     loop = {"a": 1}
     loop["self"] = loop
     ring = [1]
@@ -131,14 +131,14 @@ def test_cycles_are_cut(protocol):
     ],
 )  # fmt: skip
 def test_each_bound_has_its_reason(payload, reason):
-    """The reason is a fixed word, fit for counting."""
+    """A recursive dict and list in a client's ``extra`` arrive with the cycle cut."""
     with pytest.raises(PayloadError) as caught:
         load_record(payload)
     assert caught.value.reason == reason
 
 
 def test_large_and_honest_records_are_taken():
-    """A message of a megabyte, lists of ten thousand, a long text used twice."""
+    """Each bound has a fixed word for its reason, so that refusals can be counted."""
     text = "é" * 1_000_000
     fields = {"msg": text, "again": text, "numbers": list(range(10_000)), "names": ["ab"] * 10_000}
     assert load_record(pickle.dumps(fields, 1)) == fields
@@ -160,14 +160,14 @@ _values = st.recursive(
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.text(), _values), st.sampled_from(PROTOCOLS))
 def test_generated_records_come_back(fields, protocol):
-    """Whatever is built of the admitted types is equal after any protocol."""
+    """A message of a megabyte, lists of ten thousand, and a long text used twice are taken."""
     loaded = load_record(pickle.dumps(fields, protocol))
     assert loaded == fields
     check_inert(loaded)
 
 
 def test_a_hundred_thousand_mutations():
-    """Each ends in inert values or in a PayloadError; the seed is in the message."""
+    """100,000 mutated payloads end in inert values or a PayloadError; the message has the seed."""
     seed = random.Random().randrange(2**32)
     taken = fuzz_pickles.run(seed, 100_000, check_inert)
     assert 5_000 < taken < 95_000, f"seed {seed}: {taken} taken"

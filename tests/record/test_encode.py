@@ -1,4 +1,4 @@
-"""Records and rows: a record of any shape becomes a row that a receiver takes, and back."""
+"""The encoder: a record of any shape becomes a row that a receiver takes, and comes back."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def style(name):
 
 
 def arrives(record):
-    """A stdlib record as it is at the far end."""
+    """An object that has every attribute, and none that is of use."""
     return read_row(decode_dense(encode_logrecord(record, style)))
 
 
@@ -86,7 +86,7 @@ VALUES = {"nan": float("nan"), "huge": 10**400, "true": True, "broken": Broken()
 @pytest.mark.parametrize("name", sorted(ODD_ATTRIBUTES))
 @pytest.mark.parametrize("value", ["odd", *VALUES, "missing"])
 def test_an_attribute_of_an_impossible_type_costs_itself_only(name, value):
-    """A record of a factory, or one that came from elsewhere: the others of its attributes are whole."""
+    """Return a stdlib record as the receiver reads it."""
     record = a_record()
     created = record.created
     if value == "missing":
@@ -111,27 +111,27 @@ def test_an_attribute_of_an_impossible_type_costs_itself_only(name, value):
     "name", ["levelno", "lineno", "created", "process", "thread", "relativeCreated"]
 )
 def test_what_stands_in_the_place_of_a_number_is_told(name):
-    """In ``extra``, as a bounded text."""
+    """A stdlib record with one impossible attribute arrives with all its other attributes."""
     row = arrives(a_record(**{name: Odd()}))
     assert repr(row.extra[name]) == "<odd>"
     assert row.level_no in (20, 30)
 
 
 def test_text_stands_where_it_was_expected():
-    """Whatever type it has: a name that is a number, a path that is a path object."""
+    """A value in the place of a number is shown in ``extra``, as a bounded text."""
     row = arrives(a_record(name=5, pathname=Odd(), threadName=None, levelname="WARNING"))
     assert (row.name, row.file_path, row.thread_name, row.level_icon) == ("5", "<odd>", "", "!")
 
 
 def test_extra_is_flattened_once_where_another_attribute_is_odd():
-    """A tag of a tag would be shown for what it is."""
+    """A name that is a number, or a path that is a path object, arrives as a text."""
     row = arrives(a_record(lineno=Odd(), when=datetime.date(2024, 1, 2), members={1}))
     assert row.extra["when"] == datetime.date(2024, 1, 2)
     assert row.extra["members"] == {1}
 
 
 def test_a_log_call_deep_in_a_recursion_loses_at_most_its_extra():
-    """What is left of the interpreter's stack may not do for a nested value."""
+    """A record with an odd attribute has its ``extra`` tagged once: a tag of a tag would be shown."""
     record = a_record(nested=[[[[[[[[[[1]]]]]]]]]])
     rows = []
 
@@ -146,7 +146,7 @@ def test_a_log_call_deep_in_a_recursion_loses_at_most_its_extra():
 
 
 def test_a_plain_row_is_not_tagged():
-    """The flag saves the far end the look at each value."""
+    """A log call with little left of the interpreter's stack arrives, perhaps without its ``extra``."""
     assert arrives(a_record()).flags == FLAG_TAGGED
     assert arrives(logging.LogRecord("app", 30, "/a/b.py", 5, "m", None, None, "f")).flags == 0
 
@@ -155,7 +155,7 @@ def test_a_plain_row_is_not_tagged():
 
 
 def loguru_record(**changes):
-    """A loguru record with some of its fields bent."""
+    """A row without tagged values says so, and spares the receiver the look at each value."""
     found = []
     handler = logger.add(lambda message: found.append(message.record), format="")
     try:
@@ -174,7 +174,7 @@ def encode(record, traceback_text=""):
 @pytest.mark.parametrize("value", [None, 5, "text", Odd(), Broken(), Mock(), [1], float("nan"), 10**400],
                          ids=["None", "int", "text", "odd", "broken", "mock", "list", "nan", "huge"])  # fmt: skip
 def test_a_loguru_record_that_a_patcher_bent_arrives(key, value):
-    """The field costs itself only."""
+    """Return a loguru record with some of its fields bent."""
     record = loguru_record()
     honest = read_row(decode_dense(encode(record)))
     record[key] = value
@@ -200,14 +200,14 @@ _OFFSETS = st.timedeltas(datetime.timedelta(hours=-23), datetime.timedelta(hours
     name=st.none() | st.text(max_size=5),
 )
 def test_times_are_exact(when, offset, elapsed, name):
-    """To the last bit of the float, before 1970 too, in fixed zones of any name and offset."""
+    """A loguru record with one bent field arrives with all its other fields."""
     for rounded in (offset, datetime.timedelta(seconds=offset // datetime.timedelta(seconds=1))):
         zone = datetime.timezone(rounded) if name is None else datetime.timezone(rounded, name)
         check_times(when.replace(tzinfo=zone), elapsed)
 
 
 class Zone(datetime.tzinfo):
-    """Summer time from April to October, and an hour in October that comes twice."""
+    """A time arrives to the last bit of its float, before 1970 too, in fixed zones of any offset."""
 
     def __init__(self, *names):
         self.names = names
@@ -227,7 +227,7 @@ class Zone(datetime.tzinfo):
 
 @pytest.mark.parametrize("zone", [Zone("winter", "summer"), Zone("one", "one")], ids=["two", "one"])
 def test_times_in_a_zone_whose_offset_changes(zone):
-    """With names that tell, and with one name for both."""
+    """A zone with summer time from April to October, and one hour in October that comes twice."""
     for month, fold in ((1, 0), (7, 0), (10, 0), (10, 1)):
         when = datetime.datetime(2025, month, 26, 2, 30, 1, 5, tzinfo=zone, fold=fold)
         check_times(when, datetime.timedelta(seconds=1))
@@ -249,7 +249,7 @@ RECORD = loguru_record()
     ids=lambda value: type(value).__name__,
 )
 def test_an_extra_that_is_none_stands_under_its_own_name(extra):
-    """A patcher may put anything in its place."""
+    """A time in a zone with summer time arrives exactly, with two names for the zone or one."""
     row = read_row(decode_dense(encode(loguru_record(extra=extra))))
     assert row.message == "the message"
     assert set(row.extra) <= {"extra"}
@@ -271,7 +271,7 @@ LARGE = {
 
 @pytest.mark.parametrize("name", sorted(LARGE))
 def test_a_row_is_never_beyond_what_a_receiver_takes(name):
-    """It would be refused for ever, and all that is behind it would wait."""
+    """A value that a patcher puts in the place of ``extra`` arrives under the key ``extra``."""
     record = a_record(**LARGE[name])
     extra = {key: value for key, value in vars(record).items() if key in ("odd", "user")}
     rows = [
@@ -291,7 +291,7 @@ def test_a_row_is_never_beyond_what_a_receiver_takes(name):
 
 
 def test_a_rendered_line_that_is_cut_is_a_line():
-    """It ends where another begins."""
+    """A record of any size makes a row that a receiver takes: one that it refuses blocks all behind it."""
     row = encode_rendered(5, rendered_row_head(20, "INFO", "0" * 16), "x" * 9_000_000 + "\n")
     assert read_row(decode_dense(row)).message.endswith("more characters)\n")
 
@@ -310,21 +310,21 @@ def test_a_rendered_line_that_is_cut_is_a_line():
     ],
 )  # fmt: skip
 def test_an_exception_is_read_off_its_text(text, kind, value, has_traceback):
-    """Its last line that is not indented names type and value."""
+    """A rendered line that is cut still ends with a newline."""
     assert exception_of_text(text) == [kind, value, text.rstrip("\n") + "\n", has_traceback]
 
 
 @pytest.mark.parametrize("text", ["a." * 500_000, "a" * 1_000_000, " \n" * 300_000, "x\n" * 300_000 + ":", "a: " * 300_000],
                          ids=range(5))  # fmt: skip
 def test_an_exception_is_read_off_a_long_text(text):
-    """No pattern is tried again and again on a stranger's megabyte."""
+    """The last line of a traceback that is not indented names the exception's type and value."""
     assert len(exception_of_text(text)) == 4
 
 
 @pytest.mark.parametrize("fields", [{}, {"created": -1e18}, {"created": 1e18}, {"created": True}, {"levelno": True},
                                     {"process": 2**64}, {"thread": -(2**63)}, {"lineno": 1e17}], ids=str)  # fmt: skip
 def test_a_stock_record_has_numbers_that_a_calendar_has(fields):
-    """What is out of range is replaced, the rest is kept."""
+    """A number of a stock record that is out of range is replaced, and the rest is kept."""
     row = row_of_stock_fields({"msg": "m", **fields}, 1.7e9)
     assert row.message == "m"
     assert -6.3e10 < row.time < 2.6e11

@@ -1,4 +1,4 @@
-"""Styles: which formats may go over the wire, and what names one."""
+"""Line formats: which formats may go over the wire, and what names one."""
 
 import pytest
 
@@ -47,18 +47,18 @@ def test_a_plain_format_is_taken(template, fields):
     ],
 )  # fmt: skip
 def test_a_format_that_reaches_further_is_none(template):
-    """Attributes of the application's objects, widths that take gigabytes, what may raise."""
+    """A format of record fields, their documented attributes and short specifications is taken."""
     assert make_line_format(template, 20) is None
 
 
 @pytest.mark.parametrize("level", [True, 20.0, "INFO", None])
 def test_a_level_is_a_number(level):
-    """Whatever else a peer gives is no line format."""
+    """A format that reaches an application's objects, takes gigabytes or may raise is refused."""
     assert make_line_format("{message}", level) is None
 
 
 def test_the_id_names_format_and_level():
-    """The same on both sides, another one for any other format, plain hex digits."""
+    """A line format whose level is no number is refused."""
     assert LineFormat("{message}", 20).id == make_line_format("{message}", 20).id
     ids = {LineFormat(text, level).id for text in ("{message}", "{line}") for level in (10, 20)}
     assert len(ids) == 4
@@ -74,7 +74,7 @@ def test_the_id_names_format_and_level():
     ],
 )  # fmt: skip
 def test_the_plain_format_has_no_markup(template, plain):
-    """It is taken out of the literal text alone."""
+    """The id is equal on both sides, differs for any other format, and is plain hex digits."""
     assert plain_format(template) == plain
 
 
@@ -91,5 +91,5 @@ def test_the_plain_format_has_no_markup(template, plain):
     ],
 )  # fmt: skip
 def test_a_time_is_split_off_where_its_text_can_be_kept(template, parts):
-    """It stands first, shows no more than milliseconds, and nothing of the zone."""
+    """A time is split off if it stands first, shows no more than milliseconds, and no zone."""
     assert split_time(template) == parts

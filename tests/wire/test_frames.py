@@ -35,7 +35,7 @@ def test_a_stream_is_decoded_byte_by_byte():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_stream_is_decoded_from_random_cuts(seed):
-    """Random cuts give the same payloads."""
+    """A stream cut at every byte gives its frames; the logging cookbook's receiver drops it there."""
     rng = random.Random(seed)
     decoder, found, position = FrameDecoder(), [], 0
     while position < len(STREAM):
@@ -47,7 +47,7 @@ def test_a_stream_is_decoded_from_random_cuts(seed):
 
 @pytest.mark.parametrize("cut", range(1, 7))
 def test_an_end_inside_a_frame_is_an_error(cut):
-    """A stream that ends inside a frame, its length prefix included, says so."""
+    """A stream cut at random gives the same payloads."""
     decoder = FrameDecoder()
     decoder.feed(encode_frame(b"abc")[:cut])
     with pytest.raises(FrameError, match="inside a frame"):
@@ -64,13 +64,13 @@ def test_a_length_beyond_the_limit_is_refused_before_it_is_allocated(length):
 
 
 def test_the_limit_itself_is_taken():
-    """A payload of exactly the limit is no error."""
+    """The error of a too large length has the length, the limit, and the payloads before it."""
     decoder = FrameDecoder(max_payload=100)
     assert decoder.feed(encode_frame(b"x" * 100)) == [b"x" * 100]
 
 
 def test_an_incomplete_frame_is_counted():
-    """What is held of an incomplete frame can be bounded by the receiver."""
+    """The bytes held of an incomplete frame are counted, so that a receiver can bound them."""
     decoder = FrameDecoder()
     decoder.feed(encode_frame(b"a") + encode_frame(b"x" * 1000)[:500])
     assert decoder.pending_bytes == 500
