@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import codecs
 import struct
-from typing import Any, Callable, Union
+from typing import Any, Callable
 
 from ..exceptions import PayloadError
 from ..record.decode import RemoteValue
@@ -26,8 +26,6 @@ MAX_INT_BYTES = 512
 
 MAX_GLOBAL_NAME = 200
 """Characters of a module's or a class's name."""
-
-Buffer = Union[bytes, bytearray, memoryview]
 
 
 class Global:

@@ -37,8 +37,9 @@ from typing import Any, Callable, Optional
 
 from ..exceptions import PayloadError
 from ..record.decode import RemoteValue, many_collide
+from ..record.row import Buffer
 from ..record.values import MAX_DEPTH, is_bounded_decimal
-from .opcodes import Buffer, Call, Global, Machine, Map, Set
+from .opcodes import Call, Global, Machine, Map, Set
 
 MAX_NODES = 50_000
 """Values of the finished record, each counted as often as it appears: 0.1 s to load and render. A

@@ -68,6 +68,8 @@ FLAG_RENDERED = 4
 
 RENDERED_LENGTH = 6
 
+Buffer = Union[bytes, bytearray, memoryview]
+
 LevelStyle = tuple[str, Optional[str]]
 """A level's icon, and its colour as markup; ``None`` means the colour that loguru gives it."""
 

@@ -24,9 +24,10 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 from ..exceptions import JournalError
+from ..record.row import Buffer
 
 RECORD = struct.Struct("<IIQ")  # length of the row, checksum, sequence number
 SEGMENT = struct.Struct("<8sQI")  # magic, number of the first record, checksum of both
@@ -47,8 +48,6 @@ _MAX_JUMP = 1 << 32
 _SEGMENT_MAGIC = b"LSBSEG\0\1"
 _META_MAGIC = b"LSBMETA\0"
 MAX_ADDRESS = META_SIZE - META.size
-
-Buffer = Union[bytes, bytearray, memoryview]
 
 
 class Gap(NamedTuple):

@@ -10,9 +10,9 @@ claimed. The cost of a frame grows with its bytes, however the stream is cut.
 from __future__ import annotations
 
 import struct
-from typing import Union
 
 from ..exceptions import FrameError
+from ..record.row import Buffer
 
 HEADER = struct.Struct(">L")
 """The length prefix of :meth:`logging.handlers.SocketHandler.makePickle`."""
@@ -20,8 +20,6 @@ HEADER = struct.Struct(">L")
 MAX_PAYLOAD = 24 * 1024 * 1024
 """Bytes of the largest payload that is taken. A row is a third of it at most (``row.MAX_ROW``), and
 a hello holds its row twice. A stock client's record beyond it is a mistake or an attack."""
-
-Buffer = Union[bytes, bytearray, memoryview]
 
 
 def encode_frame(payload: Buffer) -> bytes:

@@ -14,11 +14,18 @@ from ..addresses import LogName
 from ..exceptions import FrameError, PayloadError, PeerError, RowError, SequenceError
 from ..pickles.read import load_record
 from ..record.line_format import LineFormat
-from ..record.row import MAX_SEQUENCE, MAX_SMALL_FRAME, decode_dense, encode_control, split_rows
+from ..record.row import (
+    MAX_SEQUENCE,
+    MAX_SMALL_FRAME,
+    Buffer,
+    decode_dense,
+    encode_control,
+    split_rows,
+)
 from ..record.stock import MARK
 from ..record.values import show
 from .expansion import bound_growth
-from .frames import Buffer, FrameDecoder, encode_frame
+from .frames import FrameDecoder, encode_frame
 from .sending import ACKNOWLEDGEMENT, PROTOCOL_VERSION, read_log_name
 
 MAX_REFUSED = 100

@@ -64,13 +64,14 @@ from ..record.line_format import LineFormat, make_line_format
 from ..record.row import (
     MAX_ROW,
     MAX_SEQUENCE,
+    Buffer,
     decode_dense,
     encode_control,
     encode_rows_frame,
     read_row,
 )
 from ..record.stock import MARK, logrecord_fields
-from .frames import Buffer, FrameDecoder, encode_frame
+from .frames import FrameDecoder, encode_frame
 
 PROTOCOL_VERSION = 1
 

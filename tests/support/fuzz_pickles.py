@@ -1,4 +1,4 @@
-"""Mutations of hostile and honest input, against all that reads what comes over the wire.
+"""Feeds mutations of hostile and honest input to everything that reads from the wire.
 
 ``python tests/support/fuzz_pickles.py --count 10000000 --seed 1`` is the long run (an hour and a half). Of
 every ten inputs eight are pickles, one is a dense frame and one a whole stream of frames. Pickles
@@ -43,14 +43,14 @@ MAX_SEED = 4096  # bytes of an input that is mutated: what is large is covered a
 
 
 def seeds() -> list[bytes]:
-    """Payloads to begin with: the smaller ones of the corpus, and stock records."""
+    """Return the payloads to begin with: the smaller ones of the corpus, and stock records."""
     small = [entry.payload for entry in corpus() if 0 < len(entry.payload) <= MAX_SEED]
     record = logging.makeLogRecord({"msg": "m", "extra_a": {"k": (1, [2.5, None])}, "b": b"x"})
     return small + [pickle.dumps(record.__dict__, p) for p in range(5)] * 10
 
 
 def mutations(seed: int, count: int) -> Iterator[bytes]:
-    """``count`` inputs, the same for the same ``seed``."""
+    """Yield ``count`` inputs, the same for the same ``seed``."""
     rng = random.Random(seed)
     pool = seeds()
     for _ in range(count):
@@ -78,7 +78,7 @@ def mutations(seed: int, count: int) -> Iterator[bytes]:
 
 
 def run(seed: int, count: int, check: Callable[[object], None]) -> int:
-    """Load every mutation; returns how many were taken. Any other end is an error, with its input."""
+    """Load every mutation; return how many were taken. Any other end fails, with its input."""
     taken = 0
     for data in mutations(seed, count):
         try:
@@ -122,7 +122,7 @@ NASTY: list[Any] = [
 
 
 def _places(value: Any, found: list[Any]) -> list[Any]:
-    """Every ``(container, key)`` in a nested value."""
+    """Add every ``(container, key)`` in a nested value to ``found``."""
     keys: Any = value.keys() if type(value) is dict else range(len(value))
     for key in list(keys):
         found.append((value, key))
@@ -138,7 +138,7 @@ def _copy(value: Any) -> Any:
 
 
 def dense_mutation(rng: random.Random) -> bytes:
-    """The payload of a frame of rows in which something is wrong."""
+    """Make the payload of a frame of rows in which something is wrong."""
     rows = [_copy(rng.choice((WHOLE, WHOLE, RENDERED))) for _ in range(rng.randint(1, 3))]
     frame = [rng.choice((2, 2, 2, 2, 1, 0, 2**55 - 1, 2**55, "2", None)), *rows]
     for _ in range(rng.randint(1, 4)):
@@ -152,7 +152,7 @@ def dense_mutation(rng: random.Random) -> bytes:
 
 
 def _bent(data: bytes, rng: random.Random) -> bytes:
-    """Bytes with a few of them changed, doubled or left out."""
+    """Change, double or leave out a few of the bytes."""
     bent = bytearray(data)
     for _ in range(rng.randint(1, 3)):
         at = rng.randrange(len(bent) + 1)
@@ -171,7 +171,7 @@ def _bent(data: bytes, rng: random.Random) -> bytes:
 
 
 class Lines:
-    """What the receiver makes of dense frames: every kind of sink."""
+    """Writes frames of rows as a receiver does, to every kind of sink."""
 
     def __init__(self) -> None:
         form = "{time} {level} {level.icon} {name}:{line} {extra} {message} {process} {elapsed} {exception}"
@@ -182,7 +182,7 @@ class Lines:
         self.replays = [Replay(level=0, **option) for option in options]
 
     def write(self, payload: bytes) -> bool:
-        """Whether the payload was taken; its lines can be encoded, and JSON lines are JSON."""
+        """Return whether the payload was taken. Its lines can be encoded; JSON lines are JSON."""
         connection = ReceiverConnection(MAX_PAYLOAD)
         connection.sender = SENDER
         taken = False
@@ -213,7 +213,7 @@ class Lines:
 
 
 def stream(rng: random.Random) -> bytes:
-    """Frames of a sender and of a stranger, with something wrong somewhere, perhaps in a prefix."""
+    """Make frames of a sender and of a stranger, with an error somewhere, perhaps in a prefix."""
     sender = SenderConnection(SENDER)
     record = logging.makeLogRecord({"msg": "m", "levelno": 20, "levelname": "INFO"})
     row = encode_logrecord(record, lambda name: ("", None))
@@ -230,7 +230,7 @@ def stream(rng: random.Random) -> bytes:
 
 
 def check_stream(data: bytes, rng: random.Random) -> bool:
-    """The events are the same however the stream is cut; returns whether nothing was refused."""
+    """Compare the events of several cuts of a stream; return whether nothing was refused."""
     outcomes = []
     for cut in (len(data) + 1, 1 + rng.randrange(64), 1 if len(data) < 2000 else 7):
         connection = ReceiverConnection(MAX_PAYLOAD)
@@ -251,13 +251,13 @@ def check_stream(data: bytes, rng: random.Random) -> bool:
 
 
 def run_dense(seed: int, count: int) -> int:
-    """Write every mutated frame; returns how many were taken."""
+    """Write every mutated frame; return how many were taken."""
     rng, lines = random.Random(seed), Lines()
     return sum(_guarded(seed, lines.write, dense_mutation(rng)) for _ in range(count))
 
 
 def run_streams(seed: int, count: int) -> int:
-    """Read every stream, cut in three ways; returns how many had nothing to refuse."""
+    """Read every stream, cut in three ways; return how many had nothing to refuse."""
     rng = random.Random(seed)
     return sum(_guarded(seed, lambda d: check_stream(d, rng), stream(rng)) for _ in range(count))
 
@@ -273,7 +273,7 @@ def _guarded(seed: int, check: Callable[[bytes], bool], data: bytes) -> bool:
 
 
 def write_pickle(payload: bytes, replay: Replay) -> None:
-    """What the receiver does with a stock payload."""
+    """Do with a stock payload what the receiver does."""
     try:
         fields = load_record(payload)
     except PayloadError:
@@ -282,7 +282,7 @@ def write_pickle(payload: bytes, replay: Replay) -> None:
 
 
 def write_dense(payload: bytes, replay: Replay) -> None:
-    """What the receiver does with a dense frame."""
+    """Do with a frame of rows what the receiver does."""
     connection = ReceiverConnection(MAX_PAYLOAD)
     connection.sender = SENDER
     texts = []

@@ -1,8 +1,9 @@
-"""Hostile payloads, made when they are asked for; each says whom it harms.
+"""Makes hostile payloads, and says of each which receivers it harms.
 
 ``harms`` names the naive receivers that an entry harms: ``"loads"`` (``pickle.loads``) and
-``"allowlist"`` (an ``Unpickler`` whose ``find_class`` admits exact, harmless names), both followed by
-what every receiver does with a record. Entries without are must-survive: strange, but no excuse.
+``"allowlist"`` (an ``Unpickler`` whose ``find_class`` admits exact, harmless names). Both do
+afterwards what every receiver does with a record. An entry that harms neither is only strange: its
+record must survive.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ def text(value: str) -> bytes:
 
 
 def record(value: bytes, key: str = "msg") -> bytes:
-    """A record, one field of which is ``value`` (opcodes that leave one object)."""
+    """Make a record with one field, ``value``: opcodes that leave one object."""
     return b"}" + text(key) + value + b"s."
 
 
 def call(name: str, arguments: bytes) -> bytes:
-    """A call of ``module name`` with arguments (opcodes between MARK and TUPLE)."""
+    """Make a call of ``module name``; ``arguments`` are opcodes between MARK and TUPLE."""
     module, _, attribute = name.partition(" ")
     return f"c{module}\n{attribute}\n".encode() + b"(" + arguments + b"tR"
 
@@ -45,17 +46,17 @@ def stack_global(module: str, name: str) -> bytes:
 
 
 def doubled(times: int) -> bytes:
-    """A tuple of itself twice, so many times: small on the wire, 2**times when it is walked."""
+    """Make a tuple that holds itself twice, ``times`` deep: walking it takes 2**times steps."""
     return b")" + b"2\x86" * times
 
 
 def shared(value: bytes, use: bytes, times: int, key: str = "msg") -> bytes:
-    """A record with a list in which ``use``, which refers to ``value`` as memo 1, is many times."""
+    """Make a record with a list of many ``use``, each of which refers to ``value`` as memo 1."""
     return record(value + b"q\1" + b"0(" + use * times + b"l", key)
 
 
 def name(module_and_name: str) -> bytes:
-    """A class by name, as memo 2."""
+    """Put a class, by name, into memo 2."""
     module, _, attribute = module_and_name.partition(" ")
     return f"c{module}\n{attribute}\nq\2".encode() + b"0"
 
@@ -271,7 +272,7 @@ _MAKERS: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
 
 
 def corpus() -> list[Entry]:
-    """Every entry, made now."""
+    """Make every entry."""
     return [Entry(name, make(), harms) for name, (make, harms) in _MAKERS.items()]
 
 
@@ -287,7 +288,7 @@ def _row(extra: str = "{}", flags: int = 0, message: str = '"m"', name: str = '"
 
 
 def _values(one: str, size: int = MILLION) -> str:
-    """An ``extra`` with a list of as much of ``one`` as fits."""
+    """Make an ``extra`` with a list of as many ``one`` as fit."""
     return f'{{"a":[{",".join([one] * (size // (len(one) + 1)))}]}}'
 
 
@@ -391,7 +392,7 @@ _DENSE: dict[str, Callable[[], str]] = {
 
 
 def dense_corpus() -> list[Entry]:
-    """Payloads of frames of rows; ``harms`` is empty: nobody but us reads them."""
+    """Make payloads of frames of rows; ``harms`` is empty: only this package reads them."""
     return [
         Entry(name, f"[2,{make()}]".encode("utf-8", "surrogatepass"), ())
         for name, make in _DENSE.items()
