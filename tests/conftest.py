@@ -64,6 +64,20 @@ def eventually() -> Callable[..., None]:
     return wait_until
 
 
+@pytest.fixture(scope="session")
+def runtime_root() -> Iterator[str]:
+    """Make a directory for the sockets of logs, with a short name: a socket's path is limited."""
+    with tempfile.TemporaryDirectory(prefix="lsb") as root:
+        yield root
+
+
+@pytest.fixture(autouse=True)
+def runtime_dir(runtime_root: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Keep the sockets of the test's logs, and of the processes that it starts, apart."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", runtime_root)
+    return runtime_root
+
+
 @pytest.fixture(autouse=True)
 def spool_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the test, and the processes that it starts, a spool directory of their own."""

@@ -37,9 +37,11 @@ class Admission:
         limit: int,
         read_client: Callable[[Connection], None],
         evict: Callable[[Connection], None],
+        report: Callable[[str], None],
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
+        The log's own socket may be missing where there is another; ``report`` is told.
         ``read_client`` takes what a client has sent; ``evict`` ends one whose place is needed.
         """
         self.connections: set[Connection] = set()
@@ -51,7 +53,12 @@ class Admission:
         self._listeners: list[Any] = []
         try:
             for address in addresses:
-                self._listeners.append(listen(address, self._admit))
+                try:
+                    self._listeners.append(listen(address, self._admit))
+                except OSError as error:
+                    if address.scheme != "log" or len(addresses) == 1:
+                        raise
+                    report(f"{error}. Workers that name the log by its path do not find it.")
         except BaseException:
             self.close()
             raise

@@ -18,9 +18,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
-from ..addresses import Address
+from ..addresses import Address, LogName
 from ..exceptions import RowError
 from ..record.row import decode_dense
+from ..spool.belonging import Origin, belongs
 from ..spool.orphans import Orphan, OrphanFinder
 from ..wire.receiving import GapReceived
 from .sequencing import SequencedWriter
@@ -39,11 +40,13 @@ class OrphanIntake:
         self,
         spool_dir: str,
         addresses: Sequence[Address],
+        log: LogName,
         report: Callable[[str], None],
     ) -> None:
-        """``addresses`` are those that the receiver is bound to."""
+        """``addresses`` are those that the receiver is bound to, ``log`` is what it writes."""
         self._addresses = addresses
-        self._finder = OrphanFinder(spool_dir, self._serves, report)
+        self._log = log
+        self._finder = OrphanFinder(spool_dir, self._is_ours, report)
         self._orphan: Orphan | None = None
         self._read = 0
         self._at_end = False
@@ -114,6 +117,9 @@ class OrphanIntake:
         self.complete = self._began
         self._look_at = time.monotonic() + LOOK_INTERVAL
         return None
+
+    def _is_ours(self, origin: Origin) -> bool:
+        return belongs(origin, self._log, self._serves)
 
     def _serves(self, wanted: Address) -> bool:
         return any(address.serves(wanted) for address in self._addresses)

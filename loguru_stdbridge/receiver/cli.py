@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..addresses import ADDRESS_VARIABLE, Address, parse_address
+from ..addresses import ADDRESS_VARIABLE, Address, default_address, parse_address
 from ..exceptions import AddressError, ConfigurationError, StdbridgeError
 from ..spool.directory import SPOOL_VARIABLE
 from .reporting import to_stderr
@@ -154,8 +154,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _open(options: argparse.Namespace, stopping: threading.Event) -> Service | None:
     addresses: list[Address] = [parse_address(text) for text in options.listen or ()]
-    if not addresses and options.command and not os.environ.get(ADDRESS_VARIABLE):
-        addresses = [parse_address("tcp://127.0.0.1:0")]
+    if not addresses and (os.environ.get(ADDRESS_VARIABLE) or not options.command):
+        addresses = [default_address()]
+        if addresses[0].scheme == "log":  # what a receiver around this one has told its command
+            addresses = []
     if options.check:
         addresses = [parse_address("tcp://127.0.0.1:0")]  # the receiver's own may be in use
 
@@ -175,6 +177,7 @@ def _open(options: argparse.Namespace, stopping: threading.Event) -> Service | N
             spool_dir=options.spool_dir,
             fsync=bool(options.fsync),
             render=options.render or RENDER[0],
+            own_socket=not options.check,
             wait=wait if options.standby and not options.check else None,
             **_sink_options(options),
         )
@@ -251,10 +254,11 @@ class _Runner:
             except OSError as error:
                 to_stderr(f"cannot write the ready file: {error}")
                 return EXIT_FAILURE
-        return self._start_command(addresses[0], service) if self._options.command else None
+        return self._start_command(service) if self._options.command else None
 
-    def _start_command(self, address: str, service: Service) -> int | None:
-        environment = {**os.environ, ADDRESS_VARIABLE: address}
+    def _start_command(self, service: Service) -> int | None:
+        address = service.log_address or service.addresses[0]
+        environment = {**os.environ, ADDRESS_VARIABLE: str(address)}
         if service.spool_dir is not None:
             environment[SPOOL_VARIABLE] = str(service.spool_dir)
         try:

@@ -6,18 +6,27 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import socketserver
 import stat
+import time
 from typing import Any, Callable
 
 from ..addresses import Address
+from ..system.host import host_facts
+from ..system.runtime import log_socket_name, runtime_directories
 
 Accept = Callable[[Any, Any], None]
 
 BACKLOG = 512
 """Connections that the kernel holds until they are accepted: 500 workers may start at once."""
+
+
+OLD_SOCKET_AGE = 24 * 3600.0
+"""Seconds after which a dead socket of another log is removed. A young
+one may be about to listen."""
 
 
 class _Listener(socketserver.TCPServer):
@@ -71,6 +80,34 @@ class _UnixListener(_Listener):
         return Address("unix", path=self._path)
 
 
+class _LogListener(_UnixListener):
+    """The log's own socket: whoever knows the log's path finds it (:mod:`..system.runtime`)."""
+
+    def _bind_to(self, address: Address) -> Any:
+        directories = runtime_directories(make=True)
+        if not directories:
+            raise OSError(errno.EACCES, "no directory for sockets can be made that is ours alone")
+        _remove_old_sockets(directories[0])
+        self._log_path = address.path
+        name = log_socket_name(address.path, host_facts().network)
+        self._path = os.path.join(directories[0], name)
+        return self._path
+
+    @property
+    def bound(self) -> Address:
+        return Address("log", path=self._log_path)
+
+
+def _remove_old_sockets(directory: str) -> None:
+    """Remove the sockets of receivers that were killed long ago; their logs may never come back."""
+    before = time.time() - OLD_SOCKET_AGE
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(directory)):
+            with contextlib.suppress(OSError):
+                if entry.stat(follow_symlinks=False).st_mtime < before:
+                    _remove_dead_socket(entry.path)
+
+
 def _remove_dead_socket(path: str) -> None:
     """Remove the socket that a killed receiver left. One that is served stays, and so does a file
     that is no socket."""
@@ -89,16 +126,18 @@ def _remove_dead_socket(path: str) -> None:
             return
 
 
+_KINDS = {"tcp": _Listener, "unix": _UnixListener, "log": _LogListener}
+
+
 def listen(address: Address, accept: Accept) -> _Listener:
     """Return a listener on ``address`` that calls ``accept(socket, peer address)`` for each client.
 
     Raises ``OSError`` that names the address if it cannot be bound.
     """
-    if address.scheme == "unix" and not hasattr(socket, "AF_UNIX"):
+    if address.scheme in ("log", "unix") and not hasattr(socket, "AF_UNIX"):
         raise OSError(f"cannot listen on {address}: this platform has no Unix sockets")
     try:
-        kind = _UnixListener if address.scheme == "unix" else _Listener
-        return kind(address, accept)
+        return _KINDS[address.scheme](address, accept)
     except OSError as error:
         raise OSError(
             error.errno, f"cannot listen on {address}: {error.strerror or error}"

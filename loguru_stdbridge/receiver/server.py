@@ -30,8 +30,8 @@ import time
 from collections.abc import Sequence
 from typing import Callable
 
-from ..addresses import Address
-from ..exceptions import PeerError, RowError, SequenceError, SinkError
+from ..addresses import Address, LogName
+from ..exceptions import OtherLogError, PeerError, RowError, SequenceError, SinkError
 from ..sink.ledger import Ledger
 from ..sink.replay import Replay
 from ..sink.rotating import RotatingSink
@@ -75,17 +75,20 @@ class Receiver:
         replay: Replay,
         sink: RotatingSink,
         ledger: Ledger,
+        log: LogName,
         report: Callable[[str], None] = to_stderr,
         max_connections: int = MAX_CONNECTIONS,
         rendering: bool = True,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
+        ``log`` names what the sink writes: a worker whose records belong to another is refused.
         Without ``rendering`` no worker is told the line format: each record is rendered here.
         """
         self.orphans: OrphanIntake | None = None
         self._sink = sink
         self._ledger = ledger
+        self._log = log
         self.line_format = replay.line_format if rendering and not sink.needs_records else None
         format_id = "" if self.line_format is None else self.line_format.id
         self._writer = Writer(replay, sink, report, format_id=format_id)
@@ -109,6 +112,7 @@ class Receiver:
                 limit=max_connections,
                 read_client=self._read_client,
                 evict=self._evict,
+                report=report,
             )
         except BaseException:
             self._close_own()
@@ -236,7 +240,7 @@ class Receiver:
                 if self._writer.full:
                     self._commit()
                     self._touched.add(connection)
-        except (RowError, SequenceError) as error:
+        except (OtherLogError, RowError, SequenceError) as error:
             self._refuse(connection, "protocol", str(error), answer=True)
         except Exception as error:  # a bug of ours: this client alone suffers
             self._refuse(connection, "bug", f"a bug: {type(error).__name__}: {error}")
@@ -253,10 +257,15 @@ class Receiver:
         elif isinstance(event, MarkedReceived):
             self._records.take_marked(event)
         elif isinstance(event, HelloReceived):
+            if event.log is not None and not self._log.is_same(event.log):
+                raise OtherLogError(
+                    f"this receiver writes {self._log.path!r}; the records of sender "
+                    f"{event.sender[:8]} belong to {event.log.path!r} and wait for its receiver"
+                )
             self._end_earlier(event.sender, connection)
             last = self._records.greet(event.sender, event.base)
             self._by_sender.setdefault(event.sender, set()).add(connection)
-            connection.send(connection.protocol.greeting(last, self.line_format))
+            connection.send(connection.protocol.greeting(last, self.line_format, self._log))
         elif isinstance(event, GapReceived):
             self._records.take_gap(event, connection.peer)
         elif isinstance(event, GoodbyeReceived):

@@ -6,17 +6,27 @@ writer before any file is touched.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Callable
 
-from ..addresses import Address, AddressLike, default_address, local_names, parse_address
+from ..addresses import (
+    Address,
+    AddressLike,
+    LogName,
+    default_address,
+    local_names,
+    log_address,
+    parse_address,
+)
 from ..exceptions import ConfigurationError, JournalError
 from ..sink.ledger import Ledger
 from ..sink.replay import RENDER_OPTIONS, Replay
 from ..sink.rotating import RotatingSink
 from ..spool.directory import default_spool_dir, make_spool_dir, note_line_format
+from ..system.host import directory_id
 from .admission import MAX_CONNECTIONS
 from .adoption import OrphanIntake
 from .reporting import to_stderr
@@ -33,28 +43,41 @@ class Service:
     def __init__(
         self,
         path: str | Path,
-        addresses: Iterable[AddressLike] = (),
+        addresses: Iterable[AddressLike] | None = None,
         *,
         spool_dir: str | Path | bool | None = None,
         fsync: bool = False,
         render: str = "worker",
         max_connections: int = MAX_CONNECTIONS,
+        own_socket: bool = True,
         wait: Callable[[], bool] | None = None,
         report: Callable[[str], None] = to_stderr,
         **options: Any,
     ) -> None:
-        """Open everything. See :func:`start_receiver`; ``wait`` is :meth:`Ledger.open`'s."""
+        """Open everything. See :func:`start_receiver` for most of the options.
+
+        ``addresses`` may be empty: the log's own socket is there where the system has one, unless
+        ``own_socket`` is false and there is another address. ``wait`` makes it a standby
+        (:meth:`Ledger.open`).
+        """
         if render not in RENDER:
             raise ConfigurationError(f"render={render!r}: one of {', '.join(map(repr, RENDER))}")
-        targets = [parse_address(address) for address in addresses] or [default_address()]
+        if addresses is None:
+            addresses = [default_address()]
+        targets = [parse_address(address) for address in addresses]
+        own = log_address(path)
+        if own not in targets and (own_socket or not targets):
+            targets.append(own)
         look = {name: options.pop(name) for name in RENDER_OPTIONS if name in options}
         replay = Replay(**look)
         self._ledger = Ledger.open(path, wait=wait, report=report)
         self._sink: RotatingSink | None = None
         try:
             self._sink = RotatingSink(path, self._ledger, fsync=fsync, report=report, **options)
+            self.log = LogName(own.path, directory=directory_id(os.path.dirname(own.path)))
             self._receiver = Receiver(
                 targets,
+                log=self.log,
                 replay=replay,
                 sink=self._sink,
                 ledger=self._ledger,
@@ -69,7 +92,7 @@ class Service:
             raise
         self.spool_dir = self._note_line_formats(spool_dir, report)
         if self.spool_dir is not None:
-            self._receiver.orphans = OrphanIntake(self.spool_dir, self.addresses, report)
+            self._receiver.orphans = OrphanIntake(self.spool_dir, self.addresses, self.log, report)
 
     def _note_line_formats(
         self, spool_dir: str | Path | bool | None, report: Callable[[str], None]
@@ -89,8 +112,14 @@ class Service:
 
     @property
     def addresses(self) -> list[Address]:
-        """The addresses it is bound to, ports given by the system included."""
-        return self._receiver.addresses
+        """Where it was asked to listen, ports given by the system included; else its own socket."""
+        bound = self._receiver.addresses
+        return [address for address in bound if address.scheme != "log"] or bound
+
+    @property
+    def log_address(self) -> Address | None:
+        """The address of the log's own socket, by the log's path; ``None`` where there is none."""
+        return next((a for a in self._receiver.addresses if a.scheme == "log"), None)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -199,7 +228,7 @@ def start_receiver(
     another receiver writes this sink, ``OSError`` if an address cannot be bound, and
     :class:`ConfigurationError`, ``ValueError`` or ``TypeError`` for options that cannot be used.
     """
-    addresses = address if isinstance(address, list) else [] if address is None else [address]
+    addresses = [address] if address is not None and not isinstance(address, list) else address
     if not isinstance(sink, (str, Path)):
         raise ConfigurationError(f"the sink must be the path of a file, not {sink!r}")
     return EmbeddedReceiver(

@@ -1,8 +1,8 @@
 """Whose a journal is: the rule by which a receiver, or a worker in its place, may deliver it.
 
 What users have is a log, not a port. A record belongs to the log that its program named, finds its
-way there after any restart, and never turns up in another log. This module decides that and touches
-nothing.
+way there after any restart, and never turns up in another log. Owns that decision, and what a
+journal keeps for it: a text in its ``meta`` and the file ``log``.
 
 Why the rule is right
 ---------------------
@@ -19,6 +19,7 @@ Why the rule is right
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import Callable, NamedTuple
@@ -53,6 +54,31 @@ def read_origin(address: Address, text: str, log: LogName | None) -> Origin:
         return Origin(address, HostFacts(machine, boot, network, mounts), directory, log)
     except (ValueError, TypeError, RecursionError):
         return Origin(address, HostFacts(), "", log)
+
+
+def note_log(directory: str, log: LogName) -> None:
+    """Note in a journal's directory whose log it is. Raises ``OSError``.
+
+    The note appears whole: a kill leaves the one before it, or none.
+    """
+    path = os.path.join(directory, "log")
+    data = json.dumps(log).encode("ascii")
+    descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        written = os.write(descriptor, data)
+    finally:
+        os.close(descriptor)
+    if written == len(data):
+        os.replace(f"{path}.new", path)
+
+
+def noted_log(directory: str) -> LogName | None:
+    """Return the log that a journal's directory notes; ``None`` for none."""
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+        with open(os.path.join(directory, "log"), encoding="ascii") as file:
+            path, identity, place = map(str, json.loads(file.read(65536)))
+        return LogName(path, identity, place)
+    return None
 
 
 def belongs(

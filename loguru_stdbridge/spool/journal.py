@@ -71,9 +71,11 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple
 
+from ..addresses import Address, LogName, parse_address
 from ..exceptions import JournalError
 from ..record.row import MAX_ROWS
 from ..system.locks import let_go, take_lock
+from .belonging import describe_origin, note_log
 from .directory import make_spool_dir, remove_journal
 from .gaps import Gaps
 from .mapped import NO_SEGMENT, Segment
@@ -190,7 +192,10 @@ class Journal:
         self._in_file = True  # where the last segment went
         self._no_space_until = 0.0
         self._hold_nothing(1)
-        self._meta: Any = self._make_meta(address)
+        named = parse_address(address)
+        self.log = LogName(named.path) if named.scheme == "log" else None
+        """The log that the records belong to; ``None`` until a receiver has told it."""
+        self._meta: Any = self._make_meta(named)
 
     def _hold_nothing(self, number: int) -> None:
         """Let go of segments, rows at hand and ``meta``; ``number`` is the next one."""
@@ -248,10 +253,24 @@ class Journal:
         except OSError as error:
             raise JournalError(f"cannot make a journal in {spool_dir}: {error}") from error
 
-    def _make_meta(self, address: str) -> Any:
+    def belong_to(self, log: LogName) -> None:
+        """Note that a receiver has taken the records for ``log``: they never go to another."""
+        if log == self.log:
+            return
+        self.log = log
+        if self.path is not None:
+            with contextlib.suppress(OSError):  # it is tried again at the next greeting
+                note_log(self.path, log)
+
+    def _make_meta(self, address: Address) -> Any:
         if self.path is None:
             return None
-        meta = encode_meta(Meta(self.sender_id, address, 0, os.getpid(), time.time()))
+        meta = encode_meta(
+            Meta(
+                self.sender_id, str(address), 0, os.getpid(), time.time(),
+                origin=describe_origin(address),
+            )
+        )  # fmt: skip
         path = os.path.join(self.path, "meta")
         # Not by open(), which may be gone at shutdown.
         flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)

@@ -22,11 +22,12 @@ import os
 import time
 from typing import Callable
 
-from ..addresses import Address, parse_address
+from ..addresses import parse_address
 from ..exceptions import AddressError, JournalError
 from ..record.row import MAX_ROWS
 from ..system.damaged import set_aside
 from ..system.locks import let_go, take_lock
+from .belonging import Origin, noted_log, read_origin
 from .directory import remove_journal
 from .segments import (
     ACKED_AT,
@@ -69,6 +70,8 @@ class Orphan:
         self.path = path
         self.sender_id = meta.sender_id
         self.address = meta.address
+        self.log = noted_log(path)
+        self._origin = meta.origin
         self.pid = meta.pid
         self.acked = meta.acked
         self.given_up = meta.given_up
@@ -112,6 +115,11 @@ class Orphan:
         finally:
             if orphan is None:
                 let_go(descriptor)
+
+    @property
+    def origin(self) -> Origin:
+        """Where it was made, and for what. Raises :class:`AddressError`."""
+        return read_origin(parse_address(self.address), self._origin, self.log)
 
     def _list_segments(self) -> list[tuple[int | None, str]]:
         """Return ``(first number, path)`` of each segment, in order; ``None`` for a damaged header.
@@ -232,9 +240,9 @@ class OrphanFinder:
     """Adopts orphans that one program may deliver. What is wrong with one harms no other."""
 
     def __init__(
-        self, spool_dir: str, is_ours: Callable[[Address], bool], report: Callable[[str], None]
+        self, spool_dir: str, is_ours: Callable[[Origin], bool], report: Callable[[str], None]
     ) -> None:
-        """``is_ours`` says whether a journal for this address may be delivered here; ``report``
+        """``is_ours`` says whether a journal of this origin may be delivered here; ``report``
         tells the operator."""
         self._spool_dir = spool_dir
         self._is_ours = is_ours
@@ -258,7 +266,7 @@ class OrphanFinder:
         if orphan is None:
             return None
         with contextlib.suppress(AddressError):
-            if self._is_ours(parse_address(orphan.address)):
+            if self._is_ours(orphan.origin):
                 return orphan
         orphan.release()
         return None

@@ -41,13 +41,16 @@ GIVEN_UP_AT = 24
 """Offsets in ``meta``, aligned to 8: eight bytes copied there are one store, so a kill leaves the
 old number or the new one."""
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 has no ``origin``; it is still read."""
+
 _MAX_JUMP = 1 << 32
 """Between the numbers of two neighbouring records: the checksum covers the lower 32 bits only."""
 
 _SEGMENT_MAGIC = b"LSBSEG\0\1"
 _META_MAGIC = b"LSBMETA\0"
-MAX_ADDRESS = META_SIZE - META.size
+MAX_ORIGIN = 512  # bytes
+MAX_ADDRESS = META_SIZE - META.size - MAX_ORIGIN  # bytes
 
 
 class Gap(NamedTuple):
@@ -76,6 +79,7 @@ class Meta(NamedTuple):
     pid: int
     created: float
     given_up: int = 0
+    origin: str = ""  # of the place where it was made: :func:`.belonging.describe_origin`
 
 
 def checksum(row: Buffer, sequence: int) -> int:
@@ -99,18 +103,19 @@ def decode_segment_header(data: Buffer) -> int | None:
     return int(first)
 
 
-def encode_meta(meta: Meta) -> bytes:
+def encode_meta(meta: Meta, version: int = FORMAT_VERSION) -> bytes:
     """Return the ``meta`` file's bytes. Raises :class:`JournalError` for too long an address."""
-    address = meta.address.encode("utf-8")
+    address = meta.address.encode("utf-8", "surrogateescape")
     if len(address) > MAX_ADDRESS:
         raise JournalError(f"the address has {len(address)} bytes; {MAX_ADDRESS} at most")
+    origin = meta.origin.encode("utf-8")[:MAX_ORIGIN] if version > 1 else b""
 
     def pack(crc: int, acked: int, given_up: int) -> bytes:
         fields = META.pack(
-            _META_MAGIC, FORMAT_VERSION, crc, acked, given_up, meta.sender_id.encode("ascii"),
+            _META_MAGIC, version, crc, acked, given_up, meta.sender_id.encode("ascii"),
             meta.pid, meta.created, len(address),
         )  # fmt: skip
-        return (fields + address).ljust(META_SIZE, b"\0")
+        return (fields + address + origin).ljust(META_SIZE, b"\0")
 
     return pack(zlib.crc32(pack(0, 0, 0)), meta.acked, meta.given_up)
 
@@ -122,12 +127,14 @@ def decode_meta(data: Buffer) -> Meta:
     magic, version, _, acked, given_up, sender, pid, created, length = META.unpack_from(data)
     if magic != _META_MAGIC:
         raise JournalError(f"its meta file begins with {magic!r}, not with {_META_MAGIC!r}")
-    if version != FORMAT_VERSION:
+    if not 1 <= version <= FORMAT_VERSION:
         raise JournalError(f"its format is version {version}; this is version {FORMAT_VERSION}")
+    end = META.size + length
     try:
-        address = bytes(data[META.size : META.size + length]).decode("utf-8")
-        meta = Meta(sender.decode("ascii"), address, acked, pid, created, given_up)
-        intact = encode_meta(meta) == bytes(data)
+        address = bytes(data[META.size : end]).decode("utf-8", "surrogateescape")
+        origin = bytes(data[end:]).rstrip(b"\0").decode("utf-8")
+        meta = Meta(sender.decode("ascii"), address, acked, pid, created, given_up, origin)
+        intact = encode_meta(meta, version) == bytes(data)
     except (UnicodeDecodeError, JournalError):
         intact = False
     if not intact:

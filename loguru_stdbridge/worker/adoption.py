@@ -16,7 +16,8 @@ import threading
 import time
 from typing import Callable
 
-from ..addresses import Address
+from ..addresses import Address, LogName
+from ..spool.belonging import Origin, belongs
 from ..spool.directory import until_turn
 from ..spool.orphans import Orphan, OrphanFinder
 from ..spool.segments import Batch
@@ -40,6 +41,10 @@ class AdoptedJournal(JournalToSend):
         self._orphan = orphan
         self._last = orphan.last
         self.sender_id = orphan.sender_id
+        self.log = orphan.log
+
+    def belong_to(self, log: LogName) -> None:
+        """Do nothing: the receiver is that of the log that the orphan belongs to."""
 
     @property
     def first(self) -> int:
@@ -77,7 +82,9 @@ class OrphanDelivery:
         """``make_sender(journal, peer=..., on_end=...)`` makes an adopted journal's sender."""
         self._spool_dir = spool_dir
         self._address = address
-        self._finder = OrphanFinder(spool_dir, address.__eq__, report)
+        self.log: LogName | None = None
+        """The log of the receiver that has greeted this process."""
+        self._finder = OrphanFinder(spool_dir, self._is_ours, report)
         self._make_sender = make_sender
         self._seen: dict[str, float] = {}  # orphans, and when each was seen first
         self._skipped = 0  # looks that were another's
@@ -113,6 +120,11 @@ class OrphanDelivery:
                 orphan.release()
                 pause = min(pause, max(left, 0.0))
             return pause
+
+    def _is_ours(self, origin: Origin) -> bool:
+        if self.log is None:  # an older receiver, or a stock one: it tells no log
+            return origin.address == self._address
+        return belongs(origin, self.log, self._address.__eq__)
 
     def _deliver(self, orphan: Orphan, peer: str) -> bool:
         """Begin to deliver ``orphan``; return False if no thread can be started."""

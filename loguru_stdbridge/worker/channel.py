@@ -230,6 +230,8 @@ class Channel:
         journal.on_row_after_close = self.emit
 
         def greeted(greeting: Greeting | None) -> None:
+            if adoption is not None and greeting is not None:
+                adoption.log = greeting.log
             line_format = None if greeting is None else greeting.line_format
             if spool is not None:
                 note_line_format(spool, self.address, line_format)

@@ -14,7 +14,7 @@ import selectors
 import time
 from typing import Any, Callable, Protocol
 
-from ..addresses import Address
+from ..addresses import Address, LogName
 from ..exceptions import JournalError, PeerError
 from ..record.row import MAX_ROWS
 from ..spool.segments import Batch, Gap
@@ -52,6 +52,8 @@ class JournalToSend(Protocol):
     """
 
     sender_id: str
+    log: LogName | None = None
+    """What the records belong to; ``None`` until a receiver has told it."""
     sender_waiting: bool = False
     """Set by the sender before it waits: a log call that sees it wakes the sender."""
     sender_thread_id: int | None = None
@@ -77,6 +79,7 @@ class JournalToSend(Protocol):
         """Numbers that are not acknowledged, those given up included."""
         ...
 
+    def belong_to(self, log: LogName) -> None: ...
     def read(self, after: int, max_bytes: int) -> Batch: ...
     def tell(self, first: int, last: int) -> None: ...
     def acknowledge(self, through: int) -> None: ...
@@ -123,7 +126,7 @@ class Conversation:
         self._sender = sender
         self._transport = transport
         self._journal = sender.journal
-        self._connection = SenderConnection(self._journal.sender_id)
+        self._connection = SenderConnection(self._journal.sender_id, self._journal.log)
         self._out = memoryview(b"")
         self._sent = 0  # highest number put into a frame on this connection
         self._gap: Gap | None = None  # what the hello told to a stock receiver
@@ -347,6 +350,8 @@ class Conversation:
                 raise PeerError(f"the receiver refuses: {answer.reason}")
             else:
                 assert isinstance(answer, Greeting)
+                if answer.log is not None:
+                    self._journal.belong_to(answer.log)
                 if answer.last >= self._journal.next:
                     raise PeerError(f"it greets with record {answer.last}, which was never sent")
                 self._sender.on_greeting(answer)  # before an acknowledgement lets a flush return

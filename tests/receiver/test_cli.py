@@ -300,7 +300,7 @@ ENVIRONMENT = {
     "FSYNC": ("1", lambda d: (d / "app.log").read_text()),
     "RENDER": ("receiver", lambda d: (d / "app.log").read_text()),
     "GRACE": ("2.5", lambda d: (d / "app.log").read_text()),
-    "READY_FILE": ("ready", lambda d: (d / "ready").read_text().startswith("tcp://127.0.0.1:")),
+    "READY_FILE": ("ready", lambda d: (d / "ready").read_text().startswith("log:///")),
     "LISTEN": (
         "tcp://127.0.0.1:0 tcp://localhost:0",
         lambda d: len((d / "r").read_text().split()) == 2,

@@ -225,7 +225,7 @@ def test_a_segment_that_cannot_be_read_is_a_gap(spool, adopt):
         (b"", "0 bytes"),
         (b"x" * 4096, "not with"),
         (flipped(encode_meta(Meta(SENDER, ADDRESS, 0, 1, 0.0)), 100), "damaged"),
-        (flipped(encode_meta(Meta(SENDER, ADDRESS, 0, 1, 0.0)), 8), "version 128; this is version 1"),
+        (flipped(encode_meta(Meta(SENDER, ADDRESS, 0, 1, 0.0)), 8), "version 131; this is version 2"),
     ],
     ids=["empty", "other", "damaged", "version"],
 )  # fmt: skip
@@ -484,8 +484,10 @@ def test_a_finder_adopts_only_what_its_rule_calls_its_own(spool):
     """A finder lets a journal for another address go: its own program can adopt it at once."""
     path = str(make_orphan(spool, [1, 2]))
     told = []
-    stranger = orphans.OrphanFinder(str(spool), lambda address: False, told.append)
-    owner = orphans.OrphanFinder(str(spool), lambda address: address.port == 9020, told.append)
+    stranger = orphans.OrphanFinder(str(spool), lambda origin: False, told.append)
+    owner = orphans.OrphanFinder(
+        str(spool), lambda origin: origin.address.port == 9020, told.append
+    )
     assert stranger.paths() == [path]
     assert stranger.adopt(path) is None
     orphan = owner.adopt(path)

@@ -94,7 +94,7 @@ def test_another_version_is_told_from_damage():
     """The message gives both versions."""
     data = bytearray(encode_meta(META))
     struct.pack_into("<I", data, 8, 7)
-    with pytest.raises(JournalError, match="version 7; this is version 1"):
+    with pytest.raises(JournalError, match="version 7; this is version 2"):
         decode_meta(data)
 
 
