@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 from ..addresses import Address, LogName
 from ..exceptions import RowError
@@ -30,6 +30,14 @@ LOOK_INTERVAL = 0.5
 """Seconds between two looks at the spool directory."""
 
 BATCH_BYTES = 256 * 1024
+
+
+class _Waiting(NamedTuple):
+    """A journal that is another receiver's to deliver."""
+
+    records: int
+    pid: int
+    created: float  # seconds since the epoch
 
 
 class OrphanIntake:
@@ -47,6 +55,9 @@ class OrphanIntake:
         self._addresses = addresses
         self._log = log
         self._finder = OrphanFinder(spool_dir, self._is_ours, report)
+        self._report = report
+        self._others: dict[tuple[str, str], list[_Waiting]] = {}  # by log or address, and program
+        self._finder.on_other = self._note_other
         self._orphan: Orphan | None = None
         self._read = 0
         self._at_end = False
@@ -114,9 +125,32 @@ class OrphanIntake:
                 self._read, self._at_end = orphan.acked, False
                 return orphan
         self._candidates = None
+        if self._finder.on_other is not None:  # the first look is over
+            self._finder.on_other = None
+            self._tell_others()
         self.complete = self._began
         self._look_at = time.monotonic() + LOOK_INTERVAL
         return None
+
+    def _note_other(self, orphan: Orphan) -> None:
+        origin, records = orphan.origin, orphan.last - orphan.acked
+        if records:
+            waiting = self._others.setdefault((origin.wanted, origin.program), [])
+            waiting.append(_Waiting(records, orphan.pid, orphan.created))
+
+    def _tell_others(self) -> None:
+        """Tell what waits in the spool for another receiver: nobody else might ever tell it."""
+        others, self._others = self._others, {}
+        for (wanted, program), journals in others.items():
+            records = sum(journal.records for journal in journals)
+            since = min(journal.created for journal in journals)
+            when = time.strftime("%Y-%m-%d %H:%M", time.localtime(since))
+            processes = ", ".join(str(journal.pid) for journal in journals[:3])
+            more = f" and {len(journals) - 3} more" if len(journals) > 3 else ""
+            self._report(
+                f"{records} records of {program or 'a program'} (process {processes}{more}), the "
+                f"oldest of {when} or later, wait in the spool for {wanted}: start its receiver"
+            )
 
     def _is_ours(self, origin: Origin) -> bool:
         return belongs(origin, self._log, self._serves)

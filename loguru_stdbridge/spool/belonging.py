@@ -22,10 +22,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from typing import Callable, NamedTuple
 
 from ..addresses import Address, LogName
 from ..system.host import HostFacts, directory_id, host_facts
+
+_MAX_PROGRAM = 60
+"""Characters of a program's name that are kept. Each takes up to six bytes as JSON, and the whole
+text has to fit :data:`.segments.MAX_ORIGIN`."""
 
 
 class Origin(NamedTuple):
@@ -34,13 +39,20 @@ class Origin(NamedTuple):
     address: Address  # what the program named
     host: HostFacts
     directory: str = ""  # of a ``log:`` address: the directory as its program saw it
+    program: str = ""  # as it was called
     log: LogName | None = None  # of the receiver that has greeted it
+
+    @property
+    def wanted(self) -> str:
+        """The log or the address that the records wait for."""
+        return str(self.address) if self.log is None else self.log.path
 
 
 def describe_origin(address: Address) -> str:
     """Return what a journal made here and now keeps of its place, as JSON text."""
     directory = directory_id(os.path.dirname(address.path)) if address.scheme == "log" else ""
-    return json.dumps([*host_facts(), directory])
+    program = (getattr(sys, "argv", None) or [""])[0][:_MAX_PROGRAM]
+    return json.dumps([*host_facts(), directory, program])
 
 
 def read_origin(address: Address, text: str, log: LogName | None) -> Origin:
@@ -50,10 +62,11 @@ def read_origin(address: Address, text: str, log: LogName | None) -> Origin:
     nothing of the host.
     """
     try:
-        machine, boot, network, mounts, directory = map(str, json.loads(text))
-        return Origin(address, HostFacts(machine, boot, network, mounts), directory, log)
+        machine, boot, network, mounts, directory, program = map(str, json.loads(text))
+        host = HostFacts(machine, boot, network, mounts)
+        return Origin(address, host, directory, program, log)
     except (ValueError, TypeError, RecursionError):
-        return Origin(address, HostFacts(), "", log)
+        return Origin(address, HostFacts(), log=log)
 
 
 def note_log(directory: str, log: LogName) -> None:

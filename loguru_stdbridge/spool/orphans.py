@@ -73,6 +73,7 @@ class Orphan:
         self.log = noted_log(path)
         self._origin = meta.origin
         self.pid = meta.pid
+        self.created = meta.created
         self.acked = meta.acked
         self.given_up = meta.given_up
         self.damaged: list[str] = []
@@ -243,10 +244,12 @@ class OrphanFinder:
         self, spool_dir: str, is_ours: Callable[[Origin], bool], report: Callable[[str], None]
     ) -> None:
         """``is_ours`` says whether a journal of this origin may be delivered here; ``report``
-        tells the operator."""
+        tells the operator. ``on_other``, while it is set, is called with each orphan that is not
+        ours to deliver, before it is released."""
         self._spool_dir = spool_dir
         self._is_ours = is_ours
         self._report = report
+        self.on_other: Callable[[Orphan], None] | None = None
         self._told: list[str] = []
 
     def paths(self) -> list[str]:
@@ -268,6 +271,8 @@ class OrphanFinder:
         with contextlib.suppress(AddressError):
             if self._is_ours(orphan.origin):
                 return orphan
+            if self.on_other is not None:
+                self.on_other(orphan)
         orphan.release()
         return None
 
