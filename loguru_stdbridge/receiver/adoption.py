@@ -30,6 +30,7 @@ LOOK_INTERVAL = 0.5
 """Seconds between two looks at the spool directory."""
 
 BATCH_BYTES = 256 * 1024
+"""Bytes of rows that the loop takes from an orphan in one round."""
 
 
 class _Waiting(NamedTuple):

@@ -29,7 +29,7 @@ INTERVAL = 10.0
 share ten looks in that time. A look tries every lock: hundreds of workers, or fifty new ones a
 second, would do nothing else."""
 
-PATIENCE = 3.0
+RECEIVER_HEAD_START = 3.0
 """Seconds for which a worker leaves a journal to the receiver of this machine, which looks twice a
 second."""
 
@@ -106,7 +106,7 @@ class OrphanDelivery:
                     self._skipped += 1
                     return left if self._skipped == 1 else INTERVAL
             pause = INTERVAL
-            patience = PATIENCE if self._address.is_local else 0.0
+            head_start = RECEIVER_HEAD_START if self._address.is_local else 0.0
             paths = self._finder.paths()
             self._seen = {path: seen for path, seen in self._seen.items() if path in paths}
             for path in paths:
@@ -114,7 +114,7 @@ class OrphanDelivery:
                 if orphan is None:
                     continue
                 now = time.monotonic()
-                left = self._seen.setdefault(path, now) + patience - now
+                left = self._seen.setdefault(path, now) + head_start - now
                 if left <= 0 and self._deliver(orphan, peer):
                     return INTERVAL
                 orphan.release()

@@ -21,7 +21,7 @@ from ..spool.segments import Batch, Gap
 from ..wire.sending import Acknowledged, Greeting, Refusal, SenderConnection
 from .transport import Transport
 
-BATCH_BYTES = 128 * 1024
+FRAME_BYTES = 128 * 1024
 """Bytes of rows in one frame: few enough for their size alone to bound what is made of them
 (``row.MAX_SMALL_FRAME``)."""
 
@@ -35,10 +35,10 @@ BUSY_PACE = 0.02
 and larger frames cost the receiver less. They also cost less to the one log call in a thousand that
 has to wait for a frame. The worker pays no more."""
 
-PATIENCE = 4
+LAG_FACTOR = 4
 MAX_PACE = 0.25
 FILL = 0.6
-"""A frame that is late shows that the machine is busy. The next one then waits ``PATIENCE`` times
+"""A frame that is late shows that the machine is busy. The next one then waits ``LAG_FACTOR`` times
 as long as this one was late, but no longer than ``MAX_PACE`` seconds, nor until more than ``FILL``
 of a frame has gathered: the journal keeps no more than a frame's rows at hand. Waking is what costs
 here: a thread that wants the interpreter's lock looks for it every 5 ms while the holder waits for
@@ -230,7 +230,7 @@ class Conversation:
     def _next_frame(self) -> None:
         self._sender.send_now = False  # first: what is asked for after this is another frame's
         last = self._journal.next - 1
-        batch: Batch = self._journal.read(self._sent, BATCH_BYTES)
+        batch: Batch = self._journal.read(self._sent, FRAME_BYTES)
         if batch.gap is not None:
             self._journal.tell(batch.gap.first, batch.gap.last)
             self._out = memoryview(self._connection.gap(*batch.gap))
@@ -243,9 +243,9 @@ class Conversation:
         now, pace = time.monotonic(), 0.0
         if batch.rows and self._sent >= last:
             pace = BUSY_PACE if len(batch.rows) >= BUSY_ROWS else PACE
-            room = min(MAX_ROWS / len(batch.rows), BATCH_BYTES / len(self._out))
+            room = min(MAX_ROWS / len(batch.rows), FRAME_BYTES / len(self._out))
             fits = FILL * room * (now - self._frame_at)
-            pace = max(pace, min(PATIENCE * self._lag, MAX_PACE, fits))
+            pace = max(pace, min(LAG_FACTOR * self._lag, MAX_PACE, fits))
         self._frame_at, self._next_frame_at = now, now + pace
 
     def _leave(self) -> None:
@@ -286,7 +286,7 @@ class Conversation:
             self._wait(0)  # a peer that has gone is noticed before it is written to, not after
             if self._greeted():  # just now
                 break
-            batch: Batch = journal.read(self._sent, BATCH_BYTES)
+            batch: Batch = journal.read(self._sent, FRAME_BYTES)
             if batch.gap is not None:
                 self._send_to_stock(self._notice_of(batch.gap), batch.gap.last)
                 self._gap_taken_by_stock(batch.gap)

@@ -327,8 +327,10 @@ def test_a_gap_is_told_in_the_log(running, eventually):
 
 @pytest.mark.parametrize("before", [0, 300])
 def test_a_new_connection_of_a_sender_ends_its_earlier_one(running, eventually, before):
-    """The greeting counts what the sender's earlier connection has brought. Nothing comes by it later,
-    so a gap on the new connection is exact to the last record."""
+    """A sender's new connection ends its earlier one, so the greeting counts every record of that one.
+
+    A gap on the new connection is therefore exact to the last record.
+    """
     earlier, later = SenderConnection(SENDER), SenderConnection(SENDER)
     numbered = [row(f"{number} {'x' * 10_000}") for number in range(2, before + 3)]
     with running.connect() as first, running.connect() as second:

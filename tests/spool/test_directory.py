@@ -215,7 +215,7 @@ def test_a_journal_is_removed_whole(tmp_path):
 
 
 def test_a_journal_is_removed_in_an_order_that_a_kill_may_interrupt(tmp_path, monkeypatch):
-    """``meta`` first: without it nobody delivers what is left. The lock last: till then it is held."""
+    """A journal loses ``meta`` first, after which nobody delivers it, and its lock last."""
     path = a_journal(tmp_path / "journal")
     unlink, removed = os.unlink, []
 

@@ -321,7 +321,7 @@ def run_worker(options: argparse.Namespace) -> int:
     ``wait`` it logs its count, and stays until the map says stop.
     """
     if options.point in WORKER_ADOPTION or options.fate == "wait":
-        worker_adoption.INTERVAL, worker_adoption.PATIENCE = 0.2, 0.0
+        worker_adoption.INTERVAL, worker_adoption.RECEIVER_HEAD_START = 0.2, 0.0
     name, address, path = options.arguments[:3]
     fate, delay, count = options.fate, options.delay, options.count
     with open(path, "r+b") as file:

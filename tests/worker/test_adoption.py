@@ -31,7 +31,7 @@ def receiver():
 @pytest.fixture
 def at_once(monkeypatch):
     """A worker looks all the time, and leaves nothing to a receiver of this machine."""
-    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    monkeypatch.setattr(module, "RECEIVER_HEAD_START", 0.0)
     monkeypatch.setattr(module, "INTERVAL", 0.01)
 
 
@@ -271,10 +271,10 @@ def test_a_receiver_of_this_machine_comes_first(leave, look_out, spool_dir, monk
     address = "tcp://127.0.0.1:9020"
     dead = leave(address=address)
     adoption = look_out(address, started)
-    assert adoption.look("bridge") == module.PATIENCE
+    assert adoption.look("bridge") == module.RECEIVER_HEAD_START
     assert started == []
     assert Orphan.adopt(spool_dir / dead).release() is None  # it is free for the receiver
-    now[0] += module.PATIENCE - 0.5
+    now[0] += module.RECEIVER_HEAD_START - 0.5
     later = leave(address=address)
     assert adoption.look("bridge") == 0.5
     now[0] += 0.5
@@ -298,7 +298,7 @@ def test_a_journal_that_was_seen_and_went_is_forgotten(leave, look_out, spool_di
     address = "tcp://127.0.0.1:9020"
     dead = leave(address=address)
     adoption = look_out(address, [])
-    assert adoption.look("bridge") <= module.PATIENCE
+    assert adoption.look("bridge") <= module.RECEIVER_HEAD_START
     Orphan.adopt(spool_dir / dead).remove()
     assert adoption.look("bridge") == module.INTERVAL
     assert adoption._seen == {}
@@ -437,7 +437,7 @@ from loguru_stdbridge.worker.channel import Channel
 from loguru_stdbridge.worker.options import check_options
 from tests.support.scripted import a_row
 
-adoption.PATIENCE, adoption.INTERVAL = 0.0, 0.05
+adoption.RECEIVER_HEAD_START, adoption.INTERVAL = 0.0, 0.05
 channel = Channel(check_options(sys.argv[1], peer="bridge"))
 name, count = sys.argv[2], int(sys.argv[3])
 for number in range(count):

@@ -11,13 +11,13 @@ from loguru_stdbridge.spool.journal import SEGMENT_SIZE, Journal
 from loguru_stdbridge.wire.sending import Greeting
 from loguru_stdbridge.worker import conversation as module
 from loguru_stdbridge.worker.conversation import (
-    BATCH_BYTES,
     BUSY_PACE,
     BUSY_ROWS,
     FILL,
+    FRAME_BYTES,
+    LAG_FACTOR,
     MAX_PACE,
     PACE,
-    PATIENCE,
     Conversation,
 )
 from loguru_stdbridge.worker.sender import Sender
@@ -77,7 +77,7 @@ def test_who_waits_for_a_flush_does_not_wait_for_the_pace(slow, journal):
     journal.append(a_row("3"))
     assert not sender.flush(3, 0.0)
     assert list(client.rows(3)) == [3]
-    last = fill(journal, 20 * BATCH_BYTES)  # many frames, and more than a segment
+    last = fill(journal, 20 * FRAME_BYTES)  # many frames, and more than a segment
     assert not sender.flush(last, 0.0)
     assert list(client.rows(last)) == list(range(4, last + 1))
     client.acknowledge(last)
@@ -101,7 +101,7 @@ def test_who_waits_for_the_end_does_not_wait_for_the_pace(slow, journal):
 
 def test_between_the_frames_of_a_backlog_the_receiver_is_heard(journal, monkeypatch):
     """Between the frames of a backlog the sender reads acknowledgements, which free journal space."""
-    fill(journal, 10 * BATCH_BYTES)
+    fill(journal, 10 * FRAME_BYTES)
     sender = converse(journal, monkeypatch, rows=0, late=0.0)
     assert sender.waits[:5] == [0] * 5
 
@@ -182,7 +182,7 @@ def converse(journal, monkeypatch, rows, late, *, send=lambda data, **options: l
     [
         (1, 0.0, PACE),
         (BUSY_ROWS, 0.0, BUSY_PACE),
-        (1, 0.03, 0.03 * PATIENCE),
+        (1, 0.03, 0.03 * LAG_FACTOR),
         (BUSY_ROWS, 0.001, BUSY_PACE),
         (1, 10.0, MAX_PACE),
     ],
@@ -199,6 +199,6 @@ def test_no_more_gathers_than_goes_into_a_frame(journal, monkeypatch):
     """At 10,000 records a second a late frame waits no longer than it takes to fill one."""
     journal.append(ROW)
     sender = converse(journal, monkeypatch, lambda seconds: round(10_000 * seconds), 0.02)
-    pace = FILL * BATCH_BYTES / (10_000 * (len(ROW) + 1))
+    pace = FILL * FRAME_BYTES / (10_000 * (len(ROW) + 1))
     assert sender.waits[1:4] == pytest.approx([pace] * 3, rel=0.01)
-    assert BUSY_PACE < pace < PATIENCE * 0.02
+    assert BUSY_PACE < pace < LAG_FACTOR * 0.02
