@@ -127,21 +127,30 @@ def install_bridge(
 ) -> Bridge:
     """Send what this process logs, through loguru and stdlib logging, to a receiver.
 
-    Parameters ---------- address ``"tcp://host:port"``, ``"unix:///path"`` or ``(host, port)``;
-    ``None``: the environment variable ``LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``.
-    level The least level that is sent, a number or a name; it is also set on logging's root logger
-    until the bridge is uninstalled. ``None``: everything that loguru and logging let through, and
-    the root logger stays as it is (its default lets through WARNING and above). loguru, stdlib
-    Which of the two to attach to. stdlib logging is left alone where its root logger has an
-    :class:`InterceptHandler`: its records come through loguru then. spool_dir Directory of the
-    journals, made with mode 0700. ``None``: see
-    :func:`loguru_stdbridge.spool.directory.default_spool_dir`. ``False``: keep records in memory,
-    which does not survive the process. spool_limit Bytes that the journal may grow to while the
-    receiver is away. ``None``: 256 MiB. when_full What to give up when the limit is reached:
-    ``"drop_oldest"``, ``"drop_newest"``, or ``"block"``: wait up to ``block_timeout`` seconds, then
-    drop the newest. All are counted. peer ``"bridge"``: a receiver of this package; one that does
-    not greet is waited for. ``"stock"``: any receiver of ``SocketHandler``'s format; nothing tells
-    what it has written.
+    Parameters
+    ----------
+    address
+        ``"tcp://host:port"``, ``"unix:///path"`` or ``(host, port)``; ``None``: the environment
+        variable ``LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``.
+    level
+        The least level that is sent, a number or a name; it is also set on logging's root logger
+        until the bridge is uninstalled. ``None``: everything that loguru and logging let through,
+        and the root logger stays as it is (its default lets through WARNING and above).
+    loguru, stdlib
+        Which of the two to attach to. stdlib logging is left alone where its root logger has an
+        :class:`InterceptHandler`: its records come through loguru then.
+    spool_dir
+        Directory of the journals, made with mode 0700. ``None``: see
+        :func:`loguru_stdbridge.spool.directory.default_spool_dir`. ``False``: keep records in
+        memory, which does not survive the process.
+    spool_limit
+        Bytes that the journal may grow to while the receiver is away. ``None``: 256 MiB.
+    when_full
+        What to give up when the limit is reached: ``"drop_oldest"``, ``"drop_newest"``, or
+        ``"block"``: wait up to ``block_timeout`` seconds, then drop the newest. All are counted.
+    peer
+        ``"bridge"``: a receiver of this package; one that does not greet is waited for.
+        ``"stock"``: any receiver of ``SocketHandler``'s format; nothing tells what it has written.
 
     Returns the :class:`Bridge`. Called again in the same process with the same arguments it returns
     the bridge that is there; with others, that one is uninstalled first. Safe before and after a
