@@ -44,6 +44,7 @@ from ..spool.directory import (
 )
 from ..spool.journal import Journal
 from ..system.forks import drop_in_children
+from ..system.peers import own_users
 from ..system.stderr import tell_operator
 from ..wire.sending import Greeting
 from .adoption import OrphanDelivery
@@ -237,7 +238,14 @@ class Channel:
                 note_line_format(spool, self.address, line_format)
             self._set_line_format(line_format)
 
-        make_sender = partial(Sender, address=self.address, report=report, notice=notice_row)
+        user = options.receiver_user
+        make_sender = partial(
+            Sender,
+            address=self.address,
+            report=report,
+            notice=notice_row,
+            trusted_users=None if user is None else own_users() | {user},
+        )
         adoption = None
         if spool is not None:
             adoption = OrphanDelivery(spool, self.address, report=report, make_sender=make_sender)

@@ -124,6 +124,7 @@ def install_bridge(
     when_full: str = "drop_oldest",
     block_timeout: float = 10.0,
     peer: str = "bridge",
+    receiver_user: int | str | None = None,
 ) -> Bridge:
     """Send what this process logs, through loguru and stdlib logging, to a receiver.
 
@@ -166,6 +167,7 @@ def install_bridge(
         when_full=when_full,
         block_timeout=block_timeout,
         peer=peer,
+        receiver_user=receiver_user,
     )
     _level_number(level)
     options = (channel_options, level, loguru, stdlib)

@@ -26,6 +26,7 @@ class ChannelOptions(NamedTuple):
     when_full: str = "drop_oldest"
     block_timeout: float = 10.0
     peer: str = "bridge"
+    receiver_user: int | None = None  # user id
 
 
 def check_options(
@@ -36,6 +37,7 @@ def check_options(
     when_full: str = "drop_oldest",
     block_timeout: float = 10.0,
     peer: str = "bridge",
+    receiver_user: int | str | None = None,
 ) -> ChannelOptions:
     """Return the options of a channel; ``address=None`` is the default address.
 
@@ -63,7 +65,21 @@ def check_options(
         place = False
     elif spool_dir is not None and spool_dir is not True:
         place = os.fsdecode(spool_dir)
-    return ChannelOptions(target, place, spool_limit, when_full, block_timeout, peer)
+    user = None if receiver_user is None else _user_id(receiver_user)
+    return ChannelOptions(target, place, spool_limit, when_full, block_timeout, peer, user)
+
+
+def _user_id(user: int | str) -> int:
+    if isinstance(user, int):
+        return user
+    try:
+        import pwd  # no Windows has it
+
+        return pwd.getpwnam(user).pw_uid
+    except (ImportError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"receiver_user={user!r}: the name or the number of a user of this system"
+        ) from error
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

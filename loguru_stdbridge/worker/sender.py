@@ -58,6 +58,7 @@ class Sender:
         report: Callable[[str], None],
         notice: Callable[[str], bytes],
         peer: str = "bridge",
+        trusted_users: set[int] | None = None,
         on_greeting: Callable[[Greeting | None], None] = lambda greeting: None,
         on_end: Callable[[], None] = lambda: None,
         look: Callable[[str], float] | None = None,
@@ -65,11 +66,12 @@ class Sender:
     ) -> None:
         """``report`` tells the operator (stderr), ``notice`` makes the row of a WARNING record.
 
-        ``peer`` is ``"bridge"`` (wait for its greeting) or ``"stock"`` (wait for nothing), ``look``
-        is called while the peer takes records,
-        with what the peer has shown itself to be; it returns the seconds after which it wants to be
-        called again. ``on_greeting`` is called on each connection with what the receiver greets
-        with, or with ``None`` for a stock one; ``on_end`` at the end. All of them in the thread.
+        ``peer`` is ``"bridge"`` (wait for its greeting) or ``"stock"`` (wait for nothing).
+        ``trusted_users`` may have a receiver on this machine; ``None``: see :class:`.Transport`.
+        ``look`` is called while the peer takes records, with what the peer has shown itself to be;
+        it returns the seconds after which it wants to be called again. ``on_greeting`` is called on
+        each connection with what the receiver greets with, or with ``None`` for a stock one;
+        ``on_end`` at the end. All of them in the thread.
         """
         self.journal = journal
         self.address = address
@@ -77,6 +79,7 @@ class Sender:
         self.notice = notice
         self.peer = peer
         """``"bridge"`` or ``"stock"``."""
+        self._trusted_users = trusted_users
         self.on_greeting = on_greeting
         self._on_end = on_end
         self._look = look
@@ -323,7 +326,7 @@ class Sender:
         failure = OSError(f"{self.address} has no address")
         for target in targets(self.address):
             try:
-                transport = self._transport = Transport(target)
+                transport = self._transport = Transport(target, self._trusted_users)
                 self._selector.register(transport, selectors.EVENT_WRITE)
                 try:
                     self._await_connected(transport)
