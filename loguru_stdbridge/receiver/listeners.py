@@ -81,7 +81,7 @@ class _UnixListener(_Listener):
 
 
 class _LogListener(_UnixListener):
-    """The log's own socket: whoever knows the log's path finds it (:mod:`..system.runtime`)."""
+    """The log's own socket: whoever knows the log's path finds it (:mod:`system.runtime`)."""
 
     def _bind_to(self, address: Address) -> Any:
         directories = runtime_directories(make=True)

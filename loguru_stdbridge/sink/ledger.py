@@ -252,7 +252,7 @@ class Ledger:
             self._compact()
 
     def after_fork_in_child(self) -> None:
-        """Close the child's copies; :mod:`locks` has closed that of the lock already."""
+        """Close the child's copies; :mod:`system.locks` has closed that of the lock already."""
         self._lock_descriptor = -1
         self._close_descriptors()
 

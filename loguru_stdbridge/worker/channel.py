@@ -193,7 +193,7 @@ class Channel:
         return self._pipeline is None
 
     def open(self) -> None:
-        """Make the journal and the sender, if they are not there: see :mod:`forks`."""
+        """Make the journal and the sender, if they are not there: see :mod:`system.forks`."""
         self._open()
 
     @contextlib.contextmanager

@@ -6,23 +6,24 @@ journal, so whatever ends this thread, the connection or the process loses nothi
 
 Why a record is written once
 ----------------------------
-A conversation reads the journal on from what it has sent; the journal's ``first`` is what is not
-acknowledged. A new connection starts again from ``first``; the greeting says what the receiver
-holds already, and the sequence numbers make the rest harmless (:mod:`protocol`). The journal gives
-space back only for an acknowledgement, which the receiver sends after the file has the lines.
-Numbers that were given up are told, after the greeting, where they would have come.
+A conversation reads the journal from the row after the last one that it has sent. The journal's
+``first`` is the first row that is not acknowledged, and a new connection starts again from there.
+The greeting says which rows the receiver already holds, and the sequence numbers make rows that are
+sent again harmless (:mod:`wire.receiving`). The journal frees space only on an acknowledgement,
+which the receiver sends when the lines are in the file. Numbers that the journal has discarded are
+reported after the greeting, where their rows would have come.
 
 Why nobody waits
 ----------------
 The socket never blocks. The thread sleeps on a selector over the socket and a wake-up socket. A log
-call wakes it only when it is asleep (:mod:`worker.journal`); while records flow it sends what has
-gathered every few milliseconds, so it takes the interpreter's lock seldom and briefly.
+call wakes the thread only if it sleeps (:mod:`spool.journal`). While records flow, the thread sends
+every few milliseconds what has gathered, so it takes the interpreter's lock seldom and briefly.
 
 Forks
 -----
-In a child the thread does not exist. Under gevent it is a greenlet, and does: it finds its sockets
-closed when its time has come, and must touch nothing, nor end, for in the child it is no thread
-that :mod:`threading` knows. So it waits there for ever.
+A forked child has no sender thread. Under gevent the thread is a greenlet, and the child does have
+it. When it runs there, it finds its sockets closed. It must touch nothing, and it must not end,
+because to :mod:`threading` it is no thread of the child. So it waits there for ever.
 """
 
 from __future__ import annotations
