@@ -28,8 +28,8 @@ from .files import FileId, NamedFile, find_file
 MAGIC = b"LSBLEDG\1"
 ENTRY = struct.Struct("<IIII")  # length, checksum, kind, lines written of the intent before
 ALL_LINES = 0xFFFFFFFF
-SNAPSHOT, INTENT, SETTLED, FILE, ROTATING, RETIRED = range(1, 7)
-_HEADER = re.compile(rb"(?=.{8}[\x01-\x06]\0\0\0.{4})", re.DOTALL)  # what ENTRY may look like
+SNAPSHOT, INTENT, SETTLED, FILE, ROTATING, RETIRED, LOG_ID = range(1, 8)
+_HEADER = re.compile(rb"(?=.{8}[\x01-\x07]\0\0\0.{4})", re.DOTALL)  # what ENTRY may look like
 INTENT_HEAD = struct.Struct("<QQQIII")  # device, inode, offset, checksum, runs, lines
 RUN = struct.Struct("<16sQI")  # sender, first number, how many
 RETIREMENT = struct.Struct("<16sI")  # sender, time in seconds since the epoch
@@ -92,13 +92,18 @@ def read_file(body: bytes) -> NamedFile:
 
 
 def make_snapshot(
-    senders: Mapping[bytes, SenderState], file: NamedFile | None, *, is_rotating: bool
+    log_id: str,
+    senders: Mapping[bytes, SenderState],
+    file: NamedFile | None,
+    *,
+    is_rotating: bool,
 ) -> bytes:
-    """Pack a whole ledger: what is known of each sender and of the file."""
+    """Pack a whole ledger: what is known of the log, of each sender and of the file."""
     body = b"".join(
         _SENDER.pack(key, state.last, state.seen, state.retired) for key, state in senders.items()
     )
-    data = MAGIC + make_entry(SNAPSHOT, ALL_LINES, body)
+    data = MAGIC + make_entry(LOG_ID, ALL_LINES, bytes.fromhex(log_id))
+    data += make_entry(SNAPSHOT, ALL_LINES, body)
     if file is not None:
         data += make_entry(ROTATING if is_rotating else FILE, ALL_LINES, pack_file(file))
     return data

@@ -1,8 +1,9 @@
 """Remembers which records are in the log file, even when the receiver is killed while it writes.
 
 The ledger is the file ``.NAME.ledger`` beside the log file; the dot keeps it out of loguru's
-retention. It holds the highest record number of each sender that is in the log file. The OS lock on
-the file ``.NAME.lock`` makes this process the only writer of the log file and of the ledger.
+retention. It holds the highest record number of each sender that is in the log file, and a random
+id by which journals know the log. The OS lock on the file ``.NAME.lock`` makes this process the
+only writer of the log file and of the ledger.
 
 Why a restart knows what was written
 ------------------------------------
@@ -48,6 +49,7 @@ from .entries import (
     FILE,
     INTENT,
     INTENT_HEAD,
+    LOG_ID,
     MAGIC,
     RETIRED,
     RETIREMENT,
@@ -102,6 +104,11 @@ class Ledger:
         """Use :meth:`open` instead."""
         self.path = sink.directory / f".{sink.name}.ledger"
         self._sink = sink.template
+        self.log_id = os.urandom(16).hex()
+        """The log's identity, 32 hex digits, made once with the ledger and kept in it.
+
+        A ledger of a version that knew no ids gets one when it is opened.
+        """
         self._lock_path = sink.directory / f".{sink.name}.lock"
         self._lock_descriptor = -1
         self._report = report
@@ -323,6 +330,7 @@ class Ledger:
         if MAGIC.startswith(data):  # it is new, or a kill cut it short in its first bytes
             os.pwrite(self._descriptor, MAGIC, 0)
             self._size = len(MAGIC)
+            self._append(LOG_ID, bytes.fromhex(self.log_id))
             return
         if data[: len(MAGIC)] != MAGIC:
             old, self._descriptor = self._descriptor, -1
@@ -380,6 +388,8 @@ class Ledger:
             self._unsettled = read_intent(body)
         elif kind in (FILE, ROTATING):
             self._file = read_file(body)
+        elif kind == LOG_ID:
+            self.log_id = body.hex()
         elif kind == RETIRED:
             key, retired = RETIREMENT.unpack_from(body)
             if key in self._senders:
@@ -388,7 +398,7 @@ class Ledger:
     def _compact(self) -> None:
         """Replace the ledger by one that holds only what is needed."""
         self._forget_senders()
-        data = make_snapshot(self._senders, self._file, is_rotating=self._is_rotating)
+        data = make_snapshot(self.log_id, self._senders, self._file, is_rotating=self._is_rotating)
         partial = self.path.with_name(f"{self.path.name}.new")
         self._compact_at = self._size + COMPACT_SIZE  # where it fails: not again at once
         try:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from loguru_stdbridge.exceptions import LedgerError, LedgerHeldError
 from loguru_stdbridge.sink import ledger as ledger_module
+from loguru_stdbridge.sink.entries import ALL_LINES, MAGIC, SNAPSHOT, make_entry
 from loguru_stdbridge.sink.files import FileId, find_file
 from loguru_stdbridge.sink.ledger import Ledger
 from loguru_stdbridge.system import locks
@@ -269,6 +270,38 @@ def test_of_too_many_senders_the_latest_are_remembered(book, monkeypatch):
     book.write((B, b"1\n"))
     book.reopen()
     assert book.last() == {A: 0, B: 2, C: 1}
+
+
+# -- the log's identity
+
+
+def test_a_log_keeps_its_identity(memory_path):
+    """A log's id is made once, and stays over kills, closes and a renamed directory."""
+    (memory_path / "logs").mkdir()
+    book = Book(memory_path / "logs" / "app.log")
+    made = book.ledger.log_id
+    assert len(bytes.fromhex(made)) == 16
+    book.reopen()
+    assert book.ledger.log_id == made
+    book.close()
+    (memory_path / "logs").rename(memory_path / "moved")
+    for name in ("app.log", "other.log"):
+        ledger = Ledger.open(memory_path / "moved" / name)
+        assert (ledger.log_id == made) == (name == "app.log")
+        ledger.close()
+
+
+def test_a_ledger_without_an_identity_gets_one(book):
+    """A ledger of the last version that knew no ids gets one at its first opening, and keeps it."""
+    book.write((A, b"1\n"), (B, b"1\n"))
+    entries = [make_entry(SNAPSHOT, ALL_LINES, b""), book.file.read_bytes()[8 + 16 + 16 :]]
+    book.file.write_bytes(MAGIC + b"".join(entries))
+    book.reopen()
+    made = book.ledger.log_id
+    assert book.last() == {A: 1, B: 1, C: 0}
+    book.reopen()
+    assert book.ledger.log_id == made
+    assert book.told == []
 
 
 # -- rotation
