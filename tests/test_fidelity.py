@@ -44,12 +44,12 @@ class Both:
         self.bridge = install_bridge(self.receiver.address, level=0)
 
     def lines(self):
-        """A local sink and a receiver's, side by side; ``log`` runs calls into both and compares."""
+        """Return what both files hold after everything has arrived."""
         assert self.bridge.flush(20)
         return tuple(path.read_bytes().decode("utf-8") for path in (self.local, self.remote))
 
     def documents(self):
-        """Return what both files hold after everything has arrived."""
+        """Return both files as lists of JSON documents."""
         return tuple(
             [json.loads(line) for line in text.split("\n") if line] for text in self.lines()
         )
@@ -63,7 +63,7 @@ class Both:
 
 @pytest.fixture(autouse=True)
 def restored_loguru():
-    """Return both files as lists of JSON documents."""
+    """Leave loguru's own handlers and levels as they were."""
     core = logger._core
     handlers, levels = dict(core.handlers), dict(core.levels)
     lookup, codes = dict(core.levels_lookup), dict(core.levels_ansi_codes)
@@ -76,7 +76,7 @@ def restored_loguru():
 
 @pytest.fixture(params=["direct", "public"])
 def way(request, monkeypatch):
-    """Leave loguru's own handlers and levels as they were."""
+    """Run the test by loguru's handler called directly, and by its public API only."""
     from loguru_stdbridge.sink import replay
 
     if request.param == "public":
@@ -120,7 +120,7 @@ class BadRepr(Exception):
 
 
 def log_messages():
-    """Run the test by loguru's handler called directly, and by its public API only."""
+    """Log plain messages of every kind."""
     logger.info("plain")
     logger.info("")
     logger.info("braces {} {0} {name} {{}}")
@@ -136,7 +136,7 @@ def log_messages():
 
 
 def log_levels():
-    """Log plain messages of every kind."""
+    """Log at every level, custom ones and numbers included."""
     for name in ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"):
         logger.log(name, "at {}", name)
     logger.level("NOTICE-ß", no=27, color="<yellow>", icon="☎")
@@ -146,7 +146,7 @@ def log_levels():
 
 
 def log_options():
-    """Log at every level, custom ones and numbers included."""
+    """Log with bind, contextualize, opt, lazy and patch."""
     logger.bind(a=1, b="x").info("bound")
     with logger.contextualize(task=uuid.UUID(int=7)):
         logger.bind(more=[1, 2]).info("contextualized")
@@ -172,7 +172,7 @@ def log_options():
 
 
 def log_extras():
-    """Log with bind, contextualize, opt, lazy and patch."""
+    """Log values of every admitted type, and of none."""
     logger.bind(
         none=None, flag=True, big=10**100, ratio=0.1, inf=float("inf"), t=(1, (2,)), d={"x": {"y": ()}},
         when=datetime.datetime(2024, 1, 2, 3, 4, 5, 6), utc=datetime.datetime.now(datetime.timezone.utc),
@@ -200,7 +200,7 @@ def deeply(count):
 
 
 def log_exceptions():
-    """Log values of every admitted type, and of none."""
+    """Log causes, contexts, notes, groups, syntax errors, and exceptions that do not print."""
     try:
         fail(0)
     except ZeroDivisionError:
@@ -290,7 +290,7 @@ def log_exceptions():
 
 
 def log_places():
-    """Log causes, contexts, notes, groups, syntax errors, and exceptions that do not print."""
+    """Log from threads and processes with odd names."""
     thread = threading.Thread(
         target=lambda: logger.info("in a thread"), name="odd {} <red> \n name"
     )
@@ -306,7 +306,7 @@ def log_places():
 
 
 def log_zones():
-    """Log from threads and processes with odd names."""
+    """Log at times of other zones and at a change of the clocks."""
     before = os.environ.get("TZ")
     try:
         for zone in ("Asia/Kolkata", "Europe/Paris", "America/St_Johns", "UTC", "XYZ-3:17"):
@@ -333,7 +333,7 @@ ALL = [
 
 @pytest.mark.parametrize("calls", ALL, ids=lambda calls: calls.__name__)
 def test_the_json_documents_are_equal(as_json, calls):
-    """Log at times of other zones and at a change of the clocks."""
+    """Every field of every document of a serialize=True sink is as it is locally."""
     calls()
     local, remote = as_json.documents()
     assert local
@@ -344,14 +344,14 @@ def test_the_json_documents_are_equal(as_json, calls):
 
 @pytest.mark.parametrize("calls", ALL, ids=lambda calls: calls.__name__)
 def test_the_text_files_are_equal(as_text, calls):
-    """Every field of every document of a serialize=True sink is as it is locally."""
+    """The file of a text format, tracebacks included, is equal to the local one to the byte."""
     calls()
     local, remote = as_text.lines()
     assert remote == local
 
 
 def test_an_exception_whose_str_raises_arrives(as_text):
-    """The file of a text format, tracebacks included, is equal to the local one to the byte."""
+    """An exception whose str raises arrives, where a local serialize=True sink fails; the text is equal."""
     try:
         raise BadStr
     except BadStr:
@@ -377,7 +377,7 @@ _json_values = st.recursive(
 )
 @given(extra=st.dictionaries(st.text(st.characters(blacklist_categories=())), _json_values))
 def test_generated_extra_arrives_equal(as_json, extra):
-    """An exception whose str raises arrives, where a local serialize=True sink fails; the text is equal."""
+    """Generated ``extra`` of any nesting is the same in both documents."""
     logger.configure(patcher=lambda record: record["extra"].update(extra))
     logger.info("generated")
     logger.configure(patcher=None)
@@ -390,7 +390,7 @@ def test_generated_extra_arrives_equal(as_json, extra):
 
 @pytest.fixture
 def remote(tmp_path, way):
-    """Generated ``extra`` of any nesting is the same in both documents."""
+    """Return a receiver with serialize=True and a bridge; calling it gives the documents so far."""
     receiver = start_receiver(
         tmp_path / "remote.log", address="tcp://127.0.0.1:0", serialize=True, level=0
     )
@@ -408,7 +408,7 @@ def remote(tmp_path, way):
 
 
 def test_a_stdlib_record_lands_in_the_fields_of_loguru(remote):
-    """Return a receiver with serialize=True and a bridge; calling it gives the documents so far."""
+    """A stdlib record's name, level, place, time, process, thread and extra land in their fields."""
     before = time.time()
     logging.getLogger("app.sub").warning("hello %s", "you", extra={"user": 5}, stack_info=True)
     (document,) = remote()
@@ -429,7 +429,7 @@ def test_a_stdlib_record_lands_in_the_fields_of_loguru(remote):
 
 
 def test_a_stdlib_exception_arrives(remote):
-    """A stdlib record's name, level, place, time, process, thread and extra land in their fields."""
+    """A stdlib exception arrives with its type, its value and logging's own traceback text."""
     try:
         fail(0)
     except ZeroDivisionError:
@@ -446,7 +446,7 @@ def test_a_stdlib_exception_arrives(remote):
 
 
 def exc_infos():
-    """A stdlib exception arrives with its type, its value and logging's own traceback text."""
+    """Return everything that may be given as ``exc_info``, by name."""
     try:
         fail(0)
     except ZeroDivisionError as error:
@@ -459,7 +459,7 @@ def exc_infos():
 
 @pytest.mark.parametrize("name", exc_infos())
 def test_exc_info_of_every_kind_arrives_as_logging_shows_it(tmp_path, way, name):
-    """Return everything that may be given as ``exc_info``, by name."""
+    """An ``exc_info`` of any kind arrives as the text that logging's own formatter makes."""
     exc_info = exc_infos()[name]
     local = logging.FileHandler(tmp_path / "local.log", encoding="utf-8")
     local.setFormatter(logging.Formatter("%(message)s"))
@@ -480,7 +480,7 @@ def test_exc_info_of_every_kind_arrives_as_logging_shows_it(tmp_path, way, name)
 
 
 def test_threads_and_processes_with_odd_names_arrive(remote):
-    """An ``exc_info`` of any kind arrives as the text that logging's own formatter makes."""
+    """Odd names of threads and processes arrive as logging knew them."""
     name = "odd {} %s <red> \n é \ud83d"
     thread = threading.Thread(target=lambda: logging.getLogger("app").info("there"), name=name)
     thread.start()
@@ -490,7 +490,7 @@ def test_threads_and_processes_with_odd_names_arrive(remote):
 
 
 def test_what_a_logger_adapter_and_a_filter_add_arrives(remote):
-    """Odd names of threads and processes arrive as logging knew them."""
+    """The ``extra`` of an adapter and the attributes that a filter sets arrive."""
 
     def add(record):
         record.request = {"id": 5}
@@ -507,7 +507,7 @@ def test_what_a_logger_adapter_and_a_filter_add_arrives(remote):
 
 
 def test_a_custom_level_of_logging_arrives(remote):
-    """The ``extra`` of an adapter and the attributes that a filter sets arrive."""
+    """A level that loguru does not know keeps its name and number."""
     logging.addLevelName(33, "NOTICE")
     logging.getLogger("app").log(33, "custom")
     logging.getLogger("app").log(7, "unnamed")
@@ -522,14 +522,14 @@ def test_a_custom_level_of_logging_arrives(remote):
     ("message", "arguments"), [("%d items", ("x",)), ("%s %s", (1,)), ("a", (1,))]
 )
 def test_a_message_that_cannot_be_formatted_arrives_as_its_parts(remote, message, arguments):
-    """A level that loguru does not know keeps its name and number."""
+    """A message that cannot be formatted arrives as its parts; logging would lose the record."""
     logging.getLogger("app").info(message, *arguments)
     (document,) = remote()
     assert document["record"]["message"] == f"{message} % {arguments!r}"
 
 
 def test_the_name_of_an_asyncio_task_arrives(remote):
-    """A message that cannot be formatted arrives as its parts; logging would lose the record."""
+    """The name of an asyncio task, which Python 3.12 brought, arrives in ``extra``."""
 
     async def main():
         logging.getLogger("app").info("in a task")
@@ -543,7 +543,7 @@ def test_the_name_of_an_asyncio_task_arrives(remote):
 
 
 def test_the_intercept_handler_keeps_what_logging_knew(tmp_path, way):
-    """The name of an asyncio task, which Python 3.12 brought, arrives in ``extra``."""
+    """InterceptHandler keeps logging's name, place, extra, stack and exception."""
     seen = []
     handler_id = logger.add(lambda message: seen.append(message.record), level=0)
     handler = InterceptHandler()
@@ -585,7 +585,7 @@ class Broken:
 
 
 class Request:
-    """InterceptHandler keeps logging's name, place, extra, stack and exception."""
+    """A request like Django's: attributes of all kinds and a repr of its own."""
 
     def __init__(self):
         self.META = {"wsgi.input": sys.stdin, "lock": threading.Lock()}
@@ -607,7 +607,7 @@ def odd_values():
 
 @pytest.mark.parametrize("kind", ["extra", "args", "attribute", "loguru args"])
 def test_a_record_with_odd_values_always_arrives(remote, kind):
-    """A request like Django's: attributes of all kinds and a repr of its own."""
+    """A record with an odd value arrives, and the value as a bounded text."""
     log = logging.getLogger("odd")
     values = odd_values()
     for name, value in values.items():
@@ -629,7 +629,7 @@ def test_a_record_with_odd_values_always_arrives(remote, kind):
 
 
 def test_a_socket_and_an_open_file_in_extra_arrive(remote, tmp_path):
-    """A record with an odd value arrives, and the value as a bounded text."""
+    """A socket and an open file in ``extra`` arrive as their texts."""
     import socket
 
     with socket.socket() as sock, open(tmp_path / "file", "w") as file:
@@ -664,7 +664,7 @@ HUGE = {
 @pytest.mark.parametrize("way", ["direct"], indirect=True)  # it is the size that counts
 @pytest.mark.parametrize("when", ["first", "later"])
 def test_a_record_of_any_size_is_taken_and_holds_up_none_behind_it(remote, when):
-    """A socket and an open file in ``extra`` arrive as their texts."""
+    """A record of any size is taken by the receiver, and those behind it arrive."""
     bridge = remote.bridge
     if when == "later":
         logger.info("begin")
@@ -694,7 +694,7 @@ def test_a_record_of_any_size_is_taken_and_holds_up_none_behind_it(remote, when)
 
 @pytest.mark.parametrize("size", [200_000, 3_000_000])
 def test_a_line_of_any_size_and_kind_arrives(tmp_path, size):
-    """A record of any size is taken by the receiver, and those behind it arrive."""
+    """A line of any size, rendered in the worker, arrives as a whole line."""
     texts = ["\ud83d", "\x7f", "\0", '"', "漢", "[{,", "7", "\\"]
     with start_receiver(
         tmp_path / "r.log", address="tcp://127.0.0.1:0", format="{message}"
@@ -711,7 +711,7 @@ def test_a_line_of_any_size_and_kind_arrives(tmp_path, size):
 
 
 def test_a_patcher_that_bends_the_record_loses_nothing(remote):
-    """A line of any size, rendered in the worker, arrives as a whole line."""
+    """A record with new fields, or fields of impossible types, arrives."""
 
     def bend(record):
         record.update(

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("quiet_loguru")
 
 
 def fixed_time(record):
-    """The same time, and the same threads, in both runs."""
+    """Give each record the same time and thread in both runs."""
     record["time"] = type(record["time"]).fromtimestamp(
         1.7e9, datetime.timezone(datetime.timedelta(hours=5, minutes=30), "IST")
     )
@@ -59,7 +59,7 @@ class Odd:
 
 
 def log_everything(log):
-    """Give each record the same time and thread in both runs."""
+    """Make every kind of call whose line could come out in two ways."""
     for level in ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"):
         log.log(level, "at {}", level)
     log.log(35, "a number")
@@ -99,7 +99,7 @@ def log_everything(log):
 
 
 def run(directory, render, *, calls=log_everything, patch=fixed_time, **options):
-    """Make every kind of call whose line could come out in two ways."""
+    """Run the calls; return the files, and how many rows came as finished lines."""
     directory.mkdir()
     sink = directory / "app.log"
     rendered = 0
@@ -124,7 +124,7 @@ def run(directory, render, *, calls=log_everything, patch=fixed_time, **options)
 
 
 def comparable(contents):
-    """Run the calls; return the files, and how many rows came as finished lines."""
+    """Leave out the stdlib's records (each has its own time) and the test's variables."""
     lines = b"".join(contents).decode("utf-8").split("\n")
     return [line for line in lines if not any(part in line for part in ("std", "whole", "│", "└"))]
 
@@ -132,7 +132,7 @@ def comparable(contents):
 @pytest.mark.parametrize("template", FORMATS)
 @pytest.mark.parametrize("level", ["DEBUG", 25])
 def test_both_ways_write_the_same_bytes(tmp_path, template, level):
-    """Leave out the stdlib's records (each has its own time) and the test's variables."""
+    """Every kind of call gives the same bytes from both sides, in every format, at two levels."""
     options = {"level": level} if template is None else {"level": level, "format": template}
     (there, rendered), (here, none) = (
         run(tmp_path / place, place, **options) for place in ("worker", "receiver")
@@ -144,7 +144,7 @@ def test_both_ways_write_the_same_bytes(tmp_path, template, level):
 
 @pytest.mark.parametrize("template", FORMATS)
 def test_a_line_is_the_one_that_a_local_sink_writes(tmp_path, template):
-    """Every kind of call gives the same bytes from both sides, in every format, at two levels."""
+    """A line is a local sink's, whatever a patcher puts into the record; markup is stripped."""
     options = {} if template is None else {"format": template}
     local = tmp_path / "local.log"
 
@@ -162,7 +162,7 @@ def test_a_line_is_the_one_that_a_local_sink_writes(tmp_path, template):
 
 
 def test_rotation_by_size_falls_at_the_same_line(tmp_path):
-    """A line is a local sink's, whatever a patcher puts into the record; markup is stripped."""
+    """Rotation by size cuts hundreds of files where loguru itself would cut them."""
 
     def calls(log):
         for number in range(3000):
@@ -182,7 +182,7 @@ def test_rotation_by_size_falls_at_the_same_line(tmp_path):
 
 
 def test_a_rotation_function_of_the_user_s_gets_whole_records(tmp_path):
-    """Rotation by size cuts hundreds of files where loguru itself would cut them."""
+    """A user's rotation function gets whole records, none of them rendered away."""
     seen = []
 
     def rotation(message, file):
@@ -208,13 +208,13 @@ def test_a_rotation_function_of_the_user_s_gets_whole_records(tmp_path):
     ids=name_of,
 )  # fmt: skip
 def test_any_other_sink_gets_whole_records(tmp_path, options):
-    """A user's rotation function gets whole records, none of them rendered away."""
+    """A sink that needs whole records gets them, and renders them itself."""
     _, rendered = run(tmp_path / "w", "worker", calls=lambda log: log.info("one"), **options)
     assert rendered == 0
 
 
 def test_a_sink_that_has_changed_meanwhile_takes_finished_lines_as_they_are(tmp_path, spool_dir):
-    """A sink that needs whole records gets them, and renders them itself."""
+    """Lines rendered for one format are written as they are by a receiver of another, or of JSON."""
     sink, address = tmp_path / "app.log", None
     with start_receiver(sink, address="tcp://127.0.0.1:0", format="old {message}") as receiver:
         address = receiver.address
@@ -241,7 +241,7 @@ def test_a_sink_that_has_changed_meanwhile_takes_finished_lines_as_they_are(tmp_
 
 
 def test_a_stock_receiver_gets_finished_lines_as_messages():
-    """Lines rendered for one format are written as they are by a receiver of another, or of JSON."""
+    """A stock receiver that replaces a worker's own gets each finished line as a message."""
     row = encode_rendered_row(
         1_700_000_000_000_000_000, rendered_row_head(30, "WARNING", "ab"), "line\n"
     )
@@ -252,13 +252,13 @@ def test_a_stock_receiver_gets_finished_lines_as_messages():
 
 
 def test_a_bad_place_to_render_is_refused(tmp_path):
-    """A stock receiver that replaces a worker's own gets each finished line as a message."""
+    """The error for a bad place to render shows the value and the choices."""
     with pytest.raises(ConfigurationError, match="'elsewhere'.*'worker', 'receiver'"):
         start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0", render="elsewhere")
 
 
 def test_a_forked_child_renders_at_once(tmp_path):
-    """The error for a bad place to render shows the value and the choices."""
+    """A forked child goes on with the line format, which is the receiver's."""
     with start_receiver(
         tmp_path / "app.log", address="tcp://127.0.0.1:0", format="{message}"
     ) as receiver:
@@ -279,7 +279,7 @@ def test_a_forked_child_renders_at_once(tmp_path):
 
 
 def test_the_first_record_is_rendered_where_the_receiver_is_known(tmp_path, spool_dir):
-    """A forked child goes on with the line format, which is the receiver's."""
+    """A receiver tells its line format in the spool directory, and takes it away when it ends."""
     options = {"address": "tcp://127.0.0.1:0", "format": "{message}"}
     with start_receiver(tmp_path / "app.log", **options) as receiver:
         with install_bridge(receiver.address) as bridge:

@@ -41,7 +41,7 @@ ALLOWED = {
 
 
 class AllowList(pickle.Unpickler):
-    """What the documentation of pickle shows."""
+    """The restricted unpickler of pickle's documentation."""
 
     def find_class(self, module, name):
         if (module, name) in ALLOWED:
@@ -50,7 +50,7 @@ class AllowList(pickle.Unpickler):
 
 
 def naive_receiver(load, payload):
-    """The restricted unpickler of pickle's documentation."""
+    """Do with a payload what the logging cookbook's receiver and its handlers do."""
     record = logging.makeLogRecord(load(payload))
     record.getMessage()
     for value in list(record.__dict__.values()):
@@ -61,7 +61,7 @@ LOADERS = {"loads": pickle.loads, "allowlist": lambda data: AllowList(io.BytesIO
 
 
 def fate(loader, payload):
-    """Do with a payload what the logging cookbook's receiver and its handlers do."""
+    """Return how a naive receiver in a limited process is harmed; ``None`` if it is not."""
     pid = os.fork()
     if pid == 0:
         status = 70
@@ -98,7 +98,7 @@ def fate(loader, payload):
 
 
 def test_the_corpus_is_large():
-    """Return how a naive receiver in a limited process is harmed; ``None`` if it is not."""
+    """The corpus has at least 80 entries; at least 40 do harm, some to an exact allow-list."""
     assert len(ENTRIES) >= 80
     assert sum(bool(entry.harms) for entry in ENTRIES.values()) >= 40
     assert sum("allowlist" in entry.harms for entry in ENTRIES.values()) >= 17
@@ -109,7 +109,7 @@ HARMFUL = [(name, loader) for name, entry in ENTRIES.items() for loader in entry
 
 @pytest.mark.parametrize(("name", "loader"), HARMFUL, ids=str)
 def test_it_harms_a_naive_receiver(name, loader):
-    """The corpus has at least 80 entries; at least 40 do harm, some to an exact allow-list."""
+    """A hostile payload runs code, takes memory or time, crashes, patches a class, or drops the peer."""
     assert fate(loader, ENTRIES[name].payload) is not None
 
 
@@ -128,7 +128,7 @@ def check_inert(value, depth=0):
 
 @pytest.fixture(scope="module")
 def replays():
-    """A hostile payload runs code, takes memory or time, crashes, patches a class, or drops the peer."""
+    """Return both kinds of sink that a receiver may have."""
     both = [
         Replay(level=0, serialize=True),
         Replay(level=0, format="{message} {extra} {exception}"),
@@ -140,7 +140,7 @@ def replays():
 
 @pytest.mark.parametrize("name", sorted(ENTRIES))
 def test_it_does_not_harm_us(name, replays):
-    """Return both kinds of sink that a receiver may have."""
+    """A hostile payload ends in inert values or a PayloadError, patches nothing, renders in 40 MB."""
     payload = ENTRIES[name].payload
     "".encode("utf-16-le")  # its codec is imported at the first use
     modules = set(sys.modules)
@@ -175,7 +175,7 @@ SURVIVORS = [
 
 @pytest.mark.parametrize("name", SURVIVORS)
 def test_the_record_survives(name):
-    """A hostile payload ends in inert values or a PayloadError, patches nothing, renders in 40 MB."""
+    """A hostile payload whose stream is whole keeps its record, with strange classes shown by name."""
     assert load_record(ENTRIES[name].payload)
 
 

@@ -51,7 +51,7 @@ VALUES = [
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:30])
 def test_an_admitted_value_comes_back(value, protocol):
-    """Of the same type and with the same text, from every protocol."""
+    """An admitted value comes back with its type and its text, from every protocol."""
     loaded = load_record(pickle.dumps({"value": value, "again": value}, protocol))
     assert type(loaded["value"]) is type(value)
     assert repr(loaded["value"]) == repr(loaded["again"]) == repr(value)
@@ -59,7 +59,7 @@ def test_an_admitted_value_comes_back(value, protocol):
 
 @pytest.mark.parametrize("protocol", range(4, pickle.HIGHEST_PROTOCOL + 1))
 def test_a_fold_comes_back(protocol):
-    """An admitted value comes back with its type and its text, from every protocol."""
+    """A datetime of protocol 4 or later tells the first of two equal hours from the second."""
     value = datetime.datetime(2024, 10, 27, 2, 30, fold=1)
     assert load_record(pickle.dumps({"v": value}, protocol))["v"].fold == 1
 
@@ -75,7 +75,7 @@ def test_a_fold_comes_back(protocol):
     ids=lambda value: repr(value)[:30],
 )  # fmt: skip
 def test_any_other_object_is_shown_by_name(value, shown, protocol):
-    """A datetime of protocol 4 or later tells the first of two equal hours from the second."""
+    """An object of another class shows its class's name, and its record arrives."""
     loaded = load_record(pickle.dumps({"msg": "kept", "value": value}, protocol))
     assert loaded["msg"] == "kept"
     assert type(loaded["value"]) is RemoteValue
@@ -83,35 +83,35 @@ def test_any_other_object_is_shown_by_name(value, shown, protocol):
 
 
 def test_an_object_shown_by_name_takes_a_width():
-    """An object of another class shows its class's name, and its record arrives."""
+    """A stock client's unknown object fills the width that a format gives it, as a text does."""
     value = load_record(pickle.dumps({"value": Color.RED}, 1))["value"]
     assert f"{value:>40}" == f"{value!s:>40}"
     assert f"{value:.2f}" == str(value)
 
 
 def test_an_ordered_dict_comes_back_as_a_dict():
-    """In its order."""
+    """An OrderedDict comes back as a dict in its order."""
     for protocol in PROTOCOLS:
         loaded = load_record(pickle.dumps({"v": collections.OrderedDict(b=1, a=[2])}, protocol))
         assert list(loaded["v"].items()) == [("b", 1), ("a", [2])]
 
 
 def test_what_a_socket_handler_sends_comes_back():
-    """An OrderedDict comes back as a dict in its order."""
+    """A real SocketHandler's payload comes back with every attribute of the record."""
     record = logging.LogRecord("app", 30, "/a/b.py", 5, "hi %s", ("you",), None, "f")
     frame = logging.handlers.SocketHandler("localhost", 1).makePickle(record)
     assert load_record(frame[4:]) == pickle.loads(frame[4:])
 
 
 def test_what_we_write_is_protocol_1():
-    """A real SocketHandler's payload comes back with every attribute of the record."""
+    """A payload is written by protocol 1, as SocketHandler does, so that any receiver reads it."""
     assert dump_record({"a": 1}) == pickle.dumps({"a": 1}, 1)
     assert load_record(dump_record({"a": (1, {"b": [None]})})) == {"a": (1, {"b": [None]})}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_cycles_are_cut(protocol):
-    """A payload is written by protocol 1, as SocketHandler does, so that any receiver reads it."""
+    """A recursive dict and list in a client's ``extra`` arrive with the cycle cut."""
     loop = {"a": 1}
     loop["self"] = loop
     ring = [1]
@@ -131,14 +131,14 @@ def test_cycles_are_cut(protocol):
     ],
 )  # fmt: skip
 def test_each_bound_has_its_reason(payload, reason):
-    """A recursive dict and list in a client's ``extra`` arrive with the cycle cut."""
+    """Each bound has a fixed word for its reason, so that refusals can be counted."""
     with pytest.raises(PayloadError) as caught:
         load_record(payload)
     assert caught.value.reason == reason
 
 
 def test_large_and_honest_records_are_taken():
-    """Each bound has a fixed word for its reason, so that refusals can be counted."""
+    """A message of a megabyte, lists of ten thousand, and a long text used twice are taken."""
     text = "é" * 1_000_000
     fields = {"msg": text, "again": text, "numbers": list(range(10_000)), "names": ["ab"] * 10_000}
     assert load_record(pickle.dumps(fields, 1)) == fields
@@ -160,7 +160,7 @@ _values = st.recursive(
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.text(), _values), st.sampled_from(PROTOCOLS))
 def test_generated_records_come_back(fields, protocol):
-    """A message of a megabyte, lists of ten thousand, and a long text used twice are taken."""
+    """A generated nest of admitted types comes back equal, from any protocol."""
     loaded = load_record(pickle.dumps(fields, protocol))
     assert loaded == fields
     check_inert(loaded)

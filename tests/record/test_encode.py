@@ -39,7 +39,7 @@ class Odd:
 
 
 class Mock:
-    """Has every attribute, and none that is of use."""
+    """An object that has every attribute, and none that is of use."""
 
     def __getattr__(self, name):
         return Mock()
@@ -64,7 +64,7 @@ def style(name):
 
 
 def arrives(record):
-    """An object that has every attribute, and none that is of use."""
+    """Return a stdlib record as the receiver reads it."""
     return read_row(decode_dense(encode_logrecord(record, style)))
 
 
@@ -86,7 +86,7 @@ VALUES = {"nan": float("nan"), "huge": 10**400, "true": True, "broken": Broken()
 @pytest.mark.parametrize("name", sorted(ODD_ATTRIBUTES))
 @pytest.mark.parametrize("value", ["odd", *VALUES, "missing"])
 def test_an_attribute_of_an_impossible_type_costs_itself_only(name, value):
-    """Return a stdlib record as the receiver reads it."""
+    """A stdlib record with one impossible attribute arrives with all its other attributes."""
     record = a_record()
     created = record.created
     if value == "missing":
@@ -111,27 +111,27 @@ def test_an_attribute_of_an_impossible_type_costs_itself_only(name, value):
     "name", ["levelno", "lineno", "created", "process", "thread", "relativeCreated"]
 )
 def test_what_stands_in_the_place_of_a_number_is_told(name):
-    """A stdlib record with one impossible attribute arrives with all its other attributes."""
+    """A value in the place of a number is shown in ``extra``, as a bounded text."""
     row = arrives(a_record(**{name: Odd()}))
     assert repr(row.extra[name]) == "<odd>"
     assert row.level_no in (20, 30)
 
 
 def test_text_stands_where_it_was_expected():
-    """A value in the place of a number is shown in ``extra``, as a bounded text."""
+    """A name that is a number, or a path that is a path object, arrives as a text."""
     row = arrives(a_record(name=5, pathname=Odd(), threadName=None, levelname="WARNING"))
     assert (row.name, row.file_path, row.thread_name, row.level_icon) == ("5", "<odd>", "", "!")
 
 
 def test_extra_is_flattened_once_where_another_attribute_is_odd():
-    """A name that is a number, or a path that is a path object, arrives as a text."""
+    """A record with an odd attribute has its ``extra`` tagged once: a tag of a tag would be shown."""
     row = arrives(a_record(lineno=Odd(), when=datetime.date(2024, 1, 2), members={1}))
     assert row.extra["when"] == datetime.date(2024, 1, 2)
     assert row.extra["members"] == {1}
 
 
 def test_a_log_call_deep_in_a_recursion_loses_at_most_its_extra():
-    """A record with an odd attribute has its ``extra`` tagged once: a tag of a tag would be shown."""
+    """A log call with little left of the interpreter's stack arrives, perhaps without its ``extra``."""
     record = a_record(nested=[[[[[[[[[[1]]]]]]]]]])
     rows = []
 
@@ -146,7 +146,7 @@ def test_a_log_call_deep_in_a_recursion_loses_at_most_its_extra():
 
 
 def test_a_plain_row_is_not_tagged():
-    """A log call with little left of the interpreter's stack arrives, perhaps without its ``extra``."""
+    """A row without tagged values says so, and spares the receiver the look at each value."""
     assert arrives(a_record()).flags == FLAG_TAGGED
     assert arrives(logging.LogRecord("app", 30, "/a/b.py", 5, "m", None, None, "f")).flags == 0
 
@@ -155,7 +155,7 @@ def test_a_plain_row_is_not_tagged():
 
 
 def loguru_record(**changes):
-    """A row without tagged values says so, and spares the receiver the look at each value."""
+    """Return a loguru record with some of its fields bent."""
     found = []
     handler = logger.add(lambda message: found.append(message.record), format="")
     try:
@@ -174,7 +174,7 @@ def encode(record, traceback_text=""):
 @pytest.mark.parametrize("value", [None, 5, "text", Odd(), Broken(), Mock(), [1], float("nan"), 10**400],
                          ids=["None", "int", "text", "odd", "broken", "mock", "list", "nan", "huge"])  # fmt: skip
 def test_a_loguru_record_that_a_patcher_bent_arrives(key, value):
-    """Return a loguru record with some of its fields bent."""
+    """A loguru record with one bent field arrives with all its other fields."""
     record = loguru_record()
     honest = read_row(decode_dense(encode(record)))
     record[key] = value
@@ -200,14 +200,14 @@ _OFFSETS = st.timedeltas(datetime.timedelta(hours=-23), datetime.timedelta(hours
     name=st.none() | st.text(max_size=5),
 )
 def test_times_are_exact(when, offset, elapsed, name):
-    """A loguru record with one bent field arrives with all its other fields."""
+    """A time arrives to the last bit of its float, before 1970 too, in fixed zones of any offset."""
     for rounded in (offset, datetime.timedelta(seconds=offset // datetime.timedelta(seconds=1))):
         zone = datetime.timezone(rounded) if name is None else datetime.timezone(rounded, name)
         check_times(when.replace(tzinfo=zone), elapsed)
 
 
 class Zone(datetime.tzinfo):
-    """A time arrives to the last bit of its float, before 1970 too, in fixed zones of any offset."""
+    """A zone with summer time from April to October, and one hour in October that comes twice."""
 
     def __init__(self, *names):
         self.names = names
@@ -227,7 +227,7 @@ class Zone(datetime.tzinfo):
 
 @pytest.mark.parametrize("zone", [Zone("winter", "summer"), Zone("one", "one")], ids=["two", "one"])
 def test_times_in_a_zone_whose_offset_changes(zone):
-    """A zone with summer time from April to October, and one hour in October that comes twice."""
+    """A time in a zone with summer time arrives exactly, with two names for the zone or one."""
     for month, fold in ((1, 0), (7, 0), (10, 0), (10, 1)):
         when = datetime.datetime(2025, month, 26, 2, 30, 1, 5, tzinfo=zone, fold=fold)
         check_times(when, datetime.timedelta(seconds=1))
@@ -249,7 +249,7 @@ RECORD = loguru_record()
     ids=lambda value: type(value).__name__,
 )
 def test_an_extra_that_is_none_stands_under_its_own_name(extra):
-    """A time in a zone with summer time arrives exactly, with two names for the zone or one."""
+    """A value that a patcher puts in the place of ``extra`` arrives under the key ``extra``."""
     row = read_row(decode_dense(encode(loguru_record(extra=extra))))
     assert row.message == "the message"
     assert set(row.extra) <= {"extra"}
@@ -271,7 +271,7 @@ LARGE = {
 
 @pytest.mark.parametrize("name", sorted(LARGE))
 def test_a_row_is_never_beyond_what_a_receiver_takes(name):
-    """A value that a patcher puts in the place of ``extra`` arrives under the key ``extra``."""
+    """A record of any size makes a row that a receiver takes: one that it refuses blocks all behind it."""
     record = a_record(**LARGE[name])
     extra = {key: value for key, value in vars(record).items() if key in ("odd", "user")}
     rows = [
@@ -291,7 +291,7 @@ def test_a_row_is_never_beyond_what_a_receiver_takes(name):
 
 
 def test_a_rendered_line_that_is_cut_is_a_line():
-    """A record of any size makes a row that a receiver takes: one that it refuses blocks all behind it."""
+    """A rendered line that is cut still ends with a newline."""
     row = encode_rendered(5, rendered_row_head(20, "INFO", "0" * 16), "x" * 9_000_000 + "\n")
     assert read_row(decode_dense(row)).message.endswith("more characters)\n")
 
@@ -310,14 +310,14 @@ def test_a_rendered_line_that_is_cut_is_a_line():
     ],
 )  # fmt: skip
 def test_an_exception_is_read_off_its_text(text, kind, value, has_traceback):
-    """A rendered line that is cut still ends with a newline."""
+    """The last line of a traceback that is not indented names the exception's type and value."""
     assert exception_of_text(text) == [kind, value, text.rstrip("\n") + "\n", has_traceback]
 
 
 @pytest.mark.parametrize("text", ["a." * 500_000, "a" * 1_000_000, " \n" * 300_000, "x\n" * 300_000 + ":", "a: " * 300_000],
                          ids=range(5))  # fmt: skip
 def test_an_exception_is_read_off_a_long_text(text):
-    """The last line of a traceback that is not indented names the exception's type and value."""
+    """A megabyte of traceback from a stranger is read without trying a pattern again and again."""
     assert len(exception_of_text(text)) == 4
 
 

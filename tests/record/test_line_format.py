@@ -30,7 +30,7 @@ DEFAULT = (
     ],
 )  # fmt: skip
 def test_a_plain_format_is_taken(template, fields):
-    """Fields of a record, their documented attributes, short specifications."""
+    """A format of record fields, their documented attributes and short specifications is taken."""
     line_format = make_line_format(template, 20)
     assert line_format is not None
     assert line_format.fields == fields
@@ -47,18 +47,18 @@ def test_a_plain_format_is_taken(template, fields):
     ],
 )  # fmt: skip
 def test_a_format_that_reaches_further_is_none(template):
-    """A format of record fields, their documented attributes and short specifications is taken."""
+    """A format that reaches an application's objects, takes gigabytes or may raise is refused."""
     assert make_line_format(template, 20) is None
 
 
 @pytest.mark.parametrize("level", [True, 20.0, "INFO", None])
 def test_a_level_is_a_number(level):
-    """A format that reaches an application's objects, takes gigabytes or may raise is refused."""
+    """A line format whose level is no number is refused."""
     assert make_line_format("{message}", level) is None
 
 
 def test_the_id_names_format_and_level():
-    """A line format whose level is no number is refused."""
+    """The id is equal on both sides, differs for any other format, and is plain hex digits."""
     assert LineFormat("{message}", 20).id == make_line_format("{message}", 20).id
     ids = {LineFormat(text, level).id for text in ("{message}", "{line}") for level in (10, 20)}
     assert len(ids) == 4
@@ -74,7 +74,7 @@ def test_the_id_names_format_and_level():
     ],
 )  # fmt: skip
 def test_the_plain_format_has_no_markup(template, plain):
-    """The id is equal on both sides, differs for any other format, and is plain hex digits."""
+    """The plain format lacks the markup of the literal text, and nothing else."""
     assert plain_format(template) == plain
 
 

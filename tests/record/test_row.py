@@ -31,14 +31,14 @@ FIELDS = [
 
 
 def test_the_bytes_of_a_frame_of_rows():
-    """The layout on the wire is pinned: a list of the first number and the rows."""
+    """A frame of rows is a JSON list of the first number and the rows, to the byte."""
     assert encode_row([1, "ü", None]) == '[1,"ü",null]'.encode()
     assert encode_rows_frame(5, [b"[1]", memoryview(b"[2]")]) == b"[5,[1],[2]]"
     assert encode_control({"bye": 5}) == b'{"bye":5}'
 
 
 def test_a_row_comes_back():
-    """A frame of rows is a JSON list of the first number and the rows, to the byte."""
+    """A row that is written is read again, field by field."""
     first, rows = split_rows(decode_dense(encode_rows_frame(9, [encode_row(FIELDS)] * 2)))
     assert first == 9
     assert [read_row(row) for row in rows] == [Row(*FIELDS)] * 2
@@ -48,7 +48,7 @@ def test_a_row_comes_back():
     "text", ["\ud83d", "\ud83d\ude00", "\ude00\ud83d", "😀", "\0\x1f\u2028\x7f"]
 )
 def test_any_text_comes_back(text):
-    """A row that is written is read again, field by field."""
+    """Lone surrogates, and two that are not one character, stay what they were."""
     assert decode_dense(encode_row([text])) == [text]
 
 
@@ -61,7 +61,7 @@ def test_any_text_comes_back(text):
     ],
 )  # fmt: skip
 def test_a_payload_that_is_no_dense_frame_is_refused(payload):
-    """Lone surrogates, and two that are not one character, stay what they were."""
+    """A broken, deep, crowded or endless payload is a RowError, at a cost that its size allows."""
     with pytest.raises(RowError):
         decode_dense(payload)
 
@@ -78,7 +78,7 @@ CROWDED = {
 
 @pytest.mark.parametrize("name", sorted(CROWDED))
 def test_a_large_payload_is_refused_for_what_it_is_crowded_with(name):
-    """A broken, deep, crowded or endless payload is a RowError, at a cost that its size allows."""
+    """A large payload is taken up to each bound, and refused beyond it before anything is made of it."""
     begin, one, most = CROWDED[name]
     end = b'",' if name == "surrogates" else b"," if name == "digits" else b""
     few = begin + one * (most - 3) + end + PAD
@@ -91,21 +91,21 @@ def test_a_large_payload_is_refused_for_what_it_is_crowded_with(name):
 
 
 def test_what_is_inside_texts_does_not_count():
-    """A large payload is taken up to each bound, and refused beyond it before anything is made of it."""
+    """A message that is full of brackets, commas and digits passes, whatever quotes it holds."""
     for text in ("[{,", '\\"[,', "\\\\[,", '\\\\"', "7" * 700, 'a "quoted, [word]"'):
         fields = [text * (MAX_FRAME_VALUES + 1), '"\\"[']
         assert decode_dense(encode_row(fields)) == fields
 
 
 def test_a_small_payload_is_bounded_by_its_size():
-    """A message that is full of brackets, commas and digits passes, whatever quotes it holds."""
+    """A frame of the size that a sender makes is never refused for what it is crowded with."""
     for one in (b"[],", b"1,", b"{},"):
         payload = b"[" + one * (128 * 1024 // len(one)) + b"1]"
         assert len(decode_dense(payload)) > 1
 
 
 def test_a_frame_of_too_many_rows_is_refused():
-    """A frame of the size that a sender makes is never refused for what it is crowded with."""
+    """A frame of more than MAX_ROWS rows is refused: each row costs a line, however small it is."""
     assert len(split_rows([1, *[[]] * MAX_ROWS])[1]) == MAX_ROWS
     with pytest.raises(RowError, match=f"{MAX_ROWS + 1} rows, {MAX_ROWS} at most"):
         split_rows([1, *[[]] * (MAX_ROWS + 1)])
@@ -115,14 +115,14 @@ def test_a_frame_of_too_many_rows_is_refused():
     "decoded", [[], [1], [0, []], [-1, []], ["1", []], [1.0, []], [True, []], [1 << 60, []]]
 )
 def test_a_frame_without_a_sequence_number_is_refused(decoded):
-    """A frame of more than MAX_ROWS rows is refused: each row costs a line, however small it is."""
+    """A frame of rows needs the number of the first of them."""
     with pytest.raises(RowError):
         split_rows(decoded)
 
 
 @pytest.mark.parametrize("row", [None, 1, "row", {}, [], [1] * (ROW_LENGTH - 1)])
 def test_what_is_no_row_is_refused(row):
-    """A frame of rows needs the number of the first of them."""
+    """A value that is no list of all fields is refused as a row."""
     with pytest.raises(RowError):
         read_row(row)
 
@@ -130,7 +130,7 @@ def test_what_is_no_row_is_refused(row):
 @pytest.mark.parametrize("index", range(ROW_LENGTH))
 @pytest.mark.parametrize("wrong", [{"a": 1}, [1], "text", 5, 1.5, True, None])
 def test_a_field_of_a_wrong_type_costs_itself_only(index, wrong):
-    """A value that is no list of all fields is refused as a row."""
+    """A row with one field of a wrong type arrives with its other fields, and can be rendered."""
     fields = list(FIELDS)
     fields[index] = wrong
     row = read_row(json.loads(json.dumps(fields)))
@@ -145,7 +145,7 @@ def test_a_field_of_a_wrong_type_costs_itself_only(index, wrong):
 
 
 def test_a_later_version_may_add_fields():
-    """A row with one field of a wrong type arrives with its other fields, and can be rendered."""
+    """A row may have ``more`` after its fields, and anything after that, which is ignored."""
     assert read_row([*FIELDS, {"own": 1}, "later"]).more == {"own": 1}
     assert read_row([*FIELDS, None]).more is None
 

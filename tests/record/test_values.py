@@ -31,7 +31,7 @@ from loguru_stdbridge.wire.expansion import bound_growth
 
 
 def through(extra):
-    """``extra`` as it is after the wire."""
+    """Return ``extra`` as the receiver reads it."""
     flat, tagged = flatten_extra(extra)
     arrived = json.loads(json.dumps(flat))
     return restore(arrived) if tagged else arrived
@@ -81,7 +81,7 @@ UTC = datetime.timezone.utc
     ],
 )  # fmt: skip
 def test_a_value_arrives_as_itself(value):
-    """Return ``extra`` as the receiver reads it."""
+    """A value arrives with its type (or a subclass that prints the same), its value and its texts."""
     arrived = through({"key": value})["key"]
     assert isinstance(arrived, type(value))
     assert repr(arrived) == repr(value)
@@ -90,7 +90,7 @@ def test_a_value_arrives_as_itself(value):
 
 
 class Summer(datetime.tzinfo):
-    """A value arrives with its type (or a subclass that prints the same), its value and its texts."""
+    """A zone of an application's own, as ZoneInfo is one."""
 
     def utcoffset(self, when):
         return datetime.timedelta(hours=2 if when is not None and 3 < when.month < 11 else 1)
@@ -102,7 +102,7 @@ class Summer(datetime.tzinfo):
 
 
 def test_a_zone_arrives_as_its_offset():
-    """A zone of an application's own, as ZoneInfo is one."""
+    """A tzinfo arrives as its name and its offset at that time; its class does not travel."""
     value = datetime.datetime(2024, 7, 1, 12, fold=1, tzinfo=Summer())
     arrived = through({"when": value})["when"]
     assert (arrived, arrived.utcoffset(), arrived.tzname(), arrived.fold) == (
@@ -119,7 +119,7 @@ def test_a_zone_arrives_as_its_offset():
     ],
 )  # fmt: skip
 def test_a_subclass_arrives_as_its_builtin_with_its_own_texts(value, base):
-    """A tzinfo arrives as its name and its offset at that time; its class does not travel."""
+    """A subclass is its builtin in JSON, and prints in a text format as it did in the worker."""
     arrived = through({"key": value})["key"]
     assert isinstance(arrived, base)
     assert (repr(arrived), str(arrived), f"{arrived}") == (repr(value), str(value), str(value))
@@ -134,27 +134,27 @@ def test_a_subclass_arrives_as_its_builtin_with_its_own_texts(value, base):
     ],
 )  # fmt: skip
 def test_any_other_object_arrives_as_its_texts(value):
-    """A subclass is its builtin in JSON, and prints in a text format as it did in the worker."""
+    """Any other object prints at the receiver as in the worker, and has nothing else of it."""
     arrived = through({"key": value})["key"]
     assert type(arrived) is RemoteValue
     assert (repr(arrived), str(arrived), f"{arrived}") == (repr(value), str(value), str(value))
 
 
 def test_a_socket_and_an_open_file_are_shown(tmp_path):
-    """Any other object prints at the receiver as in the worker, and has nothing else of it."""
+    """A socket and an open file arrive as their texts."""
     with open(tmp_path / "f", "w") as file, socket.socket() as sock:
         assert repr(through({"f": file, "s": sock})["f"]) == repr(file)
 
 
 def test_a_repr_that_raises_costs_itself_only():
-    """A socket and an open file arrive as their texts."""
+    """A value whose repr raises is shown as unprintable, and the value beside it arrives."""
     assert repr(through({"bad": Broken(), "good": 1})) == (
         "{'bad': <unprintable Broken object>, 'good': 1}"
     )
 
 
 def test_a_cycle_is_cut():
-    """A value whose repr raises is shown as unprintable, and the value beside it arrives."""
+    """A recursive dict and list arrive with the cycle shown as Python shows it."""
     loop = {"a": 1}
     loop["self"] = loop
     ring = [1]
@@ -163,13 +163,13 @@ def test_a_cycle_is_cut():
 
 
 def test_a_value_shared_without_a_cycle_is_kept_twice():
-    """A recursive dict and list arrive with the cycle shown as Python shows it."""
+    """A value that stands in two places arrives in both."""
     shared = [1]
     assert through({"a": shared, "b": shared}) == {"a": [1], "b": [1]}
 
 
 def test_deep_nesting_is_cut():
-    """A value that stands in two places arrives in both."""
+    """A value nested beyond the limit is shown as text, without recursion errors."""
     deep = []
     for _ in range(100_000):
         deep = [deep]
@@ -183,7 +183,7 @@ def test_deep_nesting_is_cut():
 
 
 def size_of(value):
-    """A value nested beyond the limit is shown as text, without recursion errors."""
+    """Return how many values are in it, itself and all nested ones included."""
     if isinstance(value, dict):
         return 1 + sum(size_of(key) + size_of(item) for key, item in value.items())
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -201,14 +201,14 @@ def size_of(value):
     ids=["list", "set", "dict", "text keys", "lists", "levels", "tuples"],
 )  # fmt: skip
 def test_the_number_of_values_is_bounded(value):
-    """Return how many values are in it, itself and all nested ones included."""
+    """Values beyond the bound are left out and counted, or shown whole, however they are nested."""
     arrived = through({"value": value})
     assert size_of(arrived) < 2 * MAX_VALUES + 100
     assert re.search(r"more>|<\w+ of \d+>", repr(arrived)) or repr(arrived["value"]) == repr(value)
 
 
 def test_sizes_are_bounded():
-    """Values beyond the bound are left out and counted, or shown whole, however they are nested."""
+    """A text of 10 MB, as many bytes, a million bits and 5,000 long bytes are cut, and say so."""
     arrived = through(
         {
             "text": "x" * 10_000_000,
@@ -225,13 +225,13 @@ def test_sizes_are_bounded():
 
 
 def test_a_set_or_a_dict_of_some_size_arrives_whole():
-    """A text of 10 MB, as many bytes, a million bits and 5,000 long bytes are cut, and say so."""
+    """A set and a dict of 3,000 arrive whole: their bound is that of all values."""
     extra = {"set": set(range(3_000)), "dict": {n: n for n in range(3_000)}}
     assert through(extra) == extra
 
 
 def test_what_cannot_be_cut_is_shown_where_the_room_is_used_up():
-    """A set and a dict of 3,000 arrive whole: their bound is that of all values."""
+    """An integer in hexadecimal is shown, not cut, when the room for texts is used up."""
     texts = ["x" * MAX_TEXT] * 5
     arrived = through({"texts": texts, "int": 1 << 5_000, "bytes": bytes(100), "user": "me"})
     assert repr(arrived["int"]) == "<int of 5001 bits>"
@@ -245,7 +245,7 @@ LONG_TUPLES = [(*range(300, 400), number) for number in COLLIDING]
 
 @pytest.mark.parametrize("members", [COLLIDING, LONG_TUPLES], ids=["integers", "tuples"])
 def test_members_that_collide_are_shown_and_not_hashed(members):
-    """An integer in hexadecimal is shown, not cut, when the room for texts is used up."""
+    """Members whose hashes collide are shown: no set or dict that takes quadratic time is made."""
     assert many_collide(members)
     assert not many_collide(range(10_000))
     assert not many_collide([-1, -2] * (MAX_COLLISIONS // 2))
@@ -267,7 +267,7 @@ class HashableList(list):
 
 
 def test_a_hashable_subclass_of_what_has_no_hash_arrives():
-    """Members whose hashes collide are shown: no set or dict that takes quadratic time is made."""
+    """An immutable subclass of dict or list is shown as a member or a key, and its record arrives."""
     member = HashableDict(a=1)
     arrived = through({"set": {member}, "dict": {member: 1, (HashableList([2]), 3): 2}})
     assert repr(arrived["set"]) == repr({member})
@@ -292,7 +292,7 @@ class Endless(list):
 
 
 class Lying(dict):
-    """An immutable subclass of dict or list is shown as a member or a key, and its record arrives."""
+    """A dict whose every answer is wrong or an error."""
 
     def __len__(self):
         return -5
@@ -336,7 +336,7 @@ class Nameless(metaclass=Meta):
 
 
 class Scalar(float):
-    """A dict whose every answer is wrong or an error."""
+    """A subclass of float with methods of its own, like NumPy's."""
 
     def __array__(self):
         raise RuntimeError("no array")
@@ -369,7 +369,7 @@ async def coroutine():
 
 
 def odd_objects():
-    """A subclass of float with methods of its own, like NumPy's."""
+    """Return objects that an application may put into ``extra``, by name."""
     alive = odd_objects.alive = Proxied(a=1)
     pending = coroutine()
     pending.close()
@@ -392,7 +392,7 @@ def odd_objects():
 @pytest.mark.parametrize("name", sorted(odd_objects()))
 @pytest.mark.parametrize("place", ["value", "item", "member of a tuple", "key"])
 def test_an_odd_object_costs_itself_only(name, place):
-    """Return objects that an application may put into ``extra``, by name."""
+    """An odd object arrives as a bounded text, and what is beside it arrives whole."""
     value = odd_objects()[name]
     makers = {
         "value": lambda: value, "item": lambda: [value], "member of a tuple": lambda: (1, value),
@@ -414,7 +414,7 @@ def test_an_odd_object_costs_itself_only(name, place):
     "name", ["a mock of a dict", "a proxy", "scalar", "data", "a mapping", "a flag"]
 )
 def test_an_odd_object_is_shown_as_a_local_sink_would(name):
-    """An odd object arrives as a bounded text, and what is beside it arrives whole."""
+    """An odd object prints as its ``repr`` in a text format and as its ``str`` in JSON."""
     value = odd_objects()[name]
     arrived = through({"odd": value})["odd"]
     assert repr(arrived) == repr(value)
@@ -422,14 +422,14 @@ def test_an_odd_object_is_shown_as_a_local_sink_would(name):
 
 
 def test_an_extra_that_is_none_does_not_raise():
-    """An odd object prints as its ``repr`` in a text format and as its ``str`` in JSON."""
+    """A value that a patcher puts in the place of ``extra`` never raises."""
     for extra in (Lying(a=1), None, 5, [1], a_dead_proxy(), LyingClass(), *odd_objects().values()):
         flat, tagged = flatten_extra(extra)
         encode_row([flat, tagged])
 
 
 def test_a_text_of_many_escapes_is_cut_to_what_its_payload_allows():
-    """A value that a patcher puts in the place of ``extra`` never raises."""
+    """A text takes ten bytes of memory for each of its payload at most; what people write is never cut."""
     size = 1_000_000
     bomb = {
         "a": ["\x7f" * (size - 100), {"😀": "\U000e0001" * 10}],
@@ -466,13 +466,13 @@ def test_a_text_of_many_escapes_is_cut_to_what_its_payload_allows():
     ],
 )  # fmt: skip
 def test_a_tag_that_is_not_ours_is_an_error_of_the_row(tagged):
-    """A text takes ten bytes of memory for each of its payload at most; what people write is never cut."""
+    """A tag that a stranger made up raises RowError and nothing else."""
     with pytest.raises(RowError, match="tagged value"):
         restore({"~": tagged})
 
 
 def test_restoring_deep_nesting_is_bounded():
-    """A tag that a stranger made up raises RowError and nothing else."""
+    """A stranger's deep nesting raises no recursion error."""
     value = []
     for _ in range(900):
         value = [value]
@@ -480,7 +480,7 @@ def test_restoring_deep_nesting_is_bounded():
 
 
 def test_plain_values_name_no_class():
-    """A stranger's deep nesting raises no recursion error."""
+    """A pickle for a stock receiver holds builtins and the stdlib's value types only."""
     extra = through({"o": object(), "n": Number.ONE, "p": Point(1, 2), "s": {1}, "t": Text("x")})
     assert {type(value) for value in plain(extra).values()} <= {str, tuple, set, int}
 

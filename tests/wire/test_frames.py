@@ -26,7 +26,7 @@ def test_a_stream_is_decoded_whole():
 
 
 def test_a_stream_is_decoded_byte_by_byte():
-    """The cut never matters: the cookbook's receiver drops the connection at such a cut."""
+    """A stream cut at every byte gives its frames; the logging cookbook's receiver drops it there."""
     decoder = FrameDecoder()
     stream = STREAM[:2000]
     found = [p for i in range(len(stream)) for p in decoder.feed(stream[i : i + 1])]
@@ -35,7 +35,7 @@ def test_a_stream_is_decoded_byte_by_byte():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_stream_is_decoded_from_random_cuts(seed):
-    """A stream cut at every byte gives its frames; the logging cookbook's receiver drops it there."""
+    """A stream cut at random gives the same payloads."""
     rng = random.Random(seed)
     decoder, found, position = FrameDecoder(), [], 0
     while position < len(STREAM):
@@ -47,7 +47,7 @@ def test_a_stream_is_decoded_from_random_cuts(seed):
 
 @pytest.mark.parametrize("cut", range(1, 7))
 def test_an_end_inside_a_frame_is_an_error(cut):
-    """A stream cut at random gives the same payloads."""
+    """A stream that ends inside a frame, its length prefix included, says so."""
     decoder = FrameDecoder()
     decoder.feed(encode_frame(b"abc")[:cut])
     with pytest.raises(FrameError, match="inside a frame"):
@@ -56,7 +56,7 @@ def test_an_end_inside_a_frame_is_an_error(cut):
 
 @pytest.mark.parametrize("length", [101, 2**31, 2**32 - 1, *struct.unpack(">2L", b"GET / HT")])
 def test_a_length_beyond_the_limit_is_refused_before_it_is_allocated(length):
-    """The error gives the length and the limit, and keeps what was complete before it."""
+    """The error of a too large length has the length, the limit, and the payloads before it."""
     decoder = FrameDecoder(max_payload=100)
     with pytest.raises(FrameError, match=f"{length} bytes .* limit of 100") as caught:
         decoder.feed(encode_frame(b"good") + struct.pack(">L", length) + b"x" * 8)
@@ -64,7 +64,7 @@ def test_a_length_beyond_the_limit_is_refused_before_it_is_allocated(length):
 
 
 def test_the_limit_itself_is_taken():
-    """The error of a too large length has the length, the limit, and the payloads before it."""
+    """A payload of exactly the limit is no error."""
     decoder = FrameDecoder(max_payload=100)
     assert decoder.feed(encode_frame(b"x" * 100)) == [b"x" * 100]
 

@@ -40,7 +40,7 @@ def a_row(message="hello", **extra):
 
 
 def cuts(stream):
-    """The stream in several cuts: whole, byte by byte, in pieces of 3 and of 1,000 bytes."""
+    """Yield the stream in several cuts: whole, byte by byte, in pieces of 3 and of 1,000 bytes."""
     yield [stream]
     for size in (1, 3, 1000):
         yield [stream[i : i + size] for i in range(0, len(stream), size)]
@@ -62,7 +62,7 @@ def a_stream():
     "pieces", list(cuts(a_stream())), ids=["whole", "bytes", "threes", "blocks"]
 )
 def test_a_conversation_is_the_same_however_it_is_cut(pieces):
-    """Yield the stream in several cuts: whole, byte by byte, in pieces of 3 and of 1,000 bytes."""
+    """Hello, gap, rows and goodbye are the same events from every cut of the stream."""
     receiver = ReceiverConnection(MAX_PAYLOAD)
     events = [event for piece in pieces for event in receiver.receive(piece)]
     assert [type(event) for event in events] == [
@@ -77,7 +77,7 @@ def test_a_conversation_is_the_same_however_it_is_cut(pieces):
 
 
 def test_the_hello_is_a_record_that_any_receiver_can_log():
-    """Hello, gap, rows and goodbye are the same events from every cut of the stream."""
+    """``logging.makeLogRecord`` takes a hello, and the mark is one attribute of the record."""
     frame = SenderConnection(SENDER).hello(a_row("hi {}", user=5), 1, 1)
     (length,) = struct.unpack(">L", frame[:4])
     assert length == len(frame) - 4
@@ -92,14 +92,14 @@ def test_the_hello_is_a_record_that_any_receiver_can_log():
 
 
 def test_a_hello_without_a_record_only_introduces_the_sender():
-    """``logging.makeLogRecord`` takes a hello, and the mark is one attribute of the record."""
+    """A notice of numbers given up is logged by a stock receiver; one of this package only greets."""
     frame = SenderConnection(SENDER).hello(a_row("5 records were given up"), 9, 5, notice=True)
     assert logging.makeLogRecord(pickle.loads(frame[4:])).getMessage() == "5 records were given up"
     assert ReceiverConnection(MAX_PAYLOAD).receive(frame) == [HelloReceived(SENDER, 5)]
 
 
 def test_a_record_for_a_stock_peer_has_no_keys_but_those_of_logging_and_the_mark():
-    """A notice of numbers given up is logged by a stock receiver; one of this package only greets."""
+    """A record for a stock peer has the keys that SocketHandler sends, and ``stdbridge``."""
     frame = SenderConnection(SENDER).stock(a_row(), 3)
     ours = set(pickle.loads(frame[4:]))
     stock = logging.handlers.SocketHandler("localhost", 1).makePickle(logging.makeLogRecord({}))
@@ -107,7 +107,7 @@ def test_a_record_for_a_stock_peer_has_no_keys_but_those_of_logging_and_the_mark
 
 
 def test_the_bytes_of_the_answers():
-    """A record for a stock peer has the keys that SocketHandler sends, and ``stdbridge``."""
+    """Greeting and error are framed JSON, an acknowledgement is 8 bytes, big-endian."""
     receiver = ReceiverConnection(MAX_PAYLOAD)
     assert receiver.acknowledgement(258) == b"\0\0\0\x08" + b"\0\0\0\0\0\0\x01\x02"
     assert receiver.greeting(5) == b'\0\0\0\x18{"stdbridge":1,"last":5}'
@@ -115,7 +115,7 @@ def test_the_bytes_of_the_answers():
 
 
 def test_the_sender_reads_the_answers_however_they_are_cut():
-    """Greeting, acknowledgements, refusal."""
+    """Greeting, acknowledgement and refusal are read from every cut of the stream."""
     receiver = ReceiverConnection(MAX_PAYLOAD)
     stream = receiver.greeting(4) + receiver.acknowledgement(9) + receiver.error("why")
     for pieces in cuts(stream):
@@ -127,7 +127,7 @@ def test_the_sender_reads_the_answers_however_they_are_cut():
 
 
 def test_only_what_was_sent_can_be_acknowledged():
-    """Greeting, acknowledgement and refusal are read from every cut of the stream."""
+    """A worker believes no acknowledgement beyond what it sent, or the receiver greeted with."""
     receiver = ReceiverConnection(MAX_PAYLOAD)
     for send, last, through in (
         (lambda sender: sender.hello(a_row(), 7, 5), 4, 7),
@@ -145,7 +145,7 @@ def test_only_what_was_sent_can_be_acknowledged():
 
 
 def test_a_receiver_greets_once():
-    """A worker believes no acknowledgement beyond what it sent, or the receiver greeted with."""
+    """A second greeting is an error: a worker that took every greeting would do nothing else."""
     receiver, sender = ReceiverConnection(MAX_PAYLOAD), SenderConnection(SENDER)
     sender.receive(receiver.greeting(4))
     with pytest.raises(PeerError, match="second greeting"):
@@ -165,13 +165,13 @@ def test_a_receiver_greets_once():
     ],
 )  # fmt: skip
 def test_an_answer_that_is_none_is_the_peers_error(stream):
-    """A second greeting is an error: a worker that took every greeting would do nothing else."""
+    """An answer that is none of the protocol's is a PeerError; a worker unpickles nothing."""
     with pytest.raises(PeerError):
         SenderConnection(SENDER).receive(stream)
 
 
 def test_a_stock_client_is_a_stranger():
-    """An answer that is none of the protocol's is a PeerError; a worker unpickles nothing."""
+    """A SocketHandler's record arrives as a stranger's fields."""
     receiver = ReceiverConnection(MAX_PAYLOAD)
     frame = logging.handlers.SocketHandler("localhost", 1).makePickle(
         logging.makeLogRecord({"msg": "old %s", "args": ("friend",)})
@@ -183,7 +183,7 @@ def test_a_stock_client_is_a_stranger():
 
 
 def test_a_stock_client_cannot_speak_the_dense_dialect():
-    """A SocketHandler's record arrives as a stranger's fields."""
+    """Rows and control frames without a hello are refused like any other bad payload."""
     receiver = ReceiverConnection(MAX_PAYLOAD)
     sender = SenderConnection(SENDER)
     (event,) = receiver.receive(sender.rows(1, [a_row()]))
@@ -201,14 +201,14 @@ def test_a_stock_client_cannot_speak_the_dense_dialect():
     ],
 )  # fmt: skip
 def test_a_bad_mark_makes_a_stranger(mark):
-    """Rows and control frames without a hello are refused like any other bad payload."""
+    """A record with a mark that is not right is taken as a stock record."""
     payload = pickle.dumps({"msg": "x", "stdbridge": mark}, 1)
     (event,) = ReceiverConnection(MAX_PAYLOAD).receive(encode_frame(payload))
     assert isinstance(event, StrangerReceived)
 
 
 def test_a_marked_record_after_the_hello_is_taken():
-    """A record with a mark that is not right is taken as a stock record."""
+    """A sender that takes the receiver for a stock one goes on in stock frames, with its numbers."""
     sender, receiver = SenderConnection(SENDER), ReceiverConnection(MAX_PAYLOAD)
     events = receiver.receive(sender.hello(a_row(), 1, 1) + sender.stock(a_row("two"), 2))
     assert isinstance(events[-1], MarkedReceived)
@@ -229,7 +229,7 @@ def test_a_marked_record_after_the_hello_is_taken():
     ],
 )
 def test_a_bad_dense_frame_ends_the_connection(payload):
-    """A sender that takes the receiver for a stock one goes on in stock frames, with its numbers."""
+    """A frame of nonsense after the hello ends the connection; the events before it stand."""
     sender, receiver = SenderConnection(SENDER), ReceiverConnection(MAX_PAYLOAD)
     events = receiver.receive(
         sender.hello(a_row(), 1, 1) + encode_frame(payload) + sender.goodbye(1)
@@ -239,7 +239,7 @@ def test_a_bad_dense_frame_ends_the_connection(payload):
 
 
 def test_many_refused_payloads_end_the_connection():
-    """A frame of nonsense after the hello ends the connection; the events before it stand."""
+    """A client that sends nothing but refused payloads loses its connection."""
     receiver = ReceiverConnection(MAX_PAYLOAD)
     events = receiver.receive(encode_frame(b"rubbish") * 500)
     assert len(events) == MAX_REFUSED
@@ -247,7 +247,7 @@ def test_many_refused_payloads_end_the_connection():
 
 
 def test_a_length_prefix_beyond_the_limit_is_fatal_after_what_was_whole():
-    """A client that sends nothing but refused payloads loses its connection."""
+    """HTTP, TLS and random bytes are length prefixes that nobody allocates, and end the connection."""
     receiver = ReceiverConnection(1000)
     good = encode_frame(pickle.dumps({"msg": "good"}, 1))
     events = receiver.receive(good + b"GET / HTTP/1.1\r\n\r\n")
@@ -259,7 +259,7 @@ def test_a_length_prefix_beyond_the_limit_is_fatal_after_what_was_whole():
 
 
 def test_only_the_next_number_is_admitted():
-    """HTTP, TLS and random bytes are length prefixes that nobody allocates, and end the connection."""
+    """A lower number is a duplicate, and a higher one is refused."""
     sequencer = Sequencer(lambda sender: 0)
     assert sequencer.greet(SENDER, 1) == 0
     assert sequencer.admit(SENDER, 1, 3) == 0
@@ -272,21 +272,21 @@ def test_only_the_next_number_is_admitted():
 
 
 def test_what_the_ledger_holds_is_a_duplicate():
-    """A lower number is a duplicate, and a higher one is refused."""
+    """Numbers up to the ledger's last one are duplicates after a restart."""
     sequencer = Sequencer({SENDER: 10}.get)
     assert sequencer.greet(SENDER, 8) == 10
     assert sequencer.admit(SENDER, 8, 4) == 3
 
 
 def test_a_hello_may_begin_above_what_is_held():
-    """Numbers up to the ledger's last one are duplicates after a restart."""
+    """A hello whose base is above the ledger's last number is admitted: the ledger was lost."""
     sequencer = Sequencer(lambda sender: 0)
     assert sequencer.greet(SENDER, 100) == 99
     assert sequencer.admit(SENDER, 100, 1) == 0
 
 
 def test_a_gap_counts_only_what_is_missing():
-    """A hello whose base is above the ledger's last number is admitted: the ledger was lost."""
+    """A gap counts the records that never came; those that had arrived are not lost."""
     sequencer = Sequencer(lambda sender: 5)
     assert sequencer.skip(SENDER, 9) == 4
     assert sequencer.skip(SENDER, 7) == 0
@@ -294,7 +294,7 @@ def test_a_gap_counts_only_what_is_missing():
 
 
 def test_the_answers_fit_what_a_worker_reads():
-    """A gap counts the records that never came; those that had arrived are not lost."""
+    """An error's text is cut to what a worker reads."""
     assert len(ReceiverConnection(MAX_PAYLOAD).error("x" * 100_000)) < protocol.MAX_ANSWER
     assert json.loads(ReceiverConnection(MAX_PAYLOAD).greeting(1)[4:])["last"] == 1
 
@@ -303,7 +303,7 @@ LOG = LogName("/logs/app.log", "a" * 32, "8:1")
 
 
 def hello_events(log):
-    """An error's text is cut to what a worker reads."""
+    """What a receiver is told by the hello of a worker whose records belong to ``log``."""
     worker = SenderConnection(SENDER, log)
     return ReceiverConnection(MAX_PAYLOAD).receive(worker.hello(a_row(), 1, 1))
 
