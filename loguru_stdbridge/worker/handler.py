@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING, Any
 from ..addresses import AddressLike
 from ..record.encode import encode_logrecord
 from .channel import EXIT_TIMEOUT, Channel
+from .crossings import calling_frame, find_loguru_record, may_come_from_loguru, thread_state
 from .levels import level_styles
+from .loguru_sink import is_sent_by_sink
+from .marks import is_marked, marks_for
 from .options import check_options
 
 if TYPE_CHECKING:
@@ -75,13 +78,30 @@ class BridgeHandler(LocklessHandler, logging.handlers.SocketHandler):
         super().__init__(target.host or target.path, target.port)
         self.setLevel(level)
         self.channel = channel
+        self._marks = marks_for(target)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Put the record into the journal. Never raises."""
+        """Put the record into the journal, if the bridge does not send it anyway. Never raises."""
         try:
-            self.channel.emit(encode_logrecord(record, level_styles))
+            if not self._is_sent(record):
+                self.channel.emit(encode_logrecord(record, level_styles))
         except Exception:
             self.handleError(record)
+
+    def _is_sent(self, record: logging.LogRecord) -> bool:
+        """Return whether the record goes to the same receiver some other way.
+
+        See :mod:`~loguru_stdbridge.worker.attachment` for the ways.
+        """
+        if self._marks.has(record):
+            return True
+        if may_come_from_loguru(thread_state(), record):
+            found = find_loguru_record(record, calling_frame(1))
+            if found is not None and is_sent_by_sink(*found, self.channel.address):
+                return True
+        if not is_marked(record):  # the mark of the other destination is still needed
+            self._marks.put(record)
+        return False
 
     def flush(self) -> None:
         """Do nothing: a record needs no flush to be safe. See :meth:`wait`."""

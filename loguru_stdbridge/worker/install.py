@@ -1,40 +1,45 @@
 """``install_bridge`` and ``uninstall_bridge``: send what this process logs, and stop.
 
-Owns the one bridge of a process. Other loguru sinks and logging handlers stay as they are.
+Owns the one bridge of a process: its options, and when it is attached and detached. How it is
+attached is :mod:`~loguru_stdbridge.worker.attachment`'s.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Any
-
-from loguru import logger
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..addresses import Address, AddressLike
-from ..exceptions import ConfigurationError
 from ..system.forks import drop_in_children
+from .attachment import Attachment
 from .channel import EXIT_TIMEOUT, Channel
-from .handler import BridgeHandler
-from .intercept import InterceptHandler
-from .loguru_sink import BridgeSink
-from .options import check_options
+from .levels import level_number
+from .options import ChannelOptions, check_options
 
 if TYPE_CHECKING:
     from .stats import Stats
 
 
+class BridgeOptions(NamedTuple):
+    """What :func:`install_bridge` was asked for. Equal options mean the same bridge."""
+
+    channel: ChannelOptions
+    level: int | None
+    loguru: bool
+    stdlib: bool
+    backtrace: bool | None
+    diagnose: bool | None
+
+
 class Bridge:
     """What :func:`install_bridge` returns. Thread-safe; a context manager that uninstalls."""
 
-    def __init__(self, channel: Channel, options: Any) -> None:
-        self._channel = channel
+    def __init__(self, options: BridgeOptions) -> None:
         self._options = options
-        self._loguru_id: int | None = None
-        self._handler: BridgeHandler | None = None
-        self._root_level: int | None = None
+        self._channel = Channel(options.channel)
+        self._attachment = Attachment(self._channel, options.level or 0)
 
     @property
     def address(self) -> Address:
@@ -59,7 +64,7 @@ class Bridge:
         Returns whether all was delivered; what was not is in the journal and is delivered later.
         """
         with _installation.lock:
-            self._detach()
+            self._attachment.detach()
             if _installation.bridge is self:
                 _installation.bridge = None
         return self._channel.close(timeout)
@@ -70,31 +75,15 @@ class Bridge:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _attach(self, level: int | str | None, loguru: bool, stdlib: bool) -> None:
-        number = _level_number(level)
-        if loguru:
-            self._loguru_id = BridgeSink(self._channel).add_to_loguru(number)
-        if stdlib:
-            root = logging.getLogger()
-            if any(isinstance(handler, InterceptHandler) for handler in root.handlers):
-                return  # loguru is the hub: its side of the bridge takes these records
-            self._handler = BridgeHandler(channel=self._channel, level=number)
-            root.addHandler(self._handler)
-            if level is not None:
-                self._root_level = root.level
-                root.setLevel(number)
-
-    def _detach(self) -> None:
-        if self._loguru_id is not None:
-            with contextlib.suppress(ValueError):  # removed by the application's logger.remove()
-                logger.remove(self._loguru_id)
-            self._loguru_id = None
-        if self._handler is not None:
-            logging.getLogger().removeHandler(self._handler)
-            self._handler = None
-        if self._root_level is not None:
-            logging.getLogger().setLevel(self._root_level)
-            self._root_level = None
+    def _attach(self) -> None:
+        """Attach to what the options name, or repair what is missing."""
+        options = self._options
+        if options.loguru:
+            self._attachment.attach_loguru(options.backtrace, options.diagnose)
+        if options.stdlib:
+            self._attachment.attach_logging(
+                logging.INFO if options.level is None else options.level
+            )
 
 
 class _Installation:
@@ -119,6 +108,8 @@ def install_bridge(
     level: int | str | None = None,
     loguru: bool = True,
     stdlib: bool = True,
+    backtrace: bool | None = None,
+    diagnose: bool | None = None,
     spool_dir: str | os.PathLike[str] | bool | None = None,
     spool_limit: int | None = None,
     when_full: str = "drop_oldest",
@@ -128,18 +119,28 @@ def install_bridge(
 ) -> Bridge:
     """Send what this process logs, through loguru and stdlib logging, to a receiver.
 
+    What the application does to its logging before or after this call changes nothing: each record
+    is sent once, until the bridge is uninstalled. The application's own handlers and sinks get what
+    they got without the bridge.
+
     Parameters
     ----------
     address
         ``"tcp://host:port"``, ``"unix:///path"`` or ``(host, port)``; ``None``: the environment
         variable ``LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``.
     level
-        The least level that is sent, a number or a name; it is also set on logging's root logger
-        until the bridge is uninstalled. ``None``: everything that loguru and logging let through,
-        and the root logger stays as it is (its default lets through WARNING and above).
+        The least level that is sent, a number or a name in any case; other handlers and sinks are
+        not touched by it. ``None``: everything that loguru lets through, and INFO and above of
+        logging. Where nobody has set the level of logging's root logger (it is WARNING then), the
+        bridge opens it for itself alone. A level that is set stands: a logger that drops DEBUG
+        records drops them here, too.
     loguru, stdlib
-        Which of the two to attach to. stdlib logging is left alone where its root logger has an
-        :class:`InterceptHandler`: its records come through loguru then.
+        Which of the two to attach to.
+    backtrace, diagnose
+        As in ``logger.add``: whether the traceback of a record of loguru's shows the frames beyond
+        the one that caught the exception, and the values of variables. ``None``: loguru's defaults,
+        which the environment variables ``LOGURU_BACKTRACE`` and ``LOGURU_DIAGNOSE`` set. Say
+        ``diagnose=False`` in production, where variables may hold secrets.
     spool_dir
         Directory of the journals, made with mode 0700. ``None``: see
         :func:`loguru_stdbridge.spool.directory.default_spool_dir`. ``False``: keep records in
@@ -154,32 +155,37 @@ def install_bridge(
         ``"stock"``: any receiver of ``SocketHandler``'s format; nothing tells what it has written.
 
     Returns the :class:`Bridge`. Called again in the same process with the same arguments it returns
-    the bridge that is there; with others, that one is uninstalled first. Safe before and after a
-    fork: a child that inherits the bridge uses it with a journal and a connection of its own.
+    the bridge that is there, and attaches again what somebody has detached meanwhile; with others,
+    that one is uninstalled first. Safe before and after a fork: a child that inherits the bridge
+    uses it with a journal and a connection of its own.
 
     Raises :class:`AddressError`, :class:`ConfigurationError`, or :class:`JournalError` for a
     ``spool_dir`` that cannot be used. Never raises because a receiver is absent.
     """
-    channel_options = check_options(
-        address,
-        spool_dir=spool_dir,
-        spool_limit=spool_limit,
-        when_full=when_full,
-        block_timeout=block_timeout,
-        peer=peer,
-        receiver_user=receiver_user,
+    options = BridgeOptions(
+        check_options(
+            address,
+            spool_dir=spool_dir,
+            spool_limit=spool_limit,
+            when_full=when_full,
+            block_timeout=block_timeout,
+            peer=peer,
+            receiver_user=receiver_user,
+        ),
+        None if level is None else level_number(level),
+        loguru,
+        stdlib,
+        backtrace,
+        diagnose,
     )
-    _level_number(level)
-    options = (channel_options, level, loguru, stdlib)
     with _installation.lock:
-        installed = _installation.bridge
-        if installed is not None:
-            if installed._options == options:
-                return installed
-            installed.close()
-        channel = Channel(channel_options)
-        bridge = Bridge(channel, options)
-        bridge._attach(level, loguru, stdlib)
+        bridge = _installation.bridge
+        if bridge is not None and bridge._options != options:
+            bridge.close()
+            bridge = None
+        if bridge is None:
+            bridge = Bridge(options)
+        bridge._attach()
         _installation.bridge = bridge
         return bridge
 
@@ -191,20 +197,3 @@ def uninstall_bridge(timeout: float = EXIT_TIMEOUT) -> bool:
     """
     bridge = _installation.bridge
     return bridge.close(timeout) if bridge is not None else True
-
-
-def _level_number(level: int | str | None) -> int:
-    """Return ``level`` as a number, by loguru's names first, then logging's (``"FATAL"``, ...)."""
-    if level is None:
-        return 0
-    if isinstance(level, int):
-        return level
-    try:
-        return int(logger.level(level).no)
-    except ValueError:
-        number = logging.getLevelName(level)
-        if isinstance(number, int):
-            return number
-        raise ConfigurationError(
-            f"level={level!r} is known neither to loguru nor to logging"
-        ) from None

@@ -1,6 +1,6 @@
-"""Icon and colour of loguru's levels, and the rows of the bridge's own notices.
+"""The levels of both libraries by name: number, icon, colour; and the rows of our own notices.
 
-Both need loguru's ``logger``, which nothing below the worker imports.
+All of it needs loguru's ``logger``, which nothing below the worker imports.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import logging
 
 from loguru import logger
 
+from ..exceptions import ConfigurationError
 from ..record.bounded_cache import BoundedCache
 from ..record.encode import encode_logrecord
 from ..record.row import LevelStyle
@@ -35,6 +36,27 @@ def _find_level_style(name: str) -> LevelStyle:
 
 
 level_styles = LevelStyles()
+
+
+def level_number(level: int | str) -> int:
+    """Return ``level`` as a number, by loguru's names first, then logging's (``"FATAL"``, ...).
+
+    A name that neither knows is tried in capitals, too. Raises :class:`ConfigurationError`.
+    """
+    if isinstance(level, int) and not isinstance(level, bool) and level >= 0:
+        return int(level)
+    if isinstance(level, str):
+        for name in (level, level.upper()):
+            try:
+                return int(logger.level(name).no)
+            except ValueError:
+                number = logging.getLevelName(name)
+                if isinstance(number, int):
+                    return number
+    raise ConfigurationError(
+        f"level={level!r}: a number from 0 on, or a name that loguru or logging knows, "
+        "such as 'INFO'"
+    )
 
 
 def notice_row(text: str) -> bytes:

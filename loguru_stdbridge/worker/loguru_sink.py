@@ -40,17 +40,22 @@ taken. The journal is opened before loguru's lock is taken, too: see
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 from typing import Any, Optional
 
 from loguru import logger
 
+from ..addresses import Address
 from ..record.encode import encode_loguru_record
 from ..record.values import show
 from .channel import Channel
+from .crossings import find_logrecord, may_come_from_logging, thread_state
 from .levels import level_styles
+from .marks import marks_for
 from .rendering import MARKER, LineRenderer
 
 _WHOLE = f"{MARKER}{{exception}}"
@@ -64,14 +69,21 @@ def _fresh(text: str) -> str:
     return "".join((text[:1], text[1:]))
 
 
+_MAX_CROSSING = 100
+"""Records of logging between the filter and the sink, of one thread. More are left from calls that
+failed in loguru."""
+
+
 class _FormatState:
     """What a thread keeps between loguru's calls of the filter, the format and the sink."""
 
-    __slots__ = ("format", "prepared")
+    __slots__ = ("crossing", "format", "prepared")
 
     def __init__(self) -> None:
         self.format = _fresh(MARKER), True  # the text returned last; whether it is the bare marker
         self.prepared = _NO_ROW
+        self.crossing: dict[int, logging.LogRecord] = {}
+        """Records of logging that are about to be written, by the ``id`` of loguru's record."""
 
 
 _PreparedRow = tuple[int, Optional[bytes], Optional[LineRenderer]]
@@ -107,13 +119,23 @@ class BridgeSink:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._thread = _ThreadFormat()
+        self._marks = marks_for(channel.address)
+        self.is_first = False
+        """Whether it takes every record: attached, and before any other of its destination."""
+        self.is_detached = False
+        """Whether it takes nothing any more: copies of the logger may keep it."""
 
-    def add_to_loguru(self, level: int | str) -> int:
+    @property
+    def address(self) -> Address:
+        """Where its records go."""
+        return self._channel.address
+
+    def add_to_loguru(self, level: int | str, **options: Any) -> int:
         """Attach to loguru's logger and return the handler id.
 
-        loguru renders the exception here, where the frames are, with the variables and the
-        backtrace of its defaults. It renders the line where the receiver tells its sink's format,
-        and nothing more otherwise.
+        loguru renders the exception here, where the frames are. ``options`` say how (``backtrace``
+        and ``diagnose``; where they are left out, loguru's defaults hold). It renders the line
+        where the receiver tells its sink's format, and nothing more otherwise.
         """
         return logger.add(
             self.write,
@@ -122,6 +144,7 @@ class BridgeSink:
             filter=self._admit,
             colorize=False,
             catch=True,
+            **options,
         )
 
     def _format(self, record: Any) -> str:
@@ -156,10 +179,20 @@ class BridgeSink:
         return made
 
     def _admit(self, record: Any) -> bool:
+        if not self.is_first and not self._is_its_turn(record):
+            return False
+        state = self._thread.state or self._make_state()
+        thread = thread_state()
+        thread.last_message = record["message"]
+        try:
+            caller = sys._getframe(4)  # of ``logger.info``, by loguru's own two frames
+        except ValueError:
+            caller = None
+        if may_come_from_logging(thread, caller) and not self._admit_crossing(record, state):
+            return False
         if self._channel.is_inside():
             self._write_reentrant(record)
             return False
-        state = self._thread.state or self._make_state()
         if _references(state.format[0]) != _OWN_REFERENCES:
             emit = sys._getframe(1)
             caller = emit.f_back
@@ -170,6 +203,45 @@ class BridgeSink:
                 caller = caller.f_back
             state.format = _fresh(MARKER), True
         return True
+
+    def _is_its_turn(self, record: Any) -> bool:
+        """Return whether this sink is the first of its destination in the logger at work."""
+        if self.is_detached:
+            return False
+        try:
+            handlers = sys._getframe(3).f_locals["core"].handlers
+        except Exception:  # not called by loguru as we know it
+            return True
+        first = next(sinks_in(handlers, self.address, record["level"].no), self)
+        return first is self
+
+    def _admit_crossing(self, record: Any, state: _FormatState) -> bool:
+        """Return whether a record is to be sent that a handler of logging may have made.
+
+        See :mod:`~loguru_stdbridge.worker.attachment` for the cases.
+        """
+        handled, visited = find_logrecord(record, sys._getframe(2))
+        if handled is None:
+            return True
+        marks = self._marks
+        if marks.has(handled):
+            if marks.has_crossed(handled) or visited is None:
+                return False
+            if visited.created is not handled.created:  # a copy shares it
+                return False
+            handled = visited
+        if len(state.crossing) > _MAX_CROSSING:
+            state.crossing.clear()
+        state.crossing[id(record)] = handled
+        return True
+
+    def _emit(self, record: Any, row: bytes) -> None:
+        self._channel.emit(row)
+        state = self._thread.state
+        if state is not None and state.crossing:
+            crossed = state.crossing.pop(id(record), None)
+            if crossed is not None:
+                self._marks.put(crossed, crossed=True)
 
     def write(self, message: Any) -> None:
         """Put the record of loguru's ``message`` into the journal."""
@@ -186,7 +258,7 @@ class BridgeSink:
                 row = _encode(message.record, line)
             else:
                 row = renderer.row_of_line(message.record, line)
-        self._channel.emit(row)
+        self._emit(message.record, row)
 
     def _write_reentrant(self, record: Any) -> None:
         text = ""
@@ -195,8 +267,31 @@ class BridgeSink:
                 text = "".join(traceback.format_exception(*record["exception"]))
             except Exception:
                 text = f"{show(record['exception'])}\n"
-        self._channel.emit(encode_loguru_record(record, raw=False, traceback_text=text, color=None))
+        self._emit(record, encode_loguru_record(record, raw=False, traceback_text=text, color=None))
+
+    def __deepcopy__(self, memo: object) -> BridgeSink:
+        """A copy of the logger logs to the same sink."""
+        return self
 
     def __reduce__(self) -> Any:
         """joblib and multiprocessing pickle functions that refer to ``logger``: not this one."""
         return BridgeSink, (self._channel,)
+
+
+def sinks_in(handlers: Any, address: Address, level: int) -> Iterator[BridgeSink]:
+    """Yield the sinks in loguru's table ``handlers`` that send records of ``level`` to ``address``,
+    in the order in which loguru calls them."""
+    for handler in handlers.values():
+        sink = getattr(getattr(handler, "_filter", None), "__self__", None)
+        if not isinstance(sink, BridgeSink) or sink.is_detached or sink.address != address:
+            continue
+        if handler.levelno <= level:
+            yield sink
+
+
+def is_sent_by_sink(core: Any, record: Any, address: Address) -> bool:
+    """Return whether a sink of the logger with ``core`` has sent ``record`` to ``address``."""
+    try:
+        return any(sinks_in(core.handlers, address, record["level"].no))
+    except Exception:  # a loguru that keeps its handlers otherwise
+        return False

@@ -51,7 +51,7 @@ def restored_loguru():
 class Channel:
     """Keeps the rows that a worker's sink makes."""
 
-    closed, rendering = False, None
+    address, closed, rendering = "tcp://127.0.0.1:1", False, None
 
     def __init__(self):
         self.rows = []

@@ -63,9 +63,9 @@ def test_other_sinks_and_handlers_are_left_alone(receiver):
     root_level = logging.getLogger().level
     try:
         with install_bridge(receiver.address, level="INFO"):
-            assert logging.getLogger().level == logging.INFO
+            assert logging.getLogger().handlers == [other]
             logger.info("a")
-            logging.getLogger("std").info("b")
+            logging.getLogger("std").warning("b")
         logger.info("c")
         assert seen == ["a\n", "b", "c\n"]
         assert logging.getLogger().level == root_level

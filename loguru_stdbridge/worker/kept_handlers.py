@@ -1,0 +1,91 @@
+"""Keep a sink in loguru when the application removes all of its sinks.
+
+``logger.remove()`` without an id and ``logger.configure(handlers=...)`` remove "all handlers":
+applications call them to be rid of loguru's default sink, often long after the bridge was
+installed. Owns the table of loguru's sinks while the bridge is attached.
+
+Why the sink stays
+------------------
+loguru keeps its sinks in a dict, ``logger._core.handlers``, from id to handler. It never changes
+that dict: it copies it, changes the copy, and puts the copy in its place. To write a record it goes
+through the *values*; to remove all, through the *keys*. So the bridge's handler is in a dict of a
+class of ours that shows its value and hides its key, and whose copies do the same. There is no
+moment at which the sink is out, and a log call costs nothing more.
+
+The sink stands first. What a later sink hands to ``logging`` is then known to be sent already.
+
+A loguru that keeps its sinks otherwise gets an ordinary sink, which ``logger.remove()`` removes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterator, KeysView
+from typing import Any
+
+from loguru import logger
+
+KEY = "loguru_stdbridge"
+"""Stands where a sink has its id. Not a number: ``logger.remove`` takes nothing else."""
+
+
+class KeptHandlers(dict[Any, Any]):
+    """loguru's handlers by id, and one more that only :meth:`values` and ``len`` tell of."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.keys())
+
+    def keys(self) -> KeysView[Any]:  # type: ignore[override]
+        return self._others().keys()
+
+    def items(self) -> ItemsView[Any, Any]:  # type: ignore[override]
+        return self._others().items()
+
+    def copy(self) -> KeptHandlers:
+        return KeptHandlers(dict.items(self))
+
+    def _others(self) -> dict[Any, Any]:
+        return {key: value for key, value in dict.items(self) if key is not KEY and key != KEY}
+
+    def __reduce__(self) -> Any:
+        """joblib and others pickle the logger: the bridge's handler goes with it."""
+        return KeptHandlers, (list(dict.items(self)),)
+
+
+def keep(handler_id: int) -> bool:
+    """Hide the sink that ``logger.add`` has just given ``handler_id``, and put it first.
+
+    Returns False where this loguru has no such table; the sink is an ordinary one then.
+    """
+    core: Any = getattr(logger, "_core", None)
+    if not isinstance(getattr(core, "handlers", None), dict) or not hasattr(core, "lock"):
+        return False
+    with core.lock:
+        items = dict(core.handlers.items())
+        kept = KeptHandlers({KEY: items.pop(handler_id)})
+        kept.update(items)
+        core.handlers = kept
+        following = core.handlers_count
+        if following == handler_id + 1:
+            core.handlers_count = handler_id  # the application's next sink gets the id it would get
+        elif repr(following) == f"count({handler_id + 1})":  # loguru 0.7.0
+            core.handlers_count = type(following)(handler_id)
+    return True
+
+
+def is_kept(handlers: Any) -> bool:
+    """Return whether ``handlers``, a table of loguru's, has the bridge's sink."""
+    return isinstance(handlers, KeptHandlers) and KEY in handlers
+
+
+def release() -> None:
+    """Take the hidden sink out again, and leave an ordinary dict of the others."""
+    core: Any = logger._core  # type: ignore[attr-defined]
+    with core.lock:
+        handlers = core.handlers
+        if not is_kept(handlers):
+            return
+        handler = handlers[KEY]
+        others = dict(handlers.items())
+        core.min_level = min((each.levelno for each in others.values()), default=float("inf"))
+        core.handlers = others
+        handler.stop()
