@@ -126,8 +126,9 @@ def install_bridge(
     Parameters
     ----------
     address
-        ``"tcp://host:port"``, ``"unix:///path"`` or ``(host, port)``; ``None``: the environment
-        variable ``LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``.
+        ``"log:///path/of/app.log"``, ``"tcp://host:port"``, ``"unix:///path"`` or ``(host, port)``;
+        ``None``: the environment variable ``LOGURU_STDBRIDGE_ADDRESS``, else
+        ``tcp://127.0.0.1:9020``.
     level
         The least level that is sent, a number or a name in any case; other handlers and sinks are
         not touched by it. ``None``: everything that loguru lets through, and INFO and above of
