@@ -165,7 +165,7 @@ def test_a_journal_for_nobody_here_is_told_at_the_start(tmp_path, eventually):
     assert len(journal_directories(os.environ["LOGURU_STDBRIDGE_SPOOL_DIR"])) == 1
 
 
-@pytest.mark.parametrize("what", ["ledger"])
+@pytest.mark.parametrize("what", ["moved", "ledger"])
 def test_an_orphan_finds_a_log_that_was_moved_or_lost_its_ledger(tmp_path, eventually, what):
     """Its id is enough, and so is its path in the same directory."""
     sink = tmp_path / "app.log"

@@ -74,7 +74,9 @@ class Service:
         self._sink: RotatingSink | None = None
         try:
             self._sink = RotatingSink(path, self._ledger, fsync=fsync, report=report, **options)
-            self.log = LogName(own.path, directory=directory_id(os.path.dirname(own.path)))
+            self.log = LogName(
+                own.path, self._ledger.log_id, directory_id(os.path.dirname(own.path))
+            )
             self._receiver = Receiver(
                 targets,
                 log=self.log,
