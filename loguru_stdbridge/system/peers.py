@@ -40,7 +40,7 @@ def users_listening_at(host: str, port: int) -> set[int] | None:
     found = set()
     for path in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
         try:
-            with open(path, encoding="ascii") as table:
+            with open(path, encoding="utf-8") as table:
                 next(table, None)
                 for line in table:
                     fields = line.split()

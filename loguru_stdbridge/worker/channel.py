@@ -52,6 +52,7 @@ from .levels import notice_row
 from .options import ChannelOptions
 from .rendering import LineRenderer
 from .sender import Sender
+from .transport import prepare_to_resolve
 
 if TYPE_CHECKING:
     from .stats import Stats
@@ -142,6 +143,7 @@ class Channel:
         self._leaving = False
         if self._spool_dir is not None and options.peer != "stock":
             self._set_line_format(noted_line_format(self._spool_dir, self.address))
+        prepare_to_resolve(options.address)
         _channels.add(self)
         drop_in_children(self)
 

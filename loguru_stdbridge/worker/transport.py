@@ -32,6 +32,20 @@ one connection: 33,000 to 275,000 of 360,000 records without, 840,000 of 840,000
 Target = tuple[int, Any]  # address family, socket address
 
 
+def prepare_to_resolve(address: Address) -> None:
+    """Import what :func:`targets` needs for ``address``: no thread of ours imports anything.
+
+    A fork while another thread imports a module leaves the child with half a module for good.
+    """
+    with contextlib.suppress(UnicodeError):  # said when it is looked up
+        _encode(address.host)
+
+
+def _encode(host: str) -> bytes:
+    """Return a host's name as bytes: of a text ``getaddrinfo`` looks up the codec in any case."""
+    return host.encode("ascii" if host.isascii() else "idna")
+
+
 def targets(address: Address) -> list[Target]:
     """What to connect to for ``address``, in order. Raises ``OSError`` for an unknown host."""
     if address.scheme == "log":
@@ -45,7 +59,7 @@ def targets(address: Address) -> list[Target]:
         if not hasattr(socket, "AF_UNIX"):
             raise OSError(f"this platform has no Unix sockets: cannot reach {address}")
         return [(_AF_UNIX, address.path)]
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    found = socket.getaddrinfo(_encode(address.host), address.port, type=socket.SOCK_STREAM)
     return [(family, sockaddr) for family, _, _, _, sockaddr in found]
 
 
@@ -131,6 +145,11 @@ class Transport:
         self._socket.close()
 
 
+def _spread() -> float:
+    """Return a factor by chance, from 0.75 to 1.25. ``random`` takes a millisecond to import."""
+    return 0.75 + int.from_bytes(os.urandom(2), "little") / 0x1FFFE
+
+
 class Backoff:
     """Growing pauses between attempts, in the words of ``SocketHandler``.
 
@@ -148,10 +167,8 @@ class Backoff:
 
     def failed(self) -> None:
         """Note a failed attempt."""
-        import random  # a millisecond, which a worker whose receiver is there never needs
-
         self._pause = min(max(self._pause * self._factor, self._start), self._maximum)
-        self._until = time.monotonic() + self._pause * random.uniform(0.75, 1.25)
+        self._until = time.monotonic() + self._pause * _spread()
 
     def succeeded(self) -> None:
         self._pause = self._until = 0.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import select
 import socket
 
@@ -98,11 +97,20 @@ def test_a_host_has_the_targets_that_the_system_knows():
     assert (socket.AF_INET, ("127.0.0.1", 9020)) in targets(parse_address("tcp://localhost:9020"))
 
 
+def test_a_name_that_is_not_ascii_is_looked_up_by_its_encoded_form(monkeypatch):
+    """A host's name with other letters goes to the system as IDNA has it."""
+    asked = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, **_: asked.append(host) or [])
+    for host in ("localhost", "bücher.example"):
+        targets(Address("tcp", host, 9020))
+    assert asked == [b"localhost", b"xn--bcher-kva.example"]
+
+
 def test_an_unknown_host_is_an_oserror(monkeypatch):
     """An unknown host raises ``OSError``, as all that prevents a connection does."""
 
     def unknown(host, port, **options):
-        raise socket.gaierror(socket.EAI_NONAME, f"{host} is not known")
+        raise socket.gaierror(socket.EAI_NONAME, f"{host.decode()} is not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(OSError, match=r"no.such.host is not known"):
@@ -244,7 +252,7 @@ def clock(monkeypatch):
         now = 1000.0
 
     monkeypatch.setattr(module.time, "monotonic", lambda: Clock.now)
-    monkeypatch.setattr(random, "uniform", lambda low, high: 1.0)
+    monkeypatch.setattr(module, "_spread", lambda: 1.0)
     return Clock
 
 
@@ -266,14 +274,15 @@ def test_the_pauses_grow_and_end(clock):
     assert round(backoff.remaining(), 6) == 0.1
 
 
-def test_many_workers_do_not_come_back_in_step(clock, monkeypatch):
+@pytest.mark.parametrize(("drawn", "factor"), [(b"\0\0", 0.75), (b"\xff\xff", 1.25)])
+def test_many_workers_do_not_come_back_in_step(monkeypatch, clock, drawn, factor):
     """Each pause is spread by a quarter, up and down."""
-    asked = []
-    monkeypatch.setattr(random, "uniform", lambda low, high: asked.append((low, high)) or high)
+    monkeypatch.undo()
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(module.os, "urandom", lambda count: drawn[:count])
     backoff = Backoff(start=0.1)
     backoff.failed()
-    assert asked == [(0.75, 1.25)]
-    assert round(backoff.remaining(), 6) == 0.125
+    assert round(backoff.remaining(), 6) == round(0.1 * factor, 6)
 
 
 def test_the_errors_keep_their_number(monkeypatch, peer):
