@@ -207,7 +207,7 @@ class Machine:
 
     def _number_line(self) -> bytes:
         line = self._line()
-        if len(line) > MAX_DIGITS or not line.strip(b"L").lstrip(b"+-").isdigit():
+        if not line.strip(b"L").lstrip(b"+-").isdigit():
             raise PayloadError("bad_number", f"{line[:40]!r} of {len(line)} characters")
         return line
 
@@ -215,6 +215,8 @@ class Machine:
         line = self._number_line()
         if line in (b"00", b"01"):
             self._stack.append(line == b"01")
+        elif len(line) > MAX_DIGITS:
+            self._stack.append(RemoteValue(f"<int of {len(line)} digits>"))
         else:
             self._stack.append(int(line.rstrip(b"L")))
 

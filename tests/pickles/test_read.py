@@ -109,6 +109,14 @@ def test_what_we_write_is_protocol_1():
     assert load_record(dump_record({"a": (1, {"b": [None]})})) == {"a": (1, {"b": [None]})}
 
 
+def test_a_large_integer_is_shown_by_its_size():
+    """A record with an integer of thousands of digits arrives from every protocol."""
+    for protocol in PROTOCOLS:
+        loaded = load_record(pickle.dumps({"msg": "kept", "n": 1 << 6000}, protocol))
+        assert loaded["msg"] == "kept"
+        assert repr(loaded["n"]) in ("<int of 1808 digits>", "<int of 6008 bits>")
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_cycles_are_cut(protocol):
     """A recursive dict and list in a client's ``extra`` arrive with the cycle cut."""
@@ -126,7 +134,7 @@ def test_cycles_are_cut(protocol):
         (b"}(" + b"N" * opcodes.MAX_OPCODES + b"u.", "too_many_opcodes"),
         (b"cbuiltins\ngetattr\n.", "getattr"), (b"c" + b"x" * 300 + b"\ny\n.", "long_name"),
         (b"Pid\n.", "opcode"), (b"}.x", "trailing"), (b"K\1.", "not_a_record"), (b"}K\1Ns.", "not_a_record"),
-        (b"I" + b"1" * 700 + b"\n.", "bad_number"), (b"}", "truncated"), (b"", "truncated"),
+        (b"I" + b"1" * 700 + b"x\n.", "bad_number"), (b"}", "truncated"), (b"", "truncated"),
         (b"X\x02\0\0\0\xff\xfe.", "bad_text"), (b"}(NNN" + b"u.", "malformed"),
     ],
 )  # fmt: skip
