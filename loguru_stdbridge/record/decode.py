@@ -4,6 +4,7 @@ Owns what each tag of :mod:`record.values` becomes. No sockets, files or clocks 
 that the JSON names is called or imported. A value that was shown by its texts becomes a
 :class:`RemoteValue`, or a subclass of its builtin that prints as those texts.
 
+Reading never fails: a tagged value that cannot be read becomes a :class:`RemoteValue` that says so.
 Reading costs no more than the size of the JSON allows, whoever wrote it: depth, digits and
 exponents are bounded, and so are members that collide.
 """
@@ -18,13 +19,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Callable
 
-from ..exceptions import RowError
 from .values import (
     MAX_DECIMAL_DIGITS,
     MAX_DEPTH,
     MAX_INT_BITS,
     PLAIN_TYPES,
     TAG,
+    bounded_text,
     is_bounded_decimal,
     show,
     writer_of,
@@ -87,7 +88,7 @@ _REMOTE_CLASSES: dict[str, type[Any]] = {
 
 
 def restore(value: Any, depth: int = 0) -> Any:
-    """Make the value of its JSON form. Raises :class:`RowError` for a tag that is not ours."""
+    """Make the value of its JSON form. Never raises for anything that the JSON decoder makes."""
     if depth > 3 * MAX_DEPTH:
         return RemoteValue("<too deep>")
     kind = type(value)
@@ -96,13 +97,19 @@ def restore(value: Any, depth: int = 0) -> Any:
     if kind is dict:
         if TAG not in value:
             return {key: restore(item, depth + 1) for key, item in value.items()}
-        tagged = value[TAG]
         try:
-            tag, content = tagged
+            tag, content = value[TAG]
             return _READERS[tag](content, depth + 1)
-        except (KeyError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
-            raise RowError(f"cannot read the tagged value {show(tagged, limit=200)}") from error
+        except (KeyError, ValueError, TypeError, ArithmeticError, AttributeError):
+            return _unreadable(value[TAG])
     return value
+
+
+def _unreadable(tagged: Any) -> RemoteValue:
+    """Show a tagged value that cannot be read, at a cost that does not grow with its nesting."""
+    parts = tagged if type(tagged) is list else [tagged]
+    texts = [bounded_text(part, 200) for part in parts[:2] if type(part) is str]
+    return RemoteValue(f"<unreadable {' '.join(texts) or 'value'}>")
 
 
 def _read_sequence(kind: type[Any]) -> Callable[[Any, int], Any]:
@@ -195,6 +202,8 @@ def _read_as(content: Any, depth: int) -> Any:
     if kind == "object":
         return RemoteValue(repr_text, str_text)
     plain = restore(base, depth)
+    if isinstance(plain, RemoteValue):  # its keys collide, or it is an integer beyond the bound
+        return RemoteValue(repr_text, str_text)
     if kind in ("set", "frozenset"):
         plain = _hashable(_typed(plain, list))
         if many_collide(plain):

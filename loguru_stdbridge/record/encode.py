@@ -27,7 +27,7 @@ from .row import (
     FLAG_RAW,
     FLAG_TAGGED,
     MAX_ROW,
-    MAX_SMALL_FRAME,
+    MAX_SMALL_ROW,
     LevelStyle,
     dump_fields,
     dump_times,
@@ -147,7 +147,7 @@ def encode_loguru_record(
         )  # fmt: skip
     except Exception:
         row = encode_odd(fields_of_odd_record(record, raw, traceback_text, color))
-    return row if len(row) <= MAX_SMALL_FRAME else fit_row(row)
+    return row if len(row) <= MAX_SMALL_ROW else fit_row(row)
 
 
 def _others_of(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def _others_of(record: Mapping[str, Any]) -> dict[str, Any]:
 def encode_rendered(nanoseconds: int, head: str, line: str) -> bytes:
     """Make the row of a line that is rendered in the sink's format (:mod:`record.row`)."""
     row = encode_rendered_row(nanoseconds, head, line)
-    if len(row) <= MAX_SMALL_FRAME or (len(row) <= MAX_ROW and is_bounded(row)):
+    if len(row) <= MAX_SMALL_ROW or (len(row) <= MAX_ROW and is_bounded(row)):
         return row
     return encode_rendered_row(nanoseconds, head, f"{bounded_plain(line[:-1], MAX_TEXT)}\n")
 
@@ -195,4 +195,4 @@ def encode_logrecord(record: logging.LogRecord, level_style: Callable[[str], Lev
         )  # fmt: skip
     except Exception:
         row = encode_odd(fields_of_odd_logrecord(record, level_style))
-    return row if len(row) <= MAX_SMALL_FRAME else fit_row(row)
+    return row if len(row) <= MAX_SMALL_ROW else fit_row(row)

@@ -10,15 +10,21 @@ time and level, which is what any text file would hold of it.
 Text is UTF-8 with ``surrogatepass``: lone surrogates, and pairs of them that are not one character,
 arrive as they were.
 
+What a valid row is
+-------------------
+A row is valid if it is a JSON list of at least :data:`ROW_LENGTH` fields, or a rendered row, and is
+within the bounds of this module also as the one row of a frame (:func:`is_bounded`). Nothing else
+makes a receiver refuse a row: :func:`read_row` replaces a field of a wrong type, and
+:func:`record.decode.restore` shows a value that it cannot read. The worker checks every row that
+is so large that the bounds can matter. A smaller one is valid by the way it is made.
+
 Why reading a row is safe
 -------------------------
 The JSON decoder makes texts, numbers, lists and dicts, and calls nothing. Only the cost needs a
 bound: nesting (the decoder stops at the interpreter's recursion limit), digits (the time to read
 them grows with their square), and how much is made of few bytes. ``[[]]`` takes 5 bytes on the wire
 and 184 in memory. ``1e-300`` takes 3 microseconds to read and to write. A record of 66 bytes takes
-150. So rows, containers, values and surrogates are counted before anything is made of them. A
-worker checks its own rows against the same bounds (:func:`is_bounded`): a receiver would refuse a
-row beyond them for ever.
+150. So rows, containers, values and surrogates are counted before anything is made of them.
 """
 
 import json
@@ -43,6 +49,9 @@ MAX_ROW = 8 * 1024 * 1024
 MAX_SMALL_FRAME = 136 * 1024
 """Bytes up to which nothing in a frame is counted: its size bounds what it costs. A sender puts
 128 KiB of rows into a frame, or one row."""
+
+MAX_SMALL_ROW = MAX_SMALL_FRAME - 32
+"""Bytes up to which nothing in a row is counted. A frame adds brackets, commas and a number."""
 
 MAX_FRAME_CONTAINERS = 32_000
 """Lists and dicts in a larger frame. It holds one row with at most 10,000 values, and a value of
@@ -225,17 +234,20 @@ _DIGITS = bytes(ord("0") if chr(byte) in "0123456789" else ord(" ") for byte in 
 _TOO_LONG = b"0" * (MAX_DIGITS + 1)
 
 
-def _excess(payload: bytes) -> Optional[str]:
-    """Say what a payload of JSON has too much of; ``None`` if it is within the bounds."""
-    containers = payload.count(b"[") + payload.count(b"{")
-    values = payload.count(b",")
+def _excess(payload: bytes, around: int = 0) -> Optional[str]:
+    """Say what a payload of JSON has too much of; ``None`` if it is within the bounds.
+
+    As many containers and values as ``around`` come with the frame.
+    """
+    containers = payload.count(b"[") + payload.count(b"{") + around
+    values = payload.count(b",") + around
     long_number = _TOO_LONG in payload.translate(_DIGITS)
     if containers > MAX_FRAME_CONTAINERS or values > MAX_FRAME_VALUES or long_number:
         # Nothing inside a text counts. Take the escaped quotes out, then the quoted parts.
         bare = payload.replace(b"\\\\", b"").replace(b'\\"', b"")
         outside = b'"'.join(bare.split(b'"')[::2])
-        containers = outside.count(b"[") + outside.count(b"{")
-        values = outside.count(b",")
+        containers = outside.count(b"[") + outside.count(b"{") + around
+        values = outside.count(b",") + around
         if containers > MAX_FRAME_CONTAINERS:
             return f"{containers} lists and objects, {MAX_FRAME_CONTAINERS} at most"
         if values > MAX_FRAME_VALUES:
@@ -251,7 +263,7 @@ def _excess(payload: bytes) -> Optional[str]:
 
 def is_bounded(row: bytes) -> bool:
     """Return whether a row of this process is one that a receiver takes."""
-    return len(row) <= MAX_SMALL_FRAME or _excess(row) is None
+    return len(row) <= MAX_SMALL_ROW or _excess(row, around=1) is None
 
 
 def decode_dense(payload: bytes) -> Union[list[Any], dict[str, Any]]:
@@ -335,9 +347,7 @@ def _raw_row(fields: list[Any]) -> Row:
 
 def _restore_dict(value: Any) -> dict[str, Any]:
     restored = restore(value)
-    if not isinstance(restored, dict):
-        raise RowError(f"a {type(value).__name__} stands where a row has an object")
-    return restored
+    return restored if isinstance(restored, dict) else {"extra": restored}
 
 
 def _field_checks() -> tuple[tuple[tuple[type, ...], Any], ...]:

@@ -10,7 +10,7 @@ import logging
 import re
 from typing import Any
 
-from .values import MAX_TEXT, bounded_text, show
+from .values import MAX_TEXT, bounded_text, name_of_class, show
 
 _formatter = logging.Formatter()
 _LAST_LINE = r"(?s)(?:[\w.]{0,200}\.)?(\w{1,200})(?:: (.*))?"
@@ -20,7 +20,7 @@ def exception_fields(exception: Any, text: str) -> list[Any]:
     """Make the field of an ``exc_info`` triple; ``text`` is its rendered traceback."""
     kind, value, traceback = exception
     return [
-        None if kind is None else kind.__name__,
+        None if kind is None else name_of_class(kind),
         None if value is None else show(value, str, MAX_TEXT),
         bounded_text(text, MAX_TEXT),
         bool(traceback),

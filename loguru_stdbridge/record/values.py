@@ -93,12 +93,17 @@ def show(value: object, convert: Callable[[object], str] = repr, limit: int = MA
     return bounded_text(text, limit)
 
 
-def class_name(value: object) -> str:
-    """Return the name of an object's class, whatever its metaclass makes of it. Never raises."""
+def name_of_class(kind: Any) -> str:
+    """Return the name of a class, whatever its metaclass makes of it. Never raises."""
     try:
-        return bounded_text(str.__str__(type(value).__name__), 200)
+        return bounded_text(str.__str__(kind.__name__), 200)
     except Exception:
         return "strange"
+
+
+def class_name(value: object) -> str:
+    """Return the name of an object's class. Never raises."""
+    return name_of_class(type(value))
 
 
 def flatten_extra(extra: Any) -> tuple[Json, bool]:

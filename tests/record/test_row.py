@@ -12,6 +12,7 @@ from loguru_stdbridge.record.row import (
     MAX_FRAME_SURROGATES,
     MAX_FRAME_VALUES,
     MAX_ROWS,
+    MAX_SEQUENCE,
     MAX_SMALL_FRAME,
     ROW_LENGTH,
     Row,
@@ -150,10 +151,25 @@ def test_a_later_version_may_add_fields():
     assert read_row([*FIELDS, None]).more is None
 
 
-@pytest.mark.parametrize("extra", [{"~": ["tuple", []]}, {"~": ["int", "5"]}])
-def test_an_extra_that_is_no_object_is_refused(extra):
-    """A row whose ``extra`` is a tagged value of another type than a dict is refused."""
+@pytest.mark.parametrize(
+    ("extra", "shown"), [({"~": ["tuple", []]}, "()"), ({"~": ["int", "0x5"]}, "5"), ({"~": 5}, "<unreadable value>")]
+)  # fmt: skip
+def test_an_extra_that_is_no_dict_goes_under_its_own_name(extra, shown):
+    """A tagged value of another type than a dict arrives under the key ``extra``."""
     fields = list(FIELDS)
     fields[0], fields[-1] = FLAG_TAGGED, extra
-    with pytest.raises(RowError):
-        read_row(fields)
+    assert f"{read_row(fields).extra}" == f"{{'extra': {shown}}}"
+
+
+@pytest.mark.parametrize("name", sorted(CROWDED))
+def test_a_row_that_is_bounded_fits_a_frame(name):
+    """A row is within the bounds only if the frame around it is, too, at every edge."""
+    begin, one, most = CROWDED[name]
+    end = b'",' if name == "surrogates" else b"," if name == "digits" else b""
+    rows = [begin + one * count + end + PAD for count in range(most - 5, most + 3)]
+    sizes = range(MAX_SMALL_FRAME - 40, MAX_SMALL_FRAME + 5)
+    rows += [b"[" + b"[]," * (size // 3) + b" " * (size % 3) + b"1]" for size in sizes]
+    taken = [row for row in rows if is_bounded(row)]
+    assert 0 < len(taken) < len(rows)
+    for row in taken:
+        assert len(decode_dense(encode_rows_frame(MAX_SEQUENCE - 1, [row]))) == 2

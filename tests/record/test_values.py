@@ -23,7 +23,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loguru_stdbridge.exceptions import RowError
 from loguru_stdbridge.record.decode import MAX_COLLISIONS, RemoteValue, many_collide, plain, restore
 from loguru_stdbridge.record.row import decode_dense, encode_row
 from loguru_stdbridge.record.values import MAX_SHOWN, MAX_TEXT, MAX_VALUES, flatten_extra
@@ -465,10 +464,12 @@ def test_a_text_of_many_escapes_is_cut_to_what_its_payload_allows():
         ["uuid", 1], ["bytes", "é€"], ["complex", [1, 2, 3]], ["date", 1],
     ],
 )  # fmt: skip
-def test_a_tag_that_is_not_ours_is_an_error_of_the_row(tagged):
-    """A tag that a stranger made up raises RowError and nothing else."""
-    with pytest.raises(RowError, match="tagged value"):
-        restore({"~": tagged})
+def test_a_tag_that_is_not_ours_is_shown_as_unreadable(tagged):
+    """A tag or a content that a stranger made up costs itself only."""
+    arrived = restore({"value": {"~": tagged}, "list": [{"~": tagged}, 1]})
+    assert type(arrived["value"]) is type(arrived["list"][0]) is RemoteValue
+    assert len(repr(arrived)) < 1000
+    assert arrived["list"][1] == 1
 
 
 def test_restoring_deep_nesting_is_bounded():
