@@ -11,7 +11,8 @@ from tests.support.leavers import Notes
 from tests.support.processes import Account, ReceiverProcess, disk_usage
 
 FORGETFUL = """
-from loguru_stdbridge.receiver import cli, ledger
+from loguru_stdbridge.receiver import cli
+from loguru_stdbridge.sink import ledger
 ledger.FORGET_AFTER, ledger.COMPACT_SIZE = 1.0, 64 * 1024
 cli.sys.exit(cli.main())
 """
