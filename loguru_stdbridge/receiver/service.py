@@ -6,6 +6,7 @@ writer before any file is touched.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterable
@@ -70,10 +71,11 @@ class Service:
             targets.append(own)
         look = {name: options.pop(name) for name in RENDER_OPTIONS if name in options}
         replay = Replay(**look)
-        self._ledger = Ledger.open(path, wait=wait, report=report)
-        self._sink: RotatingSink | None = None
-        try:
+        with contextlib.ExitStack() as opened:
+            self._ledger = Ledger.open(path, wait=wait, report=report)
+            opened.callback(self._ledger.close)
             self._sink = RotatingSink(path, self._ledger, fsync=fsync, report=report, **options)
+            opened.callback(self._sink.close)
             self.log = LogName(
                 own.path, self._ledger.log_id, directory_id(os.path.dirname(own.path))
             )
@@ -87,14 +89,13 @@ class Service:
                 max_connections=max_connections,
                 rendering=render == "worker",
             )
-        except BaseException:
-            if self._sink is not None:
-                self._sink.close()
-            self._ledger.close()
-            raise
-        self.spool_dir = self._note_line_formats(spool_dir, report)
-        if self.spool_dir is not None:
-            self._receiver.orphans = OrphanIntake(self.spool_dir, self.addresses, self.log, report)
+            opened.callback(self._receiver.close)
+            self.spool_dir = self._note_line_formats(spool_dir, report)
+            if self.spool_dir is not None:
+                self._receiver.orphans = OrphanIntake(
+                    self.spool_dir, self.addresses, self.log, report
+                )
+            opened.pop_all()  # it is whole: close() has it now
 
     def _note_line_formats(
         self, spool_dir: str | Path | bool | None, report: Callable[[str], None]
@@ -133,12 +134,16 @@ class Service:
         try:
             self._receiver.serve()
         finally:
-            if self.spool_dir is not None:
-                for name in self._names:  # the next receiver may have another line format
-                    note_line_format(self.spool_dir, name, None)
-            assert self._sink is not None
-            self._sink.close()
-            self._ledger.close()
+            self.close()
+
+    def close(self) -> None:
+        """Close what is open, without taking what clients have sent. :meth:`serve` does so too."""
+        self._receiver.close()
+        if self.spool_dir is not None:
+            for name in self._names:  # the next receiver may have another line format
+                note_line_format(self.spool_dir, name, None)
+        self._sink.close()
+        self._ledger.close()
 
     def stop(self, grace: float = GRACE) -> None:
         """End :meth:`serve` within ``grace`` seconds. Safe in signal handlers and threads."""
@@ -158,7 +163,11 @@ class EmbeddedReceiver:
         self._thread = threading.Thread(
             target=service.serve, name="loguru_stdbridge-receiver", daemon=True
         )
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            service.close()
+            raise
 
     @property
     def address(self) -> Address:
@@ -186,6 +195,10 @@ class EmbeddedReceiver:
         """
         self._service.stop(grace)
         self._thread.join(grace + 30.0)
+
+    def close(self) -> None:
+        """Call :meth:`stop` with its default."""
+        self.stop()
 
     def __enter__(self) -> EmbeddedReceiver:
         return self
