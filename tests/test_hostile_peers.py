@@ -19,7 +19,7 @@ import pytest
 from loguru import logger
 
 from loguru_stdbridge import install_bridge
-from loguru_stdbridge.receiver import admission, server, writer
+from loguru_stdbridge.receiver import places, server, writer
 from loguru_stdbridge.receiver.service import Service
 from loguru_stdbridge.record.encode import encode_logrecord
 from loguru_stdbridge.record.row import encode_row
@@ -508,7 +508,8 @@ def test_who_has_just_spoken_is_heard_before_its_place_is_given_away(
     tmp_path, eventually, monkeypatch
 ):
     """The receiver reads clients that speak and find the places taken between two of its looks."""
-    monkeypatch.setattr(admission, "SILENT_TIMEOUT", -1.0)  # all are silent for longer
+    monkeypatch.setattr(places, "SILENT_TIMEOUT", -1.0)  # all are silent for longer
+    monkeypatch.setattr(places, "NEWCOMER_TIMEOUT", -1.0)
     told = []
     service = Service(
         tmp_path / "app.log",
@@ -533,27 +534,74 @@ def test_who_has_just_spoken_is_heard_before_its_place_is_given_away(
         thread.join(30)
 
 
-def test_places_are_not_held_by_clients_of_no_use(tmp_path, eventually, monkeypatch):
-    """At the limit, clients with nothing but rubbish make room, and idle workers, which come back; a
-    stock client stays: it would lose a record before it notices."""
-    monkeypatch.setattr(admission, "SILENT_TIMEOUT", 0.0)
-    running = Receiver(tmp_path / "app.log", max_connections=4)  # one is the good client's
+def test_places_are_not_held_by_silent_clients(tmp_path, eventually, monkeypatch):
+    """At the limit a silent client makes room, whatever it has sent: rubbish, nothing, a hello of
+    no worker of this machine, a stock record."""
+    monkeypatch.setattr(places, "SILENT_TIMEOUT", 0.0)
+    monkeypatch.setattr(places, "NEWCOMER_TIMEOUT", 0.0)
+    running = Receiver(tmp_path / "app.log", max_connections=4)
     try:
         rubbish = running.connect()
         rubbish.sendall(encode_frame(b"rubbish"))
         silent = running.connect()
         idle = Client(running)
         idle.hello()
-        for number in range(6):
-            with Client(running, f"{number:032x}") as client:
+        with contextlib.ExitStack() as opened:
+            for number in range(8):
+                client = opened.enter_context(Client(running, f"{number:032x}"))
                 assert client.hello(f"new {number}") is not None
-                eventually(lambda n=number: f"new {n}" in running.lines(), 30, "it is served")
-        for client in (rubbish, silent, idle.socket):
-            client.close()
-        running.log()
-        eventually(lambda: running.good_lines() == ["good 0", "good 1"], 30, "the good one stayed")
+            for ended in (rubbish, silent, idle.socket, running.good.sock):
+                assert_ended(ended)
+        lines = [f"new {number}" for number in range(8)]
+        eventually(lambda: set(lines) <= set(running.lines()), 30, "all were served")
     finally:
         running.stop()
+
+
+def assert_ended(client):
+    """The receiver has ended the connection."""
+    client.settimeout(30)
+    with contextlib.suppress(ConnectionResetError):
+        while client.recv(65536):
+            pass
+    client.close()
+
+
+@pytest.mark.parametrize("kind", ["stock", "hello"])
+def test_strangers_cannot_take_the_places_of_workers(tmp_path, spool_dir, eventually, kind):
+    """A worker of this machine is served at once, while more strangers than there are places send
+    one record after the other, by one port or by made-up senders."""
+    running = Receiver(tmp_path / "app.log", max_connections=16, spool_dir=spool_dir)
+    stop = threading.Event()
+
+    def press_on(number):
+        count = 0
+        while not stop.is_set():
+            with contextlib.suppress(OSError), Client(running, f"{number:032x}", 1) as client:
+                if kind == "hello":
+                    client.hello(f"stranger {number}", base=1)
+                while not stop.is_set():
+                    count += 1
+                    if kind == "hello":
+                        client.rows(row(f"stranger {number} {count}"))
+                    else:
+                        client.socket.sendall(encode_frame(pickle.dumps({"msg": "stranger"}, 1)))
+                    stop.wait(0.01)
+
+    strangers = [threading.Thread(target=press_on, args=(number,)) for number in range(24)]
+    for thread in strangers:
+        thread.start()
+    try:
+        eventually(lambda: any("places" in text for text in running.told), 30, "it is full")
+        with install_bridge(running.address, spool_dir=spool_dir) as bridge:
+            logger.info("from a worker")
+            assert bridge.flush(60)
+    finally:
+        stop.set()
+        for thread in strangers:
+            thread.join()
+        running.stop()
+    assert sum("from a worker" in line for line in running.lines()) == 1
 
 
 # -- a worker with a hostile receiver

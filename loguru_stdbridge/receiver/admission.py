@@ -1,6 +1,13 @@
-"""Admit clients: own the listeners, bound the connections, choose who makes room for a new one.
+"""Admit clients: own the listeners and the connections, and have somebody leave where it is full.
 
-Runs in the receiver's loop. What a client sends is :mod:`~loguru_stdbridge.receiver.server`'s.
+Runs in the receiver's loop. What a client sends is :mod:`~loguru_stdbridge.receiver.server`'s, and
+who leaves for whom is decided in :mod:`~loguru_stdbridge.receiver.places`.
+
+When no descriptor is free
+--------------------------
+The kernel keeps a client that cannot be accepted, and the listener stays ready: a loop that tried
+again at once would never sleep. So a client that can leave does, and if there is none the listeners
+rest until the next look of the loop, a second later.
 """
 
 from __future__ import annotations
@@ -15,12 +22,9 @@ from ..addresses import Address
 from ..system.forks import block_forks
 from ..wire.frames import MAX_PAYLOAD
 from .connection import Connection, describe_peer
-from .listeners import listen
-
-SILENT_TIMEOUT = 10.0
-"""Seconds of silence after which a client makes room for a new one, if there is none left. It is a
-client of which no record was taken, or a worker of ours, which connects again when it has
-records."""
+from .listeners import Listener, listen
+from .origins import find_origins
+from .places import Places, Standing
 
 MAX_CONNECTIONS = 1000
 """Clients served at a time, if the process may open that many files."""
@@ -36,21 +40,23 @@ class Admission:
         *,
         limit: int,
         read_client: Callable[[Connection], None],
-        evict: Callable[[Connection], None],
+        dismiss: Callable[[Connection, str], None],
         report: Callable[[str], None],
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
         The log's own socket may be missing where there is another; ``report`` is told.
-        ``read_client`` takes what a client has sent; ``evict`` ends one whose place is needed.
+        ``read_client`` takes what a client has sent; ``dismiss`` ends one, for the given reason.
         """
         self.connections: set[Connection] = set()
         self._accepting = False
+        self._is_short = False  # of descriptors or memory, when a client was to be accepted last
         self._selector = selector
-        self._limit = min(limit, _descriptors_left())
+        self._places: Places[Connection] = Places(min(limit, _descriptors_left()), self._origin)
         self._read_client = read_client
-        self._evict = evict
-        self._listeners: list[Any] = []
+        self._dismiss = dismiss
+        self._report = report
+        self._listeners: list[Listener] = []
         try:
             for address in addresses:
                 try:
@@ -90,58 +96,113 @@ class Admission:
                 self.accept_from(listener)
         self.accept(False)
 
-    def accept_from(self, listener: Any) -> None:
+    def accept_from(self, listener: Listener) -> None:
         """Accept the clients of a ready listener, as far as there are places."""
-        while len(self.connections) < self._limit:
+        while len(self.connections) < self._places.limit:
             before = len(self.connections)
             with block_forks():  # a child must not keep a connection that is not in the set yet
                 listener.handle_request()
             if len(self.connections) == before:
-                return
+                if listener.shortage is None:
+                    return
+                self._note_shortage(listener.shortage)
+                break
+            self._is_short = False
         self._make_room()
 
     def look_for_room(self) -> None:
-        """Accept again if there are places; else evict a client for those that may be waiting."""
+        """Accept again if there are places; else end a client for those that may be waiting."""
         if not self._accepting:
-            self.accept(len(self.connections) < self._limit)
+            self.accept(len(self.connections) < self._places.limit)
             if not self._accepting:
                 self._make_room()
 
+    def classify(self, connection: Connection, standing: Standing) -> bool:
+        """Note what a newcomer has shown itself to be; return whether it may stay."""
+        connection.standing = standing
+        if standing is Standing.WORKER:
+            self._have_one_leave(
+                lambda: self._places.for_worker(self.connections, time.monotonic()),
+                "a worker of this user needs its place",
+            )
+            return True
+        full = f"all {self._places.open_to_strangers} places for clients other than local workers"
+        self._have_one_leave(
+            lambda: self._places.for_stranger(connection, self.connections, time.monotonic()),
+            f"{full} are taken, and another client has more right to this one",
+            connection,
+            f"{full} are taken by busy ones",
+        )
+        return not connection.ended
+
     def _admit(self, client: socket.socket, address: Any) -> None:
         connection = Connection(client, describe_peer(client, address), MAX_PAYLOAD)
-        self.connections.add(connection)
         connection.watch(self._selector, selectors.EVENT_READ)
+        self.connections.add(connection)
 
     def _make_room(self) -> None:
-        """Evict the client that has been silent for longest, among those that lose nothing."""
-        free = [c for c in self.connections if not c.has_sent_record and not c.ended]
-        for silent in sorted(free, key=lambda c: c.received_at):
-            received_at = silent.received_at
-            if time.monotonic() - received_at <= SILENT_TIMEOUT:
-                break
-            if silent.interest & selectors.EVENT_READ:
-                self._read_client(silent)  # bytes may have come in this turn of the loop
-            if silent.ended:
-                return
-            if silent.received_at == received_at:
-                self._evict(silent)
-                return
+        """End a client for those that wait; accept nobody until it, or another, has gone."""
+        if not any(connection.ended for connection in self.connections):
+            self._have_one_leave(
+                lambda: self._places.for_newcomer(self.connections, time.monotonic()),
+                "it was silent, and a new client needs its place",
+            )
         self.accept(False)
+
+    def _have_one_leave(
+        self,
+        choose: Callable[[], Connection | None],
+        reason: str,
+        newcomer: Connection | None = None,
+        newcomer_reason: str = "",
+    ) -> None:
+        """Dismiss the client that ``choose`` returns, if it still does when it has been read."""
+        for _ in range(len(self.connections)):
+            chosen = choose()
+            if chosen is None:
+                return
+            if chosen is newcomer:
+                self._dismiss(chosen, newcomer_reason)
+                return
+            if chosen.interest & selectors.EVENT_READ:
+                self._read_client(chosen)  # bytes may have come in this turn of the loop
+                if chosen.ended:
+                    return
+                if choose() is not chosen:
+                    continue
+            self._dismiss(chosen, reason)
+            return
+
+    def _origin(self, connection: Connection) -> object:
+        if connection.origin is None:
+            find_origins(self.connections)
+        return connection.origin
+
+    def _note_shortage(self, error: OSError) -> None:
+        if not self._is_short:
+            self._is_short = True
+            self._report(
+                f"cannot accept a client beside the {len(self.connections)} that are here "
+                f"({error.strerror}); trying again every second. Raise the limit of open files "
+                "(ulimit -n)"
+            )
 
     def after_fork_in_child(self) -> None:
         """Close a child's copies. Nothing is unregistered or unlinked: the parent needs it."""
-        for shared in (*self.connections, *(listener.socket for listener in self._listeners)):
-            shared.close()
+        for connection in self.connections:
+            connection.close()
+        for listener in self._listeners:
+            listener.socket.close()
 
     def close(self) -> None:
-        """Close every connection and every listener."""
+        """Close every connection and every listener. May be called again."""
         for connection in self.connections:
             connection.watch(self._selector, 0)
             connection.close()
         self.connections.clear()
         self.accept(False)
-        for listener in self._listeners:
-            listener.server_close()
+        while self._listeners:  # once each: a Unix socket's path may be another receiver's later
+            self._listeners.pop().server_close()
 
 
 def _descriptors_left() -> int:

@@ -68,6 +68,10 @@ class OrphanIntake:
         self.complete = 0.0
         """When the last look began that found nothing more to adopt (``time.monotonic``)."""
 
+    def has_journal(self, sender: str) -> bool:
+        """Return whether the journal of ``sender`` is in this spool directory."""
+        return self._finder.has_journal(sender)
+
     def next_in(self) -> float:
         """Return the seconds until there may be something to do."""
         if self._orphan is not None:

@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from ..wire.receiving import Event, ReceiverConnection
+from .places import Standing
 
 READ_SIZE = 256 * 1024
 """Bytes taken from one client before the next has its turn."""
@@ -37,12 +38,15 @@ class Connection:
         self.frame_began_at: float | None = None
         """When the incomplete frame at the front began; ``None`` if there is none."""
         self.has_sent_frame = False
-        self.has_sent_record = False
-        """Whether it is a stock client of which a record was taken: it may come with more."""
+        self.standing = Standing.NEWCOMER
+        self.origin: tuple[str, object] | None = None
+        """The host or user that it is of; ``None`` until somebody has asked."""
         self.ended = False
         """Whether nothing more is read from it: it has closed, or is about to be closed."""
         self.refused = False
         """Whether the receiver ends it, not the client."""
+        self.is_greeted = False
+        """Whether it has said a hello that was answered: only then it waits for answers."""
         self.said_goodbye = False
         self.acknowledged_through = 0
         """The highest number acknowledged on this connection."""

@@ -29,7 +29,12 @@ OLD_SOCKET_AGE = 24 * 3600.0
 one may be about to listen."""
 
 
-class _Listener(socketserver.TCPServer):
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Listener(socketserver.TCPServer):
+    """Accepts TCP clients."""
+
     allow_reuse_address = True
     request_queue_size = BACKLOG
     timeout = 0  # handle_request() never waits: the loop knows when a client is there
@@ -44,6 +49,19 @@ class _Listener(socketserver.TCPServer):
             self.address_family = socket.AF_INET6
         return (address.host, address.port)
 
+    shortage: OSError | None = None
+    """Why no client was accepted, if the process or the system is short of something."""
+
+    def get_request(self) -> Any:
+        """Accept a client."""
+        self.shortage = None
+        try:
+            return super().get_request()
+        except OSError as error:
+            if error.errno in _SHORTAGES:
+                self.shortage = error
+            raise
+
     def process_request(self, request: Any, client_address: Any) -> None:
         self._accept(request, client_address)
 
@@ -54,7 +72,7 @@ class _Listener(socketserver.TCPServer):
         return Address("tcp", host=host, port=port)
 
 
-class _UnixListener(_Listener):
+class _UnixListener(Listener):
     address_family = getattr(socket, "AF_UNIX", socket.AF_INET)
 
     def _bind_to(self, address: Address) -> Any:
@@ -126,10 +144,10 @@ def _remove_dead_socket(path: str) -> None:
             return
 
 
-_KINDS = {"tcp": _Listener, "unix": _UnixListener, "log": _LogListener}
+_KINDS = {"tcp": Listener, "unix": _UnixListener, "log": _LogListener}
 
 
-def listen(address: Address, accept: Accept) -> _Listener:
+def listen(address: Address, accept: Accept) -> Listener:
     """Return a listener on ``address`` that calls ``accept(socket, peer address)`` for each client.
 
     Raises ``OSError`` that names the address if it cannot be bound.

@@ -25,6 +25,7 @@ greeted: without a greeting it would take the receiver for a stock one.
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import time
 from collections.abc import Sequence
@@ -47,9 +48,11 @@ from ..wire.receiving import (
     RowsReceived,
     StrangerReceived,
 )
-from .admission import MAX_CONNECTIONS, SILENT_TIMEOUT, Admission
+from .admission import MAX_CONNECTIONS, Admission
 from .adoption import OrphanIntake
 from .connection import Connection
+from .listeners import Listener
+from .places import Standing
 from .reporting import RateLimitedReporter, to_stderr
 from .sequencing import SequencedWriter
 from .writer import Writer
@@ -102,21 +105,20 @@ class Receiver:
         self._stop_by: float | None = None
         self._stopped_at = 0.0
         self._reopen = False
-        self._selector = selectors.DefaultSelector()
-        self._wakeup = WakeUp()
-        self._selector.register(self._wakeup, selectors.EVENT_READ)
-        try:
+        with contextlib.ExitStack() as opened:
+            self._selector = opened.enter_context(selectors.DefaultSelector())
+            self._wakeup = WakeUp()
+            opened.callback(self._wakeup.close)
+            self._selector.register(self._wakeup, selectors.EVENT_READ)
             self._admission = Admission(
                 addresses,
                 self._selector,
                 limit=max_connections,
                 read_client=self._read_client,
-                evict=self._evict,
+                dismiss=self._dismiss,
                 report=report,
             )
-        except BaseException:
-            self._close_own()
-            raise
+            opened.pop_all()  # it is whole: close() has it now
         self._connections = self._admission.connections
         drop_in_children(self)
 
@@ -161,15 +163,19 @@ class Receiver:
     # -- the loop
 
     def serve(self) -> None:
-        """Serve until :meth:`stop`; then close everything but the sink and the ledger."""
+        """Serve until :meth:`stop`; then close."""
         try:
             while not self._is_finished():
                 self._run_round()
         finally:
-            if self.orphans is not None:
-                self.orphans.close()
-            self._admission.close()
-            self._close_own()
+            self.close()
+
+    def close(self) -> None:
+        """Close everything but the sink and the ledger. May be called again."""
+        if self.orphans is not None:
+            self.orphans.close()
+        self._admission.close()
+        self._close_own()
 
     def _is_finished(self) -> bool:
         if self._stop_by is None:
@@ -193,7 +199,7 @@ class Receiver:
                 self._serve_client(target, events)
             elif target is self._wakeup:
                 self._wakeup.drain()
-            else:
+            elif isinstance(target, Listener):
                 self._admission.accept_from(target)
         if self._stop_by is not None and not ready:
             self._end_idle_clients()
@@ -237,6 +243,8 @@ class Receiver:
         try:
             for event in connection.receive():
                 self._take(connection, event)
+                if connection.refused and connection.sender is not None:
+                    break  # it sends again what it was not acknowledged
                 if self._writer.full:
                     self._commit()
                     self._touched.add(connection)
@@ -252,8 +260,9 @@ class Receiver:
         if isinstance(event, RowsReceived):
             self._records.take_rows(event.sender, event.first, event.rows)
         elif isinstance(event, StrangerReceived):
-            connection.has_sent_record = True
             self._records.take_stock(event.fields)
+            if connection.standing is Standing.NEWCOMER:
+                self._admission.classify(connection, Standing.STRANGER)
         elif isinstance(event, MarkedReceived):
             self._records.take_marked(event)
         elif isinstance(event, HelloReceived):
@@ -262,10 +271,15 @@ class Receiver:
                     f"this receiver writes {self._log.path!r}; the records of sender "
                     f"{event.sender[:8]} belong to {event.log.path!r} and wait for its receiver"
                 )
+            is_local = self.orphans is not None and self.orphans.has_journal(event.sender)
+            standing = Standing.WORKER if is_local else Standing.STRANGER
+            if not self._admission.classify(connection, standing):
+                return
             self._end_earlier(event.sender, connection)
             last = self._records.greet(event.sender, event.base)
             self._by_sender.setdefault(event.sender, set()).add(connection)
             connection.send(connection.protocol.greeting(last, self.line_format, self._log))
+            connection.is_greeted = True
         elif isinstance(event, GapReceived):
             self._records.take_gap(event, connection.peer)
         elif isinstance(event, GoodbyeReceived):
@@ -302,8 +316,8 @@ class Receiver:
             self._touched.update(self._connections)
         touched, self._touched = self._touched, set()
         for connection in touched:
-            if connection.sender is not None:  # an ended one may be half-closed, and still read
-                connection.acknowledge(self._ledger.last(connection.sender))
+            if connection.is_greeted:  # an ended one may be half-closed, and still read
+                connection.acknowledge(self._ledger.last(str(connection.sender)))
             if connection.ended and not self._writer:  # else its records may wait for the sink
                 self._let_go(connection)
         for connection in touched & self._connections:
@@ -373,15 +387,12 @@ class Receiver:
             connection.send(connection.protocol.error(detail))
         self._end(connection)
 
-    def _evict(self, silent: Connection) -> None:
-        if silent.sender is None:
-            self._reporter.report_refusal(
-                silent.peer,
-                "silent",
-                f"sent no record, silent for over {SILENT_TIMEOUT:.0f} s, and a new client needs "
-                "the slot",
-            )
-        self._end(silent)
+    def _dismiss(self, connection: Connection, reason: str) -> None:
+        """Disconnect a client for another one's sake."""
+        if connection.standing is Standing.WORKER:  # it loses nothing, and comes again
+            self._end(connection)
+        else:
+            self._refuse(connection, "place", reason, answer=True)
 
     def _end_idle_clients(self) -> None:
         """While stopping, end every client of which no part of a frame is here."""

@@ -256,6 +256,10 @@ class OrphanFinder:
         """Return the directory of every journal, those of living owners included."""
         return journal_directories(self._spool_dir)
 
+    def has_journal(self, sender_id: str) -> bool:
+        """Return whether a journal of that sender is there, whoever has it."""
+        return os.path.isdir(os.path.join(self._spool_dir, sender_id))
+
     def adopt(self, path: str) -> Orphan | None:
         """Adopt the journal at ``path``; ``None`` if it has an owner or is not ours to deliver."""
         try:

@@ -23,6 +23,7 @@ import struct
 import sys
 
 _LISTENING = "0A"
+_CONNECTED = frozenset({"01", "08"})  # established, or closed by the other side only
 _CREDENTIALS = struct.Struct("=iII")  # of SO_PEERCRED: process id, user id, group id
 _MAPPED = bytes(10) + b"\xff\xff"  # what stands before an IPv4 address in IPv6
 _NO_USER = 0xFFFFFFFF  # what a socket that has no credentials shows
@@ -53,6 +54,39 @@ def users_listening_at(host: str, port: int) -> set[int] | None:
     return found
 
 
+def users_of_clients(port: int) -> dict[tuple[str, int], int]:
+    """Return the users of the sockets on this machine that are connected to TCP ``port``.
+
+    The keys are host and port of the client, as :func:`plain_host` writes the host. A client on
+    another machine, or in another network namespace, is not among them.
+    """
+    users: dict[tuple[str, int], int] = {}
+    for path in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
+        try:
+            with open(path, encoding="ascii") as table:
+                next(table, None)
+                for line in table:
+                    fields = line.split()
+                    if int(fields[2].rpartition(":")[2], 16) == port and fields[3] in _CONNECTED:
+                        address, _, number = fields[1].partition(":")
+                        users[_text(_address_bytes(address)), int(number, 16)] = int(fields[7])
+        except (OSError, ValueError, IndexError):
+            continue
+    return users
+
+
+def plain_host(host: str) -> str:
+    """Return a numeric address as IPv4 where IPv6 only maps it, and without a zone."""
+    packed = _packed(host.partition("%")[0])
+    return _text(packed) if packed else host
+
+
+def _text(packed: bytes) -> str:
+    if len(packed) == 16 and packed.startswith(_MAPPED):
+        packed = packed[12:]
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+
+
 def _packed(host: str) -> bytes:
     """Return a numeric address as 16 bytes, an IPv4 one as IPv6 maps it; ``b""`` for another."""
     try:
@@ -71,11 +105,16 @@ def _takes(local: str, wanted: bytes, port: int) -> bool:
     address, _, number = local.partition(":")
     if int(number, 16) != port:
         return False
-    words = (int(address[at : at + 8], 16) for at in range(0, len(address), 8))
-    bound = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
+    bound = _address_bytes(address)
     if not any(bound):  # it listens on every address
         return True
     return (bound if len(bound) == 16 else _MAPPED + bound) == wanted
+
+
+def _address_bytes(shown: str) -> bytes:
+    """Return the bytes of an address that the table shows."""
+    words = (int(shown[at : at + 8], 16) for at in range(0, len(shown), 8))
+    return b"".join(word.to_bytes(4, sys.byteorder) for word in words)
 
 
 def user_at(connection: socket.socket) -> int | None:

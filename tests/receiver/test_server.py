@@ -14,7 +14,7 @@ import threading
 import pytest
 
 from loguru_stdbridge.addresses import parse_address
-from loguru_stdbridge.receiver import admission, server
+from loguru_stdbridge.receiver import places, server
 from loguru_stdbridge.receiver.service import Service
 from loguru_stdbridge.record.encode import encode_logrecord
 from loguru_stdbridge.wire.frames import encode_frame
@@ -221,7 +221,7 @@ def test_beyond_the_limit_of_connections_a_silent_client_makes_room(
     tmp_path, eventually, monkeypatch
 ):
     """A client that never spoke makes room first; the clients in the backlog are served then."""
-    monkeypatch.setattr(admission, "SILENT_TIMEOUT", 0.0)
+    monkeypatch.setattr(places, "NEWCOMER_TIMEOUT", 0.0)
     running = Running(tmp_path / "app.log", max_connections=3)
     try:
         idle = [running.connect() for _ in range(3)]
