@@ -66,9 +66,28 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{home}", __name__), name)
+    if name == "install_bridge":
+        from .worker import starting
+
+        starting.load_embed = _load_embed
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _load_embed() -> Any:
+    """Load what starts a receiver inside a worker: only this module knows both programs."""
+    from .exceptions import LedgerHeldError
+    from .receiver import start_receiver
+    from .receiver.cli import read_sink_words
+
+    def embed(path: str, words: Any) -> Any:
+        try:
+            return start_receiver(path, address=[], **read_sink_words(words))
+        except LedgerHeldError:
+            return None
+
+    return embed

@@ -78,6 +78,11 @@ class OrphanIntake:
             return 0.0
         return max(self._look_at - time.monotonic(), 0.0)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether an orphan is being delivered."""
+        return self._orphan is not None
+
     def look_soon(self) -> None:
         """Look again in a moment: a client has gone, and its process may let its lock go next."""
         self._look_at = min(self._look_at, time.monotonic() + 0.02)

@@ -17,14 +17,17 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from .._version import __version__
 from ..addresses import ADDRESS_VARIABLE, Address, default_address, parse_address
-from ..exceptions import AddressError, ConfigurationError, StdbridgeError
+from ..exceptions import AddressError, ConfigurationError, LedgerHeldError, StdbridgeError
+from ..sink.internals import private_logger
 from ..spool.directory import SPOOL_VARIABLE
+from ..system.runtime import messages_path
+from .detached import detach, report_to_file
 from .reporting import to_stderr
 from .service import GRACE, RENDER, Service
 
@@ -71,6 +74,10 @@ def _parser() -> argparse.ArgumentParser:
         help="wait while another receiver writes this sink, then take over")  # fmt: skip
     add("--grace", type=float, metavar="SECONDS", help=f"time to drain at the end ({GRACE:g})")
     add("--ready-file", metavar="PATH", help="written with the bound addresses, one a line")
+    add("--linger", type=float, metavar="SECONDS",
+        help="end by itself after so long without a client (default: never)")  # fmt: skip
+    add("--detached", action="store_true",
+        help="leave the session; messages go to .NAME.receiver beside the sink")  # fmt: skip
     add("--check", action="store_true", help="check the options and the sink, then exit")
     add("--version", action="version", version=f"loguru_stdbridge {__version__}")
     return parser
@@ -84,7 +91,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     options.command = command
     for name, value in list(vars(options).items()):
         text = os.environ.get(_PREFIX + name.upper())
-        if value is not None or text is None or name in ("check", "command"):
+        if value is not None or text is None or name in ("check", "command", "detached"):
             continue
         if name in ("serialize", "fsync", "standby"):
             if text.lower() not in _TRUE + _FALSE:
@@ -92,11 +99,11 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
             setattr(options, name, text.lower() in _TRUE)
         elif name == "listen":
             options.listen = text.split()
-        elif name == "grace":
+        elif name in ("grace", "linger"):
             try:
-                options.grace = float(text)
+                setattr(options, name, float(text))
             except ValueError:
-                parser.error(f"{_PREFIX}GRACE={text!r}: a number of seconds")
+                parser.error(f"{_PREFIX}{name.upper()}={text!r}: a number of seconds")
         else:
             setattr(options, name, text)
     if not options.sink:
@@ -105,6 +112,10 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
         options.grace = GRACE
     if not 0 <= options.grace < 1e6:
         parser.error(f"--grace {options.grace}: seconds, from 0 up")
+    if options.linger is not None and not 0 <= options.linger < 1e6:
+        parser.error(f"--linger {options.linger}: seconds, from 0 up")
+    if options.detached and (command or not os.path.isabs(options.sink)):
+        parser.error("--detached needs the absolute path of a sink, and no command")
     if "--" in argv and not command:
         parser.error("-- must be followed by a command")
     return options
@@ -119,8 +130,12 @@ def _split_command(argv: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _sink_options(options: argparse.Namespace) -> dict[str, Any]:
-    chosen = {name: getattr(options, name) for name in _SINK_OPTIONS}
-    chosen = {name: value for name, value in chosen.items() if value is not None}
+    return read_sink_words({name: getattr(options, name) for name in _SINK_OPTIONS})
+
+
+def read_sink_words(texts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return loguru's options for a sink, given as texts; ``None`` stands for one not given."""
+    chosen = {name: value for name, value in texts.items() if value is not None}
     for name in ("rotation", "retention", "level"):
         text = chosen.get(name)
         if isinstance(text, str) and text.isdigit():
@@ -131,6 +146,8 @@ def _sink_options(options: argparse.Namespace) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the receiver; return the exit code."""
     options = _options(sys.argv[1:] if argv is None else argv)
+    if options.detached:
+        return _run_detached(options)
     stopping = threading.Event()
     runner = _Runner(options, stopping)
     with _signals(runner, stopping):
@@ -152,12 +169,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         return runner.run(service)
 
 
-def _open(options: argparse.Namespace, stopping: threading.Event) -> Service | None:
+def _run_detached(options: argparse.Namespace) -> int:
+    """Run as nobody's process; whoever has started this one learns whether it could begin."""
+    tell_status = detach()
+    report = report_to_file(private_logger(), messages_path(options.sink))
+    stopping = threading.Event()
+    runner = _Runner(options, stopping, report)
+    with _signals(runner, stopping):
+        try:
+            service = _open(options, stopping, report)
+        except LedgerHeldError:  # another one was quicker: the worker finds that one
+            tell_status(EXIT_FAILURE)
+            return EXIT_FAILURE
+        except (StdbridgeError, ValueError, TypeError, OSError) as error:
+            report(f"cannot begin: {error}")
+            tell_status(EXIT_CONFIGURATION)
+            return EXIT_CONFIGURATION
+        tell_status(0)
+        assert service is not None
+        return runner.run(service)
+
+
+def _open(
+    options: argparse.Namespace,
+    stopping: threading.Event,
+    report: Callable[[str], None] = to_stderr,
+) -> Service | None:
     addresses: list[Address] = [parse_address(text) for text in options.listen or ()]
     if not addresses and (os.environ.get(ADDRESS_VARIABLE) or not options.command):
         addresses = [default_address()]
         if addresses[0].scheme == "log":  # what a receiver around this one has told its command
             addresses = []
+    if options.detached:
+        addresses = []
     if options.check:
         addresses = [parse_address("tcp://127.0.0.1:0")]  # the receiver's own may be in use
 
@@ -178,6 +222,8 @@ def _open(options: argparse.Namespace, stopping: threading.Event) -> Service | N
             fsync=bool(options.fsync),
             render=options.render or RENDER[0],
             own_socket=not options.check,
+            linger=options.linger,
+            report=report,
             wait=wait if options.standby and not options.check else None,
             **_sink_options(options),
         )
@@ -190,8 +236,14 @@ def _open(options: argparse.Namespace, stopping: threading.Event) -> Service | N
 class _Runner:
     """Runs a service in the foreground, and the command beside it."""
 
-    def __init__(self, options: argparse.Namespace, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        stopping: threading.Event,
+        report: Callable[[str], None] = to_stderr,
+    ) -> None:
         self._options = options
+        self._report = report
         self._stopping = stopping
         self._service: Service | None = None
         self._command: subprocess.Popen[bytes] | None = None
@@ -233,15 +285,15 @@ class _Runner:
             service.serve()
             return failed
         if not self._options.command:
-            to_stderr(f"writing {self._options.sink}, listening on {', '.join(addresses)}")
+            self._report(f"writing {self._options.sink}, listening on {', '.join(addresses)}")
         try:
             service.serve()
         except Exception as error:
-            to_stderr(f"ended by {type(error).__name__}: {error}")
+            self._report(f"ended by {type(error).__name__}: {error}")
             self.forward(signal.SIGTERM)  # no receiver would take its records
             return EXIT_FAILURE
         counts = ", ".join(f"{count} {name}" for name, count in service.counts.items())
-        to_stderr(f"ended: {counts}")
+        self._report(f"ended: {counts}")
         return self._status
 
     def _begin(self, addresses: list[str], service: Service) -> int | None:
@@ -252,7 +304,7 @@ class _Runner:
             try:
                 _write_ready_file(Path(self._options.ready_file), addresses)
             except OSError as error:
-                to_stderr(f"cannot write the ready file: {error}")
+                self._report(f"cannot write the ready file: {error}")
                 return EXIT_FAILURE
         return self._start_command(service) if self._options.command else None
 
@@ -264,7 +316,7 @@ class _Runner:
         try:
             self._command = subprocess.Popen(self._options.command, env=environment)
         except OSError as error:
-            to_stderr(f"cannot run {self._options.command[0]}: {error.strerror}")
+            self._report(f"cannot run {self._options.command[0]}: {error.strerror}")
             return 127 if isinstance(error, FileNotFoundError) else 126
         threading.Thread(target=self._await_command, daemon=True).start()
         if self._stopping.is_set():  # a signal came while the command was started

@@ -81,17 +81,21 @@ class Receiver:
         log: LogName,
         report: Callable[[str], None] = to_stderr,
         max_connections: int = MAX_CONNECTIONS,
+        linger: float | None = None,
         rendering: bool = True,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
         ``log`` names what the sink writes: a worker whose records belong to another is refused.
+        ``linger`` is the seconds after which it ends without a client; ``None``: never.
         Without ``rendering`` no worker is told the line format: each record is rendered here.
         """
         self.orphans: OrphanIntake | None = None
         self._sink = sink
         self._ledger = ledger
         self._log = log
+        self._linger = linger
+        self._needed_at = time.monotonic()
         self.line_format = replay.line_format if rendering and not sink.needs_records else None
         format_id = "" if self.line_format is None else self.line_format.id
         self._writer = Writer(replay, sink, report, format_id=format_id)
@@ -408,6 +412,16 @@ class Receiver:
                 self._refuse(connection, "slow", f"a frame took over {FRAME_TIMEOUT:.0f} s")
         if self._stop_by is None:
             self._admission.look_for_room()
+            self._end_if_not_needed(now)
+
+    def _end_if_not_needed(self, now: float) -> None:
+        """Stop after ``linger`` seconds without a client, once a look has found no orphan."""
+        orphans = self.orphans
+        looked = orphans is None or orphans.complete > self._needed_at
+        if self._connections or self._writer or (orphans is not None and orphans.is_busy):
+            self._needed_at = now
+        elif self._linger is not None and looked and now - self._needed_at >= self._linger:
+            self.stop()
 
     def _drop_largest(self) -> None:
         """Disconnect the client that holds most of the incomplete frames."""

@@ -51,6 +51,7 @@ class Service:
         render: str = "worker",
         max_connections: int = MAX_CONNECTIONS,
         own_socket: bool = True,
+        linger: float | None = None,
         wait: Callable[[], bool] | None = None,
         report: Callable[[str], None] = to_stderr,
         **options: Any,
@@ -59,7 +60,8 @@ class Service:
 
         ``addresses`` may be empty: the log's own socket is there where the system has one, unless
         ``own_socket`` is false and there is another address. ``wait`` makes it a standby
-        (:meth:`Ledger.open`).
+        (:meth:`Ledger.open`). ``linger`` makes it end by itself: so many seconds after the last
+        client has gone and nothing is left to adopt.
         """
         if render not in RENDER:
             raise ConfigurationError(f"render={render!r}: one of {', '.join(map(repr, RENDER))}")
@@ -81,6 +83,7 @@ class Service:
             )
             self._receiver = Receiver(
                 targets,
+                linger=linger,
                 log=self.log,
                 replay=replay,
                 sink=self._sink,

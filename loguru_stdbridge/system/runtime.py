@@ -55,6 +55,15 @@ def log_socket_name(log_path: str, network: str) -> str:
     return f"{zlib.crc32(text):08x}{zlib.adler32(text):08x}.sock"
 
 
+def messages_path(sink: str) -> str:
+    """Return the path of the file for the messages of a receiver that nobody's stderr hears.
+
+    It is hidden beside the sink.
+    """
+    directory, name = os.path.split(sink)
+    return os.path.join(directory, f".{name}.receiver")
+
+
 def _candidates() -> list[tuple[str, str]]:
     """Return parent and name of each directory that may be used."""
     if not hasattr(os, "getuid"):

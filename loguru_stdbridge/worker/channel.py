@@ -52,6 +52,7 @@ from .levels import notice_row
 from .options import ChannelOptions
 from .rendering import LineRenderer
 from .sender import Sender
+from .starting import ReceiverStarter
 from .transport import prepare_to_resolve
 
 if TYPE_CHECKING:
@@ -256,6 +257,7 @@ class Channel:
             peer=options.peer,
             on_greeting=greeted,
             look=None if adoption is None else adoption.look,
+            starter=None if options.sink is None else ReceiverStarter(options.sink, spool),
         )
         # "can't start new thread" at shutdown: the journal is adopted after the end
         with contextlib.suppress(RuntimeError):

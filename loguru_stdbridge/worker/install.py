@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..addresses import Address, AddressLike
 from ..system.forks import drop_in_children
@@ -116,6 +116,8 @@ def install_bridge(
     block_timeout: float = 10.0,
     peer: str = "bridge",
     receiver_user: int | str | None = None,
+    sink: str | os.PathLike[str] | None = None,
+    **sink_words: Any,
 ) -> Bridge:
     """Send what this process logs, through loguru and stdlib logging, to a receiver.
 
@@ -154,6 +156,16 @@ def install_bridge(
     peer
         ``"bridge"``: a receiver of this package; one that does not greet is waited for.
         ``"stock"``: any receiver of ``SocketHandler``'s format; nothing tells what it has written.
+    receiver_user
+        The user whose receiver on this machine gets the records, by name or number, besides this
+        process's own user and root. ``None``: no other.
+    sink
+        The path of the log file, in place of an address. Where no receiver writes it yet, one is
+        started as a process of its own. It ends by itself ``linger=`` seconds (10) after the last
+        worker has gone.
+    sink_words
+        Loguru's own words for that file: ``rotation``, ``retention``, ``compression``, ``format``,
+        ``level``, ``serialize``, ``encoding``. A receiver that is running already keeps its own.
 
     Returns the :class:`Bridge`. Called again in the same process with the same arguments it returns
     the bridge that is there, and attaches again what somebody has detached meanwhile; with others,
@@ -172,6 +184,8 @@ def install_bridge(
             block_timeout=block_timeout,
             peer=peer,
             receiver_user=receiver_user,
+            sink=sink,
+            **sink_words,
         ),
         None if level is None else level_number(level),
         loguru,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from ..addresses import Address, AddressLike, default_address, parse_address
+from ..addresses import Address, AddressLike, default_address, log_address, parse_address
 from ..exceptions import ConfigurationError
+from .starting import SinkWords, read_sink_words
 
 POLICIES = ("drop_oldest", "drop_newest", "block")
 PEERS = ("bridge", "stock")
@@ -27,6 +28,7 @@ class ChannelOptions(NamedTuple):
     block_timeout: float = 10.0
     peer: str = "bridge"
     receiver_user: int | None = None  # user id
+    sink: SinkWords | None = None  # of the receiver that is started where none answers
 
 
 def check_options(
@@ -38,13 +40,30 @@ def check_options(
     block_timeout: float = 10.0,
     peer: str = "bridge",
     receiver_user: int | str | None = None,
+    sink: str | os.PathLike[str] | None = None,
+    **sink_words: Any,
 ) -> ChannelOptions:
     """Return the options of a channel; ``address=None`` is the default address.
 
     Raises :class:`AddressError` or :class:`ConfigurationError` that shows the value and what is
     allowed.
     """
-    target = default_address() if address is None else parse_address(address)
+    words = None
+    if sink is not None:
+        if address is not None:
+            raise ConfigurationError(
+                f"address={address!r} and sink={sink!r}: name the receiver or the file, not both"
+            )
+        words = read_sink_words(sink, sink_words)
+        target = log_address(words.path)
+    elif sink_words:
+        names = ", ".join(sorted(sink_words))
+        raise ConfigurationError(
+            f"{names}: the receiver's to know; give it to the receiver, or name the file with "
+            "sink= and have its receiver started"
+        )
+    else:
+        target = default_address() if address is None else parse_address(address)
     if target.scheme == "tcp" and target.port == 0:
         raise ConfigurationError(f"{target} names no port: a worker needs the receiver's own")
     _check_choice("when_full", when_full, POLICIES)
@@ -66,7 +85,7 @@ def check_options(
     elif spool_dir is not None and spool_dir is not True:
         place = os.fsdecode(spool_dir)
     user = None if receiver_user is None else _user_id(receiver_user)
-    return ChannelOptions(target, place, spool_limit, when_full, block_timeout, peer, user)
+    return ChannelOptions(target, place, spool_limit, when_full, block_timeout, peer, user, words)
 
 
 def _user_id(user: int | str) -> int:

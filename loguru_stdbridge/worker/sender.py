@@ -41,7 +41,11 @@ from ..exceptions import PeerError
 from ..system.wakeup import WakeUp
 from ..wire.sending import Greeting
 from .conversation import Conversation, JournalToSend
+from .starting import ReceiverStarter
 from .transport import CONNECT_TIMEOUT, Backoff, Transport, targets
+
+STARTING_TIMEOUT = 10.0
+"""Seconds without a receiver that are no news where one is being started."""
 
 GREETING_TIMEOUT = 10.0
 """Seconds without a greeting after which the operator is told. A receiver that is stopped or busy
@@ -60,6 +64,7 @@ class Sender:
         notice: Callable[[str], bytes],
         peer: str = "bridge",
         trusted_users: set[int] | None = None,
+        starter: ReceiverStarter | None = None,
         on_greeting: Callable[[Greeting | None], None] = lambda greeting: None,
         on_end: Callable[[], None] = lambda: None,
         look: Callable[[str], float] | None = None,
@@ -69,10 +74,11 @@ class Sender:
 
         ``peer`` is ``"bridge"`` (wait for its greeting) or ``"stock"`` (wait for nothing).
         ``trusted_users`` may have a receiver on this machine; ``None``: see :class:`.Transport`.
-        ``look`` is called while the peer takes records, with what the peer has shown itself to be;
-        it returns the seconds after which it wants to be called again. ``on_greeting`` is called on
-        each connection with what the receiver greets with, or with ``None`` for a stock one;
-        ``on_end`` at the end. All of them in the thread.
+        ``starter`` starts a receiver where none answers. ``look`` is called while the peer takes
+        records, with what the peer has shown itself to be; it returns the seconds after which it
+        wants to be called again. ``on_greeting`` is called on each connection with what the
+        receiver greets with, or with ``None`` for a stock one; ``on_end`` at the end. All of them
+        in the thread.
         """
         self.journal = journal
         self.address = address
@@ -81,6 +87,7 @@ class Sender:
         self.peer = peer
         """``"bridge"`` or ``"stock"``."""
         self._trusted_users = trusted_users
+        self._starter = starter
         self.on_greeting = on_greeting
         self._on_end = on_end
         self._look = look
@@ -97,6 +104,8 @@ class Sender:
         self.greeted = False
         self.silence_told = False
         self._unreachable = False
+        self._lost_at: float | None = None  # since when no receiver can be reached
+        self._told_lost = False
         self._running = False
         self._is_parents = False  # this is a child, and the sender is not its own
         self._backoff = Backoff()
@@ -311,7 +320,10 @@ class Sender:
             transport = self._connect()
         except OSError as error:
             self._lost(error)
+            self._start_receiver()
             return
+        if self._starter is not None:
+            self._starter.stop_waiting()
         self._connections += 1
         self.connected = True
         try:
@@ -321,6 +333,13 @@ class Sender:
         finally:
             self.connected = False
             self._drop_transport()
+
+    def _start_receiver(self) -> None:
+        """Nobody answers: start a receiver, where that is ours to do."""
+        if self._starter is not None:
+            told = self._starter.start(time.monotonic())
+            if told is not None:
+                self.report(told)
 
     def _connect(self) -> Transport:
         """Connect to the first of the address's targets that takes it. Raises ``OSError``."""
@@ -363,7 +382,13 @@ class Sender:
         self._backoff.failed()
         if not self.journal.pending:
             return  # an idle connection has ended: nothing waits for it
-        if not self._unreachable and not self.closing:
+        now = time.monotonic()
+        if self._lost_at is None:
+            self._lost_at = now
+        # Where a receiver is being started, there is none for a moment, and nothing to tell.
+        known = 0.0 if self._starter is None else STARTING_TIMEOUT
+        if not self._told_lost and not self.closing and now - self._lost_at >= known:
+            self._told_lost = True
             self.report(
                 f"cannot deliver to {self.address} ({type(error).__name__}: {error}); records "
                 "wait in the journal and are sent when it is back"
@@ -373,7 +398,8 @@ class Sender:
     def delivering(self) -> None:
         """The peer takes records: an outage, if there was one, is over."""
         self._backoff.succeeded()
-        self._unreachable = False
+        self._unreachable = self._told_lost = False
+        self._lost_at = None
 
     def acknowledge(self, through: int) -> None:
         self.journal.acknowledge(through)

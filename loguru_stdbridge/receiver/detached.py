@@ -1,0 +1,82 @@
+"""Make this process nobody's: the receiver that a worker has started outlives that worker.
+
+Owns the steps, in an order that leaves no instant in which another process depends on this one.
+
+Why each step is needed
+-----------------------
+* The fork ends the process that the worker has started as soon as the receiver has begun, so the
+  worker has no child that lives on. The session makes signals of the worker's terminal pass this
+  process by.
+* The standard streams lead nowhere. A process that holds its parent's stdout makes whoever reads
+  that to its end wait: ``subprocess.run(capture_output=True)``, a shell's ``$(...)``, ``ssh``.
+* All other descriptors that came along are closed, for the same reason.
+* The working directory is ``/``: a file system that is in use cannot be unmounted. The umask stays
+  the starter's, since the log file is the starter's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Callable
+
+_MAX_DESCRIPTORS = 65536
+"""How far to look for descriptors where the system's limit is higher, or not known."""
+
+
+def detach() -> Callable[[int], None]:
+    """Let go of the parent, its session, its terminal, its files and its directory.
+
+    Returns in the new process only, with a function that takes the exit status of the process that
+    the worker has started: that one waits for it, so that the worker learns whether the receiver
+    could begin. Nothing may be open yet that is needed later.
+    """
+    keep = 2
+    if hasattr(os, "fork"):
+        reader, writer = os.pipe()
+        if os.fork():
+            os.close(writer)
+            told = os.read(reader, 1)  # empty where the receiver has died before it could tell
+            os._exit(told[0] if told else 1)
+        os.setsid()
+        os.dup2(writer, 3)
+        keep = 3
+    os.chdir("/" if os.name == "posix" else os.path.splitdrive(sys.executable)[0] or "/")
+    for number in range(3):
+        null = os.open(os.devnull, os.O_RDWR)
+        if null != number:
+            os.dup2(null, number)
+            os.close(null)
+    os.closerange(keep + 1, _descriptor_limit())
+
+    def tell_status(status: int) -> None:
+        if keep == 3:
+            os.write(3, bytes([status]))
+            os.close(3)
+
+    return tell_status
+
+
+def _descriptor_limit() -> int:
+    try:
+        limit = os.sysconf("SC_OPEN_MAX")
+    except (AttributeError, OSError, ValueError):
+        return _MAX_DESCRIPTORS
+    return min(limit, _MAX_DESCRIPTORS) if limit > 0 else _MAX_DESCRIPTORS
+
+
+def report_to_file(logger: Any, path: str) -> Callable[[str], None]:
+    """Return a function that writes each message to a small rotated file at ``path``.
+
+    ``logger`` is a loguru logger that the receiver has for itself. What cannot be written is
+    dropped: there is nobody to tell.
+    """
+    logger.add(
+        path, format="{time:YYYY-MM-DD HH:mm:ss} {process} {message}", rotation="1 MB",
+        retention=1, catch=True, delay=True, encoding="utf8", errors="backslashreplace",
+    )  # fmt: skip
+
+    def report(text: str) -> None:
+        logger.info(text)
+
+    return report
