@@ -152,10 +152,14 @@ class OrphanDelivery:
 
     def close(self, timeout: float) -> None:
         """Let go of what is not delivered within ``timeout`` seconds: it stays an orphan."""
+        deadline = time.monotonic() + timeout
         self._closed = True
+        # A look that is under way may begin a delivery: wait for it, and end that one, too.
+        if self._lock.acquire(timeout=timeout):
+            self._lock.release()
         sender = self._sender
         if sender is not None:
-            sender.close(timeout, patient=False)
+            sender.close(max(deadline - time.monotonic(), 0.0), patient=False)
 
     def after_fork_in_child(self) -> None:
         """Close the child's copies of the sockets; all else is the parent's."""

@@ -253,7 +253,7 @@ def look_out(spool_dir):
                     raise error
                 started.append(self.what)
 
-            def close(self, timeout):
+            def close(self, timeout, patient=True):
                 started.append("closed")
 
         return OrphanDelivery(spool_dir, parse_address(address), report=print, make_sender=Sender)
@@ -330,6 +330,33 @@ def test_without_another_thread_it_stays_an_orphan(leave, look_out, spool_dir):
     look_out(address, started, RuntimeError("can't start new thread")).look("bridge")
     assert started == ["closed"]
     assert Orphan.adopt(spool_dir / dead).release() is None
+
+
+def test_a_look_that_is_under_way_does_not_outlive_the_end(leave, look_out, monkeypatch):
+    """A delivery that begins while the end is called for is ended, too: else its thread would hold
+    the journal while the receiver has its last look."""
+    started, looking, go_on = [], threading.Event(), threading.Event()
+    address = "tcp://log.example.com:9020"
+    dead = leave(address=address)
+    adoption = look_out(address, started)
+    paths = adoption._finder.paths
+
+    def slow_paths():
+        looking.set()
+        assert go_on.wait(30)
+        return paths()
+
+    monkeypatch.setattr(adoption._finder, "paths", slow_paths)
+    look = threading.Thread(target=adoption.look, args=("bridge",))
+    look.start()
+    assert looking.wait(30)
+    close = threading.Thread(target=adoption.close, args=(30.0,))
+    close.start()
+    close.join(0.1)
+    go_on.set()
+    look.join()
+    close.join()
+    assert started in ([], [(dead, "bridge"), "closed"])
 
 
 # -- when something ends
