@@ -82,11 +82,11 @@ def _load_embed() -> Any:
     """Load what starts a receiver inside a worker: only this module knows both programs."""
     from .exceptions import LedgerHeldError
     from .receiver import start_receiver
-    from .receiver.cli import read_sink_words
+    from .sink_words import parse_sink_words
 
     def embed(path: str, words: Any) -> Any:
         try:
-            return start_receiver(path, address=[], **read_sink_words(words))
+            return start_receiver(path, address=[], **parse_sink_words(words))
         except LedgerHeldError:
             return None
 

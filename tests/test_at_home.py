@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -106,6 +107,21 @@ def _row(message):
     return a_row(message)
 
 
+def test_a_receiver_that_runs_keeps_its_options_and_the_worker_says_so(sink, eventually):
+    """The second program asks for another rotation: each difference is named once, on stderr."""
+    code = SCRIPT.replace("linger=1", "linger=600, rotation=sys.argv[2]").replace(
+        "install_bridge(sink", "b = install_bridge(sink"
+    )
+    code += "assert b.flush(60); logger.info('again'); assert b.flush(60)"
+    assert run_python(code, str(sink), "1 MB") == (0, "", "")
+    status, out, err = run_python(code, str(sink), "2 MB")
+    assert (status, out) == (0, "")
+    assert err.count("rotation='1 MB' there, '2 MB' here") == 1
+    assert sink.read_text() == "a line\nagain\n" * 2
+    for pid in receivers_of(sink):  # it would stay for ten minutes
+        os.kill(pid, signal.SIGTERM)
+
+
 def test_a_word_that_loguru_does_not_know_is_told_once_with_the_place(sink):
     """The receiver could not begin: stderr names the file that has the reason."""
     code = SCRIPT.replace("linger=1", "linger=1, rotation='nonsense'") + "sys.stdin.read()"
@@ -132,7 +148,7 @@ def test_the_command_line_has_loguru_s_words(tmp_path):
     """Texts, numbers, durations and times of the day go to the receiver's process."""
     from datetime import time, timedelta
 
-    from loguru_stdbridge.worker.starting import read_sink_words
+    from loguru_stdbridge.sink_words import read_sink_words
 
     words = read_sink_words(
         tmp_path / "app.log",

@@ -22,7 +22,7 @@ FLOORS = (
     ("wire",),
     ("sink", "pickles", "spool"),
     ("record",),
-    ("system", "addresses"),
+    ("system", "addresses", "sink_words"),
     ("exceptions", "_version"),
 )
 """The folders and top modules, from the top down. An import goes to a lower floor, or stays in its

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable
 
@@ -25,6 +25,7 @@ from .._version import __version__
 from ..addresses import ADDRESS_VARIABLE, Address, default_address, parse_address
 from ..exceptions import AddressError, ConfigurationError, LedgerHeldError, StdbridgeError
 from ..sink.internals import private_logger
+from ..sink_words import SINK_WORDS, parse_sink_words
 from ..spool.directory import SPOOL_VARIABLE
 from ..system.runtime import messages_path
 from .detached import detach, report_to_file
@@ -34,9 +35,6 @@ from .service import GRACE, RENDER, Service
 EXIT_FAILURE = 1
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 _PREFIX = "LOGURU_STDBRIDGE_"
-_SINK_OPTIONS = (
-    "rotation", "retention", "compression", "format", "level", "serialize", "encoding"
-)  # fmt: skip
 _FORWARDED = ("SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGWINCH")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
@@ -130,17 +128,7 @@ def _split_command(argv: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _sink_options(options: argparse.Namespace) -> dict[str, Any]:
-    return read_sink_words({name: getattr(options, name) for name in _SINK_OPTIONS})
-
-
-def read_sink_words(texts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return loguru's options for a sink, given as texts; ``None`` stands for one not given."""
-    chosen = {name: value for name, value in texts.items() if value is not None}
-    for name in ("rotation", "retention", "level"):
-        text = chosen.get(name)
-        if isinstance(text, str) and text.isdigit():
-            chosen[name] = int(text)  # loguru reads numbers as numbers only
-    return chosen
+    return parse_sink_words({name: getattr(options, name) for name in SINK_WORDS})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

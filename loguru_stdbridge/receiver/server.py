@@ -28,9 +28,10 @@ from __future__ import annotations
 import contextlib
 import selectors
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Callable
 
+from .._version import __version__
 from ..addresses import Address, LogName
 from ..exceptions import OtherLogError, PeerError, RowError, SequenceError, SinkError
 from ..sink.ledger import Ledger
@@ -82,11 +83,13 @@ class Receiver:
         report: Callable[[str], None] = to_stderr,
         max_connections: int = MAX_CONNECTIONS,
         linger: float | None = None,
+        words: Mapping[str, str] | None = None,
         rendering: bool = True,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
         ``log`` names what the sink writes: a worker whose records belong to another is refused.
+        ``words`` are the sink's options, told to workers that may have asked for others.
         ``linger`` is the seconds after which it ends without a client; ``None``: never.
         Without ``rendering`` no worker is told the line format: each record is rendered here.
         """
@@ -95,6 +98,7 @@ class Receiver:
         self._ledger = ledger
         self._log = log
         self._linger = linger
+        self._words = words
         self._needed_at = time.monotonic()
         self.line_format = replay.line_format if rendering and not sink.needs_records else None
         format_id = "" if self.line_format is None else self.line_format.id
@@ -282,7 +286,11 @@ class Receiver:
             self._end_earlier(event.sender, connection)
             last = self._records.greet(event.sender, event.base)
             self._by_sender.setdefault(event.sender, set()).add(connection)
-            connection.send(connection.protocol.greeting(last, self.line_format, self._log))
+            connection.send(
+                connection.protocol.greeting(
+                    last, self.line_format, self._log, self._words, __version__
+                )
+            )
             connection.is_greeted = True
         elif isinstance(event, GapReceived):
             self._records.take_gap(event, connection.peer)

@@ -26,6 +26,7 @@ from ..exceptions import ConfigurationError, JournalError
 from ..sink.ledger import Ledger
 from ..sink.replay import RENDER_OPTIONS, Replay
 from ..sink.rotating import RotatingSink
+from ..sink_words import show_sink_words
 from ..spool.directory import default_spool_dir, make_spool_dir, note_line_format
 from ..system.host import directory_id
 from .admission import MAX_CONNECTIONS
@@ -84,6 +85,7 @@ class Service:
             self._receiver = Receiver(
                 targets,
                 linger=linger,
+                words=show_sink_words({**look, **options}),
                 log=self.log,
                 replay=replay,
                 sink=self._sink,

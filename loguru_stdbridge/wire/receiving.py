@@ -7,7 +7,7 @@ describes the conversation.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable, NamedTuple, Union
 
 from ..addresses import LogName
@@ -192,17 +192,27 @@ class ReceiverConnection:
         return events
 
     def greeting(
-        self, last: int, line_format: LineFormat | None = None, log: LogName | None = None
+        self,
+        last: int,
+        line_format: LineFormat | None = None,
+        log: LogName | None = None,
+        words: Mapping[str, str] | None = None,
+        package: str = "",
     ) -> bytes:
-        """Make the answer to a hello; ``last`` is the highest number held from this sender.
+        """Answer a hello; ``last`` is the highest number held from this sender.
 
-        ``log`` is what this receiver writes.
+        ``log`` is what this receiver writes, ``words`` are those of its sink, ``package`` is the
+        version of its package.
         """
         answer: dict[str, Any] = {MARK: PROTOCOL_VERSION, "last": last}
         if line_format is not None:
             answer["style"] = [line_format.format, line_format.level]
         if log is not None:
             answer["log"] = list(log)
+        if words:
+            answer["words"] = dict(words)
+        if package:
+            answer["package"] = package
         return encode_frame(encode_control(answer))
 
     def acknowledgement(self, through: int) -> bytes:

@@ -54,7 +54,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Union
 
 from ..addresses import LogName
@@ -95,6 +95,8 @@ class Greeting(NamedTuple):
     last: int
     line_format: LineFormat | None = None  # the worker may render its lines by it
     log: LogName | None = None  # what the receiver writes; ``None``: an older one, it tells nothing
+    words: Mapping[str, str] = {}  # what its sink was asked for, in loguru's words
+    package: str = ""  # version of the receiver's package
 
 
 class Acknowledged(NamedTuple):
@@ -186,6 +188,8 @@ class SenderConnection:
                 last=_whole(fields["last"]),
                 line_format=_line_format_of(given),
                 log=read_log_name(fields.get("log")),
+                words=_texts_of(fields.get("words")),
+                package=_texts_of({"": fields.get("package")}).get("", ""),
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise PeerError(f"the peer answers {payload[:60]!r}, which is no greeting") from error
@@ -211,6 +215,12 @@ def read_log_name(value: object) -> LogName | None:
     if any(type(part) is not str or len(part) > MAX_LOG_PATH for part in value):
         return None
     return LogName(*value)
+
+
+def _texts_of(value: object) -> dict[str, str]:
+    if type(value) is not dict:
+        return {}
+    return {name: text for name, text in value.items() if type(text) is str}
 
 
 def _whole(value: object) -> int:

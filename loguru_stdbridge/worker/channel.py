@@ -236,6 +236,10 @@ class Channel:
         def greeted(greeting: Greeting | None) -> None:
             if adoption is not None and greeting is not None:
                 adoption.log = greeting.log
+            if starter is not None and greeting is not None:
+                told = starter.compare(greeting.words, greeting.package)
+                if told is not None:
+                    report(told)
             line_format = None if greeting is None else greeting.line_format
             if spool is not None:
                 note_line_format(spool, self.address, line_format)
@@ -249,6 +253,7 @@ class Channel:
             notice=notice_row,
             trusted_users=None if user is None else own_users() | {user},
         )
+        starter = None if options.sink is None else ReceiverStarter(options.sink, spool)
         adoption = None
         if spool is not None:
             adoption = OrphanDelivery(spool, self.address, report=report, make_sender=make_sender)
@@ -257,7 +262,7 @@ class Channel:
             peer=options.peer,
             on_greeting=greeted,
             look=None if adoption is None else adoption.look,
-            starter=None if options.sink is None else ReceiverStarter(options.sink, spool),
+            starter=starter,
         )
         # "can't start new thread" at shutdown: the journal is adopted after the end
         with contextlib.suppress(RuntimeError):

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..addresses import Address, AddressLike, default_address, log_address, parse_address
 from ..exceptions import ConfigurationError
-from .starting import SinkWords, read_sink_words
+from ..sink_words import SinkWords, read_sink_words
 
 POLICIES = ("drop_oldest", "drop_newest", "block")
 PEERS = ("bridge", "stock")

@@ -27,21 +27,14 @@ import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, NamedTuple
+from typing import Callable
 
+from .._version import __version__
 from ..addresses import log_address
-from ..exceptions import ConfigurationError
+from ..sink_words import SinkWords
 from ..system.host import host_facts
 from ..system.locks import let_go, take_lock
 from ..system.runtime import log_socket_name, messages_path, runtime_directories
-
-SINK_WORDS = (
-    "rotation", "retention", "compression", "format", "level", "serialize", "encoding"
-)  # fmt: skip
-"""loguru's words for a file sink that can be told to another process."""
-
-LINGER = 10.0
-"""Seconds that a receiver stays when nobody needs it any more, unless told otherwise."""
 
 PATIENCE = 10.0
 """Seconds that a receiver may take to begin; then another one may be started."""
@@ -58,61 +51,6 @@ where another process is the log's writer already."""
 load_embed: Callable[[], Embed] | None = None
 """Loads what starts a receiver in this process. The package's top sets it: it alone knows both
 programs."""
-
-
-class SinkWords(NamedTuple):
-    """What a program says of its log file: the path, and loguru's words as command-line texts."""
-
-    path: str
-    words: tuple[tuple[str, str], ...] = ()
-    linger: float = LINGER
-
-    def command_line(self) -> list[str]:
-        """Return the receiver's arguments."""
-        options = []
-        for name, text in self.words:
-            options.append(f"--{name}" if name == "serialize" else f"--{name}={text}")
-        return [self.path, *options]
-
-
-def read_sink_words(sink: str | os.PathLike[str], words: Mapping[str, Any]) -> SinkWords:
-    """Return the sink's path, made absolute, and its words in the form of the command line.
-
-    Raises :class:`ConfigurationError` for a word that no receiver knows, and for a value that
-    cannot go to another process.
-    """
-    path = os.path.abspath(os.fsdecode(sink))
-    linger = words.get("linger", LINGER)
-    if not isinstance(linger, (int, float)) or not 0 <= linger < 1e6:
-        raise ConfigurationError(f"linger={linger!r}: seconds, from 0 up")
-    texts = []
-    for name in sorted(set(words) - {"linger"}):
-        value = words[name]
-        if name not in SINK_WORDS:
-            raise ConfigurationError(
-                f"{name}={value!r}: the receiver takes {', '.join(SINK_WORDS)} for a sink that "
-                "it starts by itself; for anything else, run start_receiver() in a program of "
-                "yours"
-            )
-        if value is None or (name == "serialize" and not value):
-            continue
-        texts.append((name, _as_text(name, value)))
-    return SinkWords(path, tuple(texts), float(linger))
-
-
-def _as_text(name: str, value: Any) -> str:
-    """Return a value as the receiver's command line takes it."""
-    kind = type(value).__name__
-    if isinstance(value, (str, int)):
-        return str(value)
-    if kind == "timedelta":
-        return f"{value.total_seconds()} seconds"
-    if kind == "time" and value.tzinfo is None:
-        return str(value.replace(microsecond=0).isoformat())
-    raise ConfigurationError(
-        f"{name}={value!r}: a {kind} cannot go to the receiver's process; use loguru's text form, "
-        "or run start_receiver() in a program of yours"
-    )
 
 
 def find_python() -> list[str] | None:
@@ -152,6 +90,7 @@ class ReceiverStarter:
         self._child: int | None = None
         self._next_at = 0.0
         self._embedded: object = None
+        self._compared = ""
         self._embed_receiver: Embed | None = None
         self._reason = ""
         if self._python is None:
@@ -195,6 +134,26 @@ class ReceiverStarter:
             self.stop_waiting()
             return f"cannot start a receiver for {self._sink.path}: {error}; it is tried again"
         return None
+
+    def compare(self, words: Mapping[str, str], package: str) -> str | None:
+        """Return what differs between the receiver that runs and the one asked for, once.
+
+        ``words`` and ``package`` are what the receiver says of itself. It goes on as it is: other
+        workers may have asked for just that.
+        """
+        mine = dict(self._sink.words)
+        differences = [
+            f"{name}={_shown(words.get(name))} there, {_shown(mine.get(name))} here"
+            for name in sorted({*mine, *words})
+            if mine.get(name) != words.get(name)
+        ]
+        if package and package != __version__:
+            differences.append(f"version {package} there, {__version__} here")
+        told = "; ".join(differences)
+        if not told or told == self._compared:
+            return None
+        self._compared = told
+        return f"the receiver of {self._sink.path} that runs already has other options: {told}"
 
     def stop_waiting(self) -> None:
         """Let other processes start a receiver: ours has begun, or it never will."""
@@ -245,3 +204,7 @@ class ReceiverStarter:
             f"the receiver of {self._sink.path} runs in a thread of this process and ends with "
             f"it: {self._reason}"
         )
+
+
+def _shown(text: str | None) -> str:
+    return "none" if text is None else repr(text)
