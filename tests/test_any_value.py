@@ -16,8 +16,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from loguru import logger
 
+from loguru_stdbridge import BridgeHandler, start_receiver
+from loguru_stdbridge.record.bounded_json import decode_json, is_bounded
 from loguru_stdbridge.record.encode import encode_logrecord, encode_loguru_record
-from loguru_stdbridge.record.row import Row, decode_dense, is_bounded, read_row
+from loguru_stdbridge.record.row import Row, read_row
 from loguru_stdbridge.record.stock import row_of_stock_fields
 from loguru_stdbridge.wire.frames import MAX_PAYLOAD
 from loguru_stdbridge.wire.receiving import (
@@ -245,7 +247,7 @@ def from_logging(value, **changes):
 def assert_taken(row):
     """Send it every way that a row goes; the receiver takes it each time."""
     assert is_bounded(row)
-    assert type(read_row(decode_dense(row))) is Row
+    assert type(read_row(decode_json(row))) is Row
     sender, receiver = SenderConnection(SENDER), ReceiverConnection(MAX_PAYLOAD)
     hello, first = receiver.receive(sender.hello(row, 1, 1))
     assert (type(hello), type(first)) == (HelloReceived, RowsReceived)
@@ -296,3 +298,23 @@ def test_an_exception_of_any_class_is_taken(kind):
     value = NamelessError()
     assert_taken(from_loguru(1, exception=(kind, value, None)))
     assert_taken(from_logging(1, exc_info=(kind, value, None)))
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["as the hello", "behind the hello"])
+def test_nothing_waits_behind_a_row_that_no_receiver_can_read(tmp_path, first):
+    """A row that a bug has spoiled becomes a notice, and the records around it are written."""
+    path = tmp_path / "app.log"
+    with start_receiver(path, address="tcp://127.0.0.1:0", format="{message}") as receiver:
+        handler = BridgeHandler(address=receiver.address)
+        if not first:
+            handler.emit(logging.makeLogRecord({"msg": "before"}))
+        for spoiled in (b"[nonsense", b"\xff", b"[" * 100_000):
+            handler.channel.emit(spoiled)
+            handler.emit(logging.makeLogRecord({"msg": "behind"}))
+        assert handler.wait(60)
+        handler.close()
+    lines = path.read_text().splitlines()
+    assert len([line for line in lines if "could not be read" in line]) == 3
+    assert lines.count("behind") == 3
+    assert lines.count("before") == (not first)
+    assert receiver.counts["refused"] >= 3

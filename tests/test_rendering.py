@@ -14,12 +14,8 @@ import pytest
 from loguru import logger
 
 from loguru_stdbridge import ConfigurationError, install_bridge, start_receiver
-from loguru_stdbridge.record.row import (
-    FLAG_RENDERED,
-    decode_dense,
-    encode_rendered_row,
-    rendered_row_head,
-)
+from loguru_stdbridge.record.bounded_json import decode_json
+from loguru_stdbridge.record.row import FLAG_RENDERED, encode_rendered_row, rendered_row_head
 from loguru_stdbridge.wire.sending import SenderConnection
 from tests.support.parameters import name_of
 from tests.support.processes import log_files
@@ -111,7 +107,7 @@ def run(directory, render, *, calls=log_everything, patch=fixed_time, **options)
 
             def counting(row):
                 nonlocal rendered
-                fields = decode_dense(row)
+                fields = decode_json(row)
                 rendered += fields[0] == FLAG_RENDERED
                 emit(row)
 

@@ -14,8 +14,8 @@ import struct
 from typing import Any, Callable
 
 from ..exceptions import PayloadError
+from ..record.bounded_json import MAX_DIGITS
 from ..record.decode import RemoteValue
-from ..record.row import MAX_DIGITS
 
 MAX_OPCODES = 100_000
 """Opcodes of one payload: about 40 ms and 20 MB at worst. A record with 45,000 numbers in its

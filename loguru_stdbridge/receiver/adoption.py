@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Callable, NamedTuple
+from typing import Callable, NamedTuple
 
 from ..addresses import Address, LogName
-from ..exceptions import RowError
-from ..record.row import decode_dense
+from ..record.row import decode_row
 from ..spool.belonging import Origin, belongs
 from ..spool.orphans import Orphan, OrphanFinder
 from ..wire.receiving import GapReceived
@@ -103,7 +102,7 @@ class OrphanIntake:
             records.take_gap(GapReceived(sender, *batch.gap), origin)
         elif batch.rows:
             self._read = batch.last
-            records.take_rows(sender, batch.first, [_decode(data) for data in batch.rows])
+            records.take_rows(sender, batch.first, list(map(decode_row, batch.rows)))
         else:
             self._at_end = True
         return True
@@ -173,11 +172,3 @@ class OrphanIntake:
         if self._orphan is not None:
             self._orphan.release()
             self._orphan = None
-
-
-def _decode(data: bytes) -> Any:
-    """Return the fields of a journal's row; ``None``, which is no row, if they cannot be read."""
-    try:
-        return decode_dense(data)
-    except RowError:
-        return None

@@ -102,7 +102,9 @@ class Receiver:
         self._needed_at = time.monotonic()
         self.line_format = replay.line_format if rendering and not sink.needs_records else None
         format_id = "" if self.line_format is None else self.line_format.id
-        self._writer = Writer(replay, sink, report, format_id=format_id)
+        self._writer = Writer(
+            replay, sink, report, format_id=format_id, on_unreadable=self._count_unreadable
+        )
         self._records = SequencedWriter(self._writer, ledger.last)
         self._report = report
         self._reporter = RateLimitedReporter(report)
@@ -389,6 +391,9 @@ class Receiver:
                 self.orphans.look_soon()
         if self._stop_by is None:
             self._admission.accept(True)
+
+    def _count_unreadable(self, sender: str, text: str) -> None:
+        self._reporter.report_refusal(f"sender {sender[:8]}", "unreadable record", text)
 
     def _refuse(
         self, connection: Connection, kind: str, detail: str, *, answer: bool = False

@@ -18,7 +18,7 @@ from typing import Any, Callable
 
 from ..exceptions import SinkError
 from ..record.row import FLAG_RAW, Row, read_row, rendered_lines
-from ..record.stock import row_of_stock_fields
+from ..record.stock import notice
 from ..sink.blocks import Block
 from ..sink.replay import Replay
 from ..sink.rotating import RotatingSink
@@ -34,13 +34,23 @@ class Writer:
     """Rows in, blocks of lines to the sink. Used by the receiver's one thread."""
 
     def __init__(
-        self, replay: Replay, sink: RotatingSink, report: Callable[[str], None], *, format_id: str
+        self,
+        replay: Replay,
+        sink: RotatingSink,
+        report: Callable[[str], None],
+        *,
+        format_id: str,
+        on_unreadable: Callable[[str, str], None] = lambda sender, text: None,
     ) -> None:
-        """``format_id`` names the format by which workers may render lines; "": none may."""
+        """``format_id`` names the format by which workers may render lines; "": none may.
+
+        ``on_unreadable`` is called with the sender of each row that cannot be read, and why.
+        """
         self._replay = replay
         self._sink = sink
         self._report = report
         self._format_id = format_id
+        self._on_unreadable = on_unreadable
         self._keeps_records = sink.needs_records
         self._blocks: list[Block] = []
         self._size = 0  # characters in self._blocks
@@ -85,7 +95,9 @@ class Writer:
             try:
                 row = read_row(fields)
             except Exception as error:  # a RowError, or a bug: the number needs a line all the same
-                row = _notice(f"a record could not be read: {error}")
+                text = f"record {number} of sender {sender[:8]} could not be read: {error}"
+                row = _notice(text)
+                self._on_unreadable(sender, text)
             self.take(row, sender, number)
 
     def take_notice(self, text: str, sender: str, sequence: int) -> None:
@@ -158,16 +170,7 @@ class Writer:
 
 
 def _notice(text: str) -> Row:
-    fields = {
-        "name": "loguru_stdbridge",
-        "msg": text,
-        "levelname": "WARNING",
-        "levelno": 30,
-        "created": time.time(),
-        "process": os.getpid(),
-        "funcName": "receiver",
-    }
-    return row_of_stock_fields(fields, time.time())
+    return notice(text, time.time(), os.getpid())
 
 
 def _after(blocks: Sequence[Block], written: int) -> list[Block]:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 from .bounded_cache import BoundedCache
+from .bounded_json import MAX_SMALL_ROW, is_bounded
 from .fallback import (
     bounded_plain,
     encode_odd,
@@ -27,14 +28,12 @@ from .row import (
     FLAG_RAW,
     FLAG_TAGGED,
     MAX_ROW,
-    MAX_SMALL_ROW,
     LevelStyle,
     dump_fields,
     dump_times,
     dump_zone,
     encode_fields,
     encode_rendered_row,
-    is_bounded,
 )
 from .stock import extra_of
 from .tracebacks import exception_fields, exception_of

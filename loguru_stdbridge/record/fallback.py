@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable
 
+from .bounded_json import is_bounded
 from .row import (
     FLAG_RAW,
     FLAG_TAGGED,
@@ -22,7 +23,6 @@ from .row import (
     LevelStyle,
     Row,
     encode_row,
-    is_bounded,
     load_fields,
 )
 from .stock import MAX_STOCK_NAME, extra_of

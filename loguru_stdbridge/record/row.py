@@ -1,6 +1,6 @@
 """A log record as one JSON array, a *row*: how it is written, read and checked.
 
-Owns the layout of a row and of a frame of rows. Sans-IO: no sockets, files, threads or clocks.
+Owns the layout of a row. Sans-IO: no sockets, files, threads or clocks.
 
 A *rendered* row holds a finished line in place of the fields. The worker has made that line in the
 format of the receiver's sink (:mod:`record.line_format`). If the sink still has that format, the
@@ -13,58 +13,27 @@ arrive as they were.
 What a valid row is
 -------------------
 A row is valid if it is a JSON list of at least :data:`ROW_LENGTH` fields, or a rendered row, and is
-within the bounds of this module also as the one row of a frame (:func:`is_bounded`). Nothing else
-makes a receiver refuse a row: :func:`read_row` replaces a field of a wrong type, and
+within the bounds of JSON (:func:`record.bounded_json.is_bounded`). Nothing else makes a receiver
+refuse a row: :func:`read_row` replaces a field of a wrong type, and
 :func:`record.decode.restore` shows a value that it cannot read. The worker checks every row that
 is so large that the bounds can matter. A smaller one is valid by the way it is made.
-
-Why reading a row is safe
--------------------------
-The JSON decoder makes texts, numbers, lists and dicts, and calls nothing. Only the cost needs a
-bound: nesting (the decoder stops at the interpreter's recursion limit), digits (the time to read
-them grows with their square), and how much is made of few bytes. ``[[]]`` takes 5 bytes on the wire
-and 184 in memory. ``1e-300`` takes 3 microseconds to read and to write. A record of 66 bytes takes
-150. So rows, containers, values and surrogates are counted before anything is made of them.
 """
 
 import json
 import math
-import sys
 from collections.abc import Sequence
 from itertools import product
 from typing import Any, Callable, NamedTuple, Optional, Union, get_args, get_origin
 
 from ..exceptions import RowError
+from .bounded_json import decode_json
 from .decode import restore
-
-MAX_SEQUENCE = 1 << 55
-"""Sequence numbers are below it: a sender of a million records a second would take 1,000 years."""
 
 MAX_ROWS = 1000
 """Rows in one frame. Writing as many takes 0.2 s if each has an exception."""
 
 MAX_ROW = 8 * 1024 * 1024
 """Bytes of one row. A hello holds its row twice, and fits a frame (``frames.MAX_PAYLOAD``)."""
-
-MAX_SMALL_FRAME = 136 * 1024
-"""Bytes up to which nothing in a frame is counted: its size bounds what it costs. A sender puts
-128 KiB of rows into a frame, or one row."""
-
-MAX_SMALL_ROW = MAX_SMALL_FRAME - 32
-"""Bytes up to which nothing in a row is counted. A frame adds brackets, commas and a number."""
-
-MAX_FRAME_CONTAINERS = 32_000
-"""Lists and dicts in a larger frame. It holds one row with at most 10,000 values, and a value of
-most kinds is three of them at most."""
-
-MAX_FRAME_VALUES = 40_000
-"""Values in a larger frame, counted by its commas. Each takes up to 3 microseconds in all."""
-
-MAX_FRAME_SURROGATES = 50_000
-"""Surrogates in a larger frame. Each is an error for UTF-8, which takes 0.6 microseconds."""
-
-MAX_DIGITS = 640
-"""Digits of one integer in a larger frame. A sender's integers have 602 at most."""
 
 FLAG_RAW = 1
 """The record comes from ``logger.opt(raw=True)``: its message is written without the format."""
@@ -206,93 +175,17 @@ def encode_rendered_row(nanoseconds: int, head: str, line: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def encode_rows_frame(first: int, rows: Sequence[Union[bytes, memoryview]]) -> bytes:
-    """Write the payload of a frame of ``rows``; the first has the sequence number ``first``."""
-    return b"[%d,%s]" % (first, b",".join(rows))
-
-
-def encode_control(fields: dict[str, Any]) -> bytes:
-    """Write the payload of a control frame: a JSON object."""
-    return _to_json(fields).encode("utf-8", "surrogatepass")
-
-
-def _bounded_int(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise ValueError(f"an integer of {len(digits)} digits, {MAX_DIGITS} at most")
-    return int(digits)
-
-
-def _make_decoder() -> json.JSONDecoder:
-    limit: int = getattr(sys, "get_int_max_str_digits", lambda: 0)()
-    if 0 < limit <= 4300:  # the interpreter bounds the digits by itself, at C speed
-        return json.JSONDecoder()
-    return json.JSONDecoder(parse_int=_bounded_int)
-
-
-_decoder = _make_decoder()
-_DIGITS = bytes(ord("0") if chr(byte) in "0123456789" else ord(" ") for byte in range(256))
-_TOO_LONG = b"0" * (MAX_DIGITS + 1)
-
-
-def _excess(payload: bytes, around: int = 0) -> Optional[str]:
-    """Say what a payload of JSON has too much of; ``None`` if it is within the bounds.
-
-    As many containers and values as ``around`` come with the frame.
-    """
-    containers = payload.count(b"[") + payload.count(b"{") + around
-    values = payload.count(b",") + around
-    long_number = _TOO_LONG in payload.translate(_DIGITS)
-    if containers > MAX_FRAME_CONTAINERS or values > MAX_FRAME_VALUES or long_number:
-        # Nothing inside a text counts. Take the escaped quotes out, then the quoted parts.
-        bare = payload.replace(b"\\\\", b"").replace(b'\\"', b"")
-        outside = b'"'.join(bare.split(b'"')[::2])
-        containers = outside.count(b"[") + outside.count(b"{") + around
-        values = outside.count(b",") + around
-        if containers > MAX_FRAME_CONTAINERS:
-            return f"{containers} lists and objects, {MAX_FRAME_CONTAINERS} at most"
-        if values > MAX_FRAME_VALUES:
-            return f"{values} values, {MAX_FRAME_VALUES} at most"
-        if long_number and _TOO_LONG in outside.translate(_DIGITS):
-            return f"a number of more than {MAX_DIGITS} digits"
-    if payload.count(b"\xed") > MAX_FRAME_SURROGATES:
-        left_out = len(payload) - len(payload.decode("utf-8", "ignore").encode("utf-8"))
-        if left_out > 3 * MAX_FRAME_SURROGATES:
-            return f"{left_out // 3} surrogates, {MAX_FRAME_SURROGATES} at most"
-    return None
-
-
-def is_bounded(row: bytes) -> bool:
-    """Return whether a row of this process is one that a receiver takes."""
-    return len(row) <= MAX_SMALL_ROW or _excess(row, around=1) is None
-
-
-def decode_dense(payload: bytes) -> Union[list[Any], dict[str, Any]]:
-    """Read a payload of JSON: the list ``[first, row, ...]``, one row, or a control frame's dict.
-
-    Raises :class:`RowError` if it is not JSON, not a list or dict, or beyond a bound.
-    """
-    if len(payload) > MAX_SMALL_FRAME:
-        excess = _excess(payload)
-        if excess is not None:
-            raise RowError(f"a frame of {len(payload)} bytes has {excess}")
+def decode_row(data: bytes) -> Any:
+    """Read the fields of a row, or return the error that says why they cannot be read."""
     try:
-        decoded = _decoder.decode(payload.decode("utf-8", "surrogatepass"))
-    except (ValueError, RecursionError) as error:
-        raise RowError(f"a dense frame is not JSON: {error}") from None
-    if type(decoded) is dict:
-        return decoded
-    if type(decoded) is not list:
-        raise RowError(f"a dense frame holds a {type(decoded).__name__}, not rows")
-    return decoded
+        return decode_json(data)
+    except RowError as error:
+        return unreadable_row(error, data)
 
 
-def split_rows(decoded: list[Any]) -> tuple[int, list[Any]]:
-    """Return the first sequence number and the rows of a frame. Raises :class:`RowError`."""
-    if len(decoded) < 2 or type(decoded[0]) is not int or not 0 < decoded[0] < MAX_SEQUENCE:
-        raise RowError("a rows frame needs the sequence number of its first row, and a row")
-    if len(decoded) > MAX_ROWS + 1:
-        raise RowError(f"a frame of {len(decoded) - 1} rows, {MAX_ROWS} at most")
-    return decoded[0], decoded[1:]
+def unreadable_row(error: RowError, data: bytes) -> RowError:
+    """Return what stands in the place of a row: why it cannot be read, and how it begins."""
+    return RowError(f"{error}; it begins {bytes(data[:300])!r}")
 
 
 def rendered_lines(rows: Sequence[Any], format_id: str) -> Optional[list[str]]:
@@ -315,10 +208,12 @@ def read_row(fields: Any) -> Row:
     """Make a :class:`Row` of what came over the wire, each field of a type that it may have.
 
     An empty value replaces a field of another type, so that the record survives. Raises
-    :class:`RowError` if ``fields`` is no row at all.
+    :class:`RowError` if ``fields`` is no row at all, or the error that stands in the place of one.
     """
     if type(fields) is list and len(fields) == RENDERED_LENGTH and fields[0] == FLAG_RENDERED:
         return _raw_row(fields)
+    if isinstance(fields, RowError):
+        raise fields
     if type(fields) is not list or len(fields) < ROW_LENGTH:
         raise RowError(f"a row is a list of {ROW_LENGTH} fields")
     row = fields[:ROW_LENGTH]

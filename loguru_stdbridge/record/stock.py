@@ -139,6 +139,19 @@ def row_of_stock_fields(fields: Mapping[str, Any], now: float) -> Row:
     )
 
 
+def notice(text: str, now: float, process_id: int = 0) -> Row:
+    """Make a WARNING record of the package's own; ``now`` is in seconds since the epoch."""
+    fields = {
+        "name": "loguru_stdbridge",
+        "msg": text,
+        "levelname": "WARNING",
+        "levelno": 30,
+        "created": now,
+        "process": process_id,
+    }
+    return row_of_stock_fields(fields, now)
+
+
 def _message(value: Any) -> str:
     return value if type(value) is str else show(value, str, MAX_TEXT)
 

@@ -2,6 +2,13 @@
 
 Sans-IO: no sockets, threads, clocks or files here. :mod:`wire.sending` has the worker's end, and
 describes the conversation.
+
+Why nothing waits behind a row that cannot be read
+--------------------------------------------------
+No worker makes such a row (:mod:`record.row`). Should one come all the same, refusing its frame
+would not help: the sender would send it again, for ever. So the rows before it are taken, and an
+error stands in its place, which the receiver writes as a notice of that number. Then the
+connection ends. The sender comes again, is greeted with that number, and goes on behind it.
 """
 
 from __future__ import annotations
@@ -13,19 +20,14 @@ from typing import Any, Callable, NamedTuple, Union
 from ..addresses import LogName
 from ..exceptions import FrameError, PayloadError, PeerError, RowError, SequenceError
 from ..pickles.read import load_record
+from ..record.bounded_json import MAX_SMALL_FRAME, decode_json
 from ..record.line_format import LineFormat
-from ..record.row import (
-    MAX_SEQUENCE,
-    MAX_SMALL_FRAME,
-    Buffer,
-    decode_dense,
-    encode_control,
-    split_rows,
-)
+from ..record.row import Buffer, decode_row
 from ..record.stock import MARK
 from ..record.values import show
 from .expansion import bound_growth
 from .frames import FrameDecoder, encode_frame
+from .payloads import MAX_SEQUENCE, encode_control, rescue_rows, split_rows
 from .sending import ACKNOWLEDGEMENT, PROTOCOL_VERSION, read_log_name
 
 MAX_REFUSED = 100
@@ -43,7 +45,10 @@ class HelloReceived(NamedTuple):
 
 
 class RowsReceived(NamedTuple):
-    """Consecutive rows of a sender, as decoded JSON; :func:`record.row.read_row` checks each."""
+    """Consecutive rows of a sender, as decoded JSON; :func:`record.row.read_row` checks each.
+
+    The last may be a ``RowError``, for a row that cannot be read.
+    """
 
     sender: str
     first: int
@@ -130,8 +135,10 @@ class ReceiverConnection:
             payloads, fatal = error.completed, error
         for payload in payloads:
             try:
-                if self.sender is not None and payload[:1] in (b"[", b"{"):
-                    events.append(self._dense(payload))
+                if self.sender is not None and payload[:1] == b"[":
+                    events.extend(self._rows(payload))
+                elif self.sender is not None and payload[:1] == b"{":
+                    events.append(self._control(payload))
                 else:
                     events.extend(self._stock(payload))
                 self._refused = 0
@@ -148,14 +155,22 @@ class ReceiverConnection:
             events.append(PayloadRefused(fatal, 0, fatal=True))
         return events
 
-    def _dense(self, payload: bytes) -> Event:
+    def _rows(self, payload: bytes) -> list[Event]:
         assert self.sender is not None
-        decoded = decode_dense(payload)
-        if isinstance(decoded, list):
-            first, rows = split_rows(decoded)
-            if len(payload) > MAX_SMALL_FRAME:
-                rows = bound_growth(rows, len(payload))
-            return RowsReceived(self.sender, first, rows)
+        refused: list[Event] = []
+        try:
+            first, rows = split_rows(decode_json(payload))
+        except RowError as error:
+            first, rows = rescue_rows(payload, error)
+            refused = [PayloadRefused(error, len(payload), fatal=True)]
+        if len(payload) > MAX_SMALL_FRAME:
+            rows = bound_growth(rows, len(payload))
+        return [RowsReceived(self.sender, first, rows), *refused]
+
+    def _control(self, payload: bytes) -> Event:
+        assert self.sender is not None
+        decoded = decode_json(payload)
+        assert isinstance(decoded, dict)
         if "gap" in decoded:
             return _read_gap(self.sender, decoded["gap"])
         if "bye" in decoded:
@@ -183,7 +198,7 @@ class ReceiverConnection:
         if mark.get("notice") is True:
             return events
         if type(text) is str:
-            row = decode_dense(text.encode("utf-8", "surrogatepass"))
+            row = decode_row(text.encode("utf-8", "surrogatepass"))
             if len(payload) > MAX_SMALL_FRAME:
                 row = bound_growth(row, len(payload))
             events.append(RowsReceived(sender, sequence, [row]))

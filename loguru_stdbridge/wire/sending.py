@@ -58,20 +58,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Union
 
 from ..addresses import LogName
-from ..exceptions import OtherLogError, PeerError
+from ..exceptions import OtherLogError, PeerError, RowError
 from ..pickles.write import dump_record
 from ..record.line_format import LineFormat, make_line_format
-from ..record.row import (
-    MAX_ROW,
-    MAX_SEQUENCE,
-    Buffer,
-    decode_dense,
-    encode_control,
-    encode_rows_frame,
-    read_row,
-)
-from ..record.stock import MARK, logrecord_fields
+from ..record.row import MAX_ROW, Buffer, decode_row, read_row
+from ..record.stock import MARK, logrecord_fields, notice
 from .frames import FrameDecoder, encode_frame
+from .payloads import MAX_SEQUENCE, encode_control, encode_rows
 
 PROTOCOL_VERSION = 1
 
@@ -135,7 +128,7 @@ class SenderConnection:
             more["log"] = [self._log.path, self._log.id]
         if notice:
             return self._marked(row, sequence, {**more, "notice": True})
-        more["row"] = bytes(row).decode("utf-8", "surrogatepass")
+        more["row"] = _text_of(bytes(row))
         return self._marked(row, sequence, more, MAX_HELLO_EXTRA)
 
     def stock(self, row: Buffer, sequence: int) -> bytes:
@@ -147,7 +140,10 @@ class SenderConnection:
     ) -> bytes:
         self._through = max(self._through, sequence)
         mark = {"version": PROTOCOL_VERSION, "sender": self.sender_id, "sequence": sequence, **more}
-        fields = read_row(decode_dense(bytes(row)))
+        try:
+            fields = read_row(decode_row(bytes(row)))
+        except RowError as error:
+            fields = notice(f"record {sequence} could not be read: {error}", 0.0)
         if len(row) > max_row:
             fields = fields._replace(extra={})
         return encode_frame(dump_record(logrecord_fields(fields, mark)))
@@ -155,7 +151,7 @@ class SenderConnection:
     def rows(self, first: int, rows: Sequence[bytes | memoryview]) -> bytes:
         """Make a frame of consecutive rows, the first with sequence number ``first``."""
         self._through = max(self._through, first + len(rows) - 1)
-        return encode_frame(encode_rows_frame(first, rows))
+        return encode_frame(encode_rows(first, rows))
 
     def gap(self, first: int, last: int, reason: str) -> bytes:
         """Say that the sender has given up its records ``first`` to ``last``."""
@@ -202,6 +198,13 @@ class SenderConnection:
         self.greeting = greeting
         self._through = max(self._through, greeting.last)
         return greeting
+
+
+def _text_of(row: bytes) -> str:
+    try:
+        return row.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:  # no row that can be read, by any receiver
+        return row.decode("utf-8", "backslashreplace")
 
 
 def _line_format_of(given: object) -> LineFormat | None:

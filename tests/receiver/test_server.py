@@ -363,6 +363,25 @@ def test_a_row_that_is_none_keeps_its_place(running, eventually):
     assert running.lines()[2] == "three"
 
 
+def test_nothing_waits_behind_a_row_that_cannot_be_read(running, eventually):
+    """A notice replaces a bad row in the log, the refusal is counted, and the rows behind it come."""
+    rows = [row("two"), b"[nonsense", row("four"), row("five")]
+    with running.connect() as client:
+        sender = SenderConnection(SENDER)
+        client.sendall(sender.hello(row("one"), 1, 1) + sender.rows(2, rows))
+        eventually(lambda: len(running.lines()) == 3, 20, "the rows up to the bad one are written")
+    with running.connect() as client:
+        sender = SenderConnection(SENDER)
+        client.sendall(sender.hello(rows[2], 4, 4) + sender.rows(5, rows[3:]))
+        assert sender.receive(encode_frame(read_frame(client)))[0].last == 3
+        eventually(lambda: len(running.lines()) == 5, 20, "the rows behind it are written")
+    one, two, notice, *behind = running.lines()
+    assert [one, two, *behind] == ["one", "two", "four", "five"]
+    assert "record 3 of sender 01234567 could not be read" in notice
+    assert "[nonsense" in notice
+    assert running.service.counts["refused"] == 2  # the frame, and the record
+
+
 def test_an_address_in_use_is_named(running, tmp_path):
     """The error of a receiver that cannot bind names the address, and the sink is let go."""
     with pytest.raises(OSError, match="cannot listen on tcp://127.0.0.1"):

@@ -12,16 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loguru import logger
 
+from loguru_stdbridge.record.bounded_json import MAX_FRAME_SURROGATES, decode_json, is_bounded
 from loguru_stdbridge.record.encode import encode_logrecord, encode_loguru_record, encode_rendered
-from loguru_stdbridge.record.row import (
-    FLAG_TAGGED,
-    MAX_FRAME_SURROGATES,
-    MAX_ROW,
-    decode_dense,
-    is_bounded,
-    read_row,
-    rendered_row_head,
-)
+from loguru_stdbridge.record.row import FLAG_TAGGED, MAX_ROW, read_row, rendered_row_head
 from loguru_stdbridge.record.stock import row_of_stock_fields
 from loguru_stdbridge.record.tracebacks import exception_of_text
 
@@ -65,7 +58,7 @@ def style(name):
 
 def arrives(record):
     """Return a stdlib record as the receiver reads it."""
-    return read_row(decode_dense(encode_logrecord(record, style)))
+    return read_row(decode_json(encode_logrecord(record, style)))
 
 
 def a_record(**attributes):
@@ -142,7 +135,7 @@ def test_a_log_call_deep_in_a_recursion_loses_at_most_its_extra():
     with pytest.raises(RecursionError):
         descend()
     assert len(rows) > 50
-    assert all(read_row(decode_dense(row)).message for row in rows)
+    assert all(read_row(decode_json(row)).message for row in rows)
 
 
 def test_a_plain_row_is_not_tagged():
@@ -176,9 +169,9 @@ def encode(record, traceback_text=""):
 def test_a_loguru_record_that_a_patcher_bent_arrives(key, value):
     """A loguru record with one bent field arrives with all its other fields."""
     record = loguru_record()
-    honest = read_row(decode_dense(encode(record)))
+    honest = read_row(decode_json(encode(record)))
     record[key] = value
-    row = read_row(decode_dense(encode(record)))
+    row = read_row(decode_json(encode(record)))
     fields = {
         "time": {"time", "offset", "zone"}, "level": {"level_no", "level_name", "level_icon"},
         "file": {"file_name", "file_path"}, "process": {"process_id", "process_name"},
@@ -234,7 +227,7 @@ def test_times_in_a_zone_whose_offset_changes(zone):
 
 
 def check_times(when, elapsed):
-    row = read_row(decode_dense(encode({**RECORD, "time": when, "elapsed": elapsed})))
+    row = read_row(decode_json(encode({**RECORD, "time": when, "elapsed": elapsed})))
     assert (row.time, row.offset, row.zone, row.elapsed) == (
         when.timestamp(), when.utcoffset().total_seconds(), when.tzname(), elapsed.total_seconds()
     )  # fmt: skip
@@ -250,7 +243,7 @@ RECORD = loguru_record()
 )
 def test_an_extra_that_is_none_stands_under_its_own_name(extra):
     """A value that a patcher puts in the place of ``extra`` arrives under the key ``extra``."""
-    row = read_row(decode_dense(encode(loguru_record(extra=extra))))
+    row = read_row(decode_json(encode(loguru_record(extra=extra))))
     assert row.message == "the message"
     assert set(row.extra) <= {"extra"}
 
@@ -285,7 +278,7 @@ def test_a_row_is_never_beyond_what_a_receiver_takes(name):
     for row in rows:
         assert len(row) <= MAX_ROW
         assert is_bounded(row)
-        read = read_row(decode_dense(row))
+        read = read_row(decode_json(row))
         assert read.message[0] in (record.msg[0], "\\")
         assert read.extra.get("user", "me") == "me"
 
@@ -293,7 +286,7 @@ def test_a_row_is_never_beyond_what_a_receiver_takes(name):
 def test_a_rendered_line_that_is_cut_is_a_line():
     """A rendered line that is cut still ends with a newline."""
     row = encode_rendered(5, rendered_row_head(20, "INFO", "0" * 16), "x" * 9_000_000 + "\n")
-    assert read_row(decode_dense(row)).message.endswith("more characters)\n")
+    assert read_row(decode_json(row)).message.endswith("more characters)\n")
 
 
 # -- a stranger's records

@@ -5,25 +5,17 @@ import json
 import pytest
 
 from loguru_stdbridge.exceptions import RowError
-from loguru_stdbridge.record.row import (
-    FLAG_TAGGED,
+from loguru_stdbridge.record.bounded_json import (
     MAX_DIGITS,
     MAX_FRAME_CONTAINERS,
     MAX_FRAME_SURROGATES,
     MAX_FRAME_VALUES,
-    MAX_ROWS,
-    MAX_SEQUENCE,
     MAX_SMALL_FRAME,
-    ROW_LENGTH,
-    Row,
-    decode_dense,
-    encode_control,
-    encode_row,
-    encode_rows_frame,
+    decode_json,
     is_bounded,
-    read_row,
-    split_rows,
 )
+from loguru_stdbridge.record.row import FLAG_TAGGED, MAX_ROWS, ROW_LENGTH, Row, encode_row, read_row
+from loguru_stdbridge.wire.payloads import MAX_SEQUENCE, encode_control, encode_rows, split_rows
 
 FIELDS = [
     0, 1.5, 3600.0, "CET", 0.25, 20, "INFO", "i", None, "message", "name", "function", 7, "f.py",
@@ -34,13 +26,13 @@ FIELDS = [
 def test_the_bytes_of_a_frame_of_rows():
     """A frame of rows is a JSON list of the first number and the rows, to the byte."""
     assert encode_row([1, "ü", None]) == '[1,"ü",null]'.encode()
-    assert encode_rows_frame(5, [b"[1]", memoryview(b"[2]")]) == b"[5,[1],[2]]"
+    assert encode_rows(5, [b"[1]", memoryview(b"[2]")]) == b"[5,[1],[2]]"
     assert encode_control({"bye": 5}) == b'{"bye":5}'
 
 
 def test_a_row_comes_back():
     """A row that is written is read again, field by field."""
-    first, rows = split_rows(decode_dense(encode_rows_frame(9, [encode_row(FIELDS)] * 2)))
+    first, rows = split_rows(decode_json(encode_rows(9, [encode_row(FIELDS)] * 2)))
     assert first == 9
     assert [read_row(row) for row in rows] == [Row(*FIELDS)] * 2
 
@@ -50,7 +42,7 @@ def test_a_row_comes_back():
 )
 def test_any_text_comes_back(text):
     """Lone surrogates, and two that are not one character, stay what they were."""
-    assert decode_dense(encode_row([text])) == [text]
+    assert decode_json(encode_row([text])) == [text]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +56,7 @@ def test_any_text_comes_back(text):
 def test_a_payload_that_is_no_dense_frame_is_refused(payload):
     """A broken, deep, crowded or endless payload is a RowError, at a cost that its size allows."""
     with pytest.raises(RowError):
-        decode_dense(payload)
+        decode_json(payload)
 
 
 PAD = b'"' + b"x" * MAX_SMALL_FRAME + b'"]'
@@ -83,26 +75,26 @@ def test_a_large_payload_is_refused_for_what_it_is_crowded_with(name):
     begin, one, most = CROWDED[name]
     end = b'",' if name == "surrogates" else b"," if name == "digits" else b""
     few = begin + one * (most - 3) + end + PAD
-    assert len(decode_dense(few)) > 1
+    assert len(decode_json(few)) > 1
     assert is_bounded(few)
     many = begin + one * (most + 3) + end + PAD
     assert not is_bounded(many)
     with pytest.raises(RowError, match="at most|more than"):
-        decode_dense(many)
+        decode_json(many)
 
 
 def test_what_is_inside_texts_does_not_count():
     """A message that is full of brackets, commas and digits passes, whatever quotes it holds."""
     for text in ("[{,", '\\"[,', "\\\\[,", '\\\\"', "7" * 700, 'a "quoted, [word]"'):
         fields = [text * (MAX_FRAME_VALUES + 1), '"\\"[']
-        assert decode_dense(encode_row(fields)) == fields
+        assert decode_json(encode_row(fields)) == fields
 
 
 def test_a_small_payload_is_bounded_by_its_size():
     """A frame of the size that a sender makes is never refused for what it is crowded with."""
     for one in (b"[],", b"1,", b"{},"):
         payload = b"[" + one * (128 * 1024 // len(one)) + b"1]"
-        assert len(decode_dense(payload)) > 1
+        assert len(decode_json(payload)) > 1
 
 
 def test_a_frame_of_too_many_rows_is_refused():
@@ -172,4 +164,4 @@ def test_a_row_that_is_bounded_fits_a_frame(name):
     taken = [row for row in rows if is_bounded(row)]
     assert 0 < len(taken) < len(rows)
     for row in taken:
-        assert len(decode_dense(encode_rows_frame(MAX_SEQUENCE - 1, [row]))) == 2
+        assert len(decode_json(encode_rows(MAX_SEQUENCE - 1, [row]))) == 2

@@ -23,8 +23,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loguru_stdbridge.record.bounded_json import decode_json
 from loguru_stdbridge.record.decode import MAX_COLLISIONS, RemoteValue, many_collide, plain, restore
-from loguru_stdbridge.record.row import decode_dense, encode_row
+from loguru_stdbridge.record.row import encode_row
 from loguru_stdbridge.record.values import MAX_SHOWN, MAX_TEXT, MAX_VALUES, flatten_extra
 from loguru_stdbridge.wire.expansion import bound_growth
 
@@ -403,7 +404,7 @@ def test_an_odd_object_costs_itself_only(name, place):
         return  # no key of any dict
     flat, tagged = flatten_extra(extra)
     assert tagged
-    arrived = restore(decode_dense(encode_row([flat]))[0])
+    arrived = restore(decode_json(encode_row([flat]))[0])
     assert (arrived["good"], arrived["number"]) == ((1, 2), 5)
     assert len(repr(arrived["odd"])) < 3 * MAX_SHOWN
     json.dumps(list(arrived["odd"].values()) if place == "key" else arrived["odd"], default=str)

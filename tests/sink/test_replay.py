@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from loguru import logger
 
 from loguru_stdbridge import ConfigurationError
+from loguru_stdbridge.record.bounded_json import decode_json
 from loguru_stdbridge.record.encode import encode_logrecord
-from loguru_stdbridge.record.row import Row, decode_dense, read_row
+from loguru_stdbridge.record.row import Row, read_row
 from loguru_stdbridge.record.stock import row_of_stock_fields
 from loguru_stdbridge.sink import replay as replay_module
 from loguru_stdbridge.sink.replay import MAX_COLORS, Replay
@@ -60,7 +61,7 @@ class Channel:
         return False
 
     def emit(self, row):
-        self.rows.append(read_row(decode_dense(row)))
+        self.rows.append(read_row(decode_json(row)))
 
 
 def both(direct, calls, **options):
@@ -260,7 +261,7 @@ def test_a_stdlib_record_reads_as_a_local_one(direct):
     except ZeroDivisionError as error:
         record = logging.LogRecord("app", 40, "/file.py", 7, "hello %s", ("you",), None, "main")
         record.exc_info = (type(error), error, error.__traceback__)
-    row = read_row(decode_dense(encode_logrecord(record, level_styles)))
+    row = read_row(decode_json(encode_logrecord(record, level_styles)))
     text = Replay(direct=direct, format="{level}:{name}:{function}:{line} {message}").render_text(
         row
     )
@@ -455,7 +456,5 @@ def test_a_handler_that_does_more_than_fill_in_its_string_is_asked(monkeypatch):
     monkeypatch.setattr(type(handler), "emit", embellished)
     replay = Replay(format="{message}", level=0)
     assert replay._template is None
-    row = read_row(
-        decode_dense(encode_logrecord(logging.makeLogRecord({"msg": "x"}), level_styles))
-    )
+    row = read_row(decode_json(encode_logrecord(logging.makeLogRecord({"msg": "x"}), level_styles)))
     assert replay.render_text(row) == "* x\n"

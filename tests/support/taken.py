@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loguru_stdbridge.record.row import Row, decode_dense, read_row
+from loguru_stdbridge.record.bounded_json import decode_json
+from loguru_stdbridge.record.row import Row, read_row
 from loguru_stdbridge.worker.channel import Channel
 
 NOWHERE = "tcp://127.0.0.1:1"
@@ -22,7 +23,7 @@ class Taken:
 
     @property
     def records(self) -> list[Row]:
-        return [read_row(decode_dense(row)) for row in self.rows]
+        return [read_row(decode_json(row)) for row in self.rows]
 
     @property
     def messages(self) -> list[str]:

@@ -11,7 +11,8 @@ import struct
 import pytest
 
 from loguru_stdbridge.addresses import LogName
-from loguru_stdbridge.exceptions import OtherLogError, PeerError, SequenceError
+from loguru_stdbridge.exceptions import OtherLogError, PeerError, RowError, SequenceError
+from loguru_stdbridge.record.bounded_json import MAX_FRAME_CONTAINERS, MAX_SMALL_FRAME
 from loguru_stdbridge.record.encode import encode_logrecord
 from loguru_stdbridge.wire import sending as protocol
 from loguru_stdbridge.wire.frames import MAX_PAYLOAD, encode_frame
@@ -236,6 +237,44 @@ def test_a_bad_dense_frame_ends_the_connection(payload):
     )
     assert [type(event) for event in events] == [HelloReceived, RowsReceived, PayloadRefused]
     assert events[-1].fatal
+
+
+BAD_ROWS = [b"nonsense", b"[" * 5000, b'"\xff"', b"[1", b"[" + b"7" * 5000 + b"]", b""]
+
+
+@pytest.mark.parametrize("bad", BAD_ROWS, ids=lambda row: repr(row[:8]))
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_a_row_that_cannot_be_read_costs_itself_only(bad, before):
+    """The rows before a bad one are taken, and it is a RowError in its place; the peer comes again."""
+    sender, receiver = SenderConnection(SENDER), ReceiverConnection(MAX_PAYLOAD)
+    receiver.receive(sender.hello(a_row("first"), 1, 1))
+    frame = sender.rows(2, [*[a_row("good")] * before, bad, a_row("after")])
+    taken, refused = receiver.receive(frame)
+    assert (taken.first, [row[9] for row in taken.rows[:-1]]) == (2, ["good"] * before)
+    assert type(taken.rows[-1]) is RowError
+    assert refused.fatal
+
+
+def test_a_row_beyond_a_bound_costs_itself_only():
+    """A large frame that is crowded is one row, and its RowError shows how it begins."""
+    sender, receiver = SenderConnection(SENDER), ReceiverConnection(MAX_PAYLOAD)
+    receiver.receive(sender.hello(a_row("first"), 1, 1))
+    crowded = (
+        b'[0,"needle",[' + b"[]," * MAX_FRAME_CONTAINERS + b'1],"' + b"x" * MAX_SMALL_FRAME + b'"]'
+    )
+    taken, refused = receiver.receive(sender.rows(2, [crowded]))
+    (error,) = taken.rows
+    assert (taken.first, type(error), refused.fatal) == (2, RowError, True)
+    assert "32003 lists" in str(error) and "needle" in str(error)
+
+
+@pytest.mark.parametrize("bad", BAD_ROWS[:-1], ids=lambda row: repr(row[:8]))
+def test_a_hello_of_a_row_that_cannot_be_read_introduces_its_sender(bad):
+    """A worker can say its hello whatever its first row is, and a stock receiver gets a notice."""
+    frame = SenderConnection(SENDER).hello(bad.replace(b"\xff", b"\xc3\xbf") + b",", 4, 4)
+    assert "could not be read" in pickle.loads(frame[4:])["msg"]
+    hello, taken = ReceiverConnection(MAX_PAYLOAD).receive(frame)
+    assert (hello.sender, taken.first, type(taken.rows[0])) == (SENDER, 4, RowError)
 
 
 def test_many_refused_payloads_end_the_connection():
