@@ -13,8 +13,6 @@ from collections.abc import Iterable
 from ..system.peers import plain_host, user_at, users_of_clients
 from .connection import Connection
 
-Origin = tuple[str, object]
-
 _NETWORK_SIZE = 8  # bytes of an IPv6 address that are the network's
 
 

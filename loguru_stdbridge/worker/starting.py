@@ -16,7 +16,7 @@ Why there is one receiver, never two and never none
 Why it disturbs nobody
 ----------------------
 The process is started without a fork of this one (``posix_spawn``): no lock of the application and
-no thread matters. It leaves this session by itself at once (:mod:`..receiver.detached`), so this
+no thread matters. It leaves this session by itself at once (:mod:`receiver.detached`), so this
 process has one child that ends within a second, and is waited for here. An application that waits
 for all of its children may take that status: nothing depends on it.
 """
