@@ -62,7 +62,7 @@ class Set:
 
 
 class Call:
-    """A call that is never made, and what was to be put into its result."""
+    """A call that a pickle asks for. It is never made; the items meant for its result are kept."""
 
     __slots__ = ("arguments", "function", "pairs", "state")
 

@@ -27,9 +27,9 @@ _MAX_DESCRIPTORS = 65536
 def detach() -> Callable[[int], None]:
     """Let go of the parent, its session, its terminal, its files and its directory.
 
-    Returns in the new process only, with a function that takes the exit status of the process that
-    the worker has started: that one waits for it, so that the worker learns whether the receiver
-    could begin. Nothing may be open yet that is needed later.
+    Returns in the new process only. The process that the worker has started waits: the function
+    that is returned ends it with a given exit status, by which the worker learns whether the
+    receiver could begin. Every file that is open before this call is closed.
     """
     keep = 2
     if hasattr(os, "fork"):

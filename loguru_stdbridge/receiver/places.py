@@ -71,9 +71,9 @@ class Places(Generic[C]):
         self.open_to_strangers = self.seats - (max(self.seats // 8, 1) if self.seats > 2 else 0)
 
     def for_newcomer(self, clients: Iterable[C], now: float) -> C | None:
-        """Return the client that leaves for one that waits to be accepted; ``None``: nobody.
+        """Return the client that makes room for one that waits to be accepted, or ``None``.
 
-        All places are taken.
+        Called when all places are taken.
         """
         present = [client for client in clients if not client.ended]
         newcomers = [client for client in present if client.standing is Standing.NEWCOMER]

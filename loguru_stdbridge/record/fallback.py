@@ -56,7 +56,7 @@ def encode_odd(fields: list[Any]) -> bytes:
 def fields_of_odd_record(
     record: Mapping[str, Any], raw: bool, traceback_text: str, color: str | None
 ) -> list[Any]:
-    """Return the fields of a row for a loguru record that a patcher has bent out of shape."""
+    """Return a row's fields for a loguru record in which a patcher has put odd types."""
 
     def value_of(path: str) -> Any:
         value: Any = record

@@ -42,7 +42,7 @@ def exception_of(record: logging.LogRecord) -> list[Any] | None:
 
 
 def exception_of_text(text: str) -> list[Any]:
-    """Make the field of a traceback's text.
+    """Make a row's ``exception`` field from the text of a traceback.
 
     The last line that is not indented names the type and the value.
     """

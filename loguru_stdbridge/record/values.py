@@ -304,7 +304,7 @@ def _write_time(value: datetime.time) -> Json:
 
 
 def is_bounded_decimal(value: decimal.Decimal) -> bool:
-    """Return whether every format of it stays short."""
+    """Return whether a Decimal is short in every format."""
     _, digits, exponent = value.as_tuple()
     if isinstance(exponent, int) and abs(exponent) > MAX_DECIMAL_EXPONENT:
         return False

@@ -82,12 +82,12 @@ class Totals(NamedTuple):
     peer: str | None = None
 
     def add_drop(self, reason: str) -> Totals:
-        """Return these with one more record, which was accepted and given up."""
+        """Return the totals with one more record, which was accepted and then dropped."""
         dropped = {**self.dropped, reason: self.dropped.get(reason, 0) + 1}
         return self._replace(accepted=self.accepted + 1, dropped=dropped)
 
     def add_pipeline(self, pipeline: _Pipeline) -> Totals:
-        """Return these with what ``pipeline`` has done."""
+        """Return the totals with what ``pipeline`` has done added to them."""
         sender, figures = pipeline.sender, pipeline.journal.figures()
         dropped = dict(self.dropped)
         for reason, count in figures.dropped.items():
@@ -337,7 +337,7 @@ class Channel:
         self.close(EXIT_TIMEOUT, patient=False)
 
     def __reduce__(self) -> Any:
-        """It goes to another process as its options; it has its own journal there."""
+        """Pickle the options alone: in another process the channel has a journal of its own."""
         return Channel, (self.options,)
 
     def after_fork_in_child(self) -> None:

@@ -46,9 +46,9 @@ a processor. With 256 processes on two processors that was a fifth of all they d
 
 
 class JournalToSend(Protocol):
-    """What a sender asks of the journal that it empties: the own one, or an adopted one.
+    """The part of a journal that a sender uses: of the process's own journal or of an adopted one.
 
-    The attributes have the values of a journal to which no rows come any more.
+    The default values are those of a journal that gets no more rows.
     """
 
     sender_id: str
@@ -86,7 +86,7 @@ class JournalToSend(Protocol):
 
 
 class SenderThread(Protocol):
-    """What a conversation asks of the thread that it runs in, :class:`~.sender.Sender`."""
+    """The part of a sender thread (:class:`~.sender.Sender`) that a conversation uses."""
 
     address: Address
     journal: JournalToSend

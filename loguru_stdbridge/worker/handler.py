@@ -120,7 +120,7 @@ class BridgeHandler(LocklessHandler, logging.handlers.SocketHandler):
         super().close()
 
     def __reduce__(self) -> Any:
-        """A handler goes to another process as its address; it has its own journal there."""
+        """Pickle the channel's options: in another process the handler has a journal of its own."""
         return _remake_handler, (self.channel, self.level)
 
 

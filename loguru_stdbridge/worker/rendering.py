@@ -138,6 +138,6 @@ class LineRenderer:
 
 
 def _is_plain(kind: type) -> bool:
-    """Return whether values of this type show the same way every time, and never fail to."""
+    """Return whether values of this type always print alike and never raise."""
     own = kind.__module__.partition(".")[0] in ("loguru", "datetime")
     return own or kind in (str, int, type(None))

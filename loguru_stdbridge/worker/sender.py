@@ -271,7 +271,7 @@ class Sender:
                 self._wakeup.drain()
 
     def _select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
-        """What is ready within ``timeout`` seconds."""
+        """Return what is ready within ``timeout`` seconds."""
         ready = []
         try:
             ready = self._selector.select(timeout)
@@ -308,14 +308,14 @@ class Sender:
         return readable
 
     def _bounded(self, timeout: float | None) -> float | None:
-        """``timeout``, but not beyond the end that :meth:`close` has set."""
+        """Return ``timeout``, cut to the seconds that :meth:`close` has left."""
         if self.closing_until is None or self.closing_until == math.inf:
             return timeout
         left = max(self.closing_until - time.monotonic(), 0.0)
         return left if timeout is None else min(timeout, left)
 
     def _attempt(self) -> None:
-        """One connection, from connect to its end."""
+        """Connect, and converse until the connection ends."""
         try:
             transport = self._connect()
         except OSError as error:
