@@ -1,4 +1,4 @@
-"""The rule by which a journal finds its log, and no other."""
+"""A journal finds the log that it belongs to, and no other."""
 
 from __future__ import annotations
 
@@ -20,52 +20,52 @@ def is_taken(address, *, host=HERE, directory="", log=None, by=LOG, serves=False
 
 
 def test_a_greeted_journal_follows_its_log_to_any_address_and_path():
-    """The log's id decides, wherever the log is now."""
+    """A greeted journal belongs to the log with the same id, wherever that log is now."""
     moved = LogName("/elsewhere/app.log", LOG.id, "9:9")
     assert is_taken(TCP, host=CONTAINER, log=LOG, by=moved)
 
 
 def test_a_greeted_journal_is_not_taken_by_the_log_that_listens_there_now():
-    """Another log behind the same port gets nothing of it."""
+    """A greeted journal is not given to another log behind the same port."""
     other = LogName("/logs/other.log", "b" * 32, "8:1")
     assert not is_taken(TCP, log=LOG, by=other, serves=True)
 
 
 def test_a_log_whose_ledger_was_lost_is_known_by_its_path():
-    """The same path in the same directory is the same log with another id."""
+    """A log that lost its ledger, and so its id, is known by its path and directory."""
     assert is_taken(TCP, log=LOG, by=LOG._replace(id="b" * 32))
 
 
 def test_a_log_of_the_same_path_in_another_container_is_another():
-    """The path alone does not make it the log: each container has its own files."""
+    """A log of the same path in another container is another log."""
     theirs = LOG._replace(id="b" * 32, directory="8:2")
     assert not is_taken(TCP, host=CONTAINER, log=theirs)
 
 
 def test_a_journal_that_names_a_log_is_taken_by_that_log():
-    """No receiver was there yet: the path that the program named decides."""
+    """A journal that was never greeted belongs to the log whose path its program named."""
     assert is_taken(BY_PATH, directory="8:1")
     assert not is_taken(parse_address("log:///logs/other.log"), directory="8:1", serves=True)
 
 
 def test_a_directory_made_anew_is_the_same_place_on_the_same_host():
-    """Who removes the directory of a log and makes it again has not renamed the log."""
+    """A log's directory that was removed and made again is the same place on the same host."""
     assert is_taken(BY_PATH, directory="8:77")
     assert not is_taken(BY_PATH, directory="8:77", host=CONTAINER)
 
 
 def test_a_container_made_anew_finds_what_the_old_one_left():
-    """The log's directory is the same volume, in another namespace."""
+    """A new container with the same volume finds the journals that the old one left."""
     assert is_taken(BY_PATH, directory="8:1", host=CONTAINER)
 
 
 def test_the_same_directory_number_on_another_machine_says_nothing():
-    """Device and inode numbers belong to one machine."""
+    """Equal device and inode numbers on two machines do not make one place."""
     assert not is_taken(BY_PATH, directory="8:1", host=HERE._replace(machine="n"))
 
 
 def test_a_loopback_port_of_another_host_is_another_port():
-    """A spool shared by containers mixes no logs."""
+    """A loopback port of one container is not that of another, even with a shared spool."""
     assert is_taken(TCP, serves=True)
     assert not is_taken(TCP, serves=True, host=CONTAINER)
     assert is_taken(parse_address("tcp://logs.example:9020"), serves=True, host=CONTAINER)
@@ -77,14 +77,14 @@ def test_an_address_that_nobody_serves_is_left_alone():
 
 
 def test_journals_of_the_first_version_are_taken_by_their_address():
-    """They say nothing of their host, so nothing speaks against this one."""
+    """A journal of the first version, which names no host, is taken by its address."""
     origin = read_origin(TCP, "", None)
     assert origin.host == HostFacts()
     assert belongs(origin, LOG, lambda wanted: wanted == TCP)
 
 
 def test_what_a_journal_keeps_of_its_place_is_read_back(tmp_path):
-    """The text that a journal keeps gives the facts again, odd text gives none."""
+    """The text that a journal keeps of its place gives the facts again, and odd text none."""
     address = parse_address(f"log://{tmp_path}/app.log")
     origin = read_origin(address, describe_origin(address), None)
     assert origin.directory == directory_id(str(tmp_path))

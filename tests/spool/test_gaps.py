@@ -1,4 +1,4 @@
-"""Gaps: which numbers are given up, in what order, and how many of them count as dropped."""
+"""Gaps know which numbers are given up, in what order, and how many count as dropped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def gaps(noted):
 
 
 def test_numbers_are_given_up_once(gaps, noted):
-    """What is given up already keeps its reason; the highest number is noted when it grows."""
+    """Numbers given up twice keep their first reason, and a new highest number is noted."""
     assert not gaps
     gaps.give_up(5, 6, "a")
     gaps.give_up(2, 9, "b")
@@ -34,14 +34,14 @@ def test_numbers_are_given_up_once(gaps, noted):
 
 
 def test_the_last_number_before_a_gap(gaps):
-    """Over all the gaps that follow one another."""
+    """``last_before`` skips all gaps that follow one another."""
     gaps.give_up(3, 4, "a")
     gaps.give_up(5, 6, "b")
     assert [gaps.last_before(number) for number in (2, 6, 7)] == [2, 2, 7]
 
 
 def test_what_is_acknowledged_without_having_been_told_had_arrived(gaps):
-    """It does not count as dropped; what was told does."""
+    """An acknowledged number counts as dropped only if the receiver was told that it is missing."""
     gaps.give_up(1, 4, "a")
     gaps.give_up(7, 9, "a")
     gaps.tell(3, 4)
@@ -55,7 +55,7 @@ def test_what_is_acknowledged_without_having_been_told_had_arrived(gaps):
 
 
 def test_what_is_given_up_after_the_telling_is_a_gap_of_its_own(gaps):
-    """Told were the numbers that were read."""
+    """Numbers given up after a gap was told form a gap of their own."""
     gaps.give_up(1, 4, "a")
     gaps.give_up(5, 6, "a")
     gaps.tell(1, 4)
@@ -69,7 +69,7 @@ def test_what_is_given_up_after_the_telling_is_a_gap_of_its_own(gaps):
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 12), st.sampled_from("ab"))))
 def test_any_numbers_in_any_order(wanted):
-    """As a table of numbers would have it."""
+    """Gaps agree with a plain table of numbers, whatever is given up in whatever order."""
     gaps, table = Gaps(lambda number: None), {}
     for first, count, reason in wanted:
         gaps.give_up(first, first + count - 1, reason)

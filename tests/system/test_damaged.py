@@ -1,4 +1,4 @@
-"""What is damaged: kept under a name of its own, however often that happens."""
+"""A damaged file is kept under a name of its own, however often that happens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from loguru_stdbridge.system.damaged import free_damaged_name, set_aside
 
 
 def test_a_damaged_file_is_kept_beside_its_place(tmp_path):
-    """Several in the same second keep apart, and so do those of a name that a link has taken."""
+    """Damaged files of one name and one second are kept apart, links among them."""
     kept = []
     for content in ("first", "second"):
         (tmp_path / "file").write_text(content)
@@ -24,7 +24,7 @@ def test_a_damaged_file_is_kept_beside_its_place(tmp_path):
 
 
 def test_a_damaged_file_can_be_kept_elsewhere(tmp_path):
-    """A segment's directory is removed: the segment is kept beside it."""
+    """A damaged segment is kept beside its directory, which will be removed."""
     (tmp_path / "journal").mkdir()
     (tmp_path / "journal" / "1.seg").write_text("rows")
     kept = set_aside(str(tmp_path / "journal" / "1.seg"), beside=str(tmp_path / "journal-1.seg"))
@@ -33,6 +33,6 @@ def test_a_damaged_file_can_be_kept_elsewhere(tmp_path):
 
 
 def test_what_cannot_be_set_aside_is_an_error_of_the_system(tmp_path):
-    """The caller says what that costs."""
+    """A file that cannot be set aside raises ``OSError``."""
     with pytest.raises(FileNotFoundError):
         set_aside(str(tmp_path / "absent"))

@@ -1,4 +1,4 @@
-"""What a process knows of its host, and when two hosts are one."""
+"""A process knows its host, and two sets of host facts tell whether two hosts are one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ HERE = HostFacts(machine="m", boot="b", network="1", mounts="1")
 
 
 def test_a_process_knows_the_same_of_its_host_each_time():
-    """Two looks give the same facts, and the host is its own."""
+    """A process gets the same facts about its host each time it asks."""
     facts = host_facts()
     assert facts == host_facts()
     assert facts.has_same_files(host_facts())
 
 
 def test_another_machine_is_another_host():
-    """Machine ids that differ tell two machines apart, whatever else agrees."""
+    """Different machine ids tell two hosts apart, whatever else agrees."""
     other = HERE._replace(machine="n")
     assert not HERE.is_same_machine(other)
     assert not HERE.is_same_host(other)
@@ -25,20 +25,20 @@ def test_another_machine_is_another_host():
 
 
 def test_a_container_of_the_same_machine_is_another_host():
-    """A network namespace of its own makes a loopback port another one."""
+    """A container with a network namespace of its own is another host for loopback ports."""
     assert not HERE.is_same_host(HERE._replace(network="2"))
     assert HERE.is_same_machine(HERE._replace(network="2"))
 
 
 def test_a_mount_namespace_tells_files_apart_and_ports_not():
-    """A process with mounts of its own has the same ports and may have other files."""
+    """A process with mounts of its own shares the ports of its host but perhaps not its files."""
     other = HERE._replace(mounts="2")
     assert HERE.is_same_host(other)
     assert not HERE.has_same_files(other)
 
 
 def test_namespaces_are_not_compared_after_a_reboot():
-    """The numbers of namespaces are given out anew at each boot."""
+    """Namespaces of two boots are not compared, since each boot numbers them anew."""
     assert HERE.has_same_files(HostFacts(machine="m", boot="c", network="7", mounts="9"))
 
 
@@ -49,7 +49,7 @@ def test_what_is_not_known_tells_nothing_apart():
 
 
 def test_a_directory_keeps_its_identity_when_it_is_renamed(tmp_path):
-    """A renamed directory is the same one, and a new one in its place another."""
+    """A renamed directory keeps its identity, and a new one in its place has another."""
     logs = tmp_path / "logs"
     logs.mkdir()
     before = directory_id(str(logs))
@@ -60,6 +60,6 @@ def test_a_directory_keeps_its_identity_when_it_is_renamed(tmp_path):
 
 
 def test_a_directory_that_is_not_there_has_no_identity(tmp_path):
-    """What cannot be looked at is not known, and no error."""
+    """A directory that is not there has an empty identity and raises nothing."""
     assert directory_id(str(tmp_path / "missing")) == ""
     assert directory_id(os.fsdecode(b"nul\0byte")) == ""

@@ -1,4 +1,4 @@
-"""Locks that die with their process, and with nothing else."""
+"""A lock dies with its process and with nothing else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def path(tmp_path):
 
 
 def test_a_lock_has_one_holder(path):
-    """A second one is refused at once, in the same process too, and gets it when the first ends."""
+    """A second holder is refused even in the same process, until the first one lets go."""
     first = take_lock(path, create=True)
     assert take_lock(path) is None
     let_go(first)
@@ -37,7 +37,7 @@ def test_a_lock_has_one_holder(path):
 
 
 def test_a_lock_that_is_refused_leaves_nothing_open(path):
-    """The descriptor of the attempt is closed; the holder's is untouched."""
+    """A refused attempt closes its own descriptor and leaves the holder's open."""
     first = take_lock(path, create=True)
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(10):
@@ -48,14 +48,14 @@ def test_a_lock_that_is_refused_leaves_nothing_open(path):
 
 
 def test_a_file_that_is_not_there_is_made_only_on_demand(path):
-    """An adopter never makes a lock file: it would bring a removed journal back."""
+    """``take_lock`` makes no file unless told to, so an adopter brings no journal back."""
     with pytest.raises(FileNotFoundError):
         take_lock(path)
     assert not os.path.exists(path)
 
 
 def test_a_lock_on_a_removed_file_is_none(path, monkeypatch):
-    """Whoever locks a file that was removed, or replaced, in that instant has no lock."""
+    """A lock on a file that was removed or replaced meanwhile does not count."""
 
     def lock_and_lose(descriptor):
         os.unlink(path)
@@ -74,7 +74,7 @@ def test_a_lock_on_a_removed_file_is_none(path, monkeypatch):
 
 
 def test_a_file_system_without_locks_says_so_and_leaves_nothing_open(path, monkeypatch):
-    """An ``OSError`` is the caller's to tell; it is not "held by another"."""
+    """A file system without locks raises ``OSError``, which differs from a lock that is held."""
 
     def no_locks(descriptor, operation):
         raise OSError(95, "Operation not supported")
@@ -88,7 +88,7 @@ def test_a_file_system_without_locks_says_so_and_leaves_nothing_open(path, monke
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=str)
 def test_a_lock_dies_with_its_process(path, end):
-    """However the process ends, and whatever process id follows: no stale lock can exist."""
+    """A lock ends with its process, however that ends and whoever gets its process id."""
     process = start_python(HOLD, path)
     try:
         assert process.stdout.readline() == b"True\n"
@@ -120,7 +120,7 @@ signal.pause()
 
 
 def test_a_forked_child_does_not_hold_its_parent_s_lock(path):
-    """It neither unlocks it nor keeps it alive when the parent is killed."""
+    """A forked child neither releases its parent's lock nor keeps it when the parent is killed."""
     parent = start_python(FORKED, path)
     child = int(parent.stdout.readline())
     try:
@@ -164,7 +164,7 @@ os.kill(os.getpid(), 9)
 
 
 def test_a_fork_in_the_middle_of_an_opening_does_not_take_the_lock_along(path):
-    """Another thread has locked and not noted it: the fork waits, and the child lets go."""
+    """A fork waits while another thread opens a lock file, and the child lets go of it."""
     parent = start_python(OPENING, path)
     child = int(parent.stdout.readline())
     try:
@@ -178,7 +178,7 @@ def test_a_fork_in_the_middle_of_an_opening_does_not_take_the_lock_along(path):
 
 
 def test_letting_go_twice_is_harmless(path):
-    """The second time the number may be somebody else's."""
+    """A second ``let_go`` leaves alone the file that has the descriptor number by then."""
     first = take_lock(path, create=True)
     let_go(first)
     other = os.open(path, os.O_RDONLY)
@@ -189,14 +189,14 @@ def test_letting_go_twice_is_harmless(path):
 
 
 def test_a_closed_descriptor_is_at_no_path(path):
-    """``is_file_at`` has an answer for every descriptor."""
+    """``is_file_at`` returns False for a closed descriptor."""
     descriptor = take_lock(path, create=True)
     let_go(descriptor)
     assert not is_file_at(descriptor, path)
 
 
 def test_threads_take_turns(path):
-    """Of many threads that ask at once exactly one gets it, every time."""
+    """Exactly one of many threads that ask at once gets the lock."""
     for _ in range(20):
         start, found = threading.Barrier(8), []
 

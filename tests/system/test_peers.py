@@ -1,4 +1,4 @@
-"""Who listens at the other end of a local connection."""
+"""A program finds out which user is at the other end of a local connection."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def listening(address, family=socket.AF_INET):
     ],
 )
 def test_the_user_of_a_listener_is_found(bound, family, asked):
-    """The system's table is read for both kinds of addresses and for sockets that take all."""
+    """The listening user is found for IPv4, for IPv6, and for sockets bound to every address."""
     with listening((bound, 0), family) as port:
         assert users_listening_at(asked, port) == {os.getuid()}
 
 
 @linux
 def test_a_listener_of_another_address_does_not_count():
-    """Who listens on another loopback address cannot take the connection."""
+    """A listener of another loopback address does not count: it cannot take the connection."""
     with listening(("127.0.0.2", 0)) as port:
         assert users_listening_at("127.0.0.1", port) is None
         assert users_listening_at("127.0.0.2", port) == {os.getuid()}
@@ -53,7 +53,7 @@ def test_a_listener_of_another_address_does_not_count():
 @linux
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can start a process of another user")
 def test_a_listener_of_another_user_is_told_from_ours():
-    """A process of another user that took the port is not among the users that are trusted."""
+    """A process of another user that took the port is not among the trusted users."""
     code = (
         f"import os, socket, sys; os.setuid({OTHER_USER}); "
         "s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); "
@@ -70,7 +70,7 @@ def test_a_listener_of_another_user_is_told_from_ours():
 
 
 def test_where_nobody_listens_nothing_is_known():
-    """A port that is free, and a host that is no number, have no users."""
+    """A free port has no users, nor has a host that is no number."""
     with listening(("127.0.0.1", 0)) as port:
         pass
     assert users_listening_at("127.0.0.1", port) is None
@@ -79,7 +79,7 @@ def test_where_nobody_listens_nothing_is_known():
 
 @linux
 def test_the_user_behind_a_unix_socket_is_found(tmp_path, monkeypatch):
-    """The user who called listen() is told, before anybody accepts."""
+    """The user who called ``listen()`` on a Unix socket is known before anybody accepts."""
     monkeypatch.chdir(tmp_path)  # a short path
     with listening("s", socket.AF_UNIX), socket.socket(socket.AF_UNIX) as client:
         client.connect("s")
@@ -87,11 +87,11 @@ def test_the_user_behind_a_unix_socket_is_found(tmp_path, monkeypatch):
 
 
 def test_a_connection_that_tells_no_user_is_not_known():
-    """A TCP socket has no credentials, and no error."""
+    """A TCP socket has no credentials, and asking for them raises nothing."""
     with listening(("127.0.0.1", 0)) as port, socket.create_connection(("127.0.0.1", port)) as it:
         assert user_at(it) is None
 
 
 def test_own_users_are_this_one_and_root():
-    """A receiver that root has started is trusted."""
+    """This user and root are trusted, so a receiver that root started is."""
     assert own_users() == {os.getuid(), 0}

@@ -1,4 +1,4 @@
-"""The wake-up call for a thread that sleeps on a selector."""
+"""A wake-up call reaches a thread that sleeps on a selector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The next worker delivers what a dead one left, where the receiver cannot do it itself."""
+"""The next worker delivers the journal of a dead one if the receiver cannot do it itself."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def messages(rows):
 def test_the_next_worker_delivers_it_under_the_original_id(
     receiver, leave, worker, at_once, spool_dir, eventually
 ):
-    """Over a connection of its own, from what was not acknowledged on; then it is removed."""
+    """A worker delivers an orphan over a connection of its own, under the orphan's sender id."""
     dead = leave(acked=1)
     channel = worker()
     own = receiver.accept()
@@ -99,7 +99,7 @@ def test_the_next_worker_delivers_it_under_the_original_id(
 def test_what_the_receiver_holds_already_is_not_sent_again(
     receiver, leave, worker, at_once, spool_dir, eventually
 ):
-    """It was on its way when the worker was killed."""
+    """A row that the receiver holds already is not sent again."""
     dead = leave(count=5)
     worker()
     receiver.accept().hello(greet_with=0)
@@ -114,7 +114,7 @@ def test_what_the_receiver_holds_already_is_not_sent_again(
 
 
 def test_what_it_gave_up_is_told(receiver, leave, worker, at_once):
-    """As by its owner: the gap, in its place."""
+    """A gap of the orphan is told in its place, as its owner would have told it."""
     dead = leave(count=2000, limit=64 * 1024, segment_size=16 * 1024)
     worker()
     receiver.accept().hello(greet_with=0)
@@ -129,7 +129,7 @@ def test_what_it_gave_up_is_told(receiver, leave, worker, at_once):
 def test_many_are_delivered_one_after_the_other(
     receiver, leave, worker, at_once, spool_dir, eventually
 ):
-    """The next as soon as one is done."""
+    """A worker delivers many orphans one after the other."""
     dead = {leave(count=2) for _ in range(5)}
     worker()
     own = receiver.accept()
@@ -149,7 +149,7 @@ def test_many_are_delivered_one_after_the_other(
 def test_a_journal_that_was_delivered_and_not_removed(
     leave, worker, receiver, at_once, spool_dir, eventually
 ):
-    """Its owner was killed between the two: it is removed, and nobody is bothered with it."""
+    """A journal that was delivered but not removed is removed without a connection."""
     dead = leave(acked=3)
     worker()
     receiver.accept().hello(greet_with=0)
@@ -162,7 +162,7 @@ def test_a_journal_that_was_delivered_and_not_removed(
 def test_a_damaged_segment_is_kept_and_told(
     receiver, leave, worker, at_once, spool_dir, eventually, capfd
 ):
-    """What is whole is delivered."""
+    """The whole records of a damaged segment are delivered, and the segment is kept and told."""
     dead = leave(count=3)
     (segment,) = (spool_dir / dead).glob("*.seg")
     data = bytearray(segment.read_bytes())
@@ -189,7 +189,7 @@ def test_a_damaged_segment_is_kept_and_told(
 def test_a_journal_that_is_not_understood_is_told(
     receiver, leave, worker, at_once, spool_dir, eventually, capfd
 ):
-    """Once; it is kept aside."""
+    """A journal that cannot be read is kept aside and told once."""
     dead = leave()
     (spool_dir / dead / "meta").write_bytes(b"x")
     worker()
@@ -199,7 +199,7 @@ def test_a_journal_that_is_not_understood_is_told(
 
 
 def test_a_stock_receiver_gets_it_too(receiver, leave, worker, at_once, spool_dir, eventually):
-    """As it gets everything: what its kernel took is delivered."""
+    """A stock receiver gets an orphan's records too, and what its kernel took counts."""
     dead = leave()
     worker(peer="stock")
     assert receiver.accept().record().getMessage() == "alive"
@@ -214,7 +214,7 @@ def test_a_stock_receiver_gets_it_too(receiver, leave, worker, at_once, spool_di
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "unix:///run/other"])
 def test_what_goes_elsewhere_is_left_alone(leave, worker, receiver, at_once, spool_dir, address):
-    """Another receiver's records are none of ours; its own workers, or it, deliver them."""
+    """A journal for another receiver is left to that receiver and its workers."""
     dead = leave(address=parse_address(address))
     worker()
     receiver.accept().hello(greet_with=0)
@@ -225,7 +225,7 @@ def test_what_goes_elsewhere_is_left_alone(leave, worker, receiver, at_once, spo
 
 
 def test_a_living_worker_keeps_its_journal(receiver, worker, at_once, spool_dir):
-    """Two workers side by side, and a third that is stopped: nobody adopts anybody."""
+    """Two workers that live side by side adopt nothing of each other."""
     first, second = worker(), worker()
     clients = [receiver.accept() for _ in range(2)]
     for client in clients:
@@ -264,7 +264,7 @@ def look_out(spool_dir):
 
 
 def test_a_receiver_of_this_machine_comes_first(leave, look_out, spool_dir, monkeypatch):
-    """It looks twice a second: what is still there after some seconds it does not adopt."""
+    """A worker adopts an orphan only after the receiver of this machine had time to do it."""
     now = [1000.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     started = []
@@ -285,7 +285,7 @@ def test_a_receiver_of_this_machine_comes_first(leave, look_out, spool_dir, monk
 
 
 def test_a_receiver_that_is_elsewhere_is_not_waited_for(leave, look_out):
-    """Nobody but a worker of this machine can deliver it."""
+    """A worker whose receiver is on another machine adopts an orphan at once."""
     started = []
     address = "tcp://log.example.com:9020"
     dead = leave(address=address)
@@ -294,7 +294,7 @@ def test_a_receiver_that_is_elsewhere_is_not_waited_for(leave, look_out):
 
 
 def test_a_journal_that_was_seen_and_went_is_forgotten(leave, look_out, spool_dir):
-    """The receiver has taken it: nothing is kept of it."""
+    """A worker forgets an orphan that the receiver has taken meanwhile."""
     address = "tcp://127.0.0.1:9020"
     dead = leave(address=address)
     adoption = look_out(address, [])
@@ -305,7 +305,7 @@ def test_a_journal_that_was_seen_and_went_is_forgotten(leave, look_out, spool_di
 
 
 def test_what_cannot_be_read_is_passed(leave, look_out, monkeypatch):
-    """Neither the sender nor the next journal suffers."""
+    """An orphan that cannot be read keeps the worker neither from sending nor from the next one."""
     started = []
     address = "tcp://log.example.com:9020"
     broken, dead = sorted([leave(address=address), leave(address=address)])
@@ -323,7 +323,7 @@ def test_what_cannot_be_read_is_passed(leave, look_out, monkeypatch):
 
 
 def test_without_another_thread_it_stays_an_orphan(leave, look_out, spool_dir):
-    """The interpreter is shutting down: the lock is let go, and nothing is left open."""
+    """An orphan for which no thread can start at shutdown is let go whole."""
     started = []
     address = "tcp://log.example.com:9020"
     dead = leave(address=address)
@@ -333,8 +333,10 @@ def test_without_another_thread_it_stays_an_orphan(leave, look_out, spool_dir):
 
 
 def test_a_look_that_is_under_way_does_not_outlive_the_end(leave, look_out, monkeypatch):
-    """A delivery that begins while the end is called for is ended, too: else its thread would hold
-    the journal while the receiver has its last look."""
+    """A delivery that begins while its worker closes is ended too.
+
+    Else its thread would hold the journal while the receiver has its last look.
+    """
     started, looking, go_on = [], threading.Event(), threading.Event()
     address = "tcp://log.example.com:9020"
     dead = leave(address=address)
@@ -363,7 +365,7 @@ def test_a_look_that_is_under_way_does_not_outlive_the_end(leave, look_out, monk
 
 
 def test_a_receiver_that_is_lost_half_way(receiver, leave, worker, at_once, spool_dir, eventually):
-    """What was acknowledged is noted; it is an orphan again, and is adopted again when it is back."""
+    """An orphan whose receiver is lost half way is adopted again, from the last answer on."""
     dead = leave(count=4)
     channel = worker()
     own = receiver.accept()
@@ -385,7 +387,7 @@ def test_a_receiver_that_is_lost_half_way(receiver, leave, worker, at_once, spoo
 
 
 def test_a_worker_that_ends_half_way_lets_go(receiver, leave, worker, at_once, spool_dir):
-    """Within the time that it was given; the journal is for the next."""
+    """A worker that closes half way lets the orphan go within its timeout."""
     dead = leave()
     channel = worker()
     own = receiver.accept()
@@ -402,7 +404,7 @@ def test_a_worker_that_ends_half_way_lets_go(receiver, leave, worker, at_once, s
 
 
 def test_a_worker_that_ends_waits_for_what_it_delivers(receiver, leave, worker, at_once, spool_dir):
-    """If it is soon done: a program that runs for a moment delivers what another one left."""
+    """A worker that closes waits for an orphan that is delivered within its timeout."""
     dead = leave()
     channel = worker()
     own = receiver.accept()
@@ -425,7 +427,7 @@ def test_a_worker_that_ends_waits_for_what_it_delivers(receiver, leave, worker, 
 
 
 def test_a_child_has_no_part_in_it(receiver, leave, worker, at_once, spool_dir, eventually):
-    """Forked while its parent delivers: it holds neither the lock nor the connection."""
+    """A child that is forked during a delivery holds neither the lock nor the connection."""
     dead = leave()
     channel = worker()
     receiver.accept().hello(greet_with=0)
@@ -484,7 +486,7 @@ def start_worker(address, name, count):
 def test_killed_workers_of_a_receiver_with_a_spool_directory_of_its_own(
     tmp_path, spool_dir, eventually, adopters
 ):
-    """As on another machine: killed while it is away, and while they adopt; once each, in order."""
+    """Workers deliver killed ones' records once if the receiver has another spool directory."""
     counts = {f"dead{n}": 3000 for n in range(4)}
     options = ("--format", "{message}", "--spool-dir", str(tmp_path / "its own"))
     with ReceiverProcess(tmp_path / "app.log", *options) as receiver:
@@ -516,7 +518,7 @@ def test_killed_workers_of_a_receiver_with_a_spool_directory_of_its_own(
 
 
 def test_workers_take_turns_in_looking(look_out, spool_dir, monkeypatch):
-    """Each look tries every lock there is: hundreds of workers share a few of them."""
+    """Hundreds of workers share a few looks at the spool, since each look tries every lock."""
     looks = []
     monkeypatch.setattr(orphans, "journal_directories", lambda path: looks.append(path) or [])
     spool_dir.mkdir(mode=0o700, exist_ok=True)
@@ -537,7 +539,7 @@ def test_workers_take_turns_in_looking(look_out, spool_dir, monkeypatch):
 
 
 def test_a_segment_that_vanishes_while_it_is_adopted_is_a_gap(leave, spool_dir):
-    """Its records were there when it was adopted; nothing else will ever bring them."""
+    """A segment that vanishes during the delivery is told as a gap."""
     leave(count=60, segment_size=4096, limit=1 << 20)
     (path,) = journal_directories(spool_dir)
     orphan = Orphan.adopt(path)

@@ -1,4 +1,4 @@
-"""The pace of a conversation: when the next frame goes, and which log calls wake the sender for it."""
+"""A conversation paces its frames, and wakes the sender only for a log call that needs it."""
 
 from __future__ import annotations
 

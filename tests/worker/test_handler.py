@@ -1,4 +1,4 @@
-"""The adapters: what they leave alone, and log calls from awkward places."""
+"""The handlers leave everything else alone and take log calls from awkward places."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def lines(receiver):
 
 
 def test_installing_again_is_one_bridge(receiver):
-    """The same arguments give the same bridge; others replace it; a record is sent once."""
+    """``install_bridge`` returns the same bridge for the same arguments, else a new one."""
     first = install_bridge(receiver.address)
     assert install_bridge(receiver.address) is first
     second = install_bridge(receiver.address, level=10)
@@ -55,7 +55,7 @@ def test_installing_again_is_one_bridge(receiver):
 
 
 def test_other_sinks_and_handlers_are_left_alone(receiver):
-    """They get their records as before, and stay when the bridge goes."""
+    """Other sinks and handlers get their records as before and stay when the bridge goes."""
     seen, other = [], logging.Handler()
     own = logger.add(seen.append, format="{message}")
     other.emit = lambda record: seen.append(record.getMessage())
@@ -77,7 +77,7 @@ def test_other_sinks_and_handlers_are_left_alone(receiver):
 
 
 def test_a_sink_that_the_application_removed_is_no_error(receiver):
-    """``logger.remove()`` takes the bridge's sink too; closing copes."""
+    """A bridge whose sink the application has removed closes without an error."""
     with install_bridge(receiver.address):
         logger.remove()
         logging.getLogger("std").warning("still")
@@ -85,7 +85,7 @@ def test_a_sink_that_the_application_removed_is_no_error(receiver):
 
 
 def test_with_loguru_as_the_hub_a_record_is_sent_once(receiver):
-    """An InterceptHandler on the root logger: the stdlib side is not attached."""
+    """A record is sent once if an InterceptHandler is on the root logger."""
     root, handler = logging.getLogger(), InterceptHandler()
     root.addHandler(handler)
     try:
@@ -106,14 +106,14 @@ def test_with_loguru_as_the_hub_a_record_is_sent_once(receiver):
     ids=str,
 )  # fmt: skip
 def test_a_bad_option_is_refused_with_its_value(options):
-    """A clear error, and nothing is attached."""
+    """A bad option raises an error that shows it, and nothing is attached."""
     with pytest.raises((ConfigurationError, ValueError)) as caught:
         install_bridge(**{"address": "tcp://127.0.0.1:1", **options})
     assert str(next(iter(options.values()))) in str(caught.value)
 
 
 def test_a_function_that_refers_to_the_logger_can_be_pickled(receiver):
-    """joblib pickles what it runs elsewhere; the handler goes as its address."""
+    """A function that refers to ``logger`` can be pickled, as joblib does it."""
     with install_bridge(receiver.address):
         assert pickle.loads(pickle.dumps(logger._core.handlers)) is not None
     handler = BridgeHandler(address=receiver.address)
@@ -124,7 +124,7 @@ def test_a_function_that_refers_to_the_logger_can_be_pickled(receiver):
 
 
 def test_logging_from_a_repr_and_from_del(receiver, eventually):
-    """A repr that logs, and objects whose end logs while a record is being taken."""
+    """A ``repr`` and a ``__del__`` may log while a record is being taken."""
     ended = []
 
     class Chatty:
@@ -193,7 +193,7 @@ class Interrupted:
 @pytest.mark.parametrize("inner", ["loguru", "intercepted"])
 @pytest.mark.parametrize("outer", ["stdlib", "loguru"])
 def test_a_log_call_inside_the_journal_waits_for_no_lock(receiver, monkeypatch, outer, inner):
-    """A signal handler or a ``__del__`` in the middle of a log call, or of an acknowledgement."""
+    """A log call that interrupts the journal waits for no lock."""
     intercepted = logging.getLogger("intercepted")
     intercepted.propagate = False
     intercepted.setLevel(1)
@@ -230,7 +230,7 @@ def test_a_log_call_inside_the_journal_waits_for_no_lock(receiver, monkeypatch, 
     ids=["20k", "1M"],
 )
 def test_logging_from_a_signal_handler(receiver, size, records, interval):
-    """Every few milliseconds, into both libraries, while large records go out of four threads."""
+    """A signal handler logs into both libraries while four threads log large records."""
     numbers = {"loguru": itertools.count(), "stdlib": itertools.count()}
 
     def on_alarm(number, frame):  # may come again before it has ended
@@ -269,7 +269,7 @@ def test_logging_from_a_signal_handler(receiver, size, records, interval):
 
 
 def test_a_record_between_the_format_and_the_line_of_another(receiver, monkeypatch):
-    """A signal handler's, where the format function is about to return: neither takes the other's."""
+    """A record logged between another's format and line takes nothing of it."""
     inner = iter(["inner 1", "inner 2", "inner 3"])
     waiting = []
 
@@ -295,7 +295,7 @@ def test_a_record_between_the_format_and_the_line_of_another(receiver, monkeypat
 
 
 def test_logging_from_asyncio_tasks_and_from_another_sink(receiver):
-    """Tasks interleave, and a sink that logs to stdlib is no loop."""
+    """Asyncio tasks may interleave their log calls, and a sink may log to stdlib without a loop."""
     relay = logger.add(lambda message: logging.getLogger("relay").info("relayed %s", message.strip()),
                        format="{message}")  # fmt: skip
 
@@ -317,7 +317,7 @@ def test_logging_from_asyncio_tasks_and_from_another_sink(receiver):
 
 
 def test_an_embedded_receiver_in_a_process_that_logs_does_not_loop(receiver):
-    """Its own lines go to its sink once; the application's logger never sees them again."""
+    """An embedded receiver writes its process's lines once and logs none of its own there."""
     with install_bridge(receiver.address) as bridge:
         for number in range(100):
             logger.info("line {}", number)

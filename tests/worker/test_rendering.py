@@ -1,4 +1,4 @@
-"""A line of a worker's own making against loguru's, for any time, in any order."""
+"""A line rendered by the worker equals loguru's, for any time, in any order."""
 
 from __future__ import annotations
 

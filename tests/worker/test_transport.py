@@ -1,5 +1,4 @@
-"""One connection in every way in which it can begin, stall and end; and the pauses between
-attempts."""
+"""A connection begins, stalls and ends in every way, and attempts pause in between."""
 
 from __future__ import annotations
 
@@ -54,7 +53,7 @@ def test_a_unix_socket_is_one_target():
 
 
 def test_a_log_is_found_by_its_own_socket(tmp_path, monkeypatch):
-    """The path of the log leads to the socket of whoever writes it, by any name of the file."""
+    """A ``log:`` address leads to the socket of the log's receiver, by any name of the file."""
     (tmp_path / "run").mkdir(mode=0o700)
     (tmp_path / "link.log").symlink_to(tmp_path / "app.log")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
@@ -71,7 +70,7 @@ def test_a_log_is_found_by_its_own_socket(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can listen as another user")
 def test_a_port_that_another_user_has_taken_gets_nothing():
-    """The error names the user and the way out, and the connection is not used."""
+    """A port that another user has taken gets no record, and the error names that user."""
     code = (
         "import os, socket, sys; os.setuid(1234); s = socket.socket(); s.bind(('127.0.0.1', 0)); "
         "s.listen(); print(s.getsockname()[1], flush=True); sys.stdin.read()"
