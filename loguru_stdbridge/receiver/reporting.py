@@ -7,11 +7,12 @@ peer can make the table behind this grow.
 
 from __future__ import annotations
 
+import atexit
 import time
 from collections import OrderedDict
 from typing import Callable
 
-from ..system.stderr import tell_operator
+from ..system.stderr import StderrThread
 
 REPORT_INTERVAL = 60.0
 """Seconds between two messages about the same kind from the same host."""
@@ -22,12 +23,26 @@ MAX_REPORTS = 100
 MAX_KINDS = 1000
 """Pairs of host and kind that are remembered. A forgotten pair is told again, no more."""
 
+EXIT_TIMEOUT = 1.0
+"""Seconds that the end of the process waits for a stderr that takes nothing."""
+
 MAX_DETAIL = 300  # characters of a message that a peer may have chosen
 
 
+_stderr = StderrThread("loguru_stdbridge.receiver")
+
+
 def to_stderr(text: str) -> None:
-    """Tell the operator ``text``, whatever it holds. Never raises."""
-    tell_operator("loguru_stdbridge.receiver", text)
+    """Tell the operator ``text``, whatever it holds. Never waits, never raises."""
+    _stderr.tell(text)
+
+
+def flush_stderr(timeout: float = EXIT_TIMEOUT) -> bool:
+    """Wait until all is told, ``timeout`` seconds at most; return whether it is."""
+    return _stderr.flush(timeout)
+
+
+atexit.register(flush_stderr)
 
 
 class RateLimitedReporter:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
-from loguru_stdbridge import __version__
+from loguru_stdbridge import __version__, install_bridge
+from loguru_stdbridge.addresses import parse_address
+from tests.support.pipes import FullPipe
 from tests.support.processes import ReceiverProcess, run_python
 
 COMMAND = [sys.executable, "-m", "loguru_stdbridge.receiver"]
@@ -204,6 +208,43 @@ def test_a_signal_goes_to_the_command(tmp_path, eventually):
     eventually(Path(tmp_path / "started").exists, 30, "the command runs")
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 7
+
+
+def test_a_stderr_that_nobody_reads_stops_nobody(tmp_path, spool_dir, eventually):
+    """The receiver goes on writing records, and tells its own words when stderr is read again."""
+    pipe = FullPipe()
+    ready = tmp_path / "ready"
+    process = subprocess.Popen(
+        [*COMMAND, "app.log", "--listen", "tcp://127.0.0.1:0", "--ready-file", ready],
+        stderr=pipe.writer,
+        cwd=tmp_path,
+    )
+    try:
+        eventually(ready.exists, 30, "it is ready")
+        address = parse_address(ready.read_text().split()[0])
+        for number in range(2, 12):
+            with socket.socket() as stranger:
+                stranger.bind((f"127.0.0.{number}", 0))
+                stranger.connect((address.host, address.port))
+                stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                assert stranger.recv(1) == b""
+        with install_bridge(address) as bridge:
+            logger.info("needle")
+            assert bridge.flush(30)
+        assert "needle" in (tmp_path / "app.log").read_text()
+        told = pipe.read()
+        process.terminate()
+        pipe.stream.close()
+        with open(pipe.reader, closefd=False) as rest:
+            os.set_blocking(pipe.reader, True)
+            told += rest.read().lstrip("x")
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        pipe.close()
+    assert told.count("refused from 127.0.0.") == 10
+    assert "ended: 1 records" in told
 
 
 HOOKED = """

@@ -9,6 +9,7 @@ from loguru_stdbridge.receiver.reporting import (
     MAX_REPORTS,
     REPORT_INTERVAL,
     RateLimitedReporter,
+    flush_stderr,
     to_stderr,
 )
 
@@ -84,4 +85,5 @@ def test_the_reporter_cuts_a_long_detail(reporter, told):
 def test_a_message_names_the_receiver(capfd):
     """A message on stderr says which program speaks."""
     to_stderr("hello")
+    assert flush_stderr(30)
     assert capfd.readouterr().err == "loguru_stdbridge.receiver: hello\n"
