@@ -1,10 +1,17 @@
 """Wake a thread that sleeps on a selector: register a :class:`WakeUp`, call :meth:`WakeUp.wake`.
 
 A socket pair rather than a pipe, since selectors on Windows watch sockets only.
+
+Why a foreign descriptor gets no byte
+-------------------------------------
+Some programs close all descriptors. The number of ours may then belong to a connection of the
+program's, and a byte for the thread would go to its peer. So :meth:`WakeUp.wake` looks whether the
+socket is still the one that was opened; a wake-up costs little beside the thread that it wakes.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 
 
@@ -14,13 +21,14 @@ class WakeUp:
     Not for use across a fork: a child closes its copy.
     """
 
-    __slots__ = ("_reader", "_writer")
+    __slots__ = ("_identity", "_reader", "_writer")
 
     def __init__(self) -> None:
         """Raises ``OSError`` where the process may open no more files."""
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
+        self._identity = self._identify()
 
     def fileno(self) -> int:
         """Return the descriptor that a selector watches for reading."""
@@ -29,9 +37,22 @@ class WakeUp:
     def wake(self) -> None:
         """Make the selector return. Never blocks, never raises."""
         try:  # log calls come here: ``contextlib.suppress`` would cost three calls more
-            self._writer.send(b"\0")
+            if self.is_intact():
+                self._writer.send(b"\0")
         except OSError:  # full: the thread is being woken already; closed: it has ended
             pass
+
+    def is_intact(self) -> bool:
+        """Return whether both ends are still what was opened. Never raises."""
+        return self._identify() == self._identity
+
+    def _identify(self) -> tuple[int, int, int, int] | None:
+        """Return the two sockets' devices and inodes; ``None`` where the system has none."""
+        try:
+            reader, writer = os.fstat(self._reader.fileno()), os.fstat(self._writer.fileno())
+        except OSError:
+            return None
+        return reader.st_dev, reader.st_ino, writer.st_dev, writer.st_ino
 
     def drain(self) -> None:
         """Forget the calls so far, before looking at what they were about. Never blocks."""
@@ -39,6 +60,11 @@ class WakeUp:
             self._reader.recv(4096)
         except OSError:
             pass
+
+    def detach(self) -> None:
+        """Let go of both ends without closing them: their numbers are other files' by now."""
+        self._reader.detach()
+        self._writer.detach()
 
     def close(self) -> None:
         """Close both ends. Later calls of :meth:`wake` do nothing."""

@@ -54,12 +54,13 @@ from loguru import logger as loguru_logger
 
 from ..record.encode import encode_logrecord
 from . import kept_handlers
-from .channel import Channel, report
+from .channel import Channel
 from .crossings import calling_frame, find_loguru_record, may_come_from_loguru, thread_state
 from .levels import level_styles
 from .logging_hook import LEAVE_ALONE, LoggingHook, Probe, Visit, owners
 from .loguru_sink import BridgeSink, is_sent_by_sink
 from .marks import Marks, marks_for
+from .pipeline import report
 from .root_level import RootLevel
 
 

@@ -23,13 +23,10 @@ a new one, with a thread where the interpreter still allows one, and is adopted 
 from __future__ import annotations
 
 import atexit
-import contextlib
-import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Mapping
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -39,20 +36,13 @@ from ..record.line_format import LineFormat
 from ..spool.directory import (
     default_spool_dir,
     make_spool_dir,
-    note_line_format,
     noted_line_format,
 )
 from ..spool.journal import Journal
 from ..system.forks import drop_in_children
-from ..system.peers import own_users
-from ..system.stderr import tell_operator
-from ..wire.sending import Greeting
-from .adoption import OrphanDelivery
-from .levels import notice_row
 from .options import ChannelOptions
+from .pipeline import Pipeline, report
 from .rendering import LineRenderer
-from .sender import Sender
-from .starting import ReceiverStarter
 from .transport import prepare_to_resolve
 
 if TYPE_CHECKING:
@@ -86,7 +76,7 @@ class Totals(NamedTuple):
         dropped = {**self.dropped, reason: self.dropped.get(reason, 0) + 1}
         return self._replace(accepted=self.accepted + 1, dropped=dropped)
 
-    def add_pipeline(self, pipeline: _Pipeline) -> Totals:
+    def add_pipeline(self, pipeline: Pipeline) -> Totals:
         """Return the totals with what ``pipeline`` has done added to them."""
         sender, figures = pipeline.sender, pipeline.journal.figures()
         dropped = dict(self.dropped)
@@ -104,22 +94,6 @@ class Totals(NamedTuple):
         )
 
 
-class _Pipeline:
-    """What a channel has open."""
-
-    __slots__ = ("adoption", "journal", "sender")
-
-    def __init__(self, journal: Journal, sender: Sender, adoption: OrphanDelivery | None) -> None:
-        self.journal = journal
-        self.sender = sender
-        self.adoption = adoption
-
-
-def report(text: str) -> None:
-    """Tell the operator ``text``, whatever it holds. Never raises."""
-    tell_operator(f"loguru_stdbridge[{os.getpid()}]", text)
-
-
 class _SectionDepth(threading.local):
     depth = 0
     """Sections that this thread is in. Counted: greenlets may share it, and leave in any order."""
@@ -128,7 +102,7 @@ class _SectionDepth(threading.local):
 class Channel:
     """Rows in, the receiver's file at the far end. Thread- and fork-safe; ``emit`` never raises."""
 
-    _pipeline: _Pipeline | None = None  # of an instance only while it is open
+    _pipeline: Pipeline | None = None  # of an instance only while it is open
 
     def __init__(self, options: ChannelOptions) -> None:
         """Raises :class:`JournalError` for a ``spool_dir`` that was named and cannot be used."""
@@ -199,84 +173,41 @@ class Channel:
         """Make the journal and the sender, if they are not there: see :mod:`system.forks`."""
         self._open()
 
-    @contextlib.contextmanager
-    def _section(self) -> Iterator[None]:
-        """The lock, and the note that this thread has it: before it has, and longer."""
+    def _open(self) -> Pipeline:
         inside = self._inside
-        inside.depth += 1
+        inside.depth += 1  # before this thread has the lock, and for longer
         try:
             with self._lock:
-                yield
+                pipeline = self._pipeline
+                if pipeline is not None:
+                    return pipeline
+                pipeline = self._make_pipeline()
         finally:
             inside.depth -= 1
+        pipeline.start()
+        return pipeline
 
-    def _open(self) -> _Pipeline:
-        with self._section():
-            pipeline = self._pipeline
-            if pipeline is not None:
-                return pipeline
-            made = self._make()
-            # One step: a signal handler may log, and open, before and after it.
-            pipeline = self.__dict__.setdefault("_pipeline", made)
-            if pipeline is not made:
-                made.sender.close(0)
-                made.journal.close(remove=True)
-            return pipeline
-
-    def _make(self) -> _Pipeline:
-        options, spool = self.options, self._spool_dir
+    def _make_pipeline(self) -> Pipeline:
+        made: Pipeline | None = None
         try:
-            journal = self._make_journal(spool)
-        except (JournalError, OSError) as error:
-            report(f"{error}. Records are kept in memory only.")
-            spool = None
-            journal = self._make_journal(None)
-        journal.on_row_after_close = self.emit
+            made = Pipeline(
+                self.options,
+                self._spool_dir,
+                on_row_after_close=self.emit,
+                on_line_format=self._set_line_format,
+                on_sender_end=self._sender_ended,
+            )
+            # One step: a signal handler may log, and open, before and after it.
+            pipeline: Pipeline = self.__dict__.setdefault("_pipeline", made)
+        finally:
+            if made is not None and self._pipeline is not made:
+                made.journal.close(remove=True)
+        return pipeline
 
-        def greeted(greeting: Greeting | None) -> None:
-            if adoption is not None and greeting is not None:
-                adoption.log = greeting.log
-            if starter is not None and greeting is not None:
-                told = starter.compare(greeting.words, greeting.package)
-                if told is not None:
-                    report(told)
-            line_format = None if greeting is None else greeting.line_format
-            if spool is not None:
-                note_line_format(spool, self.address, line_format)
-            self._set_line_format(line_format)
-
-        user = options.receiver_user
-        make_sender = partial(
-            Sender,
-            address=self.address,
-            report=report,
-            notice=notice_row,
-            trusted_users=None if user is None else own_users() | {user},
-        )
-        starter = None if options.sink is None else ReceiverStarter(options.sink, spool)
-        adoption = None
-        if spool is not None:
-            adoption = OrphanDelivery(spool, self.address, report=report, make_sender=make_sender)
-        sender = make_sender(
-            journal,
-            peer=options.peer,
-            on_greeting=greeted,
-            look=None if adoption is None else adoption.look,
-            starter=starter,
-        )
-        # "can't start new thread" at shutdown: the journal is adopted after the end
-        with contextlib.suppress(RuntimeError):
-            sender.start()
-        return _Pipeline(journal, sender, adoption)
-
-    def _make_journal(self, spool: str | None) -> Journal:
-        return Journal.create(
-            spool,
-            str(self.address),
-            limit=self.options.spool_limit,
-            when_full=self.options.when_full,
-            block_timeout=self.options.block_timeout,
-        )
+    def _sender_ended(self, pipeline: Pipeline) -> None:
+        """In the sender's thread, at its end."""
+        if pipeline is self._pipeline and not pipeline.sender.closing:
+            pipeline.start_later()  # an error has ended it
 
     def _set_line_format(self, line_format: LineFormat | None) -> None:
         """Render by what the receiver of this connection wants; ``None``: it takes records."""
@@ -293,9 +224,12 @@ class Channel:
         pipeline = self._pipeline
         if pipeline is None:
             return True
-        if pipeline.journal.is_inside or pipeline.sender.ident == get_ident():
+        sender, through = pipeline.sender, pipeline.journal.next - 1
+        if pipeline.journal.is_inside or sender.ident == get_ident():
             timeout = 0.0
-        return pipeline.sender.flush(pipeline.journal.next - 1, timeout)
+        elif not sender.is_running and pipeline.journal.pending:
+            pipeline.start()
+        return sender.flush(through, timeout)
 
     def stats(self) -> Stats:
         from .stats import Stats
@@ -314,19 +248,24 @@ class Channel:
         was delivered; what was not stays in the journal, on disk.
         """
         deadline = time.monotonic() + timeout
-        with self._section():
-            pipeline = self._pipeline
-            if pipeline is None:
-                return True
-            pipeline.sender.close(timeout, patient=patient)
-            # Before the journal takes no more: who finds it closed asks for another.
-            if self.__dict__.pop("_pipeline", None) is None:  # closed by a signal handler
-                return pipeline.journal.pending == 0
-            done = pipeline.journal.close(remove=True, at_exit=self._leaving)
-            if pipeline.journal.closed or pipeline.journal.closing:
-                self._past = self._past.add_pipeline(pipeline)._replace(connected=False)
-            else:
-                self._pipeline = pipeline
+        inside = self._inside
+        inside.depth += 1
+        try:
+            with self._lock:
+                pipeline = self._pipeline
+                if pipeline is None:
+                    return True
+                pipeline.close(timeout, patient=patient)
+                # Before the journal takes no more: who finds it closed asks for another.
+                if self.__dict__.pop("_pipeline", None) is None:  # closed by a signal handler
+                    return pipeline.journal.pending == 0
+                done = pipeline.journal.close(remove=True, at_exit=self._leaving)
+                if pipeline.journal.closed or pipeline.journal.closing:
+                    self._past = self._past.add_pipeline(pipeline)._replace(connected=False)
+                else:
+                    self._pipeline = pipeline
+        finally:
+            inside.depth -= 1
         if pipeline.adoption is not None:
             pipeline.adoption.close(max(deadline - time.monotonic(), 0.0))
         return done
@@ -348,10 +287,7 @@ class Channel:
         self._past = Totals()
         self._own = 0
         if pipeline is not None:
-            pipeline.journal.after_fork_in_child()
-            pipeline.sender.after_fork_in_child()
-            if pipeline.adoption is not None:
-                pipeline.adoption.after_fork_in_child()
+            pipeline.after_fork_in_child()
 
 
 _channels: weakref.WeakSet[Channel] = weakref.WeakSet()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import selectors
 import time
 from typing import Any, Callable, Protocol
 
@@ -20,6 +19,7 @@ from ..record.row import MAX_ROWS
 from ..spool.segments import Batch, Gap
 from ..wire.sending import Acknowledged, Greeting, Refusal, SenderConnection
 from .transport import Transport
+from .waiting import READ, WRITE
 
 FRAME_BYTES = 128 * 1024
 """Bytes of rows in one frame: few enough for their size alone to bound what is made of them
@@ -108,7 +108,7 @@ class SenderThread(Protocol):
     def out_of_time(self) -> bool: ...
     def delivering(self) -> None: ...
     def acknowledge(self, through: int) -> None: ...
-    def look_around(self) -> float | None: ...
+    def look_around(self) -> float: ...
     def wait(
         self,
         transport: Transport,
@@ -334,7 +334,7 @@ class Conversation:
 
     def _wait(self, timeout: float | None, *, beyond_end: bool = False) -> None:
         """Wait for the socket or a wake-up, and take answers. Raise ``OSError`` at its end."""
-        interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0)
+        interest = READ | (WRITE if self._out else 0)
         if self._sender.wait(self._transport, interest, timeout, beyond_end=beyond_end):
             data = self._transport.receive()
             if data == b"":

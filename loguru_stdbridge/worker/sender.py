@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import errno
 import math
-import selectors
 import sys
 import threading
 import time
@@ -41,11 +40,17 @@ from ..exceptions import PeerError
 from ..system.wakeup import WakeUp
 from ..wire.sending import Greeting
 from .conversation import Conversation, JournalToSend
+from .outage import Outage
 from .starting import ReceiverStarter
-from .transport import CONNECT_TIMEOUT, Backoff, Transport, targets
+from .transport import CONNECT_TIMEOUT, Transport, targets
+from .waiting import READ, WRITE, DescriptorsLostError, Waiter
 
 STARTING_TIMEOUT = 10.0
 """Seconds without a receiver that are no news where one is being started."""
+
+IDLE_INTERVAL = 1.0
+"""Seconds that the thread sleeps at most while nothing happens. An exception that a signal handler
+raises in a log call can lose its wake-up; then the thread finds the record by itself."""
 
 GREETING_TIMEOUT = 10.0
 """Seconds without a greeting after which the operator is told. A receiver that is stopped or busy
@@ -103,60 +108,87 @@ class Sender:
         self._connections = 0
         self.greeted = False
         self.silence_told = False
-        self._unreachable = False
-        self._lost_at: float | None = None  # since when no receiver can be reached
-        self._told_lost = False
-        self._running = False
+        self.is_running = False
+        """Whether the thread is there, or will be in an instant."""
+        self._outage = Outage(address, report, 0.0 if starter is None else STARTING_TIMEOUT)
         self._is_parents = False  # this is a child, and the sender is not its own
-        self._backoff = Backoff()
         self.closing_until: float | None = None
         self._closing_through = 0  # the last number that was there when the end was called for
         self._patient = True
         self._progress = threading.Condition()  # re-entrant: a signal handler may flush, too
-        self._selector = selectors.DefaultSelector()
-        self._interest = 0  # in the connection
-        self._wakeup = WakeUp()
-        self._selector.register(self._wakeup, selectors.EVENT_READ)
-        journal.on_append = self._wakeup.wake
-        journal.on_full = self.request_send
-        self._thread = threading.Thread(
-            target=self._run, name="loguru_stdbridge-sender", daemon=True
-        )
+        self._thread: threading.Thread | None = None
+
+    _wakeup: WakeUp | None = None  # of an instance while it is to be woken
+    _waiter: Waiter | None = None
+    _transport: Transport | None = None
 
     def start(self, *, until_empty: bool = False) -> None:
-        """Start the thread. Raises ``RuntimeError`` where the interpreter is shutting down.
+        """Start the thread, unless it runs.
 
-        With ``until_empty`` it ends by itself: when all is delivered, or when the peer is lost.
+        Raises ``RuntimeError`` where no thread can be started or the interpreter is shutting down,
+        and ``OSError`` where the process may open no more files. Then nothing of it is left, and it
+        may be called again. With ``until_empty`` the thread ends by itself: when all is delivered,
+        or when the peer is lost.
         """
+        if self.is_running:
+            return
         if sys.is_finalizing():  # before 3.12 the start would wait for the thread for ever
             raise RuntimeError("the interpreter is shutting down")
         if until_empty:
             self._patient = False
             self._closing_through = self.journal.next - 1
             self.closing_until = math.inf
-        self._running = True
+        thread = threading.Thread(target=self._run, name="loguru_stdbridge-sender", daemon=True)
+        self._make_wakeup()
         try:
-            self._thread.start()
-        except RuntimeError:
-            self._running = False
+            self._thread, self.is_running = thread, True
+            thread.start()
+        except BaseException:
+            if not thread.is_alive():  # else a signal handler has raised, and the thread has begun
+                self.is_running = False
+                self._close_wakeup()
             raise
 
+    def _make_wakeup(self) -> None:
+        made: WakeUp | None = None
+        try:
+            if self._wakeup is None:
+                made = WakeUp()
+                self.__dict__.setdefault("_wakeup", made)
+        finally:
+            if made is not None and self._wakeup is not made:
+                made.close()  # another thread or a signal handler was quicker
+        wakeup = self._wakeup
+        assert wakeup is not None
+        self.journal.on_append = wakeup.wake
+        self.journal.on_full = self.request_send
+
+    def _close_wakeup(self) -> None:
+        wakeup = self.__dict__.pop("_wakeup", None)
+        if wakeup is not None:
+            wakeup.close()
+
     # -- called by other threads
+
+    def _wake(self) -> None:
+        wakeup = self._wakeup
+        if wakeup is not None:
+            wakeup.wake()
 
     def request_send(self) -> None:
         """What is there now goes at once: the room that it takes is needed."""
         if not self.send_now:  # else it is on its way, or nobody is there to take it
             self.send_now = True
-            self._wakeup.wake()
+            self._wake()
 
     def flush(self, through: int, timeout: float | None) -> bool:
         """Wait until ``through`` is acknowledged, ``timeout`` seconds at most (``None``: ever)."""
         self.send_now = True
-        self._wakeup.wake()
+        self._wake()
         with self._progress:
             return (
                 self._progress.wait_for(
-                    lambda: self.journal.first > through or not self._running, timeout
+                    lambda: self.journal.first > through or not self.is_running, timeout
                 )
                 and self.journal.first > through
             )
@@ -171,43 +203,82 @@ class Sender:
         self._closing_through = self.journal.next - 1
         self.closing_until = time.monotonic() + timeout
         self.send_now = True
-        self._wakeup.wake()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout + 1.0)
-        if self._thread.ident is None:  # it was never started
-            self._close_sockets()
+        self._wake()
+        thread = self._thread
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+            thread.join(timeout + 1.0)
         return self.journal.first > self._closing_through
-
-    def _close_sockets(self) -> None:
-        self._selector.close()
-        self._wakeup.close()
 
     def after_fork_in_child(self) -> None:
         """Close the parent's sockets in a child; its thread is gone, or stays where it is."""
         self._is_parents = True
-        self._close_sockets()
+        waiter = self._waiter
+        if waiter is not None:
+            waiter.close()
+        self._close_wakeup()
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
 
     # -- the thread
 
-    _transport: Transport | None = None
-
     def _run(self) -> None:
-        self.ident = self.journal.sender_thread_id = threading.get_ident()
+        me = object()
+        if self.__dict__.setdefault("_running_as", me) is not me:
+            return  # another attempt to start was interrupted, and its thread runs
         try:
+            self._thread, self.is_running = threading.current_thread(), True
+            self.ident = self.journal.sender_thread_id = threading.get_ident()
+            while not self._work():
+                pass
+        except BaseException as error:
+            if not self._is_parents:
+                self._outage.note_own_failure(error)
+        finally:
+            self.ident = self.journal.sender_thread_id = None
+            self._close_wakeup()
+            self.__dict__.pop("_running_as", None)
+            self.is_running = False  # before the thread has ended: a flush would wait on
+            self._on_end()
+            with self._progress:
+                self._progress.notify_all()
+
+    def _work(self) -> bool:
+        """Deliver until the end; return False where an error of ours has ended that."""
+        self._rest_if_parents()
+        try:
+            self._make_wakeup()
+            assert self._wakeup is not None
+            self._waiter = Waiter(self._wakeup)
             while self._wait_for_rows():
                 try:
                     self._attempt()
+                except DescriptorsLostError:
+                    raise
                 except Exception as error:  # a bug of ours: told, and the records stay safe
                     self._lost(error)
+            return True
+        except Exception as error:
+            self._outage.note_own_failure(error, tell=not self._is_parents)
         finally:
-            self._close_sockets()
-            self._on_end()
-            with self._progress:
-                self._running = False  # the thread is still alive here, and a flush would wait on
-                self._progress.notify_all()
+            self._drop_transport()
+            waiter, self._waiter = self._waiter, None
+            if waiter is not None:
+                waiter.close()
+        self._rest_if_parents()
+        threading.Event().wait(self._bounded(self._outage.pause()))
+        return self.out_of_time() or (self.closing and not self._patient)
+
+    def _abandon(self) -> None:
+        """Close nothing: the numbers of our descriptors may be the application's by now."""
+        waiter, self._waiter = self._waiter, None
+        transport, self._transport = self._transport, None
+        wakeup = self.__dict__.pop("_wakeup", None)
+        for owner in (transport, wakeup):
+            if owner is not None:
+                owner.detach()
+        if waiter is not None:
+            waiter.abandon()
 
     @property
     def known_peer(self) -> str | None:
@@ -237,8 +308,8 @@ class Sender:
         while True:
             if self.out_of_time() or self.done:
                 return False
-            pause = self._backoff.remaining()
-            if self.closing and self._unreachable and not self._patient:
+            pause = self._outage.pause()
+            if self.closing and self._outage.is_on and not self._patient:
                 return False
             if journal.pending:
                 if not pause:
@@ -247,7 +318,7 @@ class Sender:
             else:
                 journal.sender_waiting = True
                 if journal.pending == 0 and not self.closing:
-                    self._sleep(None)
+                    self._sleep(IDLE_INTERVAL)
                 journal.sender_waiting = False
 
     def _tell_trouble(self) -> None:
@@ -255,32 +326,39 @@ class Sender:
         if trouble is not None:
             self.report(trouble)
 
-    def look_around(self) -> float | None:
-        """See whether there is something to adopt; returns the seconds until the next time."""
+    def look_around(self) -> float:
+        """See whether there is something to adopt; return the seconds until the next look."""
         if self._look is None or self.closing:
-            return None
+            return IDLE_INTERVAL
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + self._look(self.peer)
-        return self._look_at - now
+        return min(self._look_at - now, IDLE_INTERVAL)
 
     def _sleep(self, timeout: float | None) -> None:
         self._tell_trouble()
-        for key, _ in self._select(self._bounded(timeout)):
-            if key.fileobj is self._wakeup:
-                self._wakeup.drain()
+        self._wait(self._bounded(timeout))
 
-    def _select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready within ``timeout`` seconds."""
-        ready = []
+    def _wait(self, timeout: float | None) -> int:
+        """Wait for the connection or a wake-up; return what the connection is ready for."""
+        waiter, events = self._waiter, 0
         try:
-            ready = self._selector.select(timeout)
+            if waiter is not None:  # else it is the parent's
+                events = waiter.wait(timeout)
+        except DescriptorsLostError:
+            if not self._is_parents:
+                self._abandon()  # at once: whoever handles the error closes nothing either
+                raise
         except Exception:
             if not self._is_parents:
                 raise
+        self._rest_if_parents()
+        return events
+
+    def _rest_if_parents(self) -> None:
+        """In a child, the parent's greenlet waits for ever: see the module's text."""
         if self._is_parents:
-            threading.Event().wait()  # see the module's text
-        return ready
+            threading.Event().wait()
 
     def wait(
         self,
@@ -290,22 +368,15 @@ class Sender:
         *,
         beyond_end: bool = False,
     ) -> bool:
-        """Wait for the connection or a wake-up; returns whether there is something to read.
+        """Wait for the connection or a wake-up; return whether there is something to read.
 
-        ``interest`` is the selector's, ``timeout`` seconds, which end with the time that
+        ``interest`` is :mod:`worker.waiting`'s, ``timeout`` seconds, which end with the time that
         :meth:`close` gives, unless ``beyond_end``.
         """
         self._tell_trouble()
-        if interest != self._interest:
-            self._selector.modify(transport, interest)
-            self._interest = interest
-        readable = False
-        for key, ready in self._select(timeout if beyond_end else self._bounded(timeout)):
-            if key.fileobj is self._wakeup:
-                self._wakeup.drain()
-            elif ready & selectors.EVENT_READ:
-                readable = True
-        return readable
+        assert self._waiter is not None
+        self._waiter.watch(transport, interest)
+        return bool(self._wait(timeout if beyond_end else self._bounded(timeout)) & READ)
 
     def _bounded(self, timeout: float | None) -> float | None:
         """Return ``timeout``, cut to the seconds that :meth:`close` has left."""
@@ -347,59 +418,39 @@ class Sender:
         for target in targets(self.address):
             try:
                 transport = self._transport = Transport(target, self._trusted_users)
-                self._selector.register(transport, selectors.EVENT_WRITE)
-                try:
-                    self._await_connected(transport)
-                    self._interest = selectors.EVENT_READ
-                    self._selector.modify(transport, self._interest)
-                    return transport
-                except BaseException:
-                    self._drop_transport()
-                    raise
+                self._await_connected(transport)
+                return transport
             except OSError as error:
+                self._drop_transport()
                 failure = error
         raise failure
 
     def _await_connected(self, transport: Transport) -> None:
         deadline = time.monotonic() + CONNECT_TIMEOUT
+        assert self._waiter is not None
+        self._waiter.watch(transport, WRITE)
         while True:
             left = deadline - time.monotonic()
             if left <= 0 or self.out_of_time():
                 raise OSError(errno.ETIMEDOUT, "the connection is not accepted")
-            for key, _ in self._select(self._bounded(left)):
-                if key.fileobj is transport:
-                    transport.finish_connect()
-                    return
-                self._wakeup.drain()
+            if self._wait(self._bounded(left)):
+                transport.finish_connect()
+                return
 
     def _drop_transport(self) -> None:
         transport, self._transport = self._transport, None
         if transport is not None:
-            self._selector.unregister(transport)
+            if self._waiter is not None:
+                self._waiter.forget(transport)
             transport.close()
 
     def _lost(self, error: Exception) -> None:
-        self._backoff.failed()
-        if not self.journal.pending:
-            return  # an idle connection has ended: nothing waits for it
-        now = time.monotonic()
-        if self._lost_at is None:
-            self._lost_at = now
-        # Where a receiver is being started, there is none for a moment, and nothing to tell.
-        known = 0.0 if self._starter is None else STARTING_TIMEOUT
-        if not self._told_lost and not self.closing and now - self._lost_at >= known:
-            self._told_lost = True
-            self.report(
-                f"cannot deliver to {self.address} ({type(error).__name__}: {error}); records "
-                "wait in the journal and are sent when it is back"
-            )
-        self._unreachable = True
+        waiting = self.journal.pending > 0
+        self._outage.note_failure(error, waiting=waiting, tell=not self.closing)
 
     def delivering(self) -> None:
         """The peer takes records: an outage, if there was one, is over."""
-        self._backoff.succeeded()
-        self._unreachable = self._told_lost = False
-        self._lost_at = None
+        self._outage.end()
 
     def acknowledge(self, through: int) -> None:
         self.journal.acknowledge(through)

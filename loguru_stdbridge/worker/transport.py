@@ -144,6 +144,10 @@ class Transport:
     def close(self) -> None:
         self._socket.close()
 
+    def detach(self) -> None:
+        """Let go of the socket without closing it: its number is another file's by now."""
+        self._socket.detach()
+
 
 def _spread() -> float:
     """Return a factor by chance, from 0.75 to 1.25. ``random`` takes a millisecond to import."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import pickle
+import socket
 import sys
 import threading
 
@@ -17,8 +19,10 @@ from loguru_stdbridge.spool import journal as journal_module
 from loguru_stdbridge.spool.directory import noted_line_format
 from loguru_stdbridge.spool.orphans import journal_directories
 from loguru_stdbridge.worker import channel as module
+from loguru_stdbridge.worker import pipeline as pipeline_module
 from loguru_stdbridge.worker.channel import Channel
 from loguru_stdbridge.worker.options import check_options
+from loguru_stdbridge.worker.sender import Sender
 from loguru_stdbridge.worker.stats import Stats
 from tests.support.processes import Account, ReceiverProcess, run_python
 from tests.support.scripted import ScriptedReceiver, a_row
@@ -353,7 +357,7 @@ def test_closing_out_of_a_signal_handler_in_the_middle_of_a_log_call(make, monke
 def test_closing_out_of_a_signal_handler_while_it_is_closed(make, monkeypatch):
     """A signal handler that closes during a close neither waits nor counts a record twice."""
     channel, closed = make(), []
-    original = module.Sender.close
+    original = Sender.close
 
     def close(sender, timeout, **options):
         if not closed:
@@ -361,7 +365,7 @@ def test_closing_out_of_a_signal_handler_while_it_is_closed(make, monkeypatch):
             closed.append(channel.close(0.0, patient=False))
         return original(sender, timeout, **options)
 
-    monkeypatch.setattr(module.Sender, "close", close)
+    monkeypatch.setattr(Sender, "close", close)
     channel.emit(a_row(1))
     assert not channel.close(0.0, patient=False)
     assert closed == [None, False]
@@ -408,6 +412,196 @@ def test_block_with_a_signal_handler_that_logs(tmp_path):
     assert sorted(n for worker, n in account.found if worker == "s") == list(range(int(inner)))
     assert [n for worker, n in account.found if worker == "a"] == list(range(20_000))
     assert set(account.found.values()) == {1} and not account.torn
+
+
+# -- what cannot start, or ends
+
+
+class Shortage:
+    """Makes ``owner.name`` raise ``error`` while :attr:`lasts`."""
+
+    def __init__(self, monkeypatch, owner, name, error):
+        self.lasts = True
+        original = getattr(owner, name)
+
+        def short(*arguments, **options):
+            if self.lasts:
+                raise type(error)(*error.args)
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, short)
+
+
+THREADS = (threading.Thread, "start", RuntimeError("can't start new thread"))
+DESCRIPTORS = (socket, "socketpair", OSError(errno.EMFILE, "Too many open files"))
+MEMORY = (socket, "socketpair", MemoryError())
+
+
+@pytest.mark.parametrize("spool", [None, False], ids=["disk", "memory"])
+@pytest.mark.parametrize(
+    "shortage", [THREADS, DESCRIPTORS, MEMORY], ids=["threads", "descriptors", "memory"]
+)
+def test_a_sender_that_cannot_start_is_tried_again_by_later_records(
+    make, receiver, monkeypatch, capfd, eventually, shortage, spool
+):
+    """Records wait while no sender can start, stderr says so once, and a later record starts it."""
+    monkeypatch.setattr(pipeline_module, "START_PAUSE", 0.0)
+    channel = make(receiver.address, spool_dir=spool)
+    short = Shortage(monkeypatch, *shortage)
+    for number in range(10):
+        channel.emit(a_row(number))
+    assert channel.stats().pending == 10
+    short.lasts = False
+    channel.emit(a_row(10))
+    eventually(lambda: channel.stats().acknowledged == 11, what="all is delivered")
+    assert receiver.lines() == [str(number) for number in range(11)]
+    err = capfd.readouterr().err
+    assert err.count("cannot start the thread that sends records") == 1
+    assert str(shortage[2]) in err
+    assert ("wait in memory" if spool is False else "wait in the journal") in err
+
+
+def test_a_sender_that_cannot_start_is_not_tried_by_each_record(make, monkeypatch):
+    """Log calls do not pay for one attempt after the other."""
+    attempts = []
+
+    def start(thread):
+        attempts.append(thread)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(pipeline_module, "START_PAUSE", 3600.0)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    channel = make()
+    for number in range(100):
+        channel.emit(a_row(number))
+    assert len(attempts) == 1
+
+
+@pytest.mark.parametrize("way", ["flush", "close"])
+def test_a_sender_that_could_not_start_is_tried_again_at_a_flush_and_at_the_end(
+    make, receiver, monkeypatch, way
+):
+    """A flush and a close start the sender, however soon after the last attempt they come."""
+    channel = make(receiver.address)
+    short = Shortage(monkeypatch, *THREADS)
+    channel.emit(a_row("waits"))
+    assert not channel.flush(3600)
+    short.lasts = False
+    assert getattr(channel, way)(30)
+    assert receiver.lines() == ["waits"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SystemExit(), KeyboardInterrupt(), MemoryError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_sender_that_an_error_has_ended_is_started_again(
+    make, receiver, monkeypatch, capfd, eventually, error
+):
+    """Whatever ends the sender's thread, stderr says so and the records are delivered."""
+    original, errors = Sender._wait_for_rows, [error]
+
+    def wait_for_rows(sender):
+        if errors:
+            raise type(errors.pop())()
+        return original(sender)
+
+    monkeypatch.setattr(pipeline_module, "START_PAUSE", 0.0)
+    monkeypatch.setattr(Sender, "_wait_for_rows", wait_for_rows)
+    channel = make(receiver.address)
+    channel.emit(a_row("safe"))
+    eventually(lambda: channel.stats().acknowledged == 1, what="it is delivered")
+    err = capfd.readouterr().err
+    assert err.count("the thread that sends records to") == 1
+    assert type(error).__name__ in err
+
+
+def test_a_program_that_closes_all_descriptors(tmp_path):
+    """A sender whose descriptors were closed touches no file of the application's, and goes on."""
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as process:
+        status, out, err = run_python(CLOSING_ALL, process.address)
+        assert (status, out) == (0, "True\n"), err
+        assert process.stop() == 0
+    assert (tmp_path / "app.log").read_text() == "before\nafter\n"
+
+
+CLOSING_ALL = """
+import os, socket, sys
+from loguru_stdbridge.worker.channel import Channel
+from loguru_stdbridge.worker.options import check_options
+from tests.support.scripted import a_row
+
+channel = Channel(check_options(sys.argv[1], spool_dir=False))
+channel.emit(a_row("before"))
+assert channel.flush(60)
+highest = max(map(int, os.listdir("/proc/self/fd")))
+os.closerange(3, highest + 1)
+pairs = [socket.socketpair() for _ in range(highest)]  # the application's own, by the same numbers
+channel.emit(a_row("after"))
+print(channel.flush(60))
+for pair in pairs:
+    for end in pair:
+        end.setblocking(False)
+        try:
+            raise AssertionError(end.recv(100))
+        except BlockingIOError:
+            pass
+"""
+
+
+def test_a_wake_up_that_a_signal_handler_s_exception_has_eaten(make, receiver, eventually):
+    """A sender that sleeps looks for records by itself."""
+    channel = make(receiver.address)
+    channel.emit(a_row("first"))
+    assert channel.flush(30)
+    journal = channel._pipeline.journal
+    eventually(lambda: journal.sender_waiting, what="the sender sleeps")
+    original = journal.on_append
+
+    def interrupted():
+        journal.on_append = original
+        raise KeyboardInterrupt
+
+    journal.on_append = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        channel.emit(a_row("second"))
+    eventually(lambda: receiver.lines() == ["first", "second"], what="it is delivered")
+
+
+def test_an_exception_at_any_line_of_the_opening_leaves_nothing(make, receiver, spool_dir):
+    """A first record whose call is interrupted leaves at most one journal, and the next one works."""
+    count, reached = 0, True
+    while reached:
+        count, reached, channel = count + 1, False, make(receiver.address)
+        at = count
+
+        def trace(frame, event, argument):
+            nonlocal at, reached
+            if "loguru_stdbridge/worker" not in frame.f_code.co_filename:
+                return None
+            if threading.current_thread() is not threading.main_thread():
+                return None
+            at -= event == "line"
+            if at == 0:
+                at, reached = -1, f"{frame.f_code.co_qualname}:{frame.f_lineno}"
+                raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            channel.emit(a_row("interrupted"))
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        channel.emit(a_row("next"))
+        assert channel.flush(30), reached
+        assert channel.stats().accepted in (1, 2), reached
+        assert channel.close(30)
+        assert journal_directories(spool_dir) == [], reached
+    assert count > 50
 
 
 # -- policies, to the end
@@ -535,7 +729,8 @@ def test_the_end_of_the_process(tmp_path, spool_dir, eventually, way):
     """The exit delivers what was logged; what no thread can deliver any more is adopted."""
     with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as process:
         status, out, err = run_python(EXIT, process.address, way)
-        assert (status, err) == (0, "")
+        assert status == 0
+        assert err.count("cannot start the thread") == (way != "plain"), err
         eventually(lambda: journal_directories(spool_dir) == [], what="all is delivered")
         assert process.stop() == 0
     account = Account(tmp_path / "app.log")

@@ -290,7 +290,7 @@ def test_a_journal_that_has_not_what_it_says_is_no_busy_loop(
     sender = start()
     receiver.accept()
     receiver.accept()
-    eventually(lambda: sender._backoff.remaining() > 0, what="it pauses")
+    eventually(lambda: sender._outage.pause() > 0, what="it pauses")
     assert "not in the journal" in told[0]
 
 
@@ -635,7 +635,7 @@ def test_an_impatient_close_does_not_wait_for_one_that_is_away(
     receiver.close()
     fill(journal, 1)
     sender = start()
-    eventually(lambda: sender._unreachable)
+    eventually(lambda: sender._outage.is_on)
     assert not sender.close(3600, patient=False)
     assert not sender._thread.is_alive()
 

@@ -1,0 +1,207 @@
+"""What a channel opens for its first record: a journal, and the sender that empties it.
+
+Owns their start, and starting again what could not start or has ended. A journal without a sender
+is safe: its rows wait, and each later record looks whether the sender can be started now.
+
+Why nothing half made is left behind
+------------------------------------
+A sender owns no descriptor and no thread before it starts. So the journal is the only thing that
+the making of a pipeline opens, and it is closed again where something else fails. Starting can fail
+for want of descriptors, of threads or of memory, in an interpreter that allows no daemon threads,
+and at shutdown. It can also be ended at any point by an exception of a signal handler. Whatever
+happens, what is not running afterwards is tried again: ``sender_waiting`` stays set, so the next
+log call calls :meth:`Pipeline.start_later` as it would wake a sleeping sender.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import Callable
+
+from ..exceptions import JournalError
+from ..record.line_format import LineFormat
+from ..spool.directory import note_line_format
+from ..spool.journal import Journal
+from ..system.peers import own_users
+from ..system.stderr import tell_operator
+from ..wire.sending import Greeting
+from .adoption import OrphanDelivery
+from .conversation import JournalToSend
+from .levels import notice_row
+from .options import ChannelOptions
+from .sender import Sender
+from .starting import ReceiverStarter
+
+START_PAUSE = 0.5
+"""Seconds between two attempts to start the sender. One that fails costs more than a log call."""
+
+
+def report(text: str) -> None:
+    """Tell the operator ``text``, whatever it holds. Never raises."""
+    tell_operator(f"loguru_stdbridge[{os.getpid()}]", text)
+
+
+class Pipeline:
+    """One journal and its sender, in the process that made them."""
+
+    def __init__(
+        self,
+        options: ChannelOptions,
+        spool_dir: str | None,
+        *,
+        on_row_after_close: Callable[[bytes], None],
+        on_line_format: Callable[[LineFormat | None], None],
+        on_sender_end: Callable[[Pipeline], None],
+    ) -> None:
+        """Make the journal, in memory where ``spool_dir`` is ``None`` or cannot be used.
+
+        ``on_row_after_close`` takes a row that was accepted when the journal was closed.
+        ``on_line_format`` is told how the receiver of each connection writes lines, and
+        ``on_sender_end`` that the sender has ended; both in the sender's thread.
+        """
+        self._options = options
+        self._spool_dir = spool_dir
+        self._on_line_format = on_line_format
+        self._on_sender_end = on_sender_end
+        self._next_start = 0.0
+        self._start_told = False
+        self.adoption: OrphanDelivery | None = None
+        self._starter: ReceiverStarter | None = None
+        journal: Journal | None = None
+        try:
+            journal = self.journal = self._make_journal()
+            journal.on_row_after_close = on_row_after_close
+            if self._spool_dir is not None:
+                self.adoption = OrphanDelivery(
+                    self._spool_dir, options.address, report=report, make_sender=self._make_sender
+                )
+            if options.sink is not None:
+                self._starter = ReceiverStarter(options.sink, self._spool_dir)
+            self.sender = self._make_sender(
+                journal,
+                starter=self._starter,
+                peer=options.peer,
+                on_greeting=self._greeted,
+                on_end=self._sender_ended,
+                look=None if self.adoption is None else self.adoption.look,
+            )
+            self._wait_for_start()
+        except BaseException:
+            if journal is not None:
+                journal.close(remove=True)
+            raise
+
+    def _make_journal(self) -> Journal:
+        try:
+            return self._make_journal_in(self._spool_dir)
+        except (JournalError, OSError) as error:
+            report(f"{error}. Records are kept in memory only.")
+            self._spool_dir = None
+            return self._make_journal_in(None)
+
+    def _make_journal_in(self, spool_dir: str | None) -> Journal:
+        return Journal.create(
+            spool_dir,
+            str(self._options.address),
+            limit=self._options.spool_limit,
+            when_full=self._options.when_full,
+            block_timeout=self._options.block_timeout,
+        )
+
+    def _make_sender(
+        self,
+        journal: JournalToSend,
+        *,
+        peer: str,
+        on_end: Callable[[], None],
+        starter: ReceiverStarter | None = None,
+        on_greeting: Callable[[Greeting | None], None] = lambda greeting: None,
+        look: Callable[[str], float] | None = None,
+    ) -> Sender:
+        user = self._options.receiver_user
+        return Sender(
+            journal,
+            self._options.address,
+            report=report,
+            notice=notice_row,
+            peer=peer,
+            trusted_users=None if user is None else own_users() | {user},
+            starter=starter,
+            on_greeting=on_greeting,
+            on_end=on_end,
+            look=look,
+        )
+
+    def _greeted(self, greeting: Greeting | None) -> None:
+        """In the sender's thread: a receiver has greeted, or ``None`` for a stock one."""
+        if self.adoption is not None and greeting is not None:
+            self.adoption.log = greeting.log
+        if self._starter is not None and greeting is not None:
+            told = self._starter.compare(greeting.words, greeting.package)
+            if told is not None:
+                report(told)
+        line_format = None if greeting is None else greeting.line_format
+        if self._spool_dir is not None:
+            note_line_format(self._spool_dir, self._options.address, line_format)
+        self._on_line_format(line_format)
+
+    # -- the start
+
+    def _wait_for_start(self) -> None:
+        """Have the next log call start the sender."""
+        self.journal.on_append = self.start_later
+        self.journal.sender_waiting = True
+
+    def start(self) -> bool:
+        """Start the sender unless it runs; return whether it runs. Raises nothing of its own."""
+        self._next_start = time.monotonic() + START_PAUSE
+        try:
+            self.sender.start()
+        except (RuntimeError, OSError, MemoryError) as error:
+            if not self._start_told:
+                self._start_told = True
+                place = "memory; later records and a flush try again"
+                if self.journal.path is not None:
+                    place = (
+                        "the journal; later records and a flush try again, and what is left at the "
+                        "end of the process is delivered from there"
+                    )
+                report(
+                    f"cannot start the thread that sends records to {self._options.address} "
+                    f"({type(error).__name__}: {error}). Records wait in {place}"
+                )
+        finally:
+            if not self.sender.is_running:
+                self._wait_for_start()
+        return self.sender.is_running
+
+    def start_later(self) -> None:
+        """In a log call that finds no sender: start it, but not too often."""
+        if self.sender.is_running:
+            return
+        if time.monotonic() < self._next_start:
+            self._wait_for_start()
+        else:
+            self.start()
+
+    def _sender_ended(self) -> None:
+        self._wait_for_start()
+        self._on_sender_end(self)
+
+    # -- the end
+
+    def close(self, timeout: float, *, patient: bool) -> None:
+        """Deliver within ``timeout`` seconds and end the sender; the journal stays open."""
+        if self.journal.pending and not self.sender.is_running:
+            self.start()
+        self.sender.close(timeout, patient=patient)
+
+    def after_fork_in_child(self) -> None:
+        """Drop what is the parent's."""
+        with contextlib.suppress(OSError):
+            self.journal.after_fork_in_child()
+        self.sender.after_fork_in_child()
+        if self.adoption is not None:
+            self.adoption.after_fork_in_child()
