@@ -23,7 +23,7 @@ MAX_REPORTS = 100
 MAX_KINDS = 1000
 """Pairs of host and kind that are remembered. A forgotten pair is told again, no more."""
 
-EXIT_TIMEOUT = 1.0
+STDERR_TIMEOUT = 1.0
 """Seconds that the end of the process waits for a stderr that takes nothing."""
 
 MAX_DETAIL = 300  # characters of a message that a peer may have chosen
@@ -37,7 +37,7 @@ def to_stderr(text: str) -> None:
     _stderr.tell(text)
 
 
-def flush_stderr(timeout: float = EXIT_TIMEOUT) -> bool:
+def flush_stderr(timeout: float = STDERR_TIMEOUT) -> bool:
     """Wait until all is told, ``timeout`` seconds at most; return whether it is."""
     return _stderr.flush(timeout)
 
