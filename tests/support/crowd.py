@@ -1,8 +1,12 @@
-"""``python -m tests.support.crowd ADDRESS NOTES SEED TOGETHER PER_SECOND SECONDS``: workers come and go.
+"""Run a crowd of workers that come and go, to see that a receiver stays as it was.
 
-They are forked from this one process. First ``TOGETHER`` of them connect and stay; then, for
-``SECONDS``, as many as ``PER_SECOND`` new ones a second come and as many old ones go, each in one of
-several ways; then all go. What each has logged is noted in the shared file ``NOTES``.
+::
+
+    python -m tests.support.crowd ADDRESS NOTES SEED TOGETHER PER_SECOND SECONDS
+
+This process forks all workers. First ``TOGETHER`` workers connect and stay. Then, for ``SECONDS``,
+up to ``PER_SECOND`` new ones a second come and as many old ones go, each in one of several ways. At
+the end all go. The shared file ``NOTES`` holds how many records each worker has logged.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from tests.support.leavers import Notes
 
 
 def work(number: int, address: str, notes: Notes, chance: random.Random) -> None:
-    """Log until a signal tells to go; then go in some way."""
+    """Log until a signal comes, then leave in one of several ways."""
     way = chance.choice(["exit", "_exit", "kill"])
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     bridge = install_bridge(address)
@@ -35,7 +39,7 @@ def work(number: int, address: str, notes: Notes, chance: random.Random) -> None
             notes[number] = count
 
     log(chance.randrange(1, 20))
-    bridge.flush(60)  # so that it is connected
+    bridge.flush(60)  # so that the worker is connected
     os.write(1, b".")
     signal.sigwait([signal.SIGTERM])
     log(chance.randrange(20))
@@ -47,7 +51,7 @@ def work(number: int, address: str, notes: Notes, chance: random.Random) -> None
 
 
 def main(address: str, notes_path: str, seed: str, *figures: str) -> None:
-    """Run all workers; returns in none of them."""
+    """Run all workers. Returns in this process only."""
     together, per_second, seconds = map(int, figures)
     total = together + per_second * seconds
     notes, chance = Notes(Path(notes_path), total), random.Random(seed)

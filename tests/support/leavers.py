@@ -1,8 +1,12 @@
-"""``python -m tests.support.leavers ADDRESS NOTES COUNT SEED``: workers that leave in every way there is.
+"""Run workers that end in every way a process can end, to see that their records are written.
 
-They are forked from this one process, which has everything imported, a few at a time. Each notes in
-the shared file ``NOTES`` how many of its log calls have returned, so that whoever counts knows what
-was accepted, whatever instant the end came at.
+::
+
+    python -m tests.support.leavers ADDRESS NOTES COUNT SEED
+
+This process, which has imported everything, forks the workers, a few at a time. Each worker notes in
+the shared file ``NOTES`` how many of its log calls have returned. So the test knows how many records
+were accepted, at whatever instant the worker ended.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ _NOTE = struct.Struct("<Q")
 
 
 class Notes:
-    """How many log calls of each worker have returned, in a file that the workers share."""
+    """Counts the returned log calls of each worker, in a file that all workers share."""
 
     def __init__(self, path: Path, count: int):
         with open(path, "a+b") as file:
@@ -46,7 +50,7 @@ class Notes:
 
 
 class Leaver:
-    """One worker, and what it does to leave. ``second`` is who logs beside it, or after it."""
+    """One worker and its ways to leave. ``second`` is the number of one that logs beside or after it."""
 
     def __init__(self, number: int, address: str, notes: str, count: int, seed: str):
         self.number, self.second = number, number + count
@@ -67,7 +71,7 @@ class Leaver:
         return iter(range(self.random.randrange(300)))
 
     def killed_soon(self, number: int) -> None:
-        """The signal comes at a random instant, while this thread logs."""
+        """Log until a signal ends this process at a random instant."""
         pause = self.random.random() / 20
         threading.Timer(pause, os.kill, (os.getpid(), number)).start()
         self.log(self.number, itertools.count())
@@ -150,7 +154,7 @@ def _child(number: int, *arguments: Any) -> None:
 
 
 def main(address: str, notes: str, count: int, seed: str) -> None:
-    """Run all workers; returns in a worker too."""
+    """Run all workers. Returns in the workers as well."""
     logger.remove()
     order = [WAYS[number % len(WAYS)] for number in range(count)]
     random.Random(seed).shuffle(order)

@@ -1,4 +1,4 @@
-"""A receiver whose every move is the test's: it accepts, reads, answers and breaks off when told."""
+"""Play a receiver move by move: it accepts, reads, answers and breaks off when the test says so."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from loguru_stdbridge.record.encode import encode_logrecord
 from loguru_stdbridge.wire.frames import MAX_PAYLOAD, FrameDecoder
 from loguru_stdbridge.wire.receiving import HelloReceived, ReceiverConnection, RowsReceived
 
-TIMEOUT = 30.0  # seconds; what does not come by then never does
+TIMEOUT = 30.0  # seconds, after which a test gives up waiting
 
 
 def a_row(text: object, **fields: Any) -> bytes:
@@ -55,7 +55,7 @@ class ScriptedReceiver:
 
 
 class Client:
-    """One connection, read as a receiver of ours or as a stock one reads it."""
+    """One connection, read as a receiver of this package or as a stock one reads it."""
 
     def __init__(self, connection: socket.socket) -> None:
         connection.settimeout(TIMEOUT)
@@ -66,7 +66,7 @@ class Client:
         self._payloads: list[bytes] = []
 
     def event(self) -> Any:
-        """The next event, or ``None`` at the end of the stream."""
+        """Return the next event, or ``None`` at the end of the stream."""
         while not self._events:
             data = self.socket.recv(65536)
             if not data:
@@ -75,7 +75,10 @@ class Client:
         return self._events.pop(0)
 
     def hello(self, greet_with: int | None = None) -> HelloReceived:
-        """Read the hello; greet, if told with what. Its row, if it has one, is the next event."""
+        """Read the hello and greet with ``greet_with``, unless it is ``None``.
+
+        The row in the hello, if there is one, is the next event.
+        """
         event = self.event()
         assert isinstance(event, HelloReceived), event
         if greet_with is not None:
@@ -83,7 +86,7 @@ class Client:
         return event
 
     def rows(self, through: int) -> dict[int, Any]:
-        """Read rows up to number ``through``; nothing else may come."""
+        """Read rows up to number ``through``; fail if anything else comes."""
         found: dict[int, Any] = {}
         while through not in found:
             event = self.event()
@@ -95,7 +98,7 @@ class Client:
         self.socket.sendall(self.protocol.acknowledgement(through))
 
     def record(self) -> logging.LogRecord | None:
-        """The next record, as a stock receiver reads it; ``None`` at the end of the stream."""
+        """Return the next record as a stock receiver reads it; ``None`` at the end of the stream."""
         while not self._payloads:
             data = self.socket.recv(65536)
             if not data:
