@@ -1,4 +1,4 @@
-"""Packs and reads the entries of a ledger, and compares the last one with the log file.
+"""Packs and reads the entries of a ledger.
 
 This module owns the layout of the ledger's file, the search for whole entries, and what is done
 with a ledger that is damaged. When each entry is written, and why that is enough, is told in
@@ -23,19 +23,19 @@ from pathlib import Path
 from typing import Callable, NamedTuple
 
 from ..system.damaged import free_damaged_name, set_aside
-from .files import FileId, NamedFile, find_file
+from .files import FileId, NamedFile
 
 MAGIC = b"LSBLEDG\1"
 ENTRY = struct.Struct("<IIII")  # length, checksum, kind, lines written of the intent before
 ALL_LINES = 0xFFFFFFFF
 SNAPSHOT, INTENT, SETTLED, FILE, ROTATING, RETIRED, LOG_ID = range(1, 8)
 _HEADER = re.compile(rb"(?=.{8}[\x01-\x07]\0\0\0.{4})", re.DOTALL)  # what ENTRY may look like
-INTENT_HEAD = struct.Struct("<QQQIII")  # device, inode, offset, checksum, runs, lines
-RUN = struct.Struct("<16sQI")  # sender, first number, how many
 RETIREMENT = struct.Struct("<16sI")  # sender, time in seconds since the epoch
 STRANGER = bytes(16)
 """The key of every client that has no sender id."""
 
+_INTENT_HEAD = struct.Struct("<QQQIII")  # device, inode, offset, checksum, runs, lines
+_RUN = struct.Struct("<16sQI")  # sender, first number, how many
 _SENDER = struct.Struct("<16sQII")  # sender, last number, times of its last record and retirement
 _FILE_HEAD = struct.Struct("<QQ")  # device, inode
 
@@ -59,9 +59,10 @@ class Intent(NamedTuple):
 
     file: FileId
     offset: int
-    crc: int
-    runs: Sequence[tuple[bytes, int, int]]  # as RUN has them
-    lengths: Sequence[int]  # bytes of each line
+    crc: int  # of the whole block
+    runs: Sequence[tuple[bytes, int, int]]  # sender, first number, how many
+    lengths: Sequence[int]  # bytes of each record's text
+    checks: bytes  # of each line: see recovery.pack_checks; empty in a ledger of version 0.1
 
 
 def sender_key(sender: str | None) -> bytes:
@@ -144,14 +145,29 @@ def is_torn(data: bytes, position: int) -> bool:
     return _HEADER.match(data, position) is not None and position + ENTRY.size + length > len(data)
 
 
+def pack_intent(intent: Intent) -> bytes:
+    """Pack the body of an INTENT entry."""
+    return b"".join(
+        [
+            _INTENT_HEAD.pack(
+                *intent.file, intent.offset, intent.crc, len(intent.runs), len(intent.lengths)
+            ),
+            *(_RUN.pack(*run) for run in intent.runs),
+            array("I", intent.lengths).tobytes(),
+            intent.checks,
+        ]
+    )
+
+
 def read_intent(body: bytes) -> Intent:
     """Read the body of an INTENT entry."""
-    device, inode, offset, crc, run_count, line_count = INTENT_HEAD.unpack_from(body)
-    at = INTENT_HEAD.size
-    end = at + run_count * RUN.size
+    device, inode, offset, crc, run_count, line_count = _INTENT_HEAD.unpack_from(body)
+    runs_end = _INTENT_HEAD.size + run_count * _RUN.size
+    runs = list(_RUN.iter_unpack(body[_INTENT_HEAD.size : runs_end]))
+    lengths_end = runs_end + 4 * line_count
     lengths = array("I")
-    lengths.frombytes(body[end : end + 4 * line_count])
-    return Intent(FileId(device, inode), offset, crc, list(RUN.iter_unpack(body[at:end])), lengths)
+    lengths.frombytes(body[runs_end:lengths_end])
+    return Intent(FileId(device, inode), offset, crc, runs, lengths, body[lengths_end:])
 
 
 def read_all(descriptor: int) -> bytes:
@@ -190,39 +206,3 @@ def keep_damaged_copy(
         f"{path} is damaged at byte {position} of {len(data)}; {kept}. The entries that can be "
         "read are used: records that workers hold unacknowledged may be written twice"
     )
-
-
-def count_whole_lines(intent: Intent, path: str, report: Callable[[str], None]) -> int:
-    """Return how many lines of the last intent are whole in the log file; cut off a torn one.
-
-    ``path`` is the last known name of the file.
-    """
-    found = find_file(intent.file, path)
-    if found is None:
-        report(
-            f"{path} was removed or replaced, and its last lines with it; those not acknowledged "
-            "will be written again"
-        )
-        return 0
-    with open(found, "r+b") as file:
-        size = os.fstat(file.fileno()).st_size
-        total = sum(intent.lengths)
-        if size >= intent.offset + total:
-            file.seek(intent.offset)
-            if zlib.crc32(file.read(total)) == intent.crc:
-                return len(intent.lengths)
-            report(
-                f"{found} was changed by someone else behind byte {intent.offset}; those of its "
-                "last lines that are not acknowledged will be written again"
-            )
-            return 0
-        whole = 0
-        end = intent.offset
-        for length in intent.lengths:
-            if end + length > size:
-                break
-            end += length
-            whole += 1
-        if end < size:
-            file.truncate(end)
-        return whole if size >= intent.offset else 0

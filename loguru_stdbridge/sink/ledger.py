@@ -8,17 +8,17 @@ only writer of the log file and of the ledger.
 Why a restart knows what was written
 ------------------------------------
 Before a block of lines goes to the log file, an *intent* is appended to the ledger. It says which
-file (device and inode), at which offset, whose records, how long each line is, and a checksum. Then
-the block is written, with plain writes of whole bytes in order. Nobody else writes to the file. So
-after a ``kill -9`` at any instant, the file holds a prefix of the block behind the offset, and
-nothing else.
+file (device and inode), at which offset, whose records, how long each record is, and a checksum of
+each line. Then the block is appended, with plain writes of whole bytes in order. So after a
+``kill -9`` at any instant, the file holds a prefix of the block behind the offset. Another program
+may have appended lines of its own before it, behind it or in between: nobody can keep it from that.
 
 * Killed before the intent was whole: the entry fails its checksum and is cut off. The block was not
   begun. No sender was told that it is written, so the senders send it again.
-* Killed after the intent, before or in the middle of the block: the length of the file says how
-  many lines are whole. They count as written. A torn line is cut off, and its sender sends it
-  again.
-* Killed after the block: all its lines are found whole. Nothing more had to be noted.
+* Killed after the intent, before or in the middle of the block: the records whose lines are found
+  in the file, by their checksums, count as written. A torn line is cut off, and its sender sends it
+  again. What another program has appended is left alone (:mod:`recovery`).
+* Killed after the block: all its lines are found. Nothing more had to be noted.
 * An intent with another entry behind it is settled. That entry says how many lines of the intent
   were written, for the case that a full disk cut the block short.
 * A rotation begins only when every intent is settled, and is noted first. Whatever step of it is
@@ -35,7 +35,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from array import array
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
@@ -48,19 +48,16 @@ from .entries import (
     ENTRY,
     FILE,
     INTENT,
-    INTENT_HEAD,
     LOG_ID,
     MAGIC,
     RETIRED,
     RETIREMENT,
     ROTATING,
-    RUN,
     SETTLED,
     SNAPSHOT,
     STRANGER,
     Intent,
     SenderState,
-    count_whole_lines,
     end_of_entry,
     find_next_entry,
     is_torn,
@@ -68,6 +65,7 @@ from .entries import (
     make_entry,
     make_snapshot,
     pack_file,
+    pack_intent,
     read_all,
     read_file,
     read_intent,
@@ -77,6 +75,7 @@ from .entries import (
 )
 from .files import FileId, NamedFile, sync_directory
 from .internals import SinkPath, read_sink_path
+from .recovery import count_whole_records, pack_checks
 
 COMPACT_SIZE = 4 * 1024 * 1024
 """Bytes that the ledger grows by before it is rewritten with only what is needed. A ledger that
@@ -181,26 +180,20 @@ class Ledger:
         offset: int,
         runs: Sequence[tuple[str | None, int, int]],
         lengths: Sequence[int],
-        crc: int,
+        block: bytes,
     ) -> None:
-        """Note that a block of lines goes to the file at ``offset``.
+        """Note that ``block`` is about to be written behind ``offset``, the file's size.
 
         Each run of ``runs`` is consecutive numbers of a sender: the sender (``None``: a stranger),
-        the first number, how many. ``lengths`` are the bytes of each line. Raises ``OSError``; then
-        nothing may be written.
+        the first number, how many. ``lengths`` are the bytes of each record. Raises ``OSError``;
+        then nothing may be written.
         """
         assert self._file is not None and self._unsettled is None
         keyed_runs = [(sender_key(sender), first, count) for sender, first, count in runs]
-        file = self._file.id
-        body = b"".join(
-            [
-                INTENT_HEAD.pack(*file, offset, crc, len(keyed_runs), len(lengths)),
-                *(RUN.pack(*run) for run in keyed_runs),
-                array("I", lengths).tobytes(),
-            ]
-        )
-        self._append(INTENT, body)
-        self._unsettled = Intent(file, offset, crc, keyed_runs, lengths)
+        crc, checks = zlib.crc32(block), pack_checks(block)
+        intent = Intent(self._file.id, offset, crc, keyed_runs, lengths, checks)
+        self._append(INTENT, pack_intent(intent))
+        self._unsettled = intent
 
     def settle(self, lines_written: int | None = None) -> None:
         """Note that the first ``lines_written`` lines (``None``: all) of the block are in the file.
@@ -343,7 +336,7 @@ class Ledger:
             keep_damaged_copy(self.path, data, damage, self._report)
         if self._unsettled is not None:
             named = self._sink if self._file is None else self._file.path
-            self._lines_written = count_whole_lines(self._unsettled, named, self._report)
+            self._lines_written = count_whole_records(self._unsettled, named, self._report)
             self._settle_earlier(self._lines_written)
         self._compact()
 

@@ -15,10 +15,11 @@ the time that a peer claims for a record cannot stall it.
 
 Why a failure loses and doubles nothing
 ---------------------------------------
-After a write that fails half-way, the file is cut back to the last whole line, and the ledger is
-told how many lines were written. Where the file cannot be cut, that is done before the next write.
-After a rotation that fails (a rename is denied; a retention or a rotation function raises), lines
-go on into the file that is there. The failure is told, and the rotation is tried again later.
+After a write that fails half-way, the torn line is cut off the file, and the ledger is told how
+many lines were written. Where the file cannot be cut, that is done before the next write. Nothing
+is cut once another program has appended to the file. After a rotation that fails (a rename is
+denied; a retention or a rotation function raises), lines go on into the file that is there. The
+failure is told, and the rotation is tried again later.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ import codecs
 import contextlib
 import os
 import time
-import zlib
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -104,7 +104,7 @@ class RotatingSink:
         self._lines_written = 0  # by the call of write() that is under way
         self._write_error: OSError | None = None  # of that call
         self._synced: FileId | None = None  # the file whose name the disk itself holds
-        self._postponed_cut: tuple[FileId, int] | None = None  # the size to cut the file to
+        self._postponed_cut: tuple[FileId, int, int] | None = None  # size, torn bytes of it
         self._pending: list[Block] = []
         self._logger = private_logger()
         self._archiver = (
@@ -172,13 +172,8 @@ class RotatingSink:
         if self._handler is None:  # reopen() failed
             self._handler = self._logger.add(self._path, **self._options)
         self._log_raw("")
-        status = os.fstat(self._file.fileno())
-        file = FileId.of(status)
-        if self._postponed_cut is not None:
-            cut_file, size = self._postponed_cut
-            if cut_file == file:
-                os.ftruncate(self._file.fileno(), size)
-            self._postponed_cut = None
+        self._finish_cut()
+        file = FileId.of(os.fstat(self._file.fileno()))
         if self._fsync and file != self._synced:
             sync_directory(os.path.dirname(self.path))
             self._synced = file
@@ -326,17 +321,17 @@ class RotatingSink:
             return
         data, lengths = self._encode([text for block in blocks for text in block.texts])
         descriptor = self._file.fileno()
-        status = os.fstat(descriptor)
-        offset = status.st_size
+        offset = os.fstat(descriptor).st_size
         runs = [(block.sender, block.first, len(block.texts)) for block in blocks]
-        self._ledger.intend(offset, runs, lengths, zlib.crc32(data))
+        self._ledger.intend(offset, runs, lengths, data)
         if self._fsync:
             self._ledger.sync()
-        written = 0
+        written = last_write = 0
         try:
             view = memoryview(data)
             while written < len(data):
-                written += os.write(descriptor, view[written:])
+                last_write = os.write(descriptor, view[written:])
+                written += last_write
             if self._fsync:
                 os.fsync(descriptor)
         except OSError as error:
@@ -344,16 +339,45 @@ class RotatingSink:
             # After a failed fsync nobody knows which of the new bytes the disk holds.
             kept = 0 if self._fsync else written
             whole = sum(end <= kept for end in accumulate(lengths))
-            end = sum(lengths[:whole])
-            try:
-                os.ftruncate(descriptor, offset + end)
-            except OSError:
-                self._postponed_cut = (FileId.of(status), offset + end)
+            self._cut_torn_line(written - sum(lengths[:whole]), last_write)
             self._ledger.settle(whole)
             self._lines_written += whole
             raise
         self._ledger.settle()
         self._lines_written += len(lengths)
+
+    def _cut_torn_line(self, torn: int, last_write: int) -> None:
+        """Cut the last ``torn`` bytes of a failed write off, now or before the next write.
+
+        They are the file's last bytes, unless another program has appended something behind them:
+        then nothing is cut. ``last_write`` are the bytes of the last successful ``os.write``.
+        """
+        descriptor = self._file.fileno()
+        status = os.fstat(descriptor)
+        position = os.lseek(descriptor, 0, os.SEEK_CUR)  # where the last write ended
+        if torn and position == status.st_size and torn <= last_write:
+            self._postponed_cut = (FileId.of(status), position, torn)
+            with contextlib.suppress(OSError):
+                self._finish_cut()
+        elif torn:
+            self._tell_torn_line(torn)
+
+    def _finish_cut(self) -> None:
+        """Do a postponed cut, if the torn line is still the end of the file. Raises ``OSError``."""
+        if self._postponed_cut is not None:
+            file, size, torn = self._postponed_cut
+            status = os.fstat(self._file.fileno())
+            if (FileId.of(status), status.st_size) == (file, size):
+                os.ftruncate(self._file.fileno(), size - torn)
+            elif FileId.of(status) == file:
+                self._tell_torn_line(torn)
+            self._postponed_cut = None
+
+    def _tell_torn_line(self, torn: int) -> None:
+        self._report(
+            f"the last {torn} bytes of a write to {self.path} that failed are left there, because "
+            "another program has appended to the file since; their records will be written again"
+        )
 
     def _encode(self, texts: list[str]) -> tuple[bytes, list[int]]:
         """Return the bytes of some lines, and the length of each."""

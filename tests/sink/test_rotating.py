@@ -443,6 +443,7 @@ class Disk:
         self.error = None
         self.room = 0  # bytes that a failing disk still takes
         self.fails_once = False
+        self.on_error = lambda: None
         self.cuts = True
         self.real_write, self.real_ftruncate = os.write, os.ftruncate
         monkeypatch.setattr(os, "write", self.write)
@@ -454,6 +455,7 @@ class Disk:
         if not self.room:
             error = self.error
             self.error = None if self.fails_once else error
+            self.on_error()
             raise OSError(error, os.strerror(error))
         taken, self.room = bytes(data)[: self.room], max(self.room - len(data), 0)
         return self.real_write(descriptor, taken)
@@ -523,6 +525,58 @@ def test_half_a_line_is_not_cut_off_another_file(tmp_path, disk):
     sink.write([Block(SENDER, 2, ["two\n"], [])])
     closed(sink)
     assert (tmp_path / "app.log").read_text() == "long enough to be cut\ntwo\n"
+
+
+@pytest.mark.parametrize("cuts", [True, False], ids=["at once", "later"])
+@pytest.mark.parametrize("room", [0, 2, 4, 6])
+def test_a_foreign_line_behind_a_failed_write_is_never_cut_off(tmp_path, disk, room, cuts):
+    """Half a line stays in the file once another program has appended to it."""
+    told, log = [], tmp_path / "app.log"
+
+    def append():
+        with open(log, "ab") as file:
+            file.write(b"foreign\n")
+
+    sink = opened(log, told)
+    disk.error, disk.room, disk.cuts = errno.ENOSPC, room, cuts
+    if cuts:
+        disk.on_error = append
+    block = Block(SENDER, 1, ["one\n", "two\n", "three\n"], [])
+    with pytest.raises(SinkError) as caught:
+        sink.write([block])
+    if not cuts:
+        append()
+    disk.error, disk.cuts = None, True
+    written = caught.value.written
+    assert written == room // 4
+    sink.write([block.rest(written)])
+    closed(sink)
+    rest = "".join(block.texts[written:])
+    assert log.read_text() == "one\ntwo\n"[:room] + "foreign\n" + rest
+    torn = [text for text in told if "another program has appended" in text]
+    assert len(torn) == (room % 4 != 0)
+
+
+def test_a_foreign_line_before_a_failed_write_does_not_keep_half_a_line(tmp_path, disk):
+    """Another program may append between the intent and the write: half a line is cut off still."""
+    log, real = tmp_path / "app.log", disk.real_write
+    sink = opened(log)
+
+    def append_first(descriptor, data):
+        disk.real_write = real
+        with open(log, "ab") as file:
+            file.write(b"foreign\n")
+        return real(descriptor, data)
+
+    disk.error, disk.room, disk.real_write = errno.ENOSPC, 6, append_first
+    block = Block(SENDER, 1, ["one\n", "two\n"], [])
+    with pytest.raises(SinkError):
+        sink.write([block])
+    assert log.read_text() == "foreign\none\n"
+    disk.error = None
+    sink.write([block.rest(1)])
+    closed(sink)
+    assert log.read_text() == "foreign\none\ntwo\n"
 
 
 @pytest.mark.parametrize("rotation", [None, 12], ids=["", "rotation"])

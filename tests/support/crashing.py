@@ -46,8 +46,12 @@ DECOY = "2001-01-01"
 FILLER = "x" * 1000
 """Makes a journal's rows long, so that its segments follow each other soon."""
 
+FOREIGN_LINE = "supervisor: the receiver has died\n"
+"""What another program appends to the log after some of the kills."""
+
 _passages_left = 1
 _sink = ""
+_last_act: Callable[[], None] | None = None
 
 
 def burn() -> None:
@@ -55,6 +59,8 @@ def burn() -> None:
     global _passages_left
     _passages_left -= 1
     if _passages_left == 0:
+        if _last_act is not None:
+            _last_act()
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -109,6 +115,18 @@ def within(name: str, when: Callable[..., Any], cut: Callable[[bytes], int]) -> 
         return original(descriptor, data, *args)
 
     setattr(os, name, dying)
+
+
+def leaving_a_foreign_line(arm: Callable[[], None]) -> None:
+    """Arm, and append a line to the log at the end, as a supervisor would after the kill."""
+    global _last_act
+
+    def append() -> None:
+        with open(_sink, "a") as file:
+            file.write(FOREIGN_LINE)
+
+    _last_act = append
+    arm()
 
 
 # -- the places
@@ -212,6 +230,10 @@ WRITING: dict[str, Callable[[], None]] = {
     "settled, not acknowledged": partial(before, Connection, "acknowledge", _is_news),
     "acknowledged": partial(after, Connection, "acknowledge", _is_news),
 }
+FOREIGN: dict[str, Callable[[], None]] = {
+    f"{point}, then a foreign line": partial(leaving_a_foreign_line, WRITING[point])
+    for point in ("after the intent", "between two lines", "written, not settled")
+}
 ROTATION: dict[str, Callable[[], None]] = {
     "rotation noted": partial(after, Ledger, "note_rotation"),
     "before the rename": partial(before, os, "rename", _rotates),
@@ -268,7 +290,7 @@ WORKER_ADOPTION: dict[str, Callable[[], None]] = {
     "by a worker: between two segments": partial(after, os, "unlink", _path_ends(".seg")),
 }
 RECEIVER: dict[str, Callable[[], None]] = {
-    **WRITING, **ROTATION, **COMPRESSION, **SWEEP, **COMPACTION, **ADOPTION
+    **WRITING, **FOREIGN, **ROTATION, **COMPRESSION, **SWEEP, **COMPACTION, **ADOPTION
 }  # fmt: skip
 
 
@@ -282,7 +304,7 @@ def run_receiver(options: argparse.Namespace) -> int:
         ledger.COMPACT_SIZE = 4096
     if options.forced is not None:
         everything = options.forced == "written"
-        ledger.count_whole_lines = lambda intent, path, report: (
+        ledger.count_whole_records = lambda intent, path, report: (
             len(intent.lengths) if everything else 0
         )
     if options.also is not None:

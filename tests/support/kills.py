@@ -46,11 +46,13 @@ PLAN = (
 )  # fmt: skip
 """When the receiver is killed, in this order at first; then at random, most often at an instant."""
 
-EXPECTED = re.compile(r"writing .* listening on |ended: |standing by: |.*ended inside a frame")
+EXPECTED = re.compile(
+    r"writing .* listening on |ended: |standing by: |.*ended inside a frame|.* are left alone"
+)
 """What a receiver may say on stderr while it and its clients are being killed."""
 
 PASSAGES: dict[str, int] = {
-    **dict.fromkeys(crashing.WRITING, 8),
+    **dict.fromkeys((*crashing.WRITING, *crashing.FOREIGN), 8),
     **dict.fromkeys(crashing.ROTATION, 4),
     **dict.fromkeys(crashing.COMPRESSION, 4),
     **dict.fromkeys(crashing.SWEEP, 6),
@@ -294,6 +296,9 @@ class Scene:
         assert not self._not_archived(), f"{self._not_archived()}\n{self.told()}"
         account = Account(self.sink)
         figures = self.figures
+        foreign = sum(figures.kills[point] for point in crashing.FOREIGN)
+        assert account.torn.count(crashing.FOREIGN_LINE) == foreign, "a foreign line was cut"
+        account.torn = [line for line in account.torn if line != crashing.FOREIGN_LINE]
         figures.verdicts.append(
             account.verdict(
                 {worker.name: worker.returned for worker in self.workers},
