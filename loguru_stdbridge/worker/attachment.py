@@ -53,6 +53,7 @@ import logging
 from loguru import logger as loguru_logger
 
 from ..record.encode import encode_logrecord
+from ..record.fallback import message_of
 from . import kept_handlers
 from .channel import Channel
 from .crossings import calling_frame, find_loguru_record, may_come_from_loguru, thread_state
@@ -152,7 +153,7 @@ class Attachment:
             is_called = record.levelno >= root.own or not root.is_for_bridge_alone(logger)
             state = thread_state()
             if may_come_from_loguru(state, record) and self._is_loguru_s(record):
-                return leave_alone, is_called, None
+                return LEAVE_ALONE[0], is_called, None
             if mark is not None:
                 if record.threadName:
                     record.threadName = mark.sent
@@ -176,6 +177,10 @@ class Attachment:
         """After the logger's handlers: send the record, if it has not gone out through loguru."""
         state, mark, (levelname, message, args, exc_text) = visit[2]
         state.depth -= 1
+        if state.watch is not None:
+            exc_info = record.exc_info
+            value = exc_info[1] if type(exc_info) is tuple and len(exc_info) == 3 else None
+            state.watch.see(message_of(record), value)
         if mark is not None and (record.threadName or record.name) is mark.crossed:
             return
         if (
@@ -187,12 +192,15 @@ class Attachment:
             record = copy.copy(record)
             record.levelname, record.msg, record.args = levelname, message, args
             record.exc_text = exc_text
-        self._send(record)
+        self.send(record)
 
     def _end_odd(self, record: logging.LogRecord, visit: Visit) -> None:
-        self._send(record)
+        self.send(record)
 
-    def _send(self, record: logging.LogRecord) -> None:
+    def send(self, record: logging.LogRecord) -> None:
+        """Send a record of the bridge's own making, or of logging's. Never raises."""
+        if record.levelno < self._level:
+            return
         try:
             self._channel.emit(encode_logrecord(record, level_styles))
         except Exception as error:

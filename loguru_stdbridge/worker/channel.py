@@ -234,10 +234,11 @@ class Channel:
     def stats(self) -> Stats:
         from .stats import Stats
 
-        totals = self._totals()
+        totals = self.totals()
         return Stats(**{**totals._asdict(), "dropped": dict(totals.dropped)})
 
-    def _totals(self) -> Totals:
+    def totals(self) -> Totals:
+        """Return what :meth:`stats` returns, as what is light to load."""
         past, pipeline = self._past, self._pipeline
         return past if pipeline is None else past.add_pipeline(pipeline)
 

@@ -44,7 +44,7 @@ _QUEUE_CODE = _handler.Handler._queued_writer.__code__
 class ThreadState:
     """What a thread has logged last, and what it is in the middle of."""
 
-    __slots__ = ("depth", "is_listener", "is_writer", "last_message")
+    __slots__ = ("depth", "is_listener", "is_writer", "last_message", "watch")
 
     def __init__(self) -> None:
         thread = threading.current_thread()
@@ -53,6 +53,7 @@ class ThreadState:
         self.is_writer = thread.name.startswith(_WRITER_NAME)
         self.depth = 0  # records whose handlers are being called
         self.last_message: Any = None  # of loguru's last record
+        self.watch: Any = None  # see :class:`~loguru_stdbridge.worker.places.Watch`
 
 
 class _ThreadLocal(threading.local):

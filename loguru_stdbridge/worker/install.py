@@ -17,6 +17,8 @@ from .attachment import Attachment
 from .channel import EXIT_TIMEOUT, Channel
 from .levels import level_number
 from .options import ChannelOptions, check_options
+from .showwarning import Warnings
+from .uncaught import UncaughtExceptions
 
 if TYPE_CHECKING:
     from .stats import Stats
@@ -31,6 +33,11 @@ class BridgeOptions(NamedTuple):
     stdlib: bool
     backtrace: bool | None
     diagnose: bool | None
+    excepthook: bool
+    thread_excepthook: bool
+    process_excepthook: bool
+    unraisablehook: bool
+    capture_warnings: bool
 
 
 class Bridge:
@@ -40,6 +47,15 @@ class Bridge:
         self._options = options
         self._channel = Channel(options.channel)
         self._attachment = Attachment(self._channel, options.level or 0)
+        self._uncaught = UncaughtExceptions(self._attachment.send)
+        self._warnings = Warnings(self._attachment.send)
+
+    def __repr__(self) -> str:
+        totals = self._channel.totals()
+        state = "uninstalled"
+        if _installation.bridge is self:
+            state = "connected" if totals.connected else "not connected"
+        return f"<Bridge {self.address}: {state}, {totals.pending} pending>"
 
     @property
     def address(self) -> Address:
@@ -55,8 +71,22 @@ class Bridge:
         return self._channel.flush(timeout)
 
     def stats(self) -> Stats:
-        """Return this process's figures since the install or, in a forked child, since the fork."""
-        return self._channel.stats()
+        """Return this process's figures since the install or, in a forked child, since the fork.
+
+        ``attached`` names what the bridge is attached to at this moment.
+        """
+        from dataclasses import replace
+
+        return replace(self._channel.stats(), attached=self._attached())
+
+    def _attached(self) -> tuple[str, ...]:
+        names = [
+            "loguru" if self._attachment.is_in_loguru() else "",
+            "stdlib" if self._attachment.is_in_logging() else "",
+            *self._uncaught.attached(),
+            "capture_warnings" if self._warnings.is_attached else "",
+        ]
+        return tuple(filter(None, names))
 
     def close(self, timeout: float = EXIT_TIMEOUT) -> bool:
         """Uninstall, then deliver what is left within ``timeout`` seconds.
@@ -64,6 +94,8 @@ class Bridge:
         Returns whether all was delivered; what was not is in the journal and is delivered later.
         """
         with _installation.lock:
+            self._warnings.detach()
+            self._uncaught.detach()
             self._attachment.detach()
             if _installation.bridge is self:
                 _installation.bridge = None
@@ -84,6 +116,14 @@ class Bridge:
             self._attachment.attach_logging(
                 logging.INFO if options.level is None else options.level
             )
+        self._uncaught.attach(
+            main=options.excepthook,
+            threads=options.thread_excepthook,
+            processes=options.process_excepthook,
+            unraisable=options.unraisablehook,
+        )
+        if options.capture_warnings:
+            self._warnings.attach()
 
 
 class _Installation:
@@ -110,6 +150,11 @@ def install_bridge(
     stdlib: bool = True,
     backtrace: bool | None = None,
     diagnose: bool | None = None,
+    excepthook: bool = True,
+    thread_excepthook: bool = True,
+    process_excepthook: bool = True,
+    unraisablehook: bool = True,
+    capture_warnings: bool = True,
     spool_dir: str | os.PathLike[str] | bool | None = None,
     spool_limit: int | None = None,
     when_full: str = "drop_oldest",
@@ -144,6 +189,13 @@ def install_bridge(
         the one that caught the exception, and the values of variables. ``None``: loguru's defaults,
         which the environment variables ``LOGURU_BACKTRACE`` and ``LOGURU_DIAGNOSE`` set. Say
         ``diagnose=False`` in production, where variables may hold secrets.
+    excepthook, thread_excepthook, process_excepthook, unraisablehook
+        Whether to send the exceptions that nobody catches: of the main program, of its threads, of
+        its ``multiprocessing`` children, and those that Python ignores (in a ``__del__``, say).
+        They are printed as before.
+    capture_warnings
+        Whether to send Python's warnings, as ``logging.captureWarnings`` would log them. They are
+        printed as before.
     spool_dir
         Directory of the journals, made with mode 0700. ``None``: see
         :func:`loguru_stdbridge.spool.directory.default_spool_dir`. ``False``: keep records in
@@ -192,6 +244,11 @@ def install_bridge(
         stdlib,
         backtrace,
         diagnose,
+        excepthook,
+        thread_excepthook,
+        process_excepthook,
+        unraisablehook,
+        capture_warnings,
     )
     with _installation.lock:
         bridge = _installation.bridge

@@ -184,6 +184,8 @@ class BridgeSink:
         state = self._thread.state or self._make_state()
         thread = thread_state()
         thread.last_message = record["message"]
+        if thread.watch is not None:
+            thread.watch.see(record["message"], getattr(record["exception"], "value", None))
         try:
             caller = sys._getframe(4)  # of ``logger.info``, by loguru's own two frames
         except ValueError:

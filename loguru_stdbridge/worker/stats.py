@@ -18,3 +18,4 @@ class Stats:
     reconnects: int = 0
     connected: bool = False
     peer: str | None = None  # "bridge", "stock", None while unknown
+    attached: tuple[str, ...] = ()  # what records come from, by the options of ``install_bridge``

@@ -222,8 +222,8 @@ def test_each_record_is_taken_once_in_every_order(monkeypatch, scale, fast_handl
     run_state_machine_as_test(
         Application,
         settings=settings(
-            max_examples=scale(60, 2000),
-            stateful_step_count=20,
+            max_examples=scale(100, 2000),
+            stateful_step_count=30,
             deadline=None,
             derandomize=False,
             database=None,
