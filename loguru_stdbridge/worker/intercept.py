@@ -18,7 +18,7 @@ class InterceptHandler(LocklessHandler):
     """Puts stdlib records into loguru, for those who want loguru as their hub.
 
     The logger's name, ``extra=``, ``stack_info``, the exception and the caller's place are kept.
-    Use it with ``install_bridge(stdlib=False)``, or each record goes both ways.
+    The bridge sends such a record once, as loguru sees it.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
