@@ -19,6 +19,10 @@ DEFAULT_ADDRESS = f"tcp://127.0.0.1:{DEFAULT_PORT}"
 ADDRESS_VARIABLE = "LOGURU_STDBRIDGE_ADDRESS"
 """Environment variable that names the receiver where the program does not."""
 
+HANDED_ON_VARIABLE = "LOGURU_STDBRIDGE_HANDED_ON"
+"""Environment variable by which a receiver tells its command that the address is its own: one at
+which another receiver cannot listen."""
+
 _FORMS = '"log:///path/of/app.log", "tcp://host:port", "unix:///path/to/socket" or ("host", port)'
 _WILDCARDS = frozenset({"", "0.0.0.0", "::"})
 _LOOPBACK_NAMES = frozenset({"localhost", "::1", "ip6-localhost"})
@@ -179,3 +183,17 @@ def _check_port(port: object, value: object) -> int:
 def default_address() -> Address:
     """The address in ``LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``."""
     return parse_address(os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS)
+
+
+def default_listen(*, needed: bool = True) -> list[Address]:
+    """Return where a receiver listens, besides its log's own socket, if nobody says it.
+
+    That is the address in ``LOGURU_STDBRIDGE_ADDRESS``, unless it is a log's, or is the address of
+    a receiver around this process, which has handed it on. Without one it is
+    ``tcp://127.0.0.1:9020`` if an address is ``needed``, else none.
+    """
+    text = os.environ.get(ADDRESS_VARIABLE)
+    if not text or text == os.environ.get(HANDED_ON_VARIABLE):
+        return [parse_address(DEFAULT_ADDRESS)] if needed else []
+    address = parse_address(text)
+    return [] if address.scheme == "log" else [address]

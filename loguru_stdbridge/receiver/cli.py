@@ -1,4 +1,4 @@
-"""Run a receiver from the command line: read options, heed signals, run a command beside it.
+"""Run a receiver from the command line: read the options, open the receiver, hand it to the runner.
 
 Every option has an environment variable ``LOGURU_STDBRIDGE_<OPTION>``; the command line wins. The
 values of rotation, retention, compression, format and level are loguru's words and go to loguru
@@ -11,31 +11,24 @@ command's own.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import signal
-import subprocess
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Callable
 
 from .._version import __version__
-from ..addresses import ADDRESS_VARIABLE, Address, default_address, parse_address
+from ..addresses import default_listen, parse_address
 from ..exceptions import AddressError, ConfigurationError, LedgerHeldError, StdbridgeError
 from ..sink.internals import private_logger
 from ..sink_words import SINK_WORDS, parse_sink_words
-from ..spool.directory import SPOOL_VARIABLE
 from ..system.runtime import messages_path
 from .detached import detach, report_to_file
 from .reporting import to_stderr
+from .runner import EXIT_FAILURE, Runner
 from .service import GRACE, RENDER, Service
 
-EXIT_FAILURE = 1
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 _PREFIX = "LOGURU_STDBRIDGE_"
-_FORWARDED = ("SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGWINCH")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -136,11 +129,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options(sys.argv[1:] if argv is None else argv)
     if options.detached:
         return _run_detached(options)
-    stopping = threading.Event()
-    runner = _Runner(options, stopping)
-    with _signals(runner, stopping):
+    runner = _make_runner(options, to_stderr)
+    with runner.signals():
+        if not options.check:
+            runner.forget_old_ready_file()
         try:
-            service = _open(options, stopping)
+            service = _open(options, runner)
         except (AddressError, ConfigurationError, ValueError, TypeError) as error:
             to_stderr(f"bad configuration: {error}")
             return EXIT_CONFIGURATION
@@ -150,8 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if service is None:  # a signal has ended the standby
             return 0
         if options.check:
-            service.stop(0)
-            service.serve()
+            service.close()
             to_stderr("the options and the sink are fine")
             return 0
         return runner.run(service)
@@ -161,11 +154,10 @@ def _run_detached(options: argparse.Namespace) -> int:
     """Run as nobody's process; whoever has started this one learns whether it could begin."""
     tell_status = detach()
     report = report_to_file(private_logger(), messages_path(options.sink))
-    stopping = threading.Event()
-    runner = _Runner(options, stopping, report)
-    with _signals(runner, stopping):
+    runner = _make_runner(options, report)
+    with runner.signals():
         try:
-            service = _open(options, stopping, report)
+            service = _open(options, runner, report)
         except LedgerHeldError:  # another one was quicker: the worker finds that one
             tell_status(EXIT_FAILURE)
             return EXIT_FAILURE
@@ -178,16 +170,25 @@ def _run_detached(options: argparse.Namespace) -> int:
         return runner.run(service)
 
 
+def _make_runner(options: argparse.Namespace, report: Callable[[str], None]) -> Runner:
+    own = (name for name in vars(options) if name not in ("command", "spool_dir"))
+    return Runner(
+        options.command,
+        grace=options.grace,
+        report=report,
+        ready_file=options.ready_file,
+        own_variables=(_PREFIX + name.upper() for name in own),
+    )
+
+
 def _open(
     options: argparse.Namespace,
-    stopping: threading.Event,
+    runner: Runner,
     report: Callable[[str], None] = to_stderr,
 ) -> Service | None:
-    addresses: list[Address] = [parse_address(text) for text in options.listen or ()]
-    if not addresses and (os.environ.get(ADDRESS_VARIABLE) or not options.command):
-        addresses = [default_address()]
-        if addresses[0].scheme == "log":  # what a receiver around this one has told its command
-            addresses = []
+    addresses = [parse_address(text) for text in options.listen or ()]
+    if not addresses:
+        addresses = default_listen(needed=not options.command)
     if options.detached:
         addresses = []
     if options.check:
@@ -200,7 +201,7 @@ def _open(
         if not told:
             told = True
             to_stderr(f"standing by: {options.sink} is written by another process")
-        return not stopping.is_set()
+        return not runner.is_stopping
 
     try:
         return Service(
@@ -216,145 +217,6 @@ def _open(
             **_sink_options(options),
         )
     except StdbridgeError:
-        if options.standby and stopping.is_set():
+        if options.standby and runner.is_stopping:
             return None
         raise
-
-
-class _Runner:
-    """Runs a service in the foreground, and the command beside it."""
-
-    def __init__(
-        self,
-        options: argparse.Namespace,
-        stopping: threading.Event,
-        report: Callable[[str], None] = to_stderr,
-    ) -> None:
-        self._options = options
-        self._report = report
-        self._stopping = stopping
-        self._service: Service | None = None
-        self._command: subprocess.Popen[bytes] | None = None
-        self._status = 0
-
-    def stop(self) -> None:
-        """End the service within its grace."""
-        if self._service is not None:
-            self._service.stop(self._options.grace)
-
-    @property
-    def has_command(self) -> bool:
-        return bool(self._options.command)
-
-    @property
-    def begins(self) -> bool:
-        """Whether a command is still to be started. It ends the service when it ends."""
-        return self.has_command and self._command is None
-
-    def reopen(self) -> None:
-        if self._service is not None:
-            self._service.reopen()
-
-    def forward(self, number: int) -> bool:
-        """Hand a signal to the command; return whether one is running."""
-        command = self._command
-        if command is None or command.returncode is not None:
-            return False
-        with contextlib.suppress(OSError):
-            command.send_signal(number)
-        return True
-
-    def run(self, service: Service) -> int:
-        self._service = service
-        addresses = [str(address) for address in service.addresses]
-        failed = self._begin(addresses, service)
-        if failed is not None:
-            service.stop(0)
-            service.serve()
-            return failed
-        if not self._options.command:
-            self._report(f"writing {self._options.sink}, listening on {', '.join(addresses)}")
-        try:
-            service.serve()
-        except Exception as error:
-            self._report(f"ended by {type(error).__name__}: {error}")
-            self.forward(signal.SIGTERM)  # no receiver would take its records
-            return EXIT_FAILURE
-        counts = ", ".join(f"{count} {name}" for name, count in service.counts.items())
-        self._report(f"ended: {counts}")
-        return self._status
-
-    def _begin(self, addresses: list[str], service: Service) -> int | None:
-        """Write the ready file and start the command; return the exit code if that fails."""
-        if self._stopping.is_set():  # a signal came while the sink was opened
-            return 0
-        if self._options.ready_file:
-            try:
-                _write_ready_file(Path(self._options.ready_file), addresses)
-            except OSError as error:
-                self._report(f"cannot write the ready file: {error}")
-                return EXIT_FAILURE
-        return self._start_command(service) if self._options.command else None
-
-    def _start_command(self, service: Service) -> int | None:
-        address = service.log_address or service.addresses[0]
-        environment = {**os.environ, ADDRESS_VARIABLE: str(address)}
-        if service.spool_dir is not None:
-            environment[SPOOL_VARIABLE] = str(service.spool_dir)
-        try:
-            self._command = subprocess.Popen(self._options.command, env=environment)
-        except OSError as error:
-            self._report(f"cannot run {self._options.command[0]}: {error.strerror}")
-            return 127 if isinstance(error, FileNotFoundError) else 126
-        threading.Thread(target=self._await_command, daemon=True).start()
-        if self._stopping.is_set():  # a signal came while the command was started
-            self.forward(signal.SIGTERM)
-        return None
-
-    def _await_command(self) -> None:
-        assert self._command is not None
-        status = self._command.wait()
-        # A shell's way: a command that a signal has ended has no status of its own.
-        self._status = 128 - status if status < 0 else status
-        self.stop()
-
-
-def _write_ready_file(path: Path, addresses: list[str]) -> None:
-    """Make the ready file appear whole: who waits for it may read it at once."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text("".join(f"{address}\n" for address in addresses), encoding="utf-8")
-    os.replace(partial, path)
-
-
-@contextlib.contextmanager
-def _signals(runner: _Runner, stopping: threading.Event) -> Iterator[None]:
-    """Heed signals: SIGTERM and SIGINT end the command, or else the receiver; SIGHUP reopens.
-
-    A command also gets the signals that servers are controlled by (more workers, new code, ...).
-    """
-
-    def on_stop(number: int, frame: object) -> None:
-        stopping.set()
-        if not runner.forward(number) and not runner.begins:
-            runner.stop()
-
-    def on_other(number: int, frame: object) -> None:
-        runner.forward(number)
-
-    def on_hangup(number: int, frame: object) -> None:
-        runner.reopen()
-        runner.forward(number)
-
-    handlers: dict[int, Any] = {signal.SIGTERM: on_stop, signal.SIGINT: on_stop}
-    if hasattr(signal, "SIGHUP"):
-        handlers[signal.SIGHUP] = on_hangup
-    if runner.has_command:
-        handlers.update(
-            (getattr(signal, name), on_other) for name in _FORWARDED if hasattr(signal, name)
-        )
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

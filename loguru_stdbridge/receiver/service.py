@@ -17,7 +17,7 @@ from ..addresses import (
     Address,
     AddressLike,
     LogName,
-    default_address,
+    default_listen,
     local_names,
     log_address,
     parse_address,
@@ -67,7 +67,7 @@ class Service:
         if render not in RENDER:
             raise ConfigurationError(f"render={render!r}: one of {', '.join(map(repr, RENDER))}")
         if addresses is None:
-            addresses = [default_address()]
+            addresses = default_listen()
         targets = [parse_address(address) for address in addresses]
         own = log_address(path)
         if own not in targets and (own_socket or not targets):

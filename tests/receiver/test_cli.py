@@ -224,6 +224,7 @@ def test_a_stderr_that_nobody_reads_stops_nobody(tmp_path, spool_dir, eventually
         address = parse_address(ready.read_text().split()[0])
         for number in range(2, 12):
             with socket.socket() as stranger:
+                stranger.settimeout(30)
                 stranger.bind((f"127.0.0.{number}", 0))
                 stranger.connect((address.host, address.port))
                 stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
@@ -249,7 +250,9 @@ def test_a_stderr_that_nobody_reads_stops_nobody(tmp_path, spool_dir, eventually
 
 HOOKED = """
 import os, signal, sys
+import subprocess
 from loguru_stdbridge.receiver import cli
+from loguru_stdbridge.system.live_file import LiveFile
 
 def hook(owner, name, when):
     original = getattr(owner, name)
@@ -262,14 +265,14 @@ def hook(owner, name, when):
         return result
     setattr(owner, name, hooked)
 
-hook(eval(sys.argv[1], vars(cli)), sys.argv[2], sys.argv[3])
+hook({"cli": cli, "LiveFile": LiveFile, "subprocess": subprocess}[sys.argv[1]], *sys.argv[2:4])
 sys.exit(cli.main(sys.argv[4:]))
 """
 
 
 @pytest.mark.parametrize(
     ("owner", "name", "when"),
-    [("cli", "_open", "before"), ("cli", "_open", "after"), ("cli", "_write_ready_file", "after"),
+    [("cli", "_open", "before"), ("cli", "_open", "after"), ("LiveFile", "write", "after"),
      ("subprocess", "Popen", "before"), ("subprocess", "Popen", "after")],
 )  # fmt: skip
 @pytest.mark.parametrize("command", [False, True], ids=["alone", "with a command"])
@@ -277,14 +280,11 @@ def test_a_signal_at_the_start_is_not_lost(tmp_path, owner, name, when, command)
     """A signal at any instant of the start ends the receiver, and its command if it was started."""
     if owner == "subprocess" and not command:
         return
-    code = HOOKED.replace(
-        "eval(sys.argv[1], vars(cli))", "cli" if owner == "cli" else "cli.subprocess"
-    )
     arguments = [owner, name, when, str(tmp_path / "app.log"), "--listen", "tcp://127.0.0.1:0"]
     arguments += ["--ready-file", str(tmp_path / "ready")]
     if command:
         arguments += ["--", sys.executable, "-c", "import threading; threading.Event().wait(60)"]
-    status, _, err = run_python(code, *arguments, timeout=30)
+    status, _, err = run_python(HOOKED, *arguments, timeout=30)
     assert status in (0, 128 + signal.SIGTERM), err
 
 
@@ -341,10 +341,10 @@ ENVIRONMENT = {
     "FSYNC": ("1", lambda d: (d / "app.log").read_text()),
     "RENDER": ("receiver", lambda d: (d / "app.log").read_text()),
     "GRACE": ("2.5", lambda d: (d / "app.log").read_text()),
-    "READY_FILE": ("ready", lambda d: (d / "ready").read_text().startswith("log:///")),
+    "READY_FILE": ("ready", lambda d: (d / "seen").read_text().startswith("log:///")),
     "LISTEN": (
         "tcp://127.0.0.1:0 tcp://localhost:0",
-        lambda d: len((d / "r").read_text().split()) == 2,
+        lambda d: len((d / "seen").read_text().split()) == 2,
     ),
     "STANDBY": ("on", lambda d: (d / "app.log").read_text()),
 }
@@ -352,7 +352,9 @@ MANY = (
     "from loguru import logger; from loguru_stdbridge import install_bridge; logger.remove()\n"
     "with install_bridge() as bridge:\n"
     "    for number in range(200): logger.info('number {} é end', number)\n"
-    "    assert bridge.flush(30)"
+    "    assert bridge.flush(30)\n"
+    "import glob, shutil\n"
+    "for ready in glob.glob('r*y') + glob.glob('r'): shutil.copy(ready, 'seen')"
 )
 
 
