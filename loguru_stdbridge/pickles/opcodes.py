@@ -42,6 +42,22 @@ class Global:
         self.name = name
 
 
+class ByteString:
+    """A ``str`` of Python 2: a text in an encoding that the pickle does not tell."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def text(self) -> str:
+        """Return the text: UTF-8 if it is that, else Latin-1."""
+        try:
+            return self.data.decode("utf-8")
+        except UnicodeDecodeError:
+            return self.data.decode("latin-1")
+
+
 class Map:
     """A dict as a list of its keys and values in turn, so that nothing is hashed."""
 
@@ -233,13 +249,13 @@ class Machine:
         line = self._line()
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
             raise PayloadError("malformed", "a text without its quotes")
-        self._stack.append(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))
+        self._stack.append(ByteString(codecs.escape_decode(line[1:-1])[0]))
 
     def _unicode_line(self) -> None:
         self._stack.append(_decode_unicode_line(self._line())[0])
 
-    def _text8(self, width: int) -> None:
-        self._stack.append(self._sized(width).decode("latin-1"))
+    def _byte_string(self, width: int) -> None:
+        self._stack.append(ByteString(self._sized(width)))
 
     def _bytes(self, width: int) -> None:
         self._stack.append(self._sized(width))
@@ -311,6 +327,15 @@ class Machine:
             raise PayloadError("malformed", "arguments that are no tuple")
         self._stack.append(Call(function, arguments))
 
+    def _inst(self) -> None:
+        self._global()
+        function = self._stack.pop()
+        self._stack.append(Call(function, tuple(self._pop_mark())))
+
+    def _obj(self) -> None:
+        items = self._pop_mark()
+        self._stack.append(Call(items[0], tuple(items[1:])))
+
     def _newobj_ex(self) -> None:
         self._stack.pop()
         self._reduce()
@@ -343,8 +368,8 @@ _RARE: dict[int, Callable[[Machine], Any]] = {
     0x89: lambda m: m._stack.append(False),
     ord("S"): Machine._string_line,
     ord("V"): Machine._unicode_line,
-    ord("T"): lambda m: m._text8(4),
-    ord("U"): lambda m: m._text8(1),
+    ord("T"): lambda m: m._byte_string(4),
+    ord("U"): lambda m: m._byte_string(1),
     ord("B"): lambda m: m._bytes(4),
     ord("C"): lambda m: m._bytes(1),
     0x8E: lambda m: m._bytes(8),
@@ -370,6 +395,8 @@ _RARE: dict[int, Callable[[Machine], Any]] = {
     ord("c"): Machine._global,
     0x93: Machine._stack_global,
     ord("R"): Machine._reduce,
+    ord("i"): Machine._inst,
+    ord("o"): Machine._obj,
     0x81: Machine._reduce,  # NEWOBJ: never made either
     0x92: Machine._newobj_ex,
     ord("b"): Machine._build,
@@ -379,8 +406,8 @@ _RARE: dict[int, Callable[[Machine], Any]] = {
     ord("1"): Machine._pop_mark,
     ord("2"): lambda m: m._stack.append(m._stack[-1]),
 }
-"""All other opcodes but INST, OBJ, EXT1 to EXT4, PERSID, BINPERSID and the out-of-band buffers. No
-record needs those."""
+"""All other opcodes but EXT1 to EXT4, PERSID, BINPERSID and the out-of-band buffers. No record
+needs those."""
 
 
 def _integer(data: bytes) -> int | RemoteValue:

@@ -39,7 +39,7 @@ from ..exceptions import PayloadError
 from ..record.decode import RemoteValue, many_collide
 from ..record.row import Buffer
 from ..record.values import MAX_DEPTH, is_bounded_decimal
-from .opcodes import Call, Global, Machine, Map, Set
+from .opcodes import ByteString, Call, Global, Machine, Map, Set
 
 MAX_NODES = 50_000
 """Values of the finished record, each counted as often as it appears: 0.1 s to load and render. A
@@ -76,6 +76,8 @@ def load_record(payload: Buffer) -> dict[str, Any]:
     tree = _Tree(2 * len(data) + _SPARE_TEXT)
     for index in range(0, len(pairs), 2):
         key = pairs[index]
+        if type(key) is ByteString:
+            key = key.text()
         if type(key) is not str:
             raise PayloadError("not_a_record", "a key that is no text")
         tree.spend(1, len(key))
@@ -86,7 +88,7 @@ def load_record(payload: Buffer) -> dict[str, Any]:
 # -- plain values -------------------------------------------------------------------------------
 
 _SCALARS = frozenset({type(None), bool, int, float})
-_KEYS = frozenset({type(None), bool, int, float, str, bytes})
+_KEYS = frozenset({type(None), bool, int, float, str, bytes, ByteString})
 
 
 class _Tree:
@@ -115,6 +117,9 @@ class _Tree:
         if kind is str or kind is bytes:
             self.spend(1, len(value))
             return value
+        if kind is ByteString:
+            self.spend(1, len(value.data))
+            return value.text()
         self.spend(1, 0)
         if depth > MAX_DEPTH:
             return RemoteValue("<too deep>")
@@ -150,6 +155,8 @@ class _Tree:
         others: list[Any] = []
         for index in range(0, len(pairs), 2):
             key = pairs[index]
+            if type(key) is ByteString:
+                key = key.text()
             if type(key) is not str:
                 key = self._key(key, depth)
                 others.append(key)
@@ -208,9 +215,18 @@ def _plain_arguments(tree: _Tree, arguments: Any, depth: int) -> list[Any]:
     return [tree.finish(argument, depth) for argument in arguments]
 
 
-def _raw(value: Any) -> bytes:
-    """Return bytes, which Python 2 and protocols below 3 write as text."""
-    return value if type(value) is bytes else value.encode("latin-1")
+def _text_of(value: Any) -> Any:
+    """Return ``value``, or its text if it is a byte string of Python 2."""
+    return value.text() if type(value) is ByteString else value
+
+
+def _state_and_zone(tree: _Tree, arguments: Any, depth: int) -> tuple[bytes, list[Any]]:
+    """Return the bytes of a time's state, which Python 2 wrote as a byte string, and its zone."""
+    first, *zone = arguments
+    state = first.data if type(first) is ByteString else tree.finish(first, depth)
+    if type(state) is not bytes or len(state) > 10:
+        raise ValueError("no state of a time")
+    return state, _plain_arguments(tree, zone, depth)
 
 
 def _decode_encode(tree: _Tree, arguments: Any, call: Call, depth: int) -> Any:
@@ -255,8 +271,7 @@ def _decode_complex(tree: _Tree, arguments: Any, call: Call, depth: int) -> Any:
 
 
 def _decode_datetime(tree: _Tree, arguments: Any, call: Call, depth: int) -> Any:
-    state, *zone = _plain_arguments(tree, arguments, depth)
-    raw = _raw(state)
+    raw, zone = _state_and_zone(tree, arguments, depth)
     if len(raw) != 10 or len(zone) > 1 or (zone and type(zone[0]) is not datetime.timezone):
         return None
     return datetime.datetime(
@@ -266,14 +281,14 @@ def _decode_datetime(tree: _Tree, arguments: Any, call: Call, depth: int) -> Any
 
 
 def _decode_date(tree: _Tree, arguments: Any, call: Call, depth: int) -> Any:
-    (state,) = _plain_arguments(tree, arguments, depth)
-    raw = _raw(state)
-    return datetime.date(raw[0] << 8 | raw[1], raw[2], raw[3]) if len(raw) == 4 else None
+    raw, zone = _state_and_zone(tree, arguments, depth)
+    if len(raw) != 4 or zone:
+        return None
+    return datetime.date(raw[0] << 8 | raw[1], raw[2], raw[3])
 
 
 def _decode_time(tree: _Tree, arguments: Any, call: Call, depth: int) -> Any:
-    state, *zone = _plain_arguments(tree, arguments, depth)
-    raw = _raw(state)
+    raw, zone = _state_and_zone(tree, arguments, depth)
     if len(raw) != 6 or len(zone) > 1 or (zone and type(zone[0]) is not datetime.timezone):
         return None
     return datetime.time(
@@ -299,7 +314,7 @@ def _decode_timezone(tree: _Tree, arguments: Any, call: Call, depth: int) -> Any
 
 
 def _decode_decimal(tree: _Tree, arguments: Any, call: Call, depth: int) -> Any:
-    (text,) = arguments
+    text = _text_of(*arguments)
     if type(text) is not str or len(text) > 2000:
         return None
     tree.spend(len(text) // 20, len(text))  # 40 microseconds for 2,000 digits
@@ -312,7 +327,8 @@ def _decode_uuid(tree: _Tree, arguments: Any, call: Call, depth: int) -> Any:
         return None
     pairs = call.state.pairs[:4]  # "int", and from Python 3.7 on perhaps "is_safe"
     for index in range(0, len(pairs), 2):
-        if type(pairs[index]) is str and pairs[index] == "int" and type(pairs[index + 1]) is int:
+        key = _text_of(pairs[index])
+        if type(key) is str and key == "int" and type(pairs[index + 1]) is int:
             return uuid.UUID(int=pairs[index + 1])
     return None
 

@@ -11,6 +11,7 @@ import logging.handlers
 import pathlib
 import pickle
 import random
+import struct
 import uuid
 
 import pytest
@@ -87,6 +88,86 @@ def test_an_object_shown_by_name_takes_a_width():
     value = load_record(pickle.dumps({"value": Color.RED}, 1))["value"]
     assert f"{value:>40}" == f"{value!s:>40}"
     assert f"{value:.2f}" == str(value)
+
+
+def byte_string(data):
+    """Return the opcode by which Python 2 pickles a short ``str``."""
+    return b"U" + bytes([len(data)]) + data
+
+
+PYTHON_2 = {
+    "OBJ": b"(cshop.views\nRequest\no}" + byte_string(b"path") + b"K\1sb",
+    "OBJ with arguments": b"(cshop.views\nRequest\n" + byte_string(b"/pay") + b"K\1o",
+    "INST": b"(ishop.views\nRequest\n}" + byte_string(b"path") + b"K\1sb",
+    "INST with arguments": b"(K\1ishop.views\nRequest\n",
+}
+
+
+@pytest.mark.parametrize("name", sorted(PYTHON_2))
+def test_an_old_style_object_is_shown_by_its_class(name):
+    """An instance of an old-style class of Python 2 shows its class's name, and its record arrives."""
+    loaded = load_record(
+        b"}("
+        + byte_string(b"msg")
+        + byte_string(b"kept")
+        + byte_string(b"r")
+        + PYTHON_2[name]
+        + b"u."
+    )
+    assert repr(loaded) == "{'msg': 'kept', 'r': <shop.views.Request object>}"
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"plain", "plain"), ("Zoë 😀".encode(), "Zoë 😀"), ("Zoë".encode("latin-1"), "Zoë"),
+        (b"\xc3", "Ã"), (b"\xed\xa0\x80", "í\xa0\x80"), (b"", ""),
+    ],
+)  # fmt: skip
+def test_a_byte_string_of_python_2_is_utf_8_or_else_latin_1(data, text):
+    """A byte string is read as UTF-8 if it is that, else as Latin-1: as a value, a key and a member."""
+    for opcode in (byte_string(data), b"T" + struct.pack("<i", len(data)) + data):
+        loaded = load_record(
+            b"}("
+            + byte_string(b"x")
+            + b"("
+            + opcode
+            + opcode
+            + b"t"
+            + opcode
+            + b"}"
+            + opcode
+            + opcode
+            + b"su."
+        )
+        assert loaded == {"x": (text, text), text: {text: text}}
+    line = b"S'" + b"".join(b"\\x%02x" % byte for byte in data) + b"'\n"
+    assert load_record(b"}" + byte_string(b"x") + line + b"s.") == {"x": text}
+
+
+PYTHON_2_VALUES = {
+    "datetime": (b"cdatetime\ndatetime\n(" + byte_string(b"\x07\xe8\x01\x02\xc3\xa9\x05\x00\x00\x07") + b"tR", None),
+    "date": (b"cdatetime\ndate\n(" + byte_string(b"\x07\xe8\x01\x02") + b"tR", datetime.date(2024, 1, 2)),
+    "time": (b"cdatetime\ntime\n(" + byte_string(b"\x03\x04\x05\x00\xc3\xa9") + b"tR", datetime.time(3, 4, 5, 0xC3A9)),
+    "decimal": (b"cdecimal\nDecimal\n(" + byte_string(b"1.50") + b"tR", decimal.Decimal("1.50")),
+    "bytearray": (b"c__builtin__\nbytearray\n(X\2\0\0\0\xc3\xa9" + byte_string(b"latin-1") + b"tR", bytearray(b"\xe9")),
+    "uuid": (
+        b"ccopy_reg\n_reconstructor\n(cuuid\nUUID\nc__builtin__\nobject\nNtR}" + byte_string(b"int") + b"K\5sb",
+        uuid.UUID(int=5),
+    ),
+    "set": (b"c__builtin__\nset\n((lp0\n" + byte_string(b"a") + b"atR", {"a"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(PYTHON_2_VALUES))
+def test_a_value_that_python_2_pickled_comes_back(name):
+    """A value whose state is a byte string of Python 2 is read from the bytes, not from a text."""
+    opcodes, value = PYTHON_2_VALUES[name]
+    loaded = load_record(b"}" + byte_string(b"x") + opcodes + b"s.")["x"]
+    if value is None:
+        assert repr(loaded) == "<datetime.datetime object>"  # its hour is 195
+    else:
+        assert (type(loaded), loaded) == (type(value), value)
 
 
 def test_an_ordered_dict_comes_back_as_a_dict():

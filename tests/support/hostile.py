@@ -86,6 +86,16 @@ _MAKERS: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
     "exec popped": (lambda: call("builtins exec", text("import os; os._exit(77)")) + b"0}.", LOADS),
     "INST": (lambda: record(b"(" + text("import os; os._exit(77)") + b"ibuiltins\nexec\n"), LOADS),
     "OBJ": (lambda: record(b"(cbuiltins\nexec\n" + text("import os; os._exit(77)") + b"o"), LOADS),
+    "INST of getattr": (lambda: record(b"(" + text("x") + b"ibuiltins\ngetattr\n"), LOADS),
+    "OBJ of getattr": (lambda: record(b"(cbuiltins\ngetattr\n" + text("x") + b"o"), LOADS),
+    "OBJ without a class": (lambda: record(b"(o"), LOADS),
+    "OBJ of what is no class": (lambda: record(b"(" + text("x") + b"K\1o"), LOADS),
+    "OBJ of 90,000 arguments": (lambda: record(b"(cshop\nBasket\n" + b"N" * 90_000 + b"o"), LOADS),
+    "INST that patches an admitted class": (
+        lambda: record(b"(iuuid\nUUID\n}" + text("__class__") + b"Nsb"), LOADS),
+    "byte strings of 2 GB": (lambda: record(b"T\xff\xff\xff\x7f" + b"x" * 1000), LOADS),
+    "a byte string that is shared": (
+        lambda: shared(b"T" + struct.pack("<i", MILLION) + b"\xe9" * MILLION, b"h\1", 10_000), ()),
     "NEWOBJ": (lambda: record(b"csubprocess\nPopen\n(" + text("true") + b"t\x81"), ()),
     "NEWOBJ_EX": (lambda: record(b"cbuiltins\nobject\n)}\x92"), ()),
     "dotted name": (lambda: record(b"\x80\x04" + stack_global("os", "environ.clear") + b")R"), ()),
