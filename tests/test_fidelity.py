@@ -414,7 +414,7 @@ def test_a_stdlib_record_lands_in_the_fields_of_loguru(remote):
     (document,) = remote()
     record = document["record"]
     assert record["name"] == "app.sub"
-    assert record["message"] == "hello you"
+    assert record["message"] == f"hello you\n{record['extra']['stack_info']}"
     assert record["level"] == {"icon": "⚠️", "name": "WARNING", "no": 30}
     assert record["function"] == "test_a_stdlib_record_lands_in_the_fields_of_loguru"
     assert record["file"] == {"name": Path(__file__).name, "path": __file__}
@@ -564,7 +564,7 @@ def test_the_intercept_handler_keeps_what_logging_knew(tmp_path, way):
         logger.remove(handler_id)
     first, second = seen
     assert first["name"] == "hub.test"
-    assert first["message"] == "brace {} x"
+    assert first["message"] == f"brace {{}} x\n{first['extra']['stack_info']}"
     assert first["level"].no == 33
     assert first["function"] == "test_the_intercept_handler_keeps_what_logging_knew"
     assert first["file"].path == __file__

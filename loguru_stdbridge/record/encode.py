@@ -35,7 +35,7 @@ from .row import (
     encode_fields,
     encode_rendered_row,
 )
-from .stock import extra_of
+from .stock import extra_of, with_stack
 from .tracebacks import exception_fields, exception_of
 from .values import MAX_TEXT, flatten_extra
 
@@ -182,7 +182,7 @@ def encode_logrecord(record: logging.LogRecord, level_style: Callable[[str], Lev
                 record.relativeCreated / 1000.0,
             ),
             _levels[record.levelno, record.levelname, icon, color],
-            message_of(record),
+            with_stack(message_of(record), record.__dict__.get("stack_info")),
             _places[
                 record.name, record.funcName or "", record.lineno, record.filename,
                 record.pathname, record.module, record.process or 0, record.processName or "",

@@ -25,7 +25,7 @@ from .row import (
     encode_row,
     load_fields,
 )
-from .stock import MAX_STOCK_NAME, extra_of
+from .stock import MAX_STOCK_NAME, extra_of, with_stack
 from .tracebacks import exception_fields, exception_of
 from .values import MAX_TEXT, bounded_text, flatten_extra, show
 
@@ -156,7 +156,7 @@ def fields_of_odd_logrecord(
         level,
         icon,
         color,
-        _shown(message_of(record), MAX_TEXT),
+        with_stack(_shown(message_of(record), MAX_TEXT), attributes.get("stack_info")),
         text("name"),
         text("funcName"),
         number("lineno", 0),

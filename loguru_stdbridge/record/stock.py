@@ -3,8 +3,9 @@
 Owns the names of a ``LogRecord``'s attributes, both ways. No sockets, files, threads or clocks
 here: callers hand in the time of now.
 
-The receiver trusts nothing in a stock client's record. ``args`` is ignored, each field is checked
-and bounded, and an attribute that logging does not have becomes ``extra``.
+The receiver trusts nothing in a stock client's record. Each field is checked and bounded, ``args``
+go into the message by a formatter that runs nothing (:mod:`record.inert_format`), and an attribute
+that logging does not have becomes ``extra``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .decode import plain
+from .inert_format import format_message
 from .row import FLAG_RAW, Row
 from .tracebacks import exception_of_text
 from .values import MAX_TEXT, bounded_text, show
@@ -50,6 +52,11 @@ def extra_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return extra
 
 
+def with_stack(message: str, stack: Any) -> str:
+    """Return a message and the stack below it, as logging shows it; ``stack`` may be anything."""
+    return f"{message}\n{stack}" if type(stack) is str and stack else message
+
+
 # -- worker: a row becomes a stock payload ------------------------------------------------------
 
 
@@ -64,12 +71,17 @@ def logrecord_fields(row: Row, mark: dict[str, Any]) -> dict[str, Any]:
         for key, value in row.extra.items()
         if type(key) is str and key not in LOGRECORD_KEYS
     }
+    message, stack = row.message, row.extra.get("stack_info")
+    if type(stack) is str and message.endswith(f"\n{stack}"):
+        message = message[: -len(stack) - 1]
+    else:
+        stack = None
     exc_text = None
     if row.exception is not None and isinstance(row.exception[2], str):
         exc_text = row.exception[2].rstrip("\n")
     fields.update(
         name=row.name or "",
-        msg=row.message.rstrip("\n") if row.flags & FLAG_RAW else row.message,
+        msg=message.rstrip("\n") if row.flags & FLAG_RAW else message,
         args=None,
         levelname=row.level_name,
         levelno=row.level_no,
@@ -78,7 +90,7 @@ def logrecord_fields(row: Row, mark: dict[str, Any]) -> dict[str, Any]:
         module=row.module,
         exc_info=None,
         exc_text=exc_text,
-        stack_info=None,
+        stack_info=stack,
         lineno=row.line,
         funcName=row.function,
         created=row.time,
@@ -112,6 +124,13 @@ def row_of_stock_fields(fields: Mapping[str, Any], now: float) -> Row:
         local = time.localtime(now)
     path = _text(fields.get("pathname"))
     exc_text = fields.get("exc_text")
+    extra = extra_of(fields)
+    message, arguments = _message(fields.get("msg")), fields.get("args")
+    formatted = format_message(message, arguments)
+    if formatted is None:
+        extra["args"] = arguments
+    else:
+        message = formatted
     level_no = int(_number(fields.get("levelno"), 20))
     return Row(
         flags=0,
@@ -123,7 +142,7 @@ def row_of_stock_fields(fields: Mapping[str, Any], now: float) -> Row:
         level_name=_text(fields.get("levelname")) or f"Level {level_no}",
         level_icon="",
         level_color=None,
-        message=_message(fields.get("msg")),
+        message=with_stack(message, fields.get("stack_info")),
         name=_text(fields.get("name")),
         function=_text(fields.get("funcName")),
         line=int(_number(fields.get("lineno"), 0)),
@@ -135,7 +154,7 @@ def row_of_stock_fields(fields: Mapping[str, Any], now: float) -> Row:
         thread_id=int(_number(fields.get("thread"), 0)),
         thread_name=_text(fields.get("threadName")),
         exception=exception_of_text(exc_text) if isinstance(exc_text, str) and exc_text else None,
-        extra=extra_of(fields),
+        extra=extra,
     )
 
 

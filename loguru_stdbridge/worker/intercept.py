@@ -10,7 +10,7 @@ from typing import Any
 
 from loguru import logger
 
-from ..record.stock import extra_of
+from ..record.stock import extra_of, with_stack
 from .handler import LocklessHandler
 
 
@@ -28,7 +28,7 @@ class InterceptHandler(LocklessHandler):
                 level: str | int = logger.level(record.levelname).name
             except ValueError:
                 level = record.levelno
-            message = record.getMessage()
+            message = with_stack(record.getMessage(), record.stack_info)
         except Exception:
             self.handleError(record)
             return
