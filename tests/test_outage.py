@@ -103,7 +103,7 @@ def test_records_that_were_given_up_last_are_told_too(tmp_path, more, ending, ev
             if ending == "stays":
                 worker.go_on()
                 end = worker.stands()
-                assert (end["flushed"], end["acknowledged"], end["pending"]) == (True, whole, 0)
+                assert (end["flushed"], end["acknowledged"], end["pending"]) == (False, whole, 0)
                 worker.process.communicate()
             assert receiver.stop() == 0
     account = Account(sink)

@@ -71,6 +71,11 @@ class Totals(NamedTuple):
     connected: bool = False
     peer: str | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether no record was dropped, but for those that the sender's own work has logged."""
+        return not self.dropped or set(self.dropped) == {OWN}
+
     def add_drop(self, reason: str) -> Totals:
         """Return the totals with one more record, which was accepted and then dropped."""
         dropped = {**self.dropped, reason: self.dropped.get(reason, 0) + 1}
@@ -206,7 +211,7 @@ class Channel:
 
     def _sender_ended(self, pipeline: Pipeline) -> None:
         """In the sender's thread, at its end."""
-        if pipeline is self._pipeline and not pipeline.sender.closing:
+        if pipeline is self._pipeline and not pipeline.sender.ending.is_called_for:
             pipeline.start_later()  # an error has ended it
 
     def _set_line_format(self, line_format: LineFormat | None) -> None:
@@ -218,18 +223,19 @@ class Channel:
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was logged so far is written; ``timeout`` in seconds.
 
-        Called where this thread may hold what the sender needs (by a signal handler in the middle
-        of a log call), or by the sender's own work, it does not wait.
+        Returns whether it is. A record that was dropped never will be. Called where this thread may
+        hold what the sender needs (by a signal handler in the middle of a log call), or by the
+        sender's own work, it does not wait.
         """
         pipeline = self._pipeline
         if pipeline is None:
-            return True
+            return self._past.is_whole
         sender, through = pipeline.sender, pipeline.journal.next - 1
         if pipeline.journal.is_inside or sender.ident == get_ident():
             timeout = 0.0
         elif not sender.is_running and pipeline.journal.pending:
             pipeline.start()
-        return sender.flush(through, timeout)
+        return sender.flush(through, timeout) and self.totals().is_whole
 
     def stats(self) -> Stats:
         from .stats import Stats
@@ -246,7 +252,7 @@ class Channel:
         """Deliver within ``timeout`` seconds and end; the channel opens again if it is used again.
 
         Without ``patient`` a receiver that is away is not waited for. Returns whether everything
-        was delivered; what was not stays in the journal, on disk.
+        that was ever logged was delivered; what was not stays in the journal, on disk.
         """
         deadline = time.monotonic() + timeout
         inside = self._inside
@@ -255,12 +261,12 @@ class Channel:
             with self._lock:
                 pipeline = self._pipeline
                 if pipeline is None:
-                    return True
-                pipeline.close(timeout, patient=patient)
+                    return self._past.is_whole
+                done = pipeline.close(timeout, patient=patient)
                 # Before the journal takes no more: who finds it closed asks for another.
                 if self.__dict__.pop("_pipeline", None) is None:  # closed by a signal handler
                     return pipeline.journal.pending == 0
-                done = pipeline.journal.close(remove=True, at_exit=self._leaving)
+                done = pipeline.journal.close(remove=True, at_exit=self._leaving) and done
                 if pipeline.journal.closed or pipeline.journal.closing:
                     self._past = self._past.add_pipeline(pipeline)._replace(connected=False)
                 else:
@@ -269,7 +275,7 @@ class Channel:
             inside.depth -= 1
         if pipeline.adoption is not None:
             pipeline.adoption.close(max(deadline - time.monotonic(), 0.0))
-        return done
+        return done and self._past.is_whole
 
     def leave(self) -> None:
         """The process ends: close, but for a journal that is not empty; see the module's text."""

@@ -18,6 +18,8 @@ from ..exceptions import JournalError, PeerError
 from ..record.row import MAX_ROWS
 from ..spool.segments import Batch, Gap
 from ..wire.sending import Acknowledged, Greeting, Refusal, SenderConnection
+from .ending import Ending
+from .stock_proof import PROOF_TIMEOUT, StockProof
 from .transport import Transport
 from .waiting import READ, WRITE
 
@@ -96,18 +98,17 @@ class SenderThread(Protocol):
     greeting_timeout: float
     send_now: bool
     unacknowledged: int
-    closing_until: float | None
+    stock_proof: StockProof
+    ending: Ending
     report: Callable[[str], None]
     notice: Callable[[str], bytes]
     on_greeting: Callable[[Greeting | None], None]
 
     @property
-    def closing(self) -> bool: ...
-    @property
     def done(self) -> bool: ...
-    def out_of_time(self) -> bool: ...
     def delivering(self) -> None: ...
     def acknowledge(self, through: int) -> None: ...
+    def tell_progress(self) -> None: ...
     def look_around(self) -> float: ...
     def wait(
         self,
@@ -117,6 +118,10 @@ class SenderThread(Protocol):
         *,
         beyond_end: bool = False,
     ) -> bool: ...
+
+
+class StreamEndedError(ConnectionResetError):
+    """The peer has ended its side of the connection in order."""
 
 
 class Conversation:
@@ -130,6 +135,8 @@ class Conversation:
         self._out = memoryview(b"")
         self._sent = 0  # highest number put into a frame on this connection
         self._gap: Gap | None = None  # what the hello told to a stock receiver
+        self._taken_through = 0  # by a stock receiver's kernel
+        self._is_proved = False  # that it has read that
         self._frame_at = 0.0
         self._next_frame_at = 0.0
         self._lag = 0.0  # seconds by which the frame that is next is late
@@ -137,7 +144,12 @@ class Conversation:
     def run(self) -> None:
         self._hello()
         if self._sender.peer == "stock":
-            self._deliver_to_stock()
+            try:
+                self._deliver_to_stock()
+            finally:
+                if not self._is_proved and self._taken_through and not self._greeted():
+                    self._sender.stock_proof.is_uncertain = True
+                self._sender.tell_progress()
         else:
             self._await_greeting()
             self._deliver()
@@ -169,7 +181,7 @@ class Conversation:
         deadline = time.monotonic() + sender.greeting_timeout
         while not self._greeted():
             self._flush_out()
-            if sender.out_of_time():
+            if sender.ending.is_over():
                 raise OSError("no greeting before the end")
             left: float | None = None
             if not sender.silence_told:
@@ -207,7 +219,7 @@ class Conversation:
                 self._next_frame()
                 until_frame = self._next_frame_at - time.monotonic()
             self._flush_out()
-            if sender.out_of_time():
+            if sender.ending.is_over():
                 break
             until_look = sender.look_around()
             if self._out:
@@ -257,8 +269,8 @@ class Conversation:
         self._transport.finish()
         self._out = memoryview(b"")
         deadline = time.monotonic() + 0.5
-        if sender.closing_until is not None and sender.closing_until != math.inf:
-            deadline = max(deadline, sender.closing_until)
+        if sender.ending.until < math.inf:
+            deadline = max(deadline, sender.ending.until)
         with contextlib.suppress(OSError):
             while time.monotonic() < deadline:  # ends by the end of the stream
                 self._wait(deadline - time.monotonic(), beyond_end=True)
@@ -279,8 +291,8 @@ class Conversation:
         else:
             self._taken_by_stock(self._sent)
         while not self._greeted():
-            if sender.done or sender.out_of_time():
-                self._transport.finish()
+            if sender.ending.is_over() or sender.done or sender.stock_proof.is_due(self._sent):
+                self._end_of_stock()
                 return
             until_look = sender.look_around()
             self._wait(0)  # a peer that has gone is noticed before it is written to, not after
@@ -295,10 +307,23 @@ class Conversation:
                 self._taken_by_stock(number)
             if not batch.rows and batch.gap is None:
                 journal.sender_waiting = True
-                if journal.next - 1 <= self._sent and not sender.closing:
+                if journal.next - 1 <= self._sent and not sender.ending.is_called_for:
                     self._wait(until_look)
                 journal.sender_waiting = False
         self._deliver()
+
+    def _end_of_stock(self) -> None:
+        """End the stream, and see whether the receiver has read all of it."""
+        sender = self._sender
+        self._transport.finish()
+        deadline = time.monotonic() + PROOF_TIMEOUT
+        deadline = min(deadline, max(sender.ending.until, time.monotonic() + 0.5))
+        try:
+            while time.monotonic() < deadline:
+                self._wait(deadline - time.monotonic(), beyond_end=True)
+        except StreamEndedError:
+            self._is_proved = True
+            sender.stock_proof.through = self._sent
 
     def _send_to_stock(self, row: Any, number: int) -> None:
         self._out = memoryview(self._connection.stock(row, number))
@@ -309,13 +334,13 @@ class Conversation:
         while self._out:
             self._flush_out(end_of_record=True)
             if self._out:
-                if self._sender.out_of_time():
+                if self._sender.ending.is_over():
                     raise OSError("the peer does not read")
                 self._wait(None)
 
     def _taken_by_stock(self, number: int) -> None:
         self._sender.unacknowledged += 1
-        self._sent = number
+        self._sent = self._taken_through = number
         self._sender.acknowledge(number)
 
     def _gap_taken_by_stock(self, gap: Gap) -> None:
@@ -338,7 +363,7 @@ class Conversation:
         if self._sender.wait(self._transport, interest, timeout, beyond_end=beyond_end):
             data = self._transport.receive()
             if data == b"":
-                raise ConnectionResetError("the receiver closed the connection")
+                raise StreamEndedError("the receiver closed the connection")
             if data:
                 self._take(data)
 

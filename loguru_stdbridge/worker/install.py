@@ -65,8 +65,10 @@ class Bridge:
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything logged so far is written at the far end.
 
-        ``timeout`` in seconds, ``None`` for ever. Returns whether it is. A signal handler that
-        came in the middle of a log call is not kept waiting: that call holds the journal.
+        ``timeout`` in seconds, ``None`` for ever. Returns whether it is: never again, once a record
+        was dropped (see :meth:`stats`). A stock receiver acknowledges nothing, so its connection is
+        ended: it has read everything if it closes its side then. A signal handler that came in the
+        middle of a log call is not kept waiting: that call holds the journal.
         """
         return self._channel.flush(timeout)
 

@@ -192,11 +192,14 @@ class Pipeline:
 
     # -- the end
 
-    def close(self, timeout: float, *, patient: bool) -> None:
-        """Deliver within ``timeout`` seconds and end the sender; the journal stays open."""
+    def close(self, timeout: float, *, patient: bool) -> bool:
+        """Deliver within ``timeout`` seconds and end the sender; return whether all is written.
+
+        The journal stays open.
+        """
         if self.journal.pending and not self.sender.is_running:
             self.start()
-        self.sender.close(timeout, patient=patient)
+        return self.sender.close(timeout, patient=patient)
 
     def after_fork_in_child(self) -> None:
         """Drop what is the parent's."""

@@ -29,7 +29,6 @@ because to :mod:`threading` it is no thread of the child. So it waits there for 
 from __future__ import annotations
 
 import errno
-import math
 import sys
 import threading
 import time
@@ -40,8 +39,10 @@ from ..exceptions import PeerError
 from ..system.wakeup import WakeUp
 from ..wire.sending import Greeting
 from .conversation import Conversation, JournalToSend
+from .ending import NO_END, Ending
 from .outage import Outage
 from .starting import ReceiverStarter
+from .stock_proof import StockProof
 from .transport import CONNECT_TIMEOUT, Transport, targets
 from .waiting import READ, WRITE, DescriptorsLostError, Waiter
 
@@ -105,6 +106,7 @@ class Sender:
         """The next frame does not wait for its time."""
         self.connected = False
         self.unacknowledged = 0
+        self.stock_proof = StockProof()
         self._connections = 0
         self.greeted = False
         self.silence_told = False
@@ -112,9 +114,7 @@ class Sender:
         """Whether the thread is there, or will be in an instant."""
         self._outage = Outage(address, report, 0.0 if starter is None else STARTING_TIMEOUT)
         self._is_parents = False  # this is a child, and the sender is not its own
-        self.closing_until: float | None = None
-        self._closing_through = 0  # the last number that was there when the end was called for
-        self._patient = True
+        self.ending = NO_END
         self._progress = threading.Condition()  # re-entrant: a signal handler may flush, too
         self._thread: threading.Thread | None = None
 
@@ -135,9 +135,7 @@ class Sender:
         if sys.is_finalizing():  # before 3.12 the start would wait for the thread for ever
             raise RuntimeError("the interpreter is shutting down")
         if until_empty:
-            self._patient = False
-            self._closing_through = self.journal.next - 1
-            self.closing_until = math.inf
+            self.ending = Ending(self.journal.next - 1, patient=False)
         thread = threading.Thread(target=self._run, name="loguru_stdbridge-sender", daemon=True)
         self._make_wakeup()
         try:
@@ -182,16 +180,27 @@ class Sender:
             self._wake()
 
     def flush(self, through: int, timeout: float | None) -> bool:
-        """Wait until ``through`` is acknowledged, ``timeout`` seconds at most (``None``: ever)."""
+        """Wait until ``through`` is written, ``timeout`` seconds at most (``None``: for ever).
+
+        Returns whether it is: acknowledged, or shown to be read by a stock receiver.
+        """
+        if self.peer == "stock":
+            self.stock_proof.ask(through)
         self.send_now = True
         self._wake()
         with self._progress:
-            return (
-                self._progress.wait_for(
-                    lambda: self.journal.first > through or not self.is_running, timeout
-                )
-                and self.journal.first > through
-            )
+            self._progress.wait_for(lambda: self._is_decided(through), timeout)
+        return self._is_written(through)
+
+    def _is_decided(self, through: int) -> bool:
+        """Return whether waiting changes nothing."""
+        uncertain = self.stock_proof.is_uncertain
+        return self._is_written(through) or uncertain or not self.is_running
+
+    def _is_written(self, through: int) -> bool:
+        """Return whether the receiver has everything up to ``through``, as far as it tells."""
+        tells = self.peer == "bridge" or self.greeted
+        return self.journal.first > through and (tells or self.stock_proof.is_given(through))
 
     def close(self, timeout: float, *, patient: bool = True) -> bool:
         """Deliver what is there now within ``timeout`` seconds, take leave, end the thread.
@@ -199,15 +208,14 @@ class Sender:
         Without ``patient`` a receiver that cannot be reached is not waited for: the journal keeps
         what is left. Returns whether everything was delivered.
         """
-        self._patient = patient
-        self._closing_through = self.journal.next - 1
-        self.closing_until = time.monotonic() + timeout
+        through = self.journal.next - 1
+        self.ending = Ending(through, time.monotonic() + timeout, patient)
         self.send_now = True
         self._wake()
         thread = self._thread
         if thread is not None and thread.is_alive() and thread is not threading.current_thread():
             thread.join(timeout + 1.0)
-        return self.journal.first > self._closing_through
+        return self._is_written(through)
 
     def after_fork_in_child(self) -> None:
         """Close the parent's sockets in a child; its thread is gone, or stays where it is."""
@@ -240,8 +248,7 @@ class Sender:
             self.__dict__.pop("_running_as", None)
             self.is_running = False  # before the thread has ended: a flush would wait on
             self._on_end()
-            with self._progress:
-                self._progress.notify_all()
+            self.tell_progress()
 
     def _work(self) -> bool:
         """Deliver until the end; return False where an error of ours has ended that."""
@@ -266,8 +273,8 @@ class Sender:
             if waiter is not None:
                 waiter.close()
         self._rest_if_parents()
-        threading.Event().wait(self._bounded(self._outage.pause()))
-        return self.out_of_time() or (self.closing and not self._patient)
+        threading.Event().wait(self.ending.bound(self._outage.pause()))
+        return self.ending.is_over() or not self.ending.patient
 
     def _abandon(self) -> None:
         """Close nothing: the numbers of our descriptors may be the application's by now."""
@@ -291,25 +298,18 @@ class Sender:
         return max(self._connections - 1, 0)
 
     @property
-    def closing(self) -> bool:
-        return self.closing_until is not None
-
-    @property
     def done(self) -> bool:
         """Whether the end was called for, and all that was there then is delivered."""
-        return self.closing and self.journal.first > self._closing_through
-
-    def out_of_time(self) -> bool:
-        return self.closing_until is not None and time.monotonic() >= self.closing_until
+        return self.journal.first > self.ending.through
 
     def _wait_for_rows(self) -> bool:
         """Sleep until there is something to deliver; False when the thread should end."""
         journal = self.journal
         while True:
-            if self.out_of_time() or self.done:
+            if self.ending.is_over() or self.done:
                 return False
             pause = self._outage.pause()
-            if self.closing and self._outage.is_on and not self._patient:
+            if self._outage.is_on and not self.ending.patient:
                 return False
             if journal.pending:
                 if not pause:
@@ -317,7 +317,7 @@ class Sender:
                 self._sleep(pause)
             else:
                 journal.sender_waiting = True
-                if journal.pending == 0 and not self.closing:
+                if journal.pending == 0 and not self.ending.is_called_for:
                     self._sleep(IDLE_INTERVAL)
                 journal.sender_waiting = False
 
@@ -328,7 +328,7 @@ class Sender:
 
     def look_around(self) -> float:
         """See whether there is something to adopt; return the seconds until the next look."""
-        if self._look is None or self.closing:
+        if self._look is None or self.ending.is_called_for:
             return IDLE_INTERVAL
         now = time.monotonic()
         if now >= self._look_at:
@@ -337,7 +337,7 @@ class Sender:
 
     def _sleep(self, timeout: float | None) -> None:
         self._tell_trouble()
-        self._wait(self._bounded(timeout))
+        self._wait(self.ending.bound(timeout))
 
     def _wait(self, timeout: float | None) -> int:
         """Wait for the connection or a wake-up; return what the connection is ready for."""
@@ -376,14 +376,7 @@ class Sender:
         self._tell_trouble()
         assert self._waiter is not None
         self._waiter.watch(transport, interest)
-        return bool(self._wait(timeout if beyond_end else self._bounded(timeout)) & READ)
-
-    def _bounded(self, timeout: float | None) -> float | None:
-        """Return ``timeout``, cut to the seconds that :meth:`close` has left."""
-        if self.closing_until is None or self.closing_until == math.inf:
-            return timeout
-        left = max(self.closing_until - time.monotonic(), 0.0)
-        return left if timeout is None else min(timeout, left)
+        return bool(self._wait(timeout if beyond_end else self.ending.bound(timeout)) & READ)
 
     def _attempt(self) -> None:
         """Connect, and converse until the connection ends."""
@@ -431,9 +424,9 @@ class Sender:
         self._waiter.watch(transport, WRITE)
         while True:
             left = deadline - time.monotonic()
-            if left <= 0 or self.out_of_time():
+            if left <= 0 or self.ending.is_over():
                 raise OSError(errno.ETIMEDOUT, "the connection is not accepted")
-            if self._wait(self._bounded(left)):
+            if self._wait(self.ending.bound(left)):
                 transport.finish_connect()
                 return
 
@@ -446,7 +439,7 @@ class Sender:
 
     def _lost(self, error: Exception) -> None:
         waiting = self.journal.pending > 0
-        self._outage.note_failure(error, waiting=waiting, tell=not self.closing)
+        self._outage.note_failure(error, waiting=waiting, tell=not self.ending.is_called_for)
 
     def delivering(self) -> None:
         """The peer takes records: an outage, if there was one, is over."""
@@ -454,5 +447,9 @@ class Sender:
 
     def acknowledge(self, through: int) -> None:
         self.journal.acknowledge(through)
+        self.tell_progress()
+
+    def tell_progress(self) -> None:
+        """Have those who wait for a flush look how far it is."""
         with self._progress:
             self._progress.notify_all()

@@ -130,7 +130,7 @@ def test_closing_while_others_log(make, receiver, spool_dir, eventually, spool):
     while any(thread.is_alive() for thread in threads):
         channel.close(0.01)
     channel.emit(a_row("worker z number 0 end"))  # of the rest, memory may have lost everything
-    assert channel.close(30) or spool is None
+    assert channel.close(30) or spool is None or channel.stats().dropped
     stats = balance(channel)
     assert stats.accepted == sum(counts.values()) + 1
     if spool is None:
@@ -327,7 +327,7 @@ def test_what_the_sender_s_own_work_logs_does_not_feed_itself_for_ever(
         channel.emit(a_row(number))
     eventually(lambda: channel.stats().dropped, what="it has come to rest")
     monkeypatch.undo()
-    assert channel.close(30)
+    assert channel.close(30)  # these are no records of the application's
     stats = balance(channel)
     own = receiver.lines().count("acknowledged")
     assert 40 <= own <= 40 + 20 + 1
@@ -622,9 +622,10 @@ def test_what_was_given_up_is_counted_and_told_in_the_log(make, tmp_path, spool_
     with start_receiver(
         tmp_path / "app.log", address=address, format="{level}|{message}"
     ) as receiver:
-        assert channel.flush(60)
+        assert not channel.flush(60)  # not all of it can be written
         channel.emit(a_row("last"))
-        assert channel.close(30)
+        assert not channel.close(30)
+        assert not channel.flush(0)
         after = channel.stats()
         assert receiver.counts["duplicates"] == 0
     lines = (tmp_path / "app.log").read_text().splitlines()

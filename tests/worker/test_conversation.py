@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 
 import pytest
@@ -130,11 +131,12 @@ class Stepwise:
     """A sender without a thread, whose clock only a wait moves."""
 
     peer, greeted, silence_told = "bridge", False, False
-    send_now, done, closing_until = False, False, None
+    send_now = done = False
     asked_again = leaving = False
 
     def __init__(self, journal, rows, late):
         self.journal = journal
+        self.ending = types.SimpleNamespace(until=math.inf, is_over=self.is_over)
         self.now = 1000.0
         self.waits = []
         self._rows = rows
@@ -149,7 +151,7 @@ class Stepwise:
     def look_around(self):
         """Nothing to adopt."""
 
-    def out_of_time(self):
+    def is_over(self):
         self.leaving = len(self.waits) >= 5
         return self.leaving
 

@@ -13,6 +13,7 @@ from loguru_stdbridge.spool.journal import Figures, Journal
 from loguru_stdbridge.spool.segments import Batch
 from loguru_stdbridge.wire.frames import encode_frame
 from loguru_stdbridge.wire.receiving import GapReceived, GoodbyeReceived, RowsReceived
+from loguru_stdbridge.worker import conversation as conversation_module
 from loguru_stdbridge.worker import sender as module
 from loguru_stdbridge.worker.sender import Sender
 from tests.support.scripted import ScriptedReceiver, a_row
@@ -427,19 +428,75 @@ def test_rows_that_are_dropped_while_they_are_read_arrive(receiver, journal, sta
 # -- stock peers
 
 
-def test_a_stock_peer_gets_each_record_in_a_frame_of_its_own(receiver, journal, told, start):
+def test_a_stock_peer_gets_each_record_in_a_frame_of_its_own(
+    receiver, journal, told, start, eventually
+):
     """A stock peer gets each record once, and what its kernel took counts as unacknowledged."""
     fill(journal, 5)
     sender = start(peer="stock")
     client = receiver.accept()
     assert [client.record().getMessage() for _ in range(5)] == ["1", "2", "3", "4", "5"]
-    assert sender.flush(5, 30)
     fill(journal, 1)
     assert client.record().getMessage() == "6"
-    assert sender.flush(6, 30)
+    eventually(lambda: journal.pending == 0)
     assert (sender.known_peer, sender.unacknowledged) == ("stock", 6)
     assert journal.figures() == Figures(6, 6, 0, {})
     assert told == []
+
+
+def flushing(sender, through, timeout=30):
+    """Begin a flush in a thread; return what waits for its result."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(sender.flush(through, timeout)))
+    thread.start()
+
+    def result():
+        thread.join(60)
+        return results
+
+    return result
+
+
+def test_a_flush_to_a_stock_peer_is_true_when_it_has_read_to_the_end(receiver, journal, start):
+    """A stock peer that closes after the end of the stream has read everything; it goes on then."""
+    fill(journal, 3)
+    sender = start(peer="stock")
+    client = receiver.accept()
+    result = flushing(sender, 3)
+    assert [client.record().getMessage() for _ in range(3)] == ["1", "2", "3"]
+    assert client.record() is None
+    client.close()
+    assert result() == [True]
+    assert sender.flush(3, 0.0)
+    fill(journal, 1)
+    client = receiver.accept()
+    assert client.record().getMessage() == "4"
+    result = flushing(sender, 4)
+    assert client.record() is None
+    client.close()
+    assert result() == [True]
+
+
+@pytest.mark.parametrize("end", ["silence", "reset", "lost before"])
+def test_a_flush_to_a_stock_peer_is_false_where_nothing_shows_that_it_has_read(
+    receiver, journal, start, monkeypatch, end
+):
+    """What a stock peer's kernel took is written by nobody, as far as the sender knows."""
+    monkeypatch.setattr(conversation_module, "PROOF_TIMEOUT", 0.05)
+    fill(journal, 3)
+    sender = start(peer="stock")
+    client = receiver.accept()
+    assert [client.record().getMessage() for _ in range(3)] == ["1", "2", "3"]
+    if end == "lost before":
+        client.close(reset=True)
+        fill(journal, 1)
+        client = receiver.accept()
+        assert client.record().getMessage() == "4"
+    result = flushing(sender, journal.next - 1)
+    if end == "reset":
+        client.close(reset=True)
+    assert result() == [False]
+    assert not sender.flush(journal.next - 1, 0.0)
 
 
 def test_one_that_is_named_stock_is_not_waited_for(receiver, journal, told, start):
@@ -465,8 +522,8 @@ def test_after_a_reconnect_a_stock_peer_gets_what_was_not_taken(
     fill(journal, 2)
     client = receiver.accept()
     assert [client.record().getMessage() for _ in range(2)] == ["4", "5"]
-    assert sender.flush(5, 30)
-    assert sender.unacknowledged == 5
+    eventually(lambda: sender.unacknowledged == 5)
+    assert not sender.flush(5, 30)
 
 
 def test_a_stock_peer_that_does_not_read(receiver, start, backlog, eventually):
@@ -481,8 +538,7 @@ def test_a_stock_peer_that_does_not_read(receiver, start, backlog, eventually):
     while found[-1] < 200:
         found.append(int(client.record().getMessage().split()[0]))
     assert found == list(range(found[0], 201))
-    assert sender.flush(200, 30)
-    assert sender.unacknowledged == 200
+    eventually(lambda: sender.unacknowledged == 200)
 
 
 def test_leaving_a_stock_peer(receiver, journal, start):
@@ -491,11 +547,15 @@ def test_leaving_a_stock_peer(receiver, journal, start):
     sender = start(peer="stock")
     client = receiver.accept()
     assert [client.record().getMessage() for _ in range(3)] == ["1", "2", "3"]
-    assert sender.close(30)
+    closing = threading.Thread(target=sender.close, args=(30,))
+    closing.start()
     assert client.record() is None
+    client.close()
+    closing.join(30)
+    assert not closing.is_alive()
 
 
-def test_what_was_given_up_is_told_to_a_stock_peer(receiver, journal, start):
+def test_what_was_given_up_is_told_to_a_stock_peer(receiver, journal, start, eventually):
     """A stock peer gets a gap as a record of its own, in its place, with exact figures."""
     fill_over(journal)
     sender = start(peer="stock")
@@ -506,7 +566,7 @@ def test_what_was_given_up_is_told_to_a_stock_peer(receiver, journal, start):
     assert client.record().getMessage() == "1 records were given up: too_large"
     fill(journal, 1)
     assert client.record().getMessage() == "19"
-    assert sender.flush(19, 30)
+    eventually(lambda: journal.pending == 0)
     assert sender.unacknowledged == 14
     assert journal.figures() == Figures(19, 14, 0, {"spool_full": 4, "too_large": 1})
 
