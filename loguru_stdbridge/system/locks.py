@@ -27,14 +27,32 @@ else:
 
 
 class _HeldLocks:
-    """Owns the descriptors of the locks that this process holds."""
+    """Owns the locks that this process holds: the file behind each descriptor.
+
+    A program may close every descriptor, and the system gives the numbers out again. A number that
+    is another file's by now is never closed here.
+    """
 
     def __init__(self) -> None:
-        self.descriptors: set[int] = set()
+        self.files: dict[int, tuple[int, int]] = {}
+
+    def take_out(self, descriptor: int) -> bool:
+        """Forget a lock; return whether its descriptor is still that of the lock file."""
+        file = self.files.pop(descriptor, None)
+        return file is not None and file == _file_id(descriptor)
 
     def after_fork_in_child(self) -> None:
-        while self.descriptors:
-            os.close(self.descriptors.pop())
+        for descriptor in list(self.files):
+            if self.take_out(descriptor):
+                os.close(descriptor)
+
+
+def _file_id(descriptor: int) -> tuple[int, int] | None:
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 _held = _HeldLocks()
@@ -84,17 +102,40 @@ def take_lock(path: str, *, create: bool = False) -> int | None:
             os.close(descriptor)
             raise
         if taken:
-            _held.descriptors.add(descriptor)
+            status = os.fstat(descriptor)
+            _held.files[descriptor] = status.st_dev, status.st_ino
             return descriptor
         os.close(descriptor)
         return None
 
 
+def is_locked(path: str) -> bool:
+    """Return whether a process has the lock of the file at ``path``; False where there is none.
+
+    Raises ``OSError`` for a file that cannot be opened, or a file system without locks.
+    """
+    flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    with block_forks():
+        try:
+            descriptor = os.open(path, flags)
+        except FileNotFoundError:
+            return False
+        try:
+            return not lock_file(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def is_held(descriptor: int) -> bool:
+    """Return whether a lock of :func:`take_lock` is still this process's: nobody closed it."""
+    file = _held.files.get(descriptor)
+    return file is not None and file == _file_id(descriptor)
+
+
 def let_go(descriptor: int) -> None:
     """Release a lock of :func:`take_lock`. In a forked child this does nothing."""
     with block_forks():
-        if descriptor in _held.descriptors:
-            _held.descriptors.discard(descriptor)
+        if _held.take_out(descriptor):
             if sys.platform != "win32":
                 # Closing alone would leave the lock to a child that has not closed its copy yet.
                 with contextlib.suppress(OSError):
