@@ -63,8 +63,8 @@ class JournalError(StdbridgeError):
     """A journal that cannot be made, opened or trusted."""
 
 
-class JournalLockedError(JournalError):
-    """A journal whose owner is alive: nobody else may touch it."""
+class JournalVersionError(JournalError):
+    """A journal of a later version of this package, which alone can read it."""
 
 
 class LedgerError(StdbridgeError):

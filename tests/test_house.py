@@ -24,9 +24,7 @@ SAME_MEANING = {
 
 MAX_LINES = 460
 
-LONGER = {
-    "spool/journal.py": "one class whose argument holds only if its parts are read together",
-}
+LONGER: dict[str, str] = {}
 """Modules of the package that may be longer, with the reason."""
 
 

@@ -146,16 +146,16 @@ def until_turn(spool_dir: str, address: Address, pause: float) -> float:
 
 
 def remove_journal(directory: str) -> None:
-    """Remove a journal whose lock the caller holds, ``meta`` first.
+    """Remove a journal whose lock the caller holds, and of which everything is acknowledged.
 
-    Without ``meta`` a journal is half made or half removed. Any later owner of its lock may remove
-    it, and nobody delivers it.
+    The segments go first, from the oldest on, and ``meta`` after them, which says that they are
+    acknowledged. So whatever a kill leaves is no journal with something to deliver. The lock goes
+    last: until then nobody else has it.
     """
     with contextlib.suppress(OSError):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(directory, "meta"))
-        for entry in list(os.scandir(directory)):
-            if entry.name != "lock":
-                os.unlink(entry.path)
-        os.unlink(os.path.join(directory, "lock"))
+        names = sorted(entry.name for entry in os.scandir(directory))
+        last = ("meta", "lock")
+        for name in [*(name for name in names if name not in last), *last]:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(directory, name))
         os.rmdir(directory)

@@ -6,39 +6,52 @@ and is here.
 
 Why adoption is free of races
 -----------------------------
-Only the OS lock, never a process id, says whether an owner is alive: the lock goes with the
-process, however that ends. Adopting takes the same lock, so one of two adopters fails. Another
-adopter may just have delivered and removed the journal, so the winner checks that its lock file is
-still the one at that path. Deliveries are stored in ``acked`` as they are confirmed. If an adopter
-is killed, the next one resumes there, and the sequence numbers expose as duplicates what was
-delivered but not stored. ``meta`` is deleted first: a journal without it is empty or incomplete,
-and is only cleaned up.
+Only an OS lock, never a process id, says whether an owner is alive: the lock goes with the process,
+however that ends. Adopting takes the same lock, so one of two adopters fails. Another adopter may
+just have delivered and removed the journal, so the winner checks that its lock file is still the
+one at that path. Deliveries are stored in ``acked`` as they are confirmed. If an adopter is killed,
+the next one resumes there, and the sequence numbers expose as duplicates what was delivered but not
+stored. A delivered journal is removed in an order that a kill may interrupt
+(:func:`.directory.remove_journal`).
+
+Why no record is deleted with a damaged journal
+-----------------------------------------------
+The owner holds the locks of ``meta`` and of the segment that it writes, too. So it is known to be
+dead even where somebody has removed ``lock``, or ``meta``, or both. Each segment holds the main
+part of ``meta``: sender, address, origin. So each can be delivered, as far as it is whole, with
+nothing else left. What is missing in between, and what ``meta`` knows of that is not there, is a
+gap that is told. A segment with damage is kept aside after that, for whoever wants to look at it;
+so is a journal of which nothing can be known.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from typing import Callable
 
 from ..addresses import parse_address
-from ..exceptions import AddressError, JournalError
+from ..exceptions import AddressError, JournalError, JournalVersionError
 from ..record.row import MAX_ROWS
 from ..system.damaged import set_aside
-from ..system.locks import let_go, take_lock
+from ..system.locks import is_locked, let_go, take_lock
 from .belonging import Origin, noted_log, read_origin
 from .directory import remove_journal
 from .segments import (
     ACKED_AT,
+    META_SIZE,
     NUMBER,
-    SEGMENT_HEADER,
     Batch,
     Gap,
     Meta,
     Scan,
+    SegmentHeader,
     decode_meta,
     decode_segment_header,
+    encode_meta,
+    is_torn_header,
     scan_segment,
 )
 
@@ -68,20 +81,23 @@ class Orphan:
 
     def __init__(self, path: str, meta: Meta, descriptor: int) -> None:
         self.path = path
-        self.sender_id = meta.sender_id
+        self.sender_id = os.path.basename(path)
         self.address = meta.address
         self.log = noted_log(path)
-        self._origin = meta.origin
         self.pid = meta.pid
         self.created = meta.created
         self.acked = meta.acked
-        self.given_up = meta.given_up
+        self.elsewhere = meta.elsewhere
+        """Another spool directory, in which its process went on; ``""`` for none."""
         self.damaged: list[str] = []
         """Segments of which not everything could be read; :meth:`remove` keeps them aside."""
+        self._origin = meta.origin
+        self._given_up = meta.given_up
         self._descriptor = descriptor
-        self._segments = self._list_segments()
+        self._segments = _list_segments(path)
         self._loaded: tuple[int, bytes, Scan] | None = None
-        self._highest = max(self.acked, self.given_up)  # highest number that it had
+        # The highest number that it had, as far as it is known.
+        self._highest = max(self.acked, meta.given_up, meta.known)
 
     @classmethod
     def adopt(cls, path: str) -> Orphan | None:
@@ -89,28 +105,18 @@ class Orphan:
 
         Return ``None`` where its owner lives, another process adopts it or has removed it, or
         where it held nothing to deliver and is removed now. Raises :class:`JournalError` for a
-        journal that cannot be read; it is kept aside, and the message says where.
+        journal of which nothing can be known, and that is kept aside: the message says where.
+        Raises :class:`JournalVersionError` for one of a later version, which stays where it is.
         """
-        try:
-            descriptor = take_lock(os.path.join(path, "lock"))
-        except FileNotFoundError:
-            with contextlib.suppress(OSError):
-                if time.time() - os.stat(path).st_mtime > HALF_MADE_AGE:
-                    os.rmdir(path)
-            return None
+        descriptor = _take_over(path)
         if descriptor is None:
             return None
         orphan = None
         try:
-            try:
-                meta = decode_meta(_read_file(os.path.join(path, "meta")))
-            except FileNotFoundError:  # half made or half removed: nothing to deliver
+            meta = _find_meta(path)
+            if meta is None:  # half made or half removed: nothing to deliver
                 remove_journal(path)
                 return None
-            except JournalError as error:
-                aside = set_aside(path)
-                name = os.path.basename(path)
-                raise JournalError(f"the journal {name}: {error}; kept at {aside}") from error
             orphan = cls(path, meta, descriptor)
             return orphan
         finally:
@@ -121,23 +127,6 @@ class Orphan:
     def origin(self) -> Origin:
         """Where it was made, and for what. Raises :class:`AddressError`."""
         return read_origin(parse_address(self.address), self._origin, self.log)
-
-    def _list_segments(self) -> list[tuple[int | None, str]]:
-        """Return ``(first number, path)`` of each segment, in order; ``None`` for a damaged header.
-
-        A segment that never came into use is left out: its owner may have gone on without it.
-        """
-        segments = []
-        names = sorted(name for name in os.listdir(self.path) if name.endswith(".seg"))
-        for path in (os.path.join(self.path, name) for name in names):
-            with open(path, "rb") as file:
-                header, record = file.read(SEGMENT_HEADER), file.read(SEGMENT_HEADER)
-                first = decode_segment_header(header)
-                unused = first is not None or not header.strip(b"\0")
-                if unused and not record.strip(b"\0") and not file.read().strip(b"\0"):
-                    continue
-                segments.append((first, path))
-        return segments
 
     @property
     def last(self) -> int:
@@ -181,27 +170,30 @@ class Orphan:
         return Batch(wanted, (), after)
 
     def _gap(self, first: int, last: int) -> Batch:
-        reason = "damaged" if self.damaged else "spool_full"
+        reason = "damaged" if self.damaged or last > self._given_up else "spool_full"
         return Batch(first, (), first - 1, Gap(first, last, reason))
 
     def _following(self, index: int) -> int | None:
         """Return the first number of the next segment with a readable header, or ``None``."""
-        numbers = (number for number, _ in self._segments[index + 1 :] if number is not None)
-        return next(numbers, None)
+        headers = (header for header, _ in self._segments[index + 1 :] if header is not None)
+        return next((header.first for header in headers), None)
 
     def _load(self, index: int) -> tuple[bytes, Scan]:
         if self._loaded is not None and self._loaded[0] == index:
             return self._loaded[1], self._loaded[2]
-        first, path = self._segments[index]
+        header, path = self._segments[index]
         data, scan = b"", None
         with contextlib.suppress(OSError):  # removed meanwhile, or a disk error
-            data = _read_file(path)
-            scan = scan_segment(data)
+            data = _read_data(path)
+            scan = scan_segment(data, self.acked + 1)
         if scan is None:
             scan = Scan([], True)
         elif not scan.damaged and index + 1 < len(self._segments):  # is the end missing?
-            end = scan.records[-1][0] + 1 if scan.records else first
-            scan = Scan(scan.records, self._segments[index + 1][0] not in (end, None))
+            following = self._segments[index + 1][0]
+            end = scan.records[-1][0] + 1 if scan.records else header and header.first
+            if following is not None and following.first != end:
+                # Its owner has noted what it gave up itself, of a segment that somebody cut, too.
+                scan = Scan(scan.records, following.first > self._given_up + 1)
         if scan.damaged and path not in self.damaged:
             self.damaged.append(path)
         if scan.records:
@@ -214,12 +206,11 @@ class Orphan:
         if through <= self.acked:
             return
         self.acked = through
-        try:
-            with open(os.path.join(self.path, "meta"), "r+b") as file:
-                file.seek(ACKED_AT)
-                file.write(NUMBER.pack(through))
-        except OSError:
-            pass  # the next adopter delivers it again, and the numbers expose the duplicates
+        # Else the next adopter delivers it again, and the numbers expose the duplicates.
+        path = os.path.join(self.path, "meta")
+        with contextlib.suppress(OSError), open(path, "r+b", buffering=0) as file:
+            file.seek(ACKED_AT)
+            file.write(NUMBER.pack(through))
 
     def remove(self) -> list[str]:
         """Remove the delivered journal; return the paths at which its damaged segments are kept."""
@@ -294,6 +285,149 @@ class OrphanFinder:
             self._report(text)
 
 
-def _read_file(path: str) -> bytes:
+def _take_over(path: str) -> int | None:
+    """Take the lock of a journal whose owner is dead; ``None`` where it is not, or not for us."""
+    lock = os.path.join(path, "lock")
+    try:
+        descriptor = take_lock(lock)
+    except FileNotFoundError:
+        if not _is_abandoned(path):
+            return None
+        try:
+            descriptor = take_lock(lock, create=True)
+        except FileNotFoundError:  # another has removed it
+            return None
+    if descriptor is None:
+        return None
+    try:
+        others = [os.path.join(path, "meta"), *_segment_paths(path)[-1:]]
+        if not any(is_locked(other) for other in others):
+            return descriptor
+    except OSError:
+        let_go(descriptor)
+        raise
+    let_go(descriptor)
+    return None
+
+
+def _is_abandoned(path: str) -> bool:
+    """Return whether a directory without a lock file holds a dead owner's records.
+
+    A directory that has been empty for long is removed.
+    """
+    try:
+        names = os.listdir(path)
+        age = time.time() - os.stat(path).st_mtime
+        if not names and age > HALF_MADE_AGE:
+            os.rmdir(path)
+    except OSError:
+        return False
+    if "meta" not in names:
+        return bool(names) and age > HALF_MADE_AGE
+    try:
+        meta = decode_meta(_read_data(os.path.join(path, "meta")))
+    except (OSError, JournalError):
+        return age > HALF_MADE_AGE
+    return meta.version > 1 or not _is_running(meta.pid)  # an owner of version 1 locks only "lock"
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    except OverflowError:
+        return False
+    return True
+
+
+def _find_meta(path: str) -> Meta | None:
+    """Return the ``meta`` of a locked journal, by its segments where the file is gone or damaged.
+
+    ``None`` where the journal holds nothing. Raises as :meth:`Orphan.adopt`.
+    """
+    file = os.path.join(path, "meta")
+    trouble: JournalError
+    try:
+        return decode_meta(_read_data(file))
+    except FileNotFoundError:
+        trouble = JournalError("it has no meta file")
+    except JournalVersionError as error:
+        raise JournalVersionError(f"the journal {path}: {error}") from None
+    except JournalError as error:
+        trouble = error
+    segments = _list_segments(path)
+    if not segments and not os.path.exists(file):
+        return None
+    headers = [header for header, _ in reversed(segments) if header is not None]
+    meta = next((header.meta for header in headers if header.meta is not None), None)
+    if meta is None:
+        aside = set_aside(path)
+        raise JournalError(f"the journal {path}: {trouble}; kept at {aside}") from trouble
+    # Else each adopter begins where this one does.
+    with contextlib.suppress(OSError), open(file, "wb") as anew:
+        anew.write(encode_meta(meta))
+    return meta
+
+
+def _segment_paths(path: str) -> list[str]:
+    names = sorted(name for name in os.listdir(path) if name.endswith(".seg"))
+    return [os.path.join(path, name) for name in names]
+
+
+def _list_segments(path: str) -> list[tuple[SegmentHeader | None, str]]:
+    """Return the header and the path of each segment, in order; ``None`` for a damaged header.
+
+    A segment that never came into use is left out: its owner may have gone on without it.
+    """
+    segments = []
+    for segment in _segment_paths(path):
+        with open(segment, "rb") as file:
+            data = file.read(META_SIZE)
+        header = decode_segment_header(data)
+        if not is_torn_header(data) and not _is_unused(segment, header):
+            segments.append((header, segment))
+    return segments
+
+
+def _is_unused(path: str, header: SegmentHeader | None) -> bool:
+    """Return whether nothing is in a segment but zeros behind its header."""
     with open(path, "rb") as file:
-        return file.read()
+        size = os.fstat(file.fileno()).st_size
+        if header is None and _next_data(file.fileno(), 0, size) >= size:
+            return True  # of zeros, as a power cut leaves it: it is not read at all
+        file.seek(0 if header is None else header.start)
+        while True:
+            block = file.read(1 << 16)
+            if not block:
+                return True
+            if block.strip(b"\0"):
+                return False
+
+
+def _next_data(descriptor: int, offset: int, size: int) -> int:
+    """Return the offset of the next byte that a sparse file really has; ``size`` for none."""
+    if not hasattr(os, "SEEK_DATA"):
+        return offset
+    try:
+        return os.lseek(descriptor, offset, os.SEEK_DATA)
+    except OSError as error:
+        return size if error.errno == errno.ENXIO else offset
+
+
+def _read_data(path: str) -> bytes:
+    """Read a file; of its holes only some zeros, which are not more than the hole has."""
+    chunks = []
+    with open(path, "rb", buffering=0) as file:
+        descriptor = file.fileno()
+        size, offset = os.fstat(descriptor).st_size, 0
+        while offset < size:
+            begin = _next_data(descriptor, offset, size)
+            chunks.append(bytes(min(begin - offset, META_SIZE)))
+            file.seek(begin)
+            chunk = file.read(1 << 20)
+            if not chunk:
+                break
+            chunks.append(chunk)
+            offset = begin + len(chunk)
+    return b"".join(chunks)

@@ -3,54 +3,72 @@
 A journal is a directory ``<spool>/<sender id>/`` with
 
 ``lock``
-    its owner holds the OS lock of this file (:mod:`system.locks`),
+    its owner holds the OS lock of this file (:mod:`system.locks`), and of the others that it
+    writes,
 ``meta``
-    one block: the sender, the address of its receiver, ``acked`` (the highest number acknowledged)
-    and ``given_up`` (the highest number that was given up: in the middle a missing number says as
-    much, at the end only this does),
+    one block: the sender, the address of its receiver, and what changes in place: ``acked`` (the
+    highest number acknowledged), ``given_up`` (the highest number that was given up: in the middle
+    a missing number says as much, at the end only this does), ``known`` (a number that was stored
+    at least) and ``elsewhere`` (another spool directory, in which its process goes on),
 ``0000000001.seg``, ...
-    segments: records, each a header and the bytes of a row.
+    segments: a header with the main part of ``meta``, so that each can be delivered without it,
+    and records, each a header and the bytes of a row.
 
 Why no torn record passes for a whole one
 -----------------------------------------
-The bytes of a record are stored first and its header last, into blocks that were zero. A kill
-leaves a prefix of that in the page cache. So a record whose header is there is whole, and a record
-without a header belongs to a call that had not returned. The checksum covers the bytes and the
-lower half of the number, so neither a torn record nor other data passes for a record.
+A record is appended, header and row by one write. A kill leaves a prefix of that in the page cache,
+so a record that the end of the file cuts off belongs to a call that had not returned. The checksum
+covers the row and the lower half of the number, so neither a torn record nor other data passes for
+a record. (Version 1 stored the row first and the header last, into blocks that were zero: there a
+record without a header is torn.)
 """
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..exceptions import JournalError
+from ..exceptions import JournalError, JournalVersionError
 from ..record.row import Buffer
 
 RECORD = struct.Struct("<IIQ")  # length of the row, checksum, sequence number
-SEGMENT = struct.Struct("<8sQI")  # magic, number of the first record, checksum of both
+RECORD_SIZE = RECORD.size
+_SEGMENT = struct.Struct("<8sQIH")  # magic, number of the first record, checksum, bytes of meta
 SEGMENT_HEADER = 32
+"""Bytes of the header of a segment, without the part of ``meta`` that follows it."""
+
 META = struct.Struct("<8sIIQQ32sQdH")  # magic, version, checksum, acked, given up, sender, ...
 META_SIZE = 4096
 _UPPER_AT = 12  # where the upper half of the number is in a record
 NUMBER = struct.Struct("<Q")
 ACKED_AT = 16
 GIVEN_UP_AT = 24
-"""Offsets in ``meta``, aligned to 8: eight bytes copied there are one store, so a kill leaves the
-old number or the new one."""
+KNOWN_AT = META_SIZE - NUMBER.size
+"""Offsets in ``meta`` of the numbers that change, aligned to 8: a write of eight bytes there is in
+one page, so a kill leaves the old number or the new one."""
+
+ELSEWHERE_AT = 3072
+"""Offset in ``meta`` of the other spool directory."""
+
+_ELSEWHERE = struct.Struct("<IH")  # checksum and bytes of the path that follows
+MAX_ELSEWHERE = KNOWN_AT - ELSEWHERE_AT - _ELSEWHERE.size  # bytes
 
 FORMAT_VERSION = 2
-"""Version 1 has no ``origin``; it is still read."""
+"""Version 1, which is still read, has no ``origin`` and no ``known``, and no ``meta`` in its
+segments."""
 
 _MAX_JUMP = 1 << 32
 """Between the numbers of two neighbouring records: the checksum covers the lower 32 bits only."""
 
-_SEGMENT_MAGIC = b"LSBSEG\0\1"
+_OLD_SEGMENT_MAGIC = b"LSBSEG\0\1"
+_SEGMENT_MAGIC = b"LSBSEG\0\2"
 _META_MAGIC = b"LSBMETA\0"
 MAX_ORIGIN = 512  # bytes
-MAX_ADDRESS = META_SIZE - META.size - MAX_ORIGIN  # bytes
+MAX_ADDRESS = ELSEWHERE_AT - META.size - MAX_ORIGIN  # bytes
+_ZEROS = bytes(4096)
 
 
 class Gap(NamedTuple):
@@ -80,6 +98,9 @@ class Meta(NamedTuple):
     created: float
     given_up: int = 0
     origin: str = ""  # of the place where it was made: :func:`.belonging.describe_origin`
+    known: int = 0
+    elsewhere: str = ""
+    version: int = FORMAT_VERSION
 
 
 def checksum(row: Buffer, sequence: int) -> int:
@@ -87,37 +108,100 @@ def checksum(row: Buffer, sequence: int) -> int:
     return zlib.crc32(row, sequence & 0xFFFFFFFF)
 
 
-def encode_segment_header(first: int) -> bytes:
-    """Return the first bytes of a segment whose first record has the number ``first``."""
-    crc = zlib.crc32(struct.pack("<Q", first), zlib.crc32(_SEGMENT_MAGIC))
-    return SEGMENT.pack(_SEGMENT_MAGIC, first, crc).ljust(SEGMENT_HEADER, b"\0")
+def encode_record(row: bytes, sequence: int) -> bytes:
+    """Return the record of ``row``, as it is in a segment."""
+    return RECORD.pack(len(row), checksum(row, sequence), sequence) + row
 
 
-def decode_segment_header(data: Buffer) -> int | None:
-    """Return the number of a segment's first record; ``None`` for anything but such a header."""
+class SegmentHeader(NamedTuple):
+    """What a segment says of itself."""
+
+    first: int  # the number of its first record, or lower
+    start: int  # offset of its first record
+    meta: Meta | None = None  # as it was when the segment was begun; ``None`` in version 1
+
+
+def encode_segment_header(first: int, meta: bytes = b"") -> bytes:
+    """Return the first bytes of a segment whose first record has the number ``first``.
+
+    ``meta`` is the journal's, by :func:`encode_meta_part`.
+    """
+    crc = zlib.crc32(meta, zlib.crc32(struct.pack("<Q", first), zlib.crc32(_SEGMENT_MAGIC)))
+    fields = _SEGMENT.pack(_SEGMENT_MAGIC, first, crc, len(meta))
+    return fields.ljust(SEGMENT_HEADER, b"\0") + meta
+
+
+def decode_segment_header(data: Buffer) -> SegmentHeader | None:
+    """Return what the header at the beginning of ``data`` says; ``None`` where it is none."""
     if len(data) < SEGMENT_HEADER:
         return None
-    magic, first, _ = SEGMENT.unpack_from(data)
-    if magic != _SEGMENT_MAGIC or bytes(data[:SEGMENT_HEADER]) != encode_segment_header(first):
+    magic, first, _, length = _SEGMENT.unpack_from(data)
+    head = bytes(data[:SEGMENT_HEADER])
+    if magic == _OLD_SEGMENT_MAGIC:
+        expected = zlib.crc32(head[8:16], zlib.crc32(_OLD_SEGMENT_MAGIC))
+        return SegmentHeader(first, SEGMENT_HEADER) if head[16:] == _pad(expected) else None
+    start = SEGMENT_HEADER + length
+    meta = bytes(data[SEGMENT_HEADER:start])
+    if len(meta) != length or head + meta != encode_segment_header(first, meta):
         return None
-    return int(first)
+    try:
+        return SegmentHeader(first, start, decode_meta(meta.ljust(META_SIZE, b"\0")))
+    except JournalError:
+        return SegmentHeader(first, start)
 
 
-def encode_meta(meta: Meta, version: int = FORMAT_VERSION) -> bytes:
+def is_torn_header(data: Buffer) -> bool:
+    """Return whether ``data``, all of a file, ends inside the header that it begins with."""
+    if len(data) < SEGMENT_HEADER:
+        return bytes(data[: len(_SEGMENT_MAGIC)]) == _SEGMENT_MAGIC[: len(data)]
+    magic, _, _, length = _SEGMENT.unpack_from(data)
+    return bool(magic == _SEGMENT_MAGIC and len(data) < SEGMENT_HEADER + length)
+
+
+def _pad(crc: int) -> bytes:
+    return struct.pack("<I", crc).ljust(SEGMENT_HEADER - 16, b"\0")
+
+
+def encode_meta(meta: Meta) -> bytes:
     """Return the ``meta`` file's bytes. Raises :class:`JournalError` for too long an address."""
     address = meta.address.encode("utf-8", "surrogateescape")
     if len(address) > MAX_ADDRESS:
         raise JournalError(f"the address has {len(address)} bytes; {MAX_ADDRESS} at most")
-    origin = meta.origin.encode("utf-8")[:MAX_ORIGIN] if version > 1 else b""
+    origin = meta.origin.encode("utf-8")[:MAX_ORIGIN] if meta.version > 1 else b""
 
-    def pack(crc: int, acked: int, given_up: int) -> bytes:
+    def pack(crc: int, acked: int, given_up: int) -> bytearray:
         fields = META.pack(
-            _META_MAGIC, version, crc, acked, given_up, meta.sender_id.encode("ascii"),
+            _META_MAGIC, meta.version, crc, acked, given_up, meta.sender_id.encode("ascii"),
             meta.pid, meta.created, len(address),
         )  # fmt: skip
-        return (fields + address + origin).ljust(META_SIZE, b"\0")
+        return bytearray((fields + address + origin).ljust(META_SIZE, b"\0"))
 
-    return pack(zlib.crc32(pack(0, 0, 0)), meta.acked, meta.given_up)
+    data = pack(zlib.crc32(pack(0, 0, 0)), meta.acked, meta.given_up)
+    if meta.version > 1:
+        NUMBER.pack_into(data, KNOWN_AT, meta.known)
+        elsewhere = encode_elsewhere(meta.elsewhere)
+        data[ELSEWHERE_AT : ELSEWHERE_AT + len(elsewhere)] = elsewhere
+    return bytes(data)
+
+
+def encode_meta_part(meta: Meta) -> bytes:
+    """Return the part of ``meta`` that the header of a segment holds."""
+    return encode_meta(meta._replace(known=0, elsewhere="")).rstrip(b"\0")
+
+
+def encode_elsewhere(path: str) -> bytes:
+    """Return what stands in ``meta`` for another spool directory; for ``""`` nothing."""
+    data = os.fsencode(path)
+    if not 0 < len(data) <= MAX_ELSEWHERE:
+        return b""
+    return _ELSEWHERE.pack(zlib.crc32(data), len(data)) + data
+
+
+def _decode_elsewhere(data: Buffer) -> str:
+    crc, length = _ELSEWHERE.unpack_from(data, ELSEWHERE_AT)
+    start = ELSEWHERE_AT + _ELSEWHERE.size
+    path = bytes(data[start : start + length])
+    return os.fsdecode(path) if 0 < length <= MAX_ELSEWHERE and zlib.crc32(path) == crc else ""
 
 
 def decode_meta(data: Buffer) -> Meta:
@@ -127,19 +211,29 @@ def decode_meta(data: Buffer) -> Meta:
     magic, version, _, acked, given_up, sender, pid, created, length = META.unpack_from(data)
     if magic != _META_MAGIC:
         raise JournalError(f"its meta file begins with {magic!r}, not with {_META_MAGIC!r}")
-    if not 1 <= version <= FORMAT_VERSION:
-        raise JournalError(f"its format is version {version}; this is version {FORMAT_VERSION}")
+    if not version:
+        raise JournalError("its meta file is damaged")
+    if version > FORMAT_VERSION:
+        raise JournalVersionError(
+            f"its format is version {version}; this is version {FORMAT_VERSION}"
+        )
     end = META.size + length
+    part = bytes(data[: ELSEWHERE_AT if version > 1 else META_SIZE]).ljust(META_SIZE, b"\0")
     try:
-        address = bytes(data[META.size : end]).decode("utf-8", "surrogateescape")
-        origin = bytes(data[end:]).rstrip(b"\0").decode("utf-8")
-        meta = Meta(sender.decode("ascii"), address, acked, pid, created, given_up, origin)
-        intact = encode_meta(meta, version) == bytes(data)
+        address = part[META.size : end].decode("utf-8", "surrogateescape")
+        origin = part[end:].rstrip(b"\0").decode("utf-8")
+        meta = Meta(
+            sender.decode("ascii"), address, acked, pid, created, given_up, origin, version=version
+        )
+        intact = encode_meta(meta) == part
     except (UnicodeDecodeError, JournalError):
         intact = False
     if not intact:
         raise JournalError("its meta file is damaged")
-    return meta
+    if version == 1:
+        return meta
+    (known,) = NUMBER.unpack_from(data, KNOWN_AT)
+    return meta._replace(known=known, elsewhere=_decode_elsewhere(data))
 
 
 def record_at(data: Buffer, offset: int) -> tuple[int, int] | None:
@@ -162,26 +256,33 @@ class Scan(NamedTuple):
     damaged: bool
 
 
-def scan_segment(data: Buffer) -> Scan | None:
+def scan_segment(data: Buffer, first: int | None = None) -> Scan | None:
     """Find every whole record of a segment, beyond holes too.
 
-    Return ``None`` where the segment's own header is wrong. A hole between whole records is damage.
-    Bytes behind the last whole record are a torn tail, left by a call that had not returned; they
-    are damage only where they begin with a header of the next number, since that is stored last. A
-    segment with nothing behind its header is not damaged: its owner died while it made it.
+    Where the segment's own header is wrong, records of the numbers from ``first`` on are looked
+    for; return ``None`` if there are none, or if ``first`` is ``None``. A hole between whole
+    records is damage. Bytes behind the last whole record are a torn tail, left by a call that had
+    not returned; they are damage only where they begin with a header of the next number and are all
+    that it speaks of. A segment with nothing behind its header is not damaged: its owner died while
+    it made it.
     """
-    first = decode_segment_header(data)
-    if first is None:
-        return None if any(bytes(data[SEGMENT_HEADER:])) else Scan([], False)
+    header = decode_segment_header(data)
+    if header is not None:
+        expected, offset, damaged = header.first, header.start, False
+    elif _next_non_zero(data, 0) == len(data):
+        return Scan([], False)
+    elif first is None:
+        return None
+    else:
+        expected, offset, damaged = first, 0, True
     records: list[tuple[int, int, int]] = []
-    expected, offset, damaged = first, SEGMENT_HEADER, False
-    used = b""
     while True:
         found = record_at(data, offset)
         if found is None or not expected <= found[0] < expected + _MAX_JUMP:
-            used = used or bytes(data).rstrip(b"\0")
-            resumed = _resume(used, offset, expected)
+            resumed = _resume(data, offset, expected)
             if resumed is None:
+                if header is None and not records:
+                    return None
                 return Scan(records, damaged or _has_header(data, offset, expected))
             damaged, offset = True, resumed
             continue
@@ -193,14 +294,16 @@ def scan_segment(data: Buffer) -> Scan | None:
 def _has_header(data: Buffer, offset: int, expected: int) -> bool:
     if offset + RECORD.size > len(data):
         return False
-    return bool(RECORD.unpack_from(data, offset)[2] == expected)
+    length, _, sequence = RECORD.unpack_from(data, offset)
+    return bool(sequence == expected and offset + RECORD.size + length <= len(data))
 
 
-def _resume(data: bytes, offset: int, expected: int) -> int | None:
+def _resume(data: Buffer, offset: int, expected: int) -> int | None:
     """Return where the next whole record of a higher number begins, or ``None``.
 
     The search is for the upper half of its number, which no text contains: all but a few offsets
-    are passed at the speed of ``bytes.find``.
+    are passed at the speed of ``bytes.find``. Zeros, which are all an upper half like any other,
+    are passed a page at a time.
     """
     upper = expected >> 32
     # The next half only where it is near: nobody gives up 2**31 records in a row.
@@ -209,13 +312,30 @@ def _resume(data: bytes, offset: int, expected: int) -> int | None:
     return min((candidate for candidate in found if candidate is not None), default=None)
 
 
-def _find_record(data: bytes, offset: int, expected: int, upper: int) -> int | None:
+def _find_record(data: Buffer, offset: int, expected: int, upper: int) -> int | None:
+    if not isinstance(data, (bytes, bytearray)):
+        data = bytes(data)
     wanted = struct.pack("<I", upper)
     at = data.find(wanted, offset + _UPPER_AT)
     while at >= 0:
         candidate = at - _UPPER_AT
+        begin = _next_non_zero(data, candidate)  # of a record whose length is not zero
+        if begin >= candidate + 4:
+            at = data.find(wanted, begin - 3 + _UPPER_AT)
+            continue
         found = record_at(data, candidate)
-        if found is not None and expected < found[0] < expected + _MAX_JUMP:
+        if found is not None and expected <= found[0] < expected + _MAX_JUMP:
             return candidate
         at = data.find(wanted, at + 1)
     return None
+
+
+def _next_non_zero(data: Buffer, offset: int) -> int:
+    """Return the offset of the next byte that is not zero, or the length of ``data``."""
+    size = len(data)
+    while offset < size:
+        block = bytes(data[offset : offset + len(_ZEROS)])
+        if block != _ZEROS[: len(block)]:
+            return offset + len(block) - len(block.lstrip(b"\0"))
+        offset += len(block)
+    return size

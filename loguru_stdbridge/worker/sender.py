@@ -341,6 +341,8 @@ class Sender:
 
     def _wait(self, timeout: float | None) -> int:
         """Wait for the connection or a wake-up; return what the connection is ready for."""
+        until_look = self.journal.look_after()
+        timeout = until_look if timeout is None else min(timeout, until_look)
         waiter, events = self._waiter, 0
         try:
             if waiter is not None:  # else it is the parent's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -10,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from loguru_stdbridge.exceptions import JournalError
+from loguru_stdbridge.exceptions import JournalError, JournalVersionError
 from loguru_stdbridge.record.row import MAX_ROWS
 from loguru_stdbridge.spool import orphans
 from loguru_stdbridge.spool.orphans import Orphan, journal_directories
 from loguru_stdbridge.spool.segments import (
     ACKED_AT,
     NUMBER,
-    RECORD,
     SEGMENT_HEADER,
     Meta,
-    checksum,
     decode_meta,
     encode_meta,
+    encode_meta_part,
+    encode_record,
     encode_segment_header,
 )
 from loguru_stdbridge.system.locks import let_go, take_lock
@@ -32,13 +33,16 @@ SENDER = "0123456789abcdef" * 2
 ADDRESS = "tcp://127.0.0.1:9020"
 
 
+PART = encode_meta_part(Meta(SENDER, ADDRESS, 4, 77, 1.0, origin="[]"))
+
+
 def row(number):
     return b'["%d"]' % number
 
 
-def a_segment(first, numbers, size=2048):
-    records = b"".join(RECORD.pack(len(row(n)), checksum(row(n), n), n) + row(n) for n in numbers)
-    return (encode_segment_header(first) + records).ljust(size, b"\0")
+def a_segment(first, numbers, size=2048, meta=b""):
+    records = b"".join(encode_record(row(n), n) for n in numbers)
+    return (encode_segment_header(first, meta) + records).ljust(size, b"\0")
 
 
 def make_orphan(spool, *segments, acked=0, given_up=0, sender=SENDER, pid=1):
@@ -135,9 +139,9 @@ def test_reading_on_does_not_read_what_is_behind(spool, adopt):
 @pytest.mark.parametrize(
     ("segments", "acked", "given_up", "expected"),
     [
-        ([[5, 6]], 0, 0, [(1, 4, "spool_full"), 5, 6]),  # the oldest were given up
+        ([[5, 6]], 0, 4, [(1, 4, "spool_full"), 5, 6]),  # the oldest were given up
         ([[1, 2], [7, 8]], 0, 0, [1, 2, (3, 6, "damaged"), 7, 8]),  # a file is missing
-        ([[1, 2, 7, 8]], 0, 0, [1, 2, (3, 6, "spool_full"), 7, 8]),  # the newest were, for a while
+        ([[1, 2, 7, 8]], 0, 6, [1, 2, (3, 6, "spool_full"), 7, 8]),  # the newest were, for a while
         ([[1, 2]], 0, 9, [1, 2, (3, 9, "spool_full")]),  # and to the end
         ([[1, 2, 7]], 0, 6, [1, 2, (3, 6, "spool_full"), 7]),
         ([], 3, 9, [(4, 9, "spool_full")]),  # all of it
@@ -156,13 +160,15 @@ def test_numbers_without_a_record_are_gaps(spool, adopt, segments, acked, given_
 
 def test_a_segment_may_begin_with_numbers_that_were_given_up(spool, adopt):
     """Its header has the number after the last record: so a segment that is missing is noticed."""
-    orphan = adopt(make_orphan(spool, [1, 2], a_segment(3, [7, 8])))
+    orphan = adopt(make_orphan(spool, [1, 2], a_segment(3, [7, 8]), given_up=6))
     assert read_all(orphan) == [1, 2, (3, 6, "spool_full"), 7, 8]
     assert orphan.damaged == []
 
 
 @pytest.mark.parametrize(
-    "unused", [b"", bytes(2048), a_segment(3, []), a_segment(3, [])[:40]], ids=len
+    "unused",
+    [b"", bytes(2048), *(a_segment(3, [], meta=PART)[:size] for size in (2048, 140, 60, 31, 3))],
+    ids=len,
 )
 def test_a_segment_that_never_came_into_use_says_nothing(spool, adopt, unused):
     """Its owner was killed while it made it, or an exception ended the call that had begun it."""
@@ -183,19 +189,23 @@ def flipped(data, index):
 @pytest.mark.parametrize(
     ("damaged", "lost"),
     [
-        (flipped(a_segment(11, range(11, 21)), 3), (11, 20)),  # the header
+        (flipped(a_segment(11, range(11, 21)), 3), None),  # the header
+        (bytes(32) + a_segment(11, range(11, 21))[32:], None),
+        (a_segment(11, range(11, 21))[40:], (11, 11)),
         (b"rubbish", (11, 20)),
         (flipped(a_segment(11, range(11, 21)), 50), (11, 11)),  # the first record
         (flipped(a_segment(11, range(11, 21)), 150), (16, 16)),  # in the middle
         (a_segment(11, range(11, 18)), (18, 20)),  # the end: zeros
         (a_segment(11, range(11, 21))[:200], (18, 20)),  # the end: cut off
     ],
-    ids=["header", "rubbish", "first", "middle", "end", "short"],
+    ids=["header", "no header", "begin", "rubbish", "first", "middle", "end", "short"],
 )
 def test_what_is_whole_around_damage_is_delivered_and_the_rest_is_kept(spool, adopt, damaged, lost):
     """The hole is a gap, told as damage; the segment with it is kept aside, and only that one."""
     orphan = adopt(make_orphan(spool, range(1, 11), damaged, range(21, 31)))
-    expected = [*range(1, lost[0]), (*lost, "damaged"), *range(lost[1] + 1, 31)]
+    expected = list(range(1, 31))
+    if lost is not None:
+        expected[lost[0] - 1 : lost[1]] = [(*lost, "damaged")]
     assert read_all(orphan) == expected
     (kept,) = orphan.remove()
     assert kept.startswith(str(spool / f"{SENDER}-0000000002.seg.damaged-"))
@@ -225,14 +235,16 @@ def test_a_segment_that_cannot_be_read_is_a_gap(spool, adopt):
         (b"", "0 bytes"),
         (b"x" * 4096, "not with"),
         (flipped(encode_meta(Meta(SENDER, ADDRESS, 0, 1, 0.0)), 100), "damaged"),
-        (flipped(encode_meta(Meta(SENDER, ADDRESS, 0, 1, 0.0)), 8), "version 131; this is version 2"),
+        (None, "no meta file"),
     ],
-    ids=["empty", "other", "damaged", "version"],
-)  # fmt: skip
+    ids=["empty", "other", "damaged", "none"],
+)
 def test_a_journal_that_is_not_understood_is_kept_aside(spool, meta, told):
-    """With everything in it, told once, and never tried again."""
+    """With everything in it, told once, and never tried again: its segments are of version 1."""
     path = make_orphan(spool, range(1, 11))
-    (path / "meta").write_bytes(meta)
+    (path / "meta").unlink()
+    if meta is not None:
+        (path / "meta").write_bytes(meta)
     with pytest.raises(JournalError, match=told) as caught:
         Orphan.adopt(path)
     (aside,) = spool.iterdir()
@@ -279,9 +291,139 @@ def test_what_is_delivered_is_removed(spool, adopt):
 # -- who may adopt
 
 
-def test_what_is_half_made_or_half_removed_is_swept_up(spool):
-    """Without ``meta`` there is nothing to deliver; a directory without a lock gets some time."""
+def test_a_journal_of_a_later_version_is_left_to_a_later_reader(spool):
+    """It stays where it is, and the message gives both versions."""
     path = make_orphan(spool, range(1, 11))
+    later = flipped(encode_meta(Meta(SENDER, ADDRESS, 0, 1, 0.0)), 8)
+    (path / "meta").write_bytes(later)
+    with pytest.raises(JournalVersionError, match="version 131; this is version 2"):
+        Orphan.adopt(path)
+    assert (path / "meta").read_bytes() == later
+    assert list(spool.iterdir()) == [path]
+    let_go(take_lock(str(path / "lock")))
+
+
+@pytest.mark.parametrize("damage", ["none", "empty", "flipped"])
+@pytest.mark.parametrize("lock", ["a lock", "no lock"])
+def test_a_journal_without_its_meta_file_is_delivered_by_its_segments(spool, adopt, damage, lock):
+    """Each segment says whose it is and what was acknowledged when it was begun.
+
+    What an adopter has delivered is noted anew.
+    """
+    path = make_orphan(spool, a_segment(1, range(1, 6)), a_segment(6, range(6, 9), meta=PART))
+    meta = (path / "meta").read_bytes()
+    (path / "meta").unlink()
+    if damage != "none":
+        (path / "meta").write_bytes(b"" if damage == "empty" else flipped(meta, 60))
+    if lock == "no lock":
+        (path / "lock").unlink()
+        old = time.time() - orphans.HALF_MADE_AGE - 1
+        os.utime(path, (old, old))
+    orphan = adopt(path)
+    assert (orphan.sender_id, orphan.address, orphan.pid) == (SENDER, ADDRESS, 77)
+    assert read_all(orphan) == [5, 6, 7, 8]
+    orphan.acknowledge(6)
+    orphan.release()
+    assert read_all(adopt(path)) == [7, 8]
+
+
+def test_a_journal_without_its_lock_file_is_delivered(spool, adopt):
+    """Its owner would hold the lock of its meta file."""
+    path = make_orphan(spool, [1, 2])
+    (path / "lock").unlink()
+    assert read_all(adopt(path)) == [1, 2]
+
+
+def test_a_journal_of_version_1_without_its_lock_file_waits_for_its_process(spool, adopt):
+    """Its owner held no other lock, so only the process tells whether it is alive."""
+    for pid, expected in ((os.getpid(), None), (dead_process(), [1, 2])):
+        path = make_orphan(spool, [1, 2])
+        meta = Meta(SENDER, ADDRESS, 0, pid, 0.0, version=1)
+        (path / "meta").write_bytes(encode_meta(meta))
+        (path / "lock").unlink()
+        orphan = adopt(path)
+        assert (orphan and read_all(orphan)) == expected
+        shutil.rmtree(path)
+
+
+def dead_process():
+    """The number of a process that has ended."""
+    process = start_python("pass")
+    process.communicate()
+    return process.pid
+
+
+@pytest.mark.parametrize("kept", ["meta", "0000000002.seg"])
+def test_one_lock_is_enough_to_tell_that_the_owner_lives(spool, adopt, kept):
+    """A cleaner has removed the lock file, or a program has closed all but one of its descriptors."""
+    path = make_orphan(spool, [1, 2], [3, 4])
+    if kept != "meta":
+        (path / "meta").unlink()
+    (path / "lock").unlink()
+    old = time.time() - orphans.HALF_MADE_AGE - 1
+    os.utime(path, (old, old))
+    held = take_lock(str(path / kept))
+    assert adopt(path) is None
+    assert (path / kept).exists()
+    let_go(held)
+
+
+def test_a_journal_that_may_have_an_owner_gets_some_time(spool, adopt):
+    """Lock and meta file are gone, and the segment that its owner has locked, perhaps, too."""
+    path = make_orphan(spool, a_segment(1, [1, 2], meta=PART))
+    (path / "lock").unlink()
+    (path / "meta").unlink()
+    assert adopt(path) is None
+    old = time.time() - orphans.HALF_MADE_AGE - 1
+    os.utime(path, (old, old))
+    assert adopt(path) is not None
+
+
+def test_records_that_are_known_to_have_been_there_are_told(spool, adopt):
+    """The last segment was cut, or removed: what its owner has noted of it is a gap."""
+    path = make_orphan(spool, [1, 2])
+    (path / "meta").write_bytes(encode_meta(Meta(SENDER, ADDRESS, 0, 1, 0.0, known=9)))
+    assert read_all(adopt(path)) == [1, 2, (3, 9, "damaged")]
+
+
+@pytest.mark.parametrize("size", [1 << 20, 1 << 40])
+def test_a_segment_of_zeros_is_not_looked_through(spool, adopt, size, monkeypatch):
+    """A power cut leaves the size and no data: not a byte of it is read beyond the header."""
+    path = make_orphan(spool, range(1, 11), b"", range(11, 21))
+    os.truncate(path / "0000000002.seg", size)
+    monkeypatch.setattr(orphans, "_read_data", limited(orphans._read_data, 1 << 16))
+    orphan = adopt(path)
+    assert read_all(orphan) == list(range(1, 21))
+    assert orphan.damaged == []
+
+
+def limited(read, most):
+    """``read``, which must not return more than ``most`` bytes."""
+
+    def limited(path):
+        data = read(path)
+        assert len(data) <= most
+        return data
+
+    return limited
+
+
+def test_a_hole_in_a_segment_is_passed(spool, adopt):
+    """Of a file of a terabyte, which somebody has stretched, the records are read, and told is
+    what is missing."""
+    data = a_segment(11, range(11, 16), size=0)
+    path = make_orphan(spool, range(1, 11), data)
+    with open(path / "0000000002.seg", "r+b") as file:
+        file.seek(1 << 40)
+        file.write(encode_record(row(20), 20))
+    orphan = adopt(path)
+    assert read_all(orphan) == [*range(1, 16), (16, 19, "damaged"), 20]
+    assert len(orphan.remove()) == 1
+
+
+def test_what_is_half_made_or_half_removed_is_swept_up(spool):
+    """Without segments there is nothing to deliver; a directory without a lock gets some time."""
+    path = make_orphan(spool)
     (path / "meta").unlink()
     assert Orphan.adopt(path) is None
     assert not path.exists()

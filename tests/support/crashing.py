@@ -35,8 +35,9 @@ from loguru_stdbridge.receiver.connection import Connection
 from loguru_stdbridge.sink import ledger
 from loguru_stdbridge.sink.archive import Archiver
 from loguru_stdbridge.sink.ledger import Ledger
-from loguru_stdbridge.spool import journal, mapped
+from loguru_stdbridge.spool import journal
 from loguru_stdbridge.spool.orphans import Orphan
+from loguru_stdbridge.system.own_file import OwnFile
 from loguru_stdbridge.wire import sending as protocol
 from loguru_stdbridge.worker import adoption as worker_adoption
 
@@ -220,6 +221,28 @@ def _half(data: bytes) -> int:
     return len(data) // 2
 
 
+def _is_header(file: OwnFile, data: bytes, offset: int = 0) -> bool:
+    return ".seg" in file.path and data.startswith(b"LSBSEG")
+
+
+def _is_record(file: OwnFile, data: bytes, offset: int = 0) -> bool:
+    return ".seg" in file.path and not data.startswith(b"LSBSEG")
+
+
+def _half_written(when: Callable[..., bool]) -> None:
+    """Die in the middle of a write of the journal's."""
+    original = OwnFile.write
+
+    def write(file: OwnFile, data: bytes, offset: int) -> int:
+        if when(file, data):
+            if _passages_left == 1:
+                original(file, data[: len(data) // 2], offset)
+            burn()
+        return original(file, data, offset)
+
+    OwnFile.write = write  # type: ignore[method-assign]
+
+
 WRITING: dict[str, Callable[[], None]] = {
     "before the intent": partial(before, Ledger, "intend"),
     "in the middle of the intent": partial(within, "pwrite", _opens(".ledger"), _half),
@@ -274,8 +297,12 @@ ADOPTION: dict[str, Callable[[], None]] = {
 }
 WORKER: dict[str, Callable[[], None]] = {
     "journal half made": partial(before, os, "replace", _path_ends("/meta")),
-    "row without its header": partial(before, journal, "_pack_record"),
-    "segment without its header": partial(before, mapped, "encode_segment_header"),
+    "meta half written": partial(_half_written, lambda file, data: "/meta" in file.path),
+    "before a record": partial(before, OwnFile, "write", _is_record),
+    "in the middle of a record": partial(_half_written, _is_record),
+    "record written, call not returned": partial(after, OwnFile, "write", _is_record),
+    "segment without its header": partial(before, OwnFile, "write", _is_header),
+    "half a segment's header": partial(_half_written, _is_header),
     "acknowledgement read": partial(before, journal.Journal, "acknowledge", _trims),
     "noted, not trimmed": partial(before, os, "unlink", _path_ends(".seg")),
     "trimmed": partial(after, os, "unlink", _path_ends(".seg")),

@@ -58,7 +58,9 @@ PASSAGES: dict[str, int] = {
     **dict.fromkeys(crashing.SWEEP, 6),
     **dict.fromkeys(crashing.COMPACTION, 3),
     "batch written, not noted": 4, "batch noted": 4, "between two segments": 2,
-    "row without its header": 3_000, "segment without its header": 3, "acknowledgement read": 10,
+    "before a record": 3_000, "in the middle of a record": 3_000,
+    "record written, call not returned": 3_000, "segment without its header": 3,
+    "half a segment's header": 3, "acknowledgement read": 10,
     "noted, not trimmed": 2, "trimmed": 2,
 }  # fmt: skip
 """The highest passage at which a point is armed, where it is not the first."""

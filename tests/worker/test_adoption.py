@@ -192,6 +192,8 @@ def test_a_journal_that_is_not_understood_is_told(
     """A journal that cannot be read is kept aside and told once."""
     dead = leave()
     (spool_dir / dead / "meta").write_bytes(b"x")
+    (segment,) = (spool_dir / dead).glob("*.seg")
+    segment.write_bytes(b"rubbish")
     worker()
     receiver.accept().hello(greet_with=0)
     eventually(lambda: list(spool_dir.glob(f"{dead}.damaged-*")))

@@ -403,17 +403,18 @@ def test_rows_that_are_dropped_while_they_are_read_arrive(receiver, journal, sta
     """Rows that the journal drops while the sender has them in hand are sent and counted as sent."""
     for number in range(1, 17):
         journal.append(large(number))
-    original, dropping = journal._find, [17]
+    contents = journal._contents
+    original, dropping = contents.find, [17]
 
-    def find(after):
-        found = original(after)
+    def find(after, max_bytes):
+        found = original(after, max_bytes)
         if after == 0 and dropping:
             for number in range(4):  # while it reads that very segment
                 journal._store(large(dropping[0] + number))
             dropping.clear()
         return found
 
-    monkeypatch.setattr(journal, "_find", find)
+    monkeypatch.setattr(contents, "find", find)
     sender = start()
     client = receiver.accept()
     client.hello(greet_with=0)
