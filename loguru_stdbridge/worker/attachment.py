@@ -56,7 +56,13 @@ from ..record.encode import encode_logrecord
 from ..record.fallback import message_of
 from . import kept_handlers
 from .channel import Channel
-from .crossings import calling_frame, find_loguru_record, may_come_from_loguru, thread_state
+from .crossings import (
+    calling_frame,
+    find_loguru_record,
+    make_thread_state,
+    may_come_from_loguru,
+    thread_states,
+)
 from .levels import level_styles
 from .logging_hook import LEAVE_ALONE, LoggingHook, Probe, Visit, owners
 from .loguru_sink import BridgeSink, is_sent_by_sink
@@ -82,6 +88,7 @@ class Attachment:
         self._probe = Probe()
         self._sink_id: int | None = None  # where it could not be hidden
         self._sink: BridgeSink | None = None
+        self._end_called = self._end  # made once
 
     def attach_logging(self, opened_level: int | None) -> None:
         """Attach to logging, or repair what is missing.
@@ -151,19 +158,25 @@ class Attachment:
                 return LEAVE_ALONE
             root = self._root
             is_called = record.levelno >= root.own or not root.is_for_bridge_alone(logger)
-            state = thread_state()
-            if may_come_from_loguru(state, record) and self._is_loguru_s(record):
-                return LEAVE_ALONE[0], is_called, None
+            state = thread_states.state or make_thread_state()
+            if (
+                (state.last_message is not None or state.is_writer)
+                and may_come_from_loguru(state, record)
+                and self._is_loguru_s(record)
+            ):
+                return LEAVE_ALONE[0], is_called
             if mark is not None:
                 if record.threadName:
                     record.threadName = mark.sent
                 else:
                     record.name = mark.sent
-            fields = record.levelname, record.msg, record.args, record.exc_text
+            state.alert += 1
+            return (
+                self._end_called, is_called, state, mark,
+                record.levelname, record.msg, record.args, record.exc_text,
+            )  # fmt: skip
         except Exception:  # a record factory may have made anything
-            return self._end_odd, True, None
-        state.depth += 1
-        return self._end, is_called, (state, mark, fields)
+            return self._end_odd, True
 
     def _is_loguru_s(self, record: logging.LogRecord) -> bool:
         """Return whether a sink of loguru's hands on a record that is sent already."""
@@ -175,34 +188,36 @@ class Attachment:
 
     def _end(self, record: logging.LogRecord, visit: Visit) -> None:
         """After the logger's handlers: send the record, if it has not gone out through loguru."""
-        state, mark, (levelname, message, args, exc_text) = visit[2]
-        state.depth -= 1
-        if state.watch is not None:
-            exc_info = record.exc_info
-            value = exc_info[1] if type(exc_info) is tuple and len(exc_info) == 3 else None
-            state.watch.see(message_of(record), value)
-        if mark is not None and (record.threadName or record.name) is mark.crossed:
-            return
-        if (
-            record.levelname is not levelname
-            or record.msg is not message
-            or record.args is not args
-            or record.exc_text is not exc_text
-        ):
-            record = copy.copy(record)
-            record.levelname, record.msg, record.args = levelname, message, args
-            record.exc_text = exc_text
+        _, _, state, mark, levelname, message, args, exc_text = visit
+        state.alert -= 1
+        try:
+            if state.watch is not None:
+                exc_info = record.exc_info
+                value = exc_info[1] if type(exc_info) is tuple and len(exc_info) == 3 else None
+                state.watch.see(message_of(record), value)
+            if mark is not None and (record.threadName or record.name) is mark.crossed:
+                return
+            if (
+                record.levelname is not levelname
+                or record.msg is not message
+                or record.args is not args
+                or record.exc_text is not exc_text
+            ):
+                record = copy.copy(record)
+                record.levelname, record.msg, record.args = levelname, message, args
+                record.exc_text = exc_text
+        except Exception:  # a handler may have left anything
+            pass
         self.send(record)
 
     def _end_odd(self, record: logging.LogRecord, visit: Visit) -> None:
         self.send(record)
 
     def send(self, record: logging.LogRecord) -> None:
-        """Send a record of the bridge's own making, or of logging's. Never raises."""
-        if record.levelno < self._level:
-            return
+        """Send a record of at least the bridge's level. Never raises."""
         try:
-            self._channel.emit(encode_logrecord(record, level_styles))
+            if record.levelno >= self._level:
+                self._channel.emit(encode_logrecord(record, level_styles))
         except Exception as error:
             report(f"a record of logging could not be sent: {error!r}")
 

@@ -44,14 +44,15 @@ _QUEUE_CODE = _handler.Handler._queued_writer.__code__
 class ThreadState:
     """What a thread has logged last, and what it is in the middle of."""
 
-    __slots__ = ("depth", "is_listener", "is_writer", "last_message", "watch")
+    __slots__ = ("alert", "is_writer", "last_message", "watch")
 
     def __init__(self) -> None:
         thread = threading.current_thread()
         owner = getattr(getattr(thread, "_target", None), "__self__", None)
-        self.is_listener = isinstance(owner, logging.handlers.QueueListener)
+        self.alert = int(isinstance(owner, logging.handlers.QueueListener))
+        """Reasons to look twice at a record of loguru's: each record whose handlers are being
+        called, each watch, and that this is the thread of a listener, which calls handlers."""
         self.is_writer = thread.name.startswith(_WRITER_NAME)
-        self.depth = 0  # records whose handlers are being called
         self.last_message: Any = None  # of loguru's last record
         self.watch: Any = None  # see :class:`~loguru_stdbridge.worker.places.Watch`
 
@@ -60,30 +61,18 @@ class _ThreadLocal(threading.local):
     state: ThreadState | None = None
 
 
-_local = _ThreadLocal()
+thread_states = _ThreadLocal()
+"""``thread_states.state or make_thread_state()`` is this thread's state. Written out where each log
+call needs it: a function would cost as much again."""
 
 
-def thread_state() -> ThreadState:
-    """Return this thread's state."""
-    return _local.state or _make_state()
-
-
-def _make_state() -> ThreadState:
-    state: ThreadState = _local.__dict__.setdefault("state", ThreadState())
+def make_thread_state() -> ThreadState:
+    """Return this thread's state, made if it is not there."""
+    state: ThreadState = thread_states.__dict__.setdefault("state", ThreadState())
     return state
 
 
 # -- from logging to loguru ---------------------------------------------------------------------
-
-
-def may_come_from_logging(state: ThreadState, caller: FrameType | None) -> bool:
-    """Return whether it is worth looking for a ``LogRecord`` behind loguru's record.
-
-    ``caller`` is the frame that called loguru.
-    """
-    if state.depth or state.is_listener:
-        return True
-    return caller is not None and caller.f_code.co_name == "emit"
 
 
 def find_logrecord(
@@ -128,7 +117,7 @@ def _say_the_same(record: Any, logrecord: logging.LogRecord) -> bool:
 def may_come_from_loguru(state: ThreadState, logrecord: logging.LogRecord) -> bool:
     """Return whether it is worth looking for loguru's record behind ``logrecord``."""
     last = state.last_message
-    if last is None:
+    if last is None:  # asked by the callers, too: most threads use one library
         return state.is_writer
     text = logrecord.msg
     if type(text) is not str:
@@ -157,7 +146,7 @@ def find_loguru_record(
         frame = frame.f_back
     else:
         return None
-    thread_state().last_message = None  # that call of loguru's is over: look no more
+    make_thread_state().last_message = None  # that call of loguru's is over: look no more
     return None
 
 

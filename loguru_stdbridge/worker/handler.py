@@ -19,7 +19,12 @@ from typing import TYPE_CHECKING, Any
 from ..addresses import AddressLike
 from ..record.encode import encode_logrecord
 from .channel import EXIT_TIMEOUT, Channel
-from .crossings import calling_frame, find_loguru_record, may_come_from_loguru, thread_state
+from .crossings import (
+    calling_frame,
+    find_loguru_record,
+    make_thread_state,
+    may_come_from_loguru,
+)
 from .levels import level_styles
 from .loguru_sink import is_sent_by_sink
 from .marks import is_marked, marks_for
@@ -95,7 +100,7 @@ class BridgeHandler(LocklessHandler, logging.handlers.SocketHandler):
         """
         if self._marks.has(record):
             return True
-        if may_come_from_loguru(thread_state(), record):
+        if may_come_from_loguru(make_thread_state(), record):
             found = find_loguru_record(record, calling_frame(1))
             if found is not None and is_sent_by_sink(*found, self.channel.address):
                 return True

@@ -32,7 +32,7 @@ import logging
 import types
 from typing import Any, Callable
 
-Visit = tuple[Callable[[logging.LogRecord, Any], None], bool, Any]
+Visit = tuple[Any, ...]
 """What is done with a record: the function that is called after the logger's handlers with the
 record and this visit; whether those handlers are called; what the function wants to know besides.
 The function comes with the visit, so that a hook that is removed meanwhile ends what it began."""
@@ -44,7 +44,7 @@ def _leave_alone(record: logging.LogRecord, visit: Visit) -> None:
     """Do nothing after the handlers."""
 
 
-LEAVE_ALONE: Visit = (_leave_alone, True, None)
+LEAVE_ALONE: Visit = (_leave_alone, True)
 """The visit of a record that the bridge leaves alone."""
 
 # Python 3.9 to 3.13; columns and line breaks as in the standard library.

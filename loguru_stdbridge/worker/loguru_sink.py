@@ -53,7 +53,7 @@ from ..addresses import Address
 from ..record.encode import encode_loguru_record
 from ..record.values import show
 from .channel import Channel
-from .crossings import find_logrecord, may_come_from_logging, thread_state
+from .crossings import find_logrecord, make_thread_state, thread_states
 from .levels import level_styles
 from .marks import marks_for
 from .rendering import MARKER, LineRenderer
@@ -181,20 +181,21 @@ class BridgeSink:
     def _admit(self, record: Any) -> bool:
         if not self.is_first and not self._is_its_turn(record):
             return False
-        state = self._thread.state or self._make_state()
-        thread = thread_state()
+        thread = thread_states.state or make_thread_state()
         thread.last_message = record["message"]
-        if thread.watch is not None:
-            thread.watch.see(record["message"], getattr(record["exception"], "value", None))
         try:
-            caller = sys._getframe(4)  # of ``logger.info``, by loguru's own two frames
-        except ValueError:
-            caller = None
-        if may_come_from_logging(thread, caller) and not self._admit_crossing(record, state):
-            return False
+            looks_twice = thread.alert or sys._getframe(4).f_code.co_name == "emit"
+        except ValueError:  # loguru was called by a C function
+            looks_twice = False
+        if looks_twice:
+            if thread.watch is not None:
+                thread.watch.see(record["message"], getattr(record["exception"], "value", None))
+            if not self._admit_crossing(record):
+                return False
         if self._channel.is_inside():
             self._write_reentrant(record)
             return False
+        state = self._thread.state or self._make_state()
         if _references(state.format[0]) != _OWN_REFERENCES:
             emit = sys._getframe(1)
             caller = emit.f_back
@@ -217,7 +218,7 @@ class BridgeSink:
         first = next(sinks_in(handlers, self.address, record["level"].no), self)
         return first is self
 
-    def _admit_crossing(self, record: Any, state: _FormatState) -> bool:
+    def _admit_crossing(self, record: Any) -> bool:
         """Return whether a record is to be sent that a handler of logging may have made.
 
         See :mod:`~loguru_stdbridge.worker.attachment` for the cases.
@@ -232,6 +233,7 @@ class BridgeSink:
             if visited.created is not handled.created:  # a copy shares it
                 return False
             handled = visited
+        state = self._thread.state or self._make_state()
         if len(state.crossing) > _MAX_CROSSING:
             state.crossing.clear()
         state.crossing[id(record)] = handled

@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any, Callable
 
 from ..record.values import show
-from .crossings import thread_state
+from .crossings import make_thread_state
 
 Send = Callable[[logging.LogRecord], None]
 
@@ -79,10 +79,12 @@ class Place:
 @contextmanager
 def watched(subject: object) -> Iterator[Watch]:
     """Look, in this thread, for a record with the exception ``subject`` or with its text."""
-    state = thread_state()
+    state = make_thread_state()
     watch = Watch(subject)
     outer, state.watch = state.watch, watch
+    state.alert += 1
     try:
         yield watch
     finally:
+        state.alert -= 1
         state.watch = outer

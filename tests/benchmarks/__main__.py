@@ -27,13 +27,14 @@ from .delay import Delay
 from .figure import Figure, Options, Sample, Samples
 from .footprint import Footprint
 from .growth import Growth
+from .hook import Hook
 from .peers import PEERS
 from .rotation import Rotation
 from .throughput import Throughput
 
 FIGURES: dict[str, Figure] = {
     figure.name: figure
-    for figure in (Throughput(), Cpu(), Call(), Growth(), Rotation(), Delay(), Footprint())
+    for figure in (Throughput(), Cpu(), Call(), Growth(), Rotation(), Delay(), Footprint(), Hook())
 }
 
 _TIMEOUT = 900.0

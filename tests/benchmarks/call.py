@@ -54,7 +54,7 @@ class Call(Figure):
             bridge = install(receiver.address)
             noticed = threading.Event()  # set when the sender reports that nobody listens
             bridge._channel.open()
-            bridge._channel._pipeline.sender.report = lambda text: noticed.set()
+            bridge._channel._pipeline.sender._outage._report = lambda text: noticed.set()
             logger.info(message("{}"), 0, 0)
             if state == "absent":
                 if not noticed.wait(30):
