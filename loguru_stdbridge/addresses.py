@@ -181,8 +181,14 @@ def _check_port(port: object, value: object) -> int:
 
 
 def default_address() -> Address:
-    """The address in ``LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``."""
-    return parse_address(os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS)
+    """Return the address in ``LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``."""
+    value = os.environ.get(ADDRESS_VARIABLE)
+    if not value:
+        return parse_address(DEFAULT_ADDRESS)
+    try:
+        return parse_address(value)
+    except AddressError as error:
+        raise AddressError(f"in the environment variable {ADDRESS_VARIABLE}: {error}") from None
 
 
 def default_listen(*, needed: bool = True) -> list[Address]:

@@ -16,7 +16,7 @@ from ..system.forks import drop_in_children
 from .attachment import Attachment
 from .channel import EXIT_TIMEOUT, Channel
 from .levels import level_number
-from .options import ChannelOptions, check_options
+from .options import ChannelOptions, Peer, WhenFull, check_flags, check_options
 from .showwarning import Warnings
 from .uncaught import UncaughtExceptions
 
@@ -159,9 +159,9 @@ def install_bridge(
     capture_warnings: bool = True,
     spool_dir: str | os.PathLike[str] | bool | None = None,
     spool_limit: int | None = None,
-    when_full: str = "drop_oldest",
+    when_full: WhenFull = "drop_oldest",
     block_timeout: float = 10.0,
-    peer: str = "bridge",
+    peer: Peer = "bridge",
     receiver_user: int | str | None = None,
     sink: str | os.PathLike[str] | None = None,
     **sink_words: Any,
@@ -229,6 +229,17 @@ def install_bridge(
     Raises :class:`AddressError`, :class:`ConfigurationError`, or :class:`JournalError` for a
     ``spool_dir`` that cannot be used. Never raises because a receiver is absent.
     """
+    flags = {
+        "loguru": loguru,
+        "stdlib": stdlib,
+        "excepthook": excepthook,
+        "thread_excepthook": thread_excepthook,
+        "process_excepthook": process_excepthook,
+        "unraisablehook": unraisablehook,
+        "capture_warnings": capture_warnings,
+    }
+    shown = {"backtrace": backtrace, "diagnose": diagnose}
+    check_flags(**flags, **{name: value for name, value in shown.items() if value is not None})
     options = BridgeOptions(
         check_options(
             address,
@@ -241,16 +252,10 @@ def install_bridge(
             sink=sink,
             **sink_words,
         ),
-        None if level is None else level_number(level),
-        loguru,
-        stdlib,
-        backtrace,
-        diagnose,
-        excepthook,
-        thread_excepthook,
-        process_excepthook,
-        unraisablehook,
-        capture_warnings,
+        level=None if level is None else level_number(level),
+        backtrace=backtrace,
+        diagnose=diagnose,
+        **flags,
     )
     with _installation.lock:
         bridge = _installation.bridge

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from ..addresses import Address, AddressLike, default_address, log_address, parse_address
 from ..exceptions import ConfigurationError
-from ..sink_words import SinkWords, read_sink_words
+from ..sink_words import SINK_WORDS, SinkWords, read_sink_words
 
-POLICIES = ("drop_oldest", "drop_newest", "block")
-PEERS = ("bridge", "stock")
+WhenFull = Literal["drop_oldest", "drop_newest", "block"]
+Peer = Literal["bridge", "stock"]
+MAX_BLOCK_TIMEOUT = 86400.0  # seconds: a log call that waits longer was meant otherwise
 MIN_SPOOL_LIMIT = 1 << 20
 """Bytes: two segments of a size that is worth a file."""
 
@@ -24,9 +25,9 @@ class ChannelOptions(NamedTuple):
     address: Address
     spool_dir: str | Literal[False] | None = None
     spool_limit: int | None = None
-    when_full: str = "drop_oldest"
+    when_full: WhenFull = "drop_oldest"
     block_timeout: float = 10.0
-    peer: str = "bridge"
+    peer: Peer = "bridge"
     receiver_user: int | None = None  # user id
     sink: SinkWords | None = None  # of the receiver that is started where none answers
 
@@ -36,9 +37,9 @@ def check_options(
     *,
     spool_dir: str | os.PathLike[str] | bool | None = None,
     spool_limit: int | None = None,
-    when_full: str = "drop_oldest",
+    when_full: WhenFull = "drop_oldest",
     block_timeout: float = 10.0,
-    peer: str = "bridge",
+    peer: Peer = "bridge",
     receiver_user: int | str | None = None,
     sink: str | os.PathLike[str] | None = None,
     **sink_words: Any,
@@ -57,6 +58,9 @@ def check_options(
         words = read_sink_words(sink, sink_words)
         target = log_address(words.path)
     elif sink_words:
+        for name in sink_words:
+            if name not in SINK_WORDS and name not in _OTHER_FILE_WORDS:
+                raise TypeError(f"install_bridge() has no option {name}=")
         names = ", ".join(sorted(sink_words))
         raise ConfigurationError(
             f"{names}: the receiver's to know; give it to the receiver, or name the file with "
@@ -66,13 +70,17 @@ def check_options(
         target = default_address() if address is None else parse_address(address)
     if target.scheme == "tcp" and target.port == 0:
         raise ConfigurationError(f"{target} names no port: a worker needs the receiver's own")
-    _check_choice("when_full", when_full, POLICIES)
-    if peer == "auto":
+    _check_choice("when_full", when_full, get_args(WhenFull))
+    if type(block_timeout) not in (int, float) or not 0 <= block_timeout <= MAX_BLOCK_TIMEOUT:
+        raise ConfigurationError(
+            f"block_timeout={block_timeout!r}: seconds, from 0 to {MAX_BLOCK_TIMEOUT:.0f}"
+        )
+    if peer == "auto":  # type: ignore[comparison-overlap]
         raise ConfigurationError(
             "peer='auto': a silent receiver cannot be told from a stock one; leave peer= out for a "
             "loguru_stdbridge receiver, or say peer='stock'"
         )
-    _check_choice("peer", peer, PEERS)
+    _check_choice("peer", peer, get_args(Peer))
     if spool_limit is not None and (
         not isinstance(spool_limit, int) or spool_limit < MIN_SPOOL_LIMIT
     ):
@@ -83,9 +91,31 @@ def check_options(
     if spool_dir is False:
         place = False
     elif spool_dir is not None and spool_dir is not True:
-        place = os.fsdecode(spool_dir)
+        try:
+            place = os.fsdecode(spool_dir)
+        except TypeError:
+            raise ConfigurationError(
+                f"spool_dir={spool_dir!r}: the path of a directory, None or False"
+            ) from None
     user = None if receiver_user is None else _user_id(receiver_user)
     return ChannelOptions(target, place, spool_limit, when_full, block_timeout, peer, user, words)
+
+
+_OTHER_FILE_WORDS = (
+    "buffering", "catch", "colorize", "context", "delay", "enqueue", "errors", "filter", "linger",
+    "mode", "newline", "watch",
+)  # fmt: skip
+"""Words of loguru's for files, beside those that another process can be told, and our own."""
+
+
+def check_flags(**flags: object) -> None:
+    """Raise :class:`ConfigurationError` for an option that is neither True nor False.
+
+    A text such as ``"no"`` would count as true.
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"{name}={value!r}: True or False")
 
 
 def _user_id(user: int | str) -> int:

@@ -14,6 +14,7 @@ import pytest
 from loguru import logger
 
 from loguru_stdbridge import (
+    AddressError,
     BridgeHandler,
     ConfigurationError,
     InterceptHandler,
@@ -102,6 +103,9 @@ def test_with_loguru_as_the_hub_a_record_is_sent_once(receiver):
     [
         {"when_full": "explode"}, {"peer": "friend"}, {"peer": "auto"}, {"spool_limit": 5}, {"spool_limit": "1 GB"},
         {"level": "NOTHING"}, {"address": "tcp://127.0.0.1:0"}, {"address": "what://x"},
+        {"level": True}, {"level": -3}, {"block_timeout": -1}, {"block_timeout": "long"},
+        {"block_timeout": float("nan")}, {"spool_dir": 3}, {"diagnose": "no"}, {"stdlib": None},
+        {"capture_warnings": 1},
     ],
     ids=str,
 )  # fmt: skip
@@ -110,6 +114,33 @@ def test_a_bad_option_is_refused_with_its_value(options):
     with pytest.raises((ConfigurationError, ValueError)) as caught:
         install_bridge(**{"address": "tcp://127.0.0.1:1", **options})
     assert str(next(iter(options.values()))) in str(caught.value)
+
+
+def test_an_option_that_nobody_knows_is_a_type_error():
+    """A misspelt option is refused as Python refuses it; a word for the file says where it goes."""
+    with pytest.raises(TypeError, match="no option spool_dirr="):
+        install_bridge("tcp://127.0.0.1:1", spool_dirr="x")
+    with pytest.raises(ConfigurationError, match="rotation: the receiver's to know"):
+        install_bridge("tcp://127.0.0.1:1", rotation="1 MB")
+
+
+def test_a_wrong_address_in_the_environment_names_the_variable(monkeypatch):
+    """The program did not name the address: the error says who did."""
+    monkeypatch.setenv("LOGURU_STDBRIDGE_ADDRESS", "udp://x")
+    with pytest.raises(AddressError, match=r"LOGURU_STDBRIDGE_ADDRESS: .*udp"):
+        install_bridge()
+
+
+def test_a_bridge_shows_where_it_leads_and_how_it_is(receiver):
+    """``repr`` has the address, the state and what is pending; the address has its parts."""
+    bridge = install_bridge(receiver.address, level="info")
+    assert repr(bridge) == f"<Bridge {receiver.address}: not connected, 0 pending>"
+    assert (bridge.address.scheme, bridge.address.port) == ("tcp", receiver.address.port)
+    logger.info("one")
+    assert bridge.flush(20)
+    assert repr(bridge) == f"<Bridge {receiver.address}: connected, 0 pending>"
+    bridge.close()
+    assert repr(bridge) == f"<Bridge {receiver.address}: uninstalled, 0 pending>"
 
 
 def test_a_function_that_refers_to_the_logger_can_be_pickled(receiver):
