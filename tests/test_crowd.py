@@ -44,6 +44,12 @@ def test_workers_come_and_go(tmp_path, spool_dir, scale, chance, tell, eventuall
     total = together + per_second * seconds
     sink, notes = tmp_path / "app.log", tmp_path / "notes"
     with Receiver(sink, "--format", "{message}", "--grace", "60") as receiver:
+
+        def has_told_its_start():  # by a thread that then ends
+            told = "listening" in receiver.stderr.read_text()
+            return told and receiver.figures(spool_dir)["threads"] == 1
+
+        eventually(has_told_its_start, 60, "the receiver has told its start")
         before = receiver.figures(spool_dir)
         with subprocess.Popen(
             [sys.executable, "-m", "tests.support.crowd", receiver.address, notes, str(chance.random()),
