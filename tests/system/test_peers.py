@@ -9,7 +9,13 @@ import sys
 
 import pytest
 
-from loguru_stdbridge.system.peers import own_users, user_at, users_listening_at
+from loguru_stdbridge.system.peers import (
+    own_users,
+    plain_host,
+    user_at,
+    users_listening_at,
+    users_of_clients,
+)
 from tests.support.processes import start_python
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc tells it on Linux")
@@ -90,6 +96,61 @@ def test_a_connection_that_tells_no_user_is_not_known():
     """A TCP socket has no credentials, and asking for them raises nothing."""
     with listening(("127.0.0.1", 0)) as port, socket.create_connection(("127.0.0.1", port)) as it:
         assert user_at(it) is None
+
+
+@linux
+@pytest.mark.parametrize(
+    ("bound", "family", "target"),
+    [
+        ("127.0.0.1", socket.AF_INET, "127.0.0.1"),
+        ("::1", socket.AF_INET6, "::1"),
+        ("::", socket.AF_INET6, "127.0.0.1"),
+    ],
+)
+def test_the_users_of_clients_are_found(bound, family, target):
+    """The client of a connection on loopback is known by its host and port, as the receiver's end
+    of the connection shows them."""
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.bind((bound, 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        assert users_of_clients(port) == {}
+        with socket.create_connection((target, port)):
+            accepted, peer = listener.accept()
+            with accepted:
+                assert users_of_clients(port) == {(plain_host(peer[0]), peer[1]): os.getuid()}
+
+
+@linux
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can start a process of another user")
+def test_a_client_of_another_user_is_told_from_ours():
+    """Two users on one host are two."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.settimeout(30)
+        port = listener.getsockname()[1]
+        code = (
+            f"import os, socket, sys; os.setuid({OTHER_USER}); "
+            f"s = socket.socket(); s.connect(('127.0.0.1', {port})); sys.stdin.read()"
+        )
+        process = start_python(code, stdin=True)
+        try:
+            with socket.create_connection(("127.0.0.1", port)):
+                accepted = [listener.accept()[0] for _ in range(2)]
+                users = users_of_clients(port)
+                for connection in accepted:
+                    connection.close()
+                assert sorted(users.values()) == [os.getuid(), OTHER_USER]
+        finally:
+            process.communicate()
+
+
+def test_a_host_is_written_in_one_way():
+    """IPv4 that IPv6 maps is IPv4, a zone is not part of the host, and a name stays as it is."""
+    assert plain_host("::ffff:127.0.0.1") == plain_host("127.0.0.1") == "127.0.0.1"
+    assert plain_host("fe80::1%eth0") == "fe80::1"
+    assert plain_host("localhost") == "localhost"
 
 
 def test_own_users_are_this_one_and_root():
