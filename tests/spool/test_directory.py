@@ -1,4 +1,4 @@
-"""The spool directory: which one, whose, and what is known there of the peers."""
+"""The spool directory: where it is, who may use it, and what is noted there of receivers."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def home(tmp_path, monkeypatch):
 
 
 def test_the_variable_comes_first(monkeypatch):
-    """``$LOGURU_STDBRIDGE_SPOOL_DIR`` is taken as it is."""
+    """A spool directory named by ``$LOGURU_STDBRIDGE_SPOOL_DIR`` is taken as it is."""
     monkeypatch.setenv(SPOOL_VARIABLE, "/some/where")
     monkeypatch.setenv("XDG_STATE_HOME", "/else")
     assert default_spool_dir() == "/some/where"
 
 
 def test_the_state_directory_of_the_user_is_next(home, monkeypatch):
-    """``$XDG_STATE_HOME``, else ``~/.local/state``; a relative one is none, as the standard says."""
+    """The default is in ``$XDG_STATE_HOME``, if that is absolute, else in ``~/.local/state``."""
     assert default_spool_dir() == str(home / ".local" / "state" / "loguru_stdbridge")
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     assert default_spool_dir() == str(home / ".local" / "state" / "loguru_stdbridge")
@@ -56,7 +56,7 @@ def test_the_state_directory_of_the_user_is_next(home, monkeypatch):
 
 @pytest.mark.parametrize("what", ["a file", "a home that is not writable", "a user without one"])
 def test_without_a_home_it_is_in_the_temporary_directory(home, monkeypatch, what):
-    """A daemon's user may have none, a container's may not be known; each user has its own."""
+    """A user without a home gets a directory of its own in the temporary one."""
     if what == "a file":
         (home / ".local").write_text("")
     elif what == "a home that is not writable":
@@ -83,7 +83,7 @@ print(default_spool_dir())
 
 
 def test_a_home_that_may_not_be_looked_at(home, monkeypatch):
-    """``HOME=/root`` of a container that runs as another user: the temporary directory is taken."""
+    """A user whose home belongs to another gets a directory in the temporary one."""
     home.chmod(0)
     try:
         status, out, err = run_python(
@@ -99,7 +99,7 @@ def test_a_home_that_may_not_be_looked_at(home, monkeypatch):
 
 
 def test_it_is_made_for_its_user_only(tmp_path):
-    """Mode 0700, whatever the umask; its parents as they come; and once made it is taken as it is."""
+    """The directory is made with mode 0700 whatever the umask, and is then taken as it is."""
     directory = tmp_path / "a" / "b"
     before = os.umask(0)
     try:
@@ -112,7 +112,7 @@ def test_it_is_made_for_its_user_only(tmp_path):
 
 @pytest.mark.parametrize("mode", [0o701, 0o710, 0o704, 0o777])
 def test_one_that_is_open_to_others_is_refused(tmp_path, mode):
-    """A journal holds the log's text, and whoever can write one can write the log."""
+    """A directory that is open to other users is refused."""
     directory = tmp_path / "open"
     directory.mkdir()
     directory.chmod(mode)
@@ -121,7 +121,7 @@ def test_one_that_is_open_to_others_is_refused(tmp_path, mode):
 
 
 def test_one_of_another_user_is_refused(tmp_path, monkeypatch):
-    """The message names both users and the way out."""
+    """A directory of another user is refused, and the message names both users and the way out."""
     directory = make_spool_dir(tmp_path / "theirs")
     mine = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: mine + 1)
@@ -131,7 +131,7 @@ def test_one_of_another_user_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", ["file", "file/below"])
 def test_one_that_cannot_be_made_is_told(tmp_path, path):
-    """A file in the way: the message names the directory."""
+    """A directory that cannot be made raises an error that names it."""
     (tmp_path / "file").write_text("")
     with pytest.raises(JournalError, match=f"spool directory {tmp_path / path}"):
         make_spool_dir(tmp_path / path)
@@ -144,7 +144,7 @@ LINE_FORMAT = LineFormat("{message}", 20)
 
 
 def test_a_note_is_of_one_address(tmp_path):
-    """The note of one port says nothing of another port, nor of the same port elsewhere."""
+    """A note about one port says nothing of another port or of the same port elsewhere."""
     note_line_format(tmp_path, ADDRESS, LINE_FORMAT)
     assert noted_line_format(tmp_path, ADDRESS) == LINE_FORMAT
     for other in ("tcp://127.0.0.1:9021", "tcp://192.0.2.1:9020", "unix:///run/log"):
@@ -159,7 +159,7 @@ def test_a_note_can_be_read_by_people(tmp_path):
 
 
 def test_old_notes_go(tmp_path):
-    """A note is removed a week after it was last written: ports given by the system come and go."""
+    """A note is removed a week after it was last written."""
     others = [parse_address(f"tcp://127.0.0.1:{port}") for port in range(2000, 2010)]
     for other in others:
         note_line_format(tmp_path, other, LINE_FORMAT)
@@ -207,7 +207,7 @@ def a_journal(path):
 
 
 def test_a_journal_is_removed_whole(tmp_path):
-    """All its files, and the directory; doing it twice is no error."""
+    """A journal is removed with all its files, and removing it twice is no error."""
     path = a_journal(tmp_path / "journal")
     remove_journal(path)
     assert list(tmp_path.iterdir()) == []
@@ -232,7 +232,7 @@ def test_a_journal_is_removed_in_an_order_that_a_kill_may_interrupt(tmp_path, mo
 
 
 def test_a_removal_that_was_interrupted_is_finished(tmp_path):
-    """After a kill at any point the next one removes the rest."""
+    """A removal that was killed at any point is finished by the next one."""
     for left in (["lock"], ["lock", "0000000002.seg"], ["0000000001.seg", "lock", "meta.new"], []):
         path = a_journal(tmp_path / "journal")
         for entry in path.iterdir():
@@ -245,14 +245,14 @@ def test_a_removal_that_was_interrupted_is_finished(tmp_path):
 
 
 def test_a_relative_one_stays_where_it_was_named(tmp_path, monkeypatch):
-    """The journal is opened later, when the program may have changed its directory."""
+    """A relative directory stays where it was named when the program changes its own."""
     monkeypatch.chdir(tmp_path)
     assert make_spool_dir("spool") == str(tmp_path / "spool")
     assert (tmp_path / "spool").stat().st_mode & 0o7777 == 0o700
 
 
 def test_without_a_working_directory_a_relative_one_is_an_error_of_ours(tmp_path, monkeypatch):
-    """What comes of that, memory or an error, is the caller's to say."""
+    """A relative directory in a removed working directory raises JournalError."""
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)

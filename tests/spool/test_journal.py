@@ -1,4 +1,4 @@
-"""The journal's full life: what is in it, what is given up, and what can come in the way."""
+"""A journal over its whole life: what it holds, what it discards, what can get in its way."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def full(descriptor, data, offset):
 
 
 def test_rows_come_out_as_they_went_in(journal):
-    """In order, numbered from 1, over several segments, in batches of any size, more than once."""
+    """Rows come out in order, numbered from 1, over many segments and in batches of any size."""
     assert fill(journal, 20) == list(range(1, 21))
     for max_bytes in (1, 500, 501, 1200, 1 << 20):
         assert read_all(journal, max_bytes) == list(range(1, 21))
@@ -100,14 +100,14 @@ def test_rows_come_out_as_they_went_in(journal):
 
 
 def test_a_batch_has_one_row_at_least_and_ends_with_its_segment(journal):
-    """A row is never cut, and goes alone where it has more than ``max_bytes``."""
+    """A batch never cuts a row: one larger than ``max_bytes`` goes alone."""
     fill(journal, 10)
     assert [len(journal.read(0, size).rows) for size in (1, 999, 1000, 1 << 20)] == [1, 1, 2, 7]
     assert not journal.read(10, 1000).rows
 
 
 def test_a_batch_is_what_a_receiver_takes_in_one_frame(make):
-    """No more rows than a frame may have, and no large row behind others."""
+    """A batch has no more rows than a frame may have, and no large row behind others."""
     journal = make(None, segment_size=1 << 20, limit=1 << 24)
     for _ in range(MAX_ROWS + 5):
         journal.append(b"[]")
@@ -122,7 +122,7 @@ def test_a_batch_is_what_a_receiver_takes_in_one_frame(make):
 
 @pytest.mark.parametrize("max_bytes", [1, 600, 1 << 20])
 def test_reading_goes_on_over_numbers_given_up_in_the_middle_of_a_segment(make, max_bytes):
-    """Given up before the reader comes there, or right behind where it stands."""
+    """Reading goes on over discarded numbers, whether the reader is before or behind them."""
     journal = make()
     fill(journal, 1)
     assert journal.read(0, max_bytes).last == 1
@@ -137,7 +137,7 @@ def test_reading_goes_on_over_numbers_given_up_in_the_middle_of_a_segment(make, 
 
 
 def test_rows_at_hand_are_not_looked_for(make, monkeypatch):
-    """The rows since the last reading come without a look at the segments, however many frames."""
+    """Rows kept in memory since the last reading are read without a look at the segments."""
     journal = make(None, segment_size=1 << 20, limit=1 << 24)
     fill(journal, 1)
     assert journal.read(0, 1 << 16).last == 1
@@ -162,7 +162,7 @@ def test_rows_at_hand_are_not_looked_for(make, monkeypatch):
     ids=["first", "last", "too large", "many"],
 )
 def test_rows_at_hand_that_may_not_be_all_are_looked_for(make, bend):
-    """An exception out of a signal handler, say, came between the two stores of a row."""
+    """Rows in memory that an exception left incomplete are read from the segments."""
     journal = make(None, segment_size=1 << 20, limit=1 << 24)
     fill(journal, 1)
     assert journal.read(0, 1200).last == 1
@@ -174,7 +174,7 @@ def test_rows_at_hand_that_may_not_be_all_are_looked_for(make, bend):
 
 
 def test_large_rows_are_not_kept_at_hand(make):
-    """They would have no bound; nor would many."""
+    """Large rows, and too many rows, are not kept in memory."""
     journal = make(None, segment_size=1 << 20, limit=1 << 24)
     for _ in range(10):
         journal.append(b'"' + b"x" * 100_000 + b'"')
@@ -189,7 +189,7 @@ def number_of(item):
 
 
 def test_reading_goes_on_from_anywhere(journal):
-    """After a reconnect it starts again from what is not acknowledged, or from what was greeted."""
+    """Reading goes on from any number, as a reconnected sender asks."""
     fill(journal, 20)
     rng = random.Random(1)
     for _ in range(50):
@@ -200,7 +200,7 @@ def test_reading_goes_on_from_anywhere(journal):
 
 
 def test_reading_while_it_is_written(journal):
-    """A sender that is up to date reads each row as it comes, over the ends of segments too."""
+    """A sender that is up to date reads each row as it comes, from segment to segment."""
     after = 0
     for number in range(1, 60):
         journal.append(row(number))
@@ -212,7 +212,7 @@ def test_reading_while_it_is_written(journal):
 
 
 def test_a_row_is_in_the_file_when_append_returns(make):
-    """Whole, with its checksum, in the page cache: a kill of this process cannot take it."""
+    """A row is whole in the file, with its checksum, when ``append`` returns."""
     journal = make()
     for number in range(1, 20):
         journal.append(row(number))
@@ -224,7 +224,7 @@ def test_a_row_is_in_the_file_when_append_returns(make):
 
 
 def test_rows_of_any_size(make):
-    """Larger than a segment: it gets one of its own, and the next goes into one of the usual size."""
+    """A row larger than a segment gets a segment of its own, and the next one a usual one."""
     journal = make(limit=64 * SEGMENT)
     sizes = [1, 10, SEGMENT - 48, SEGMENT - 47, 3 * SEGMENT, 1 << 17, 5]
     rows = [b"x" * size for size in sizes]
@@ -247,7 +247,7 @@ def test_rows_of_any_size(make):
 
 
 def test_the_meta_file_says_whose_it_is(make):
-    """Sender, address, process, and what is acknowledged as it is confirmed."""
+    """``meta`` holds sender, address and process, and each acknowledgement as it comes."""
     journal = make()
     fill(journal, 5)
     journal.acknowledge(3)
@@ -264,7 +264,7 @@ def test_the_meta_file_says_whose_it_is(make):
 
 
 def test_a_journal_cannot_be_made_where_nothing_can(tmp_path, make):
-    """The error is ours, and names the place."""
+    """A journal that cannot be made raises JournalError that names the place."""
     (tmp_path / "file").write_text("")
     with pytest.raises(JournalError, match="file"):
         make(tmp_path / "file")
@@ -276,7 +276,7 @@ def test_a_journal_cannot_be_made_where_nothing_can(tmp_path, make):
 
 
 def test_it_grows_while_the_receiver_is_away_and_shrinks_after(make):
-    """Segment by segment; what is acknowledged is given back at once, but for the one in use."""
+    """A journal grows segment by segment and gives each back once it is acknowledged."""
     journal = make(limit=64 * SEGMENT)
     fill(journal, 20 * PER_SEGMENT)
     assert len(segment_files(journal)) == 20
@@ -293,7 +293,7 @@ def test_it_grows_while_the_receiver_is_away_and_shrinks_after(make):
 
 
 def test_a_backlog_takes_neither_descriptors_nor_memory(make):
-    """Only the segments in use are open, and none is ever mapped."""
+    """A backlog keeps only the segments in use open and takes no memory."""
     journal = make(limit=64 * SEGMENT)
     fill(journal, 1)
     descriptors = len(os.listdir("/proc/self/fd"))
@@ -305,7 +305,7 @@ def test_a_backlog_takes_neither_descriptors_nor_memory(make):
 
 
 def test_a_journal_of_one_line_takes_two_blocks(make):
-    """One of the meta file, one of the segment: thousands of short scripts fill no disk."""
+    """A journal of one line takes two blocks of the disk."""
     journal = make(segment_size=1 << 20, limit=1 << 28)
     fill(journal, 1)
     used = sum(file.stat().st_blocks * 512 for file in Path(journal.path).iterdir())
@@ -313,7 +313,7 @@ def test_a_journal_of_one_line_takes_two_blocks(make):
 
 
 def test_acknowledgements_never_go_back_or_beyond(journal):
-    """A lower one is old news; a higher one than was stored is a receiver's mistake."""
+    """An acknowledgement is ignored if it is lower than the last or higher than any row."""
     fill(journal, 10)
     journal.acknowledge(5)
     journal.acknowledge(3)
@@ -327,7 +327,7 @@ def test_acknowledgements_never_go_back_or_beyond(journal):
 
 
 def test_drop_oldest_keeps_the_newest(journal):
-    """The limit holds at every moment; the oldest segment goes, as one gap, and is counted."""
+    """``drop_oldest`` always keeps the limit and discards the oldest segment as one gap."""
     for _ in range(200):
         fill(journal, 1)
         assert journal.size_bytes <= LIMIT
@@ -341,7 +341,7 @@ def test_drop_oldest_keeps_the_newest(journal):
 
 
 def test_drop_newest_keeps_the_oldest(make):
-    """What comes when it is full is numbered and given up, and the next that fits is taken."""
+    """``drop_newest`` numbers and discards what comes to a full journal, until a row fits again."""
     journal = make(when_full="drop_newest")
     taken = fill(journal, 200)
     assert taken == list(range(1, 4 * PER_SEGMENT + 1))
@@ -367,7 +367,7 @@ def read_all_but(journal, odd):
 
 @pytest.mark.parametrize("when_full", ["drop_oldest", "drop_newest", "block"])
 def test_a_row_that_is_larger_than_the_limit_is_given_up_alone(make, when_full):
-    """Nothing else is dropped for it, and nobody waits."""
+    """A row larger than the limit is discarded alone, and nobody waits for it."""
     journal = make(when_full=when_full, block_timeout=60)
     fill(journal, 5)
     assert journal.append(b"x" * LIMIT) == 0
@@ -377,7 +377,7 @@ def test_a_row_that_is_larger_than_the_limit_is_given_up_alone(make, when_full):
 
 
 def test_a_row_as_large_as_the_limit_takes_all_of_it(make):
-    """With ``drop_oldest`` everything else goes."""
+    """A row as large as the limit pushes out all others with ``drop_oldest``."""
     journal = make()
     fill(journal, 20)
     largest = LIMIT - header_size(journal) - 16
@@ -390,7 +390,7 @@ def test_a_row_as_large_as_the_limit_takes_all_of_it(make):
 
 @pytest.mark.parametrize("when_full", ["drop_oldest", "drop_newest"])
 def test_an_adopter_sees_what_a_killed_process_gave_up(make, when_full):
-    """In the middle and at the end: the numbers are on disk, as they are given up."""
+    """An adopter sees what a killed process had discarded, in the middle and at the end."""
     journal = make(when_full=when_full)
     fill(journal, 30)
     journal.append(b"x" * LIMIT)
@@ -420,7 +420,7 @@ def merged(found):
 
 
 def test_a_gap_whose_records_had_arrived_is_none(make):
-    """Given up while they were on their way: their acknowledgement says so."""
+    """A record that was discarded on its way does not count as dropped once it is acknowledged."""
     journal = make()
     fill(journal, 4 * PER_SEGMENT)
     assert journal.read(0, PER_SEGMENT * 500).last == PER_SEGMENT  # sent
@@ -433,7 +433,7 @@ def test_a_gap_whose_records_had_arrived_is_none(make):
 
 
 def test_of_a_gap_that_is_told_only_what_is_told_counts(make):
-    """The sender has sent up to 3 on this connection: 4 to 7 are missing, however it ends."""
+    """Only the numbers that the receiver was told of count as dropped."""
     journal = make()
     fill(journal, 4 * PER_SEGMENT + 1)
     assert journal.read(3, 1).gap == (4, 7, "spool_full")
@@ -446,7 +446,7 @@ def test_of_a_gap_that_is_told_only_what_is_told_counts(make):
 
 
 def test_a_gap_that_grows_while_it_is_told(make):
-    """The log call that drops more comes between reading and telling: the rest is a gap of its own."""
+    """A gap that grows while the sender tells it is told in two parts."""
     journal = make()
     fill(journal, 4 * PER_SEGMENT + 1)
     first, last, _ = journal.read(2, 1).gap
@@ -518,7 +518,7 @@ class World:
 @pytest.mark.parametrize("when_full", ["drop_oldest", "drop_newest"])
 @pytest.mark.parametrize("seed", range(40))
 def test_every_record_is_written_or_counted_whatever_is_lost(make, when_full, seed):
-    """Log calls, sending, answers and lost connections in any order: the figures are exact."""
+    """The figures stay exact for log calls, sending, answers and lost connections in any order."""
     rng = random.Random(seed)
     journal = make(when_full=when_full)
     world = World(journal, rng)
@@ -540,7 +540,7 @@ def test_every_record_is_written_or_counted_whatever_is_lost(make, when_full, se
 
 
 def test_block_waits_until_there_is_room(make, eventually):
-    """And then goes on where it was; nothing is dropped."""
+    """A log call with ``block`` waits for room and then goes on, and nothing is dropped."""
     journal = make(when_full="block", block_timeout=60)
     fill(journal, 4 * PER_SEGMENT)
     results = []
@@ -556,7 +556,7 @@ def test_block_waits_until_there_is_room(make, eventually):
 
 
 def test_block_waits_for_a_bounded_time(make):
-    """Then the newest is given up and counted, as with ``drop_newest``."""
+    """A log call with ``block`` waits for its timeout, and the newest row is then discarded."""
     journal = make(when_full="block", block_timeout=0.05)
     assert fill(journal, 4 * PER_SEGMENT + 3) == list(range(1, 29))
     assert balance(journal) == Figures(31, 0, 28, {"spool_full": 3})
@@ -564,7 +564,7 @@ def test_block_waits_for_a_bounded_time(make):
 
 
 def test_all_that_are_blocked_go_on_when_there_is_room_for_all(make):
-    """The first begins a segment; the others, whose rows fit into it, need no other room."""
+    """All blocked log calls go on together if the new segment has room for their rows."""
     journal = make(when_full="block", block_timeout=60)
     fill(journal, 4 * PER_SEGMENT)
     results = []
@@ -581,7 +581,7 @@ def test_all_that_are_blocked_go_on_when_there_is_room_for_all(make):
 
 
 def test_the_thread_that_empties_it_never_waits_for_room(make):
-    """A ``__del__`` may log in it: nobody else would make the room."""
+    """The sender's thread never waits for room, since nobody else would make it."""
     journal = make(when_full="block", block_timeout=60)
     journal.sender_thread_id = threading.get_ident()
     assert fill(journal, 4 * PER_SEGMENT + 1) == list(range(1, 29))
@@ -589,7 +589,7 @@ def test_the_thread_that_empties_it_never_waits_for_room(make):
 
 
 def test_the_sender_keeps_what_is_logged_in_its_section_until_there_is_room(make):
-    """It would have to wait for itself; what it frees is what that row needs."""
+    """A row logged inside the sender's own section waits there until the sender has freed room."""
     journal = make(when_full="block", block_timeout=60)
     fill(journal, 4 * PER_SEGMENT)
     journal.sender_thread_id = threading.get_ident()
@@ -615,7 +615,7 @@ def in_section(journal, action):
 
 
 def test_closing_ends_the_wait(make, eventually):
-    """What was not taken is not counted: the caller puts it elsewhere."""
+    """A close ends the wait of a blocked log call, which puts its row elsewhere."""
     journal = make(when_full="block", block_timeout=60)
     fill(journal, 4 * PER_SEGMENT)
     results = []
@@ -630,7 +630,7 @@ def test_closing_ends_the_wait(make, eventually):
 
 
 def test_a_signal_handler_that_logs_while_its_thread_is_blocked(make):
-    """It does not wait for itself; both records are stored when there is room, by whom ever."""
+    """A signal handler that logs in a blocked log call does not wait, and both are stored."""
     journal = make(when_full="block", block_timeout=60)
     fill(journal, 4 * PER_SEGMENT)
     inner, outer = row(1000), row(2000)
@@ -674,7 +674,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_segment_that_the_disk_does_not_take_is_in_memory(tmp_path):
-    """A real limit of the file size: rows go on in memory, told once, and on disk when it can again."""
+    """Rows that the disk does not take go on in memory, and on disk again when it takes them."""
     status, out, err = run_python(LIMITED, str(tmp_path / "spool"))
     assert status == -signal.SIGKILL, err
     before, full, after, found = out.split("\n")[:4]
@@ -694,7 +694,7 @@ def test_a_segment_that_the_disk_does_not_take_is_in_memory(tmp_path):
 
 @pytest.mark.parametrize("when_full", ["drop_oldest", "drop_newest"])
 def test_a_disk_and_a_memory_that_are_full(make, monkeypatch, write_by, when_full):
-    """Then the policy decides; a failed attempt is not repeated for each log call."""
+    """The policy decides when disk and memory are full, and no log call tries again at once."""
     journal = make(when_full=when_full)
     fill(journal, 2 * PER_SEGMENT)
     attempts = []
@@ -727,7 +727,7 @@ def test_a_disk_and_a_memory_that_are_full(make, monkeypatch, write_by, when_ful
 
 @pytest.mark.parametrize("fault", [full, broken])
 def test_a_segment_that_cannot_be_begun_leaves_no_file(make, write_by, fault):
-    """And no descriptor."""
+    """A segment that cannot be begun leaves neither a file nor a descriptor."""
     journal = make()
     write_by(fault)
     fill(journal, 1)
@@ -737,7 +737,7 @@ def test_a_segment_that_cannot_be_begun_leaves_no_file(make, write_by, fault):
 
 @pytest.mark.parametrize("takes", [0, 1, 15, 16, 17, 515])
 def test_a_file_that_takes_a_part_of_a_record(make, write_by, takes):
-    """And then no more: it is cut, the record is in memory, and what follows is in a file again."""
+    """A file that takes only a part of a record is cut, and the record goes on in memory."""
     journal = make()
     fill(journal, 3)
     pwrite, left = os.pwrite, [takes]
@@ -766,7 +766,7 @@ def test_a_file_that_takes_a_part_of_a_record(make, write_by, takes):
 
 
 def test_what_is_at_hand_survives_a_disk_that_fails(make, write_by, monkeypatch):
-    """Neither written nor read any more: the rows that the sender has not taken yet are there."""
+    """Rows in memory that the sender has not taken survive a disk that fails."""
     journal = make(segment_size=1 << 20, limit=1 << 24)
     fill(journal, 20)
     assert journal.read(0, 1 << 20).last == 20
@@ -783,7 +783,7 @@ def test_what_is_at_hand_survives_a_disk_that_fails(make, write_by, monkeypatch)
 
 
 def test_a_segment_whose_bytes_have_changed_loses_only_those(make):
-    """The row is a gap; what is whole in the segment, which is written still, is delivered."""
+    """A segment whose bytes have changed loses those rows only, while it is still written."""
     journal = make()
     fill(journal, 10)
     journal._contents.at_hand.rows.clear()
@@ -799,7 +799,7 @@ def test_a_segment_whose_bytes_have_changed_loses_only_those(make):
 
 
 def test_a_process_that_has_no_descriptors_left_goes_on_logging(tmp_path):
-    """It is just then that its log is needed."""
+    """A process that has no descriptors left goes on logging."""
     code = (
         LIMITED.replace("RLIMIT_FSIZE", "RLIMIT_NOFILE")
         .replace("2000, -1", "3, 1000")
@@ -837,7 +837,7 @@ def in_append(monkeypatch):
 
 
 def test_a_log_call_inside_a_log_call(journal, in_append):
-    """A signal handler's, or a ``__del__``'s: stored whole, right after the outer one."""
+    """A row logged inside a log call is stored whole, right after the outer one."""
     in_append(lambda: [journal.append(row(n)) for n in (2, 3)])
     assert journal.append(row(1)) == 1
     assert fill(journal, 1) == [4]
@@ -845,7 +845,7 @@ def test_a_log_call_inside_a_log_call(journal, in_append):
 
 
 def test_a_log_call_inside_the_sender_s_own_section(journal):
-    """A ``__del__`` that the sender's allocations bring about: no deadlock, and its row is stored."""
+    """A ``__del__`` that logs inside the sender's section does not deadlock and is stored."""
     fill(journal, 3)
 
     results = []
@@ -856,7 +856,7 @@ def test_a_log_call_inside_the_sender_s_own_section(journal):
 
 
 def test_figures_out_of_the_middle_of_a_log_call(journal, in_append):
-    """A signal handler that looks at ``bridge.stats()``."""
+    """A signal handler may ask for the figures in the middle of a log call."""
     found = []
     in_append(lambda: found.append(journal.figures()))
     journal.append(row(1))
@@ -864,7 +864,7 @@ def test_figures_out_of_the_middle_of_a_log_call(journal, in_append):
 
 
 def test_a_log_call_of_another_thread_waits_for_this_one(journal, in_append):
-    """And its row follows."""
+    """A log call of another thread waits for this one, and its row follows."""
     started, results = threading.Event(), []
 
     def other():
@@ -886,7 +886,7 @@ def test_a_log_call_of_another_thread_waits_for_this_one(journal, in_append):
 
 
 def test_the_inner_row_that_comes_at_the_last_moment(journal):
-    """Just before the flag goes down: it is looked for after that."""
+    """A row logged just before the outer call lowers its flag is stored all the same."""
 
     class Late(type(journal._state())):
         """The flag; when it goes down, a signal handler logs just before."""
@@ -904,7 +904,7 @@ def test_the_inner_row_that_comes_at_the_last_moment(journal):
 
 
 def test_the_inner_row_that_comes_before_its_thread_is_known(journal, monkeypatch):
-    """A ``__del__`` logs while what the thread needs in the journal is being made."""
+    """A ``__del__`` may log while the journal prepares what it keeps for the thread."""
     late = [row(2)]
 
     class Made(module._ThreadState):
@@ -922,7 +922,7 @@ def test_the_inner_row_that_comes_before_its_thread_is_known(journal, monkeypatc
 
 
 def test_an_inner_row_survives_the_exception_of_the_outer_call(journal, in_append):
-    """One handler has logged, another one raises: the first record is stored all the same."""
+    """A row logged inside a call that then raises is stored all the same."""
 
     def log_and_interrupt():
         journal.append(row(1))
@@ -939,7 +939,7 @@ class Interrupted(Exception):
 
 
 def test_a_handler_that_raises_in_the_middle_leaves_no_trace(journal, in_append):
-    """The row was begun; the next one takes its place and its number."""
+    """A row that an exception interrupted gives its place and number to the next one."""
     fill(journal, 3)
 
     def interrupt():
@@ -975,7 +975,7 @@ def raise_at(count):
 @pytest.mark.parametrize("when_full", ["drop_oldest", "drop_newest"])
 @pytest.mark.parametrize("filled", [3, PER_SEGMENT, 4 * PER_SEGMENT], ids=["store", "roll", "full"])
 def test_a_handler_that_raises_anywhere_in_a_log_call(make, when_full, filled):
-    """What was stored before and after is there once, live and on disk, and nothing is locked."""
+    """An exception anywhere in a log call costs no other row and leaves no lock held."""
     count, finished = 0, False
     while not finished:
         count += 1
@@ -1006,7 +1006,7 @@ def test_a_handler_that_raises_anywhere_in_a_log_call(make, when_full, filled):
 
 
 def test_the_sender_is_woken_once_when_it_sleeps(journal):
-    """And by what is given up as well: it has to tell that."""
+    """A sleeping sender is woken once, by discarded rows as well as by stored ones."""
     woken = []
     journal.on_append = lambda: woken.append(journal.next)
     fill(journal, 2)
@@ -1020,7 +1020,7 @@ def test_the_sender_is_woken_once_when_it_sleeps(journal):
 
 
 def test_a_row_that_came_in_the_middle_of_another_call_wakes_it_too(journal):
-    """A signal handler's, while the figures are asked for: nothing else would."""
+    """A row logged while the figures are asked for wakes the sender too."""
     woken = []
     journal.on_append = lambda: woken.append(journal.next)
     journal.sender_waiting = True
@@ -1031,7 +1031,7 @@ def test_a_row_that_came_in_the_middle_of_another_call_wakes_it_too(journal):
 
 
 def test_a_call_that_ends_by_an_exception_wakes_it_too(journal, in_append, monkeypatch):
-    """The row of a handler is stored, and another one raises."""
+    """A call that ends by an exception wakes the sender for the row of a signal handler."""
     woken = []
     journal.on_append = lambda: woken.append(journal.next)
 
@@ -1050,7 +1050,7 @@ def test_a_call_that_ends_by_an_exception_wakes_it_too(journal, in_append, monke
 
 
 def test_a_journal_that_is_empty_is_removed(make):
-    """Whole, and its lock is free; one with something pending stays, as an orphan."""
+    """An empty journal is removed whole, and one with pending rows stays as an orphan."""
     empty, full, kept = make(), make(), make()
     for journal in (empty, full, kept):
         fill(journal, 10)
@@ -1068,7 +1068,7 @@ def test_a_journal_that_is_empty_is_removed(make):
 
 
 def test_a_closed_journal_takes_nothing(journal):
-    """Nor does it count it: 0, and ``closed``, so the caller goes elsewhere."""
+    """A closed journal takes and counts no row, so that the caller goes elsewhere."""
     fill(journal, 3)
     journal.acknowledge(3)
     journal.close(remove=True)
@@ -1080,7 +1080,7 @@ def test_a_closed_journal_takes_nothing(journal):
 
 
 def test_what_was_in_memory_ends_with_it(make):
-    """It is counted: nothing is given up in silence."""
+    """Rows in memory that end with their journal are counted as dropped."""
     journal = make(None)
     fill(journal, 10)
     journal.acknowledge(4)
@@ -1089,7 +1089,7 @@ def test_what_was_in_memory_ends_with_it(make):
 
 
 def test_what_a_journal_on_disk_had_to_keep_in_memory_is_told_by_its_adopter(make, write_by):
-    """The numbers are on disk, as given up."""
+    """An adopter tells which rows a dead journal had in memory only."""
     journal = make()
     fill(journal, PER_SEGMENT)
     write_by(
@@ -1104,7 +1104,7 @@ def test_what_a_journal_on_disk_had_to_keep_in_memory_is_told_by_its_adopter(mak
 
 
 def test_the_inner_row_of_a_journal_that_was_closed_goes_to_its_successor(make, in_append):
-    """It was accepted: it is the next journal's."""
+    """A row logged inside a call whose journal was closed goes to the next journal."""
     journal, taken = make(), []
     journal.on_row_after_close = taken.append
 
@@ -1119,7 +1119,7 @@ def test_the_inner_row_of_a_journal_that_was_closed_goes_to_its_successor(make, 
 
 
 def test_closing_out_of_the_middle_of_a_log_call(make, in_append):
-    """A SIGTERM handler that closes: no deadlock; it is done when the row is stored."""
+    """A signal handler that closes inside a log call does not deadlock, and the row is stored."""
     for remove in (True, False):
         journal = make()
         fill(journal, 2)
@@ -1130,7 +1130,7 @@ def test_closing_out_of_the_middle_of_a_log_call(make, in_append):
 
 
 def test_a_signal_handler_that_logs_while_its_thread_closes(make):
-    """No deadlock, and its row goes to the next journal."""
+    """A signal handler that logs during a close does not deadlock; the next journal has its row."""
     journal, taken = make(), []
     journal.on_row_after_close = taken.append
 
@@ -1149,7 +1149,7 @@ def test_a_signal_handler_that_logs_while_its_thread_closes(make):
 
 
 def test_a_child_has_no_part_in_its_parent_s_journal(make):
-    """Whatever it does with its copy: nothing is stored, unlocked or removed."""
+    """A forked child stores, unlocks and removes nothing of its parent's journal."""
     journal = make()
     fill(journal, 10)
     child = os.fork()
@@ -1171,7 +1171,7 @@ def test_a_child_has_no_part_in_its_parent_s_journal(make):
 
 
 def test_a_child_that_is_forked_while_another_thread_holds_the_lock(make, in_append):
-    """It never asks for that lock; a journal of its own works at once."""
+    """A child that is forked while another thread holds the lock never asks for that lock."""
     journal = make()
     locked, go_on = threading.Event(), threading.Event()
 
@@ -1203,7 +1203,7 @@ def test_a_child_that_is_forked_while_another_thread_holds_the_lock(make, in_app
 
 
 def test_a_child_that_is_forked_in_the_middle_of_a_log_call(make, in_append):
-    """By a signal handler: the call ends in both, and the record is there once, whole."""
+    """A log call in which a signal handler forks ends in both processes and is stored once."""
     journal = make()
     fill(journal, 3)
     inside = []
@@ -1248,7 +1248,7 @@ while True:
 
 @pytest.mark.parametrize("run", range(10))
 def test_a_process_that_is_killed_leaves_every_row_whose_call_returned(tmp_path, run):
-    """Killed in full flight, between any two instructions; at most the call under way is more."""
+    """A killed process leaves every row whose call returned, and at most one more."""
     spool, counter = tmp_path / "spool", tmp_path / "counter"
     counter.write_bytes(bytes(8))
     process = start_python(KILLED, str(spool), str(counter))

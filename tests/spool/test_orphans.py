@@ -1,4 +1,4 @@
-"""Orphans: what can be adopted, by whom, and what is read of it; races against real processes."""
+"""Orphans: which journals can be adopted, by whom, and what is read of them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def adopt():
 
 @pytest.mark.parametrize("max_bytes", [1, 13, 1 << 20])
 def test_everything_that_was_not_acknowledged_is_read_in_order(spool, adopt, max_bytes):
-    """Over several segments, in batches of any size, and again if it is asked for again."""
+    """Every unacknowledged row is read in order, in batches of any size, as often as asked."""
     path = make_orphan(spool, range(1, 11), range(11, 21), range(21, 26), acked=4, pid=77)
     orphan = adopt(path)
     assert (orphan.sender_id, orphan.address, orphan.pid) == (SENDER, ADDRESS, 77)
@@ -114,20 +114,20 @@ def test_everything_that_was_not_acknowledged_is_read_in_order(spool, adopt, max
 
 
 def test_a_batch_holds_one_row_at_least_and_ends_at_its_size(spool, adopt):
-    """A row is taken while the batch stays within its size; one goes alone."""
+    """A batch holds the rows that fit its size, and at least one."""
     orphan = adopt(make_orphan(spool, range(1, 11)))
     assert [len(orphan.read(0, size).rows) for size in (1, 9, 10, 1000)] == [1, 1, 2, 10]
 
 
 def test_a_batch_is_what_a_receiver_takes_in_one_frame(spool, adopt):
-    """No more rows than a frame may have."""
+    """A batch has no more rows than a frame may have."""
     count = MAX_ROWS + 5
     orphan = adopt(make_orphan(spool, a_segment(1, range(1, count + 1), size=1 << 20)))
     assert [len(orphan.read(after, 1 << 20).rows) for after in (0, MAX_ROWS)] == [MAX_ROWS, 5]
 
 
 def test_reading_on_does_not_read_what_is_behind(spool, adopt):
-    """A sender reads far ahead of the acknowledgements: each segment is loaded once."""
+    """Reading ahead of the acknowledgements loads each segment once."""
     path = make_orphan(spool, range(1, 11), range(11, 21), range(21, 31))
     orphan = adopt(path)
     assert read_all(orphan) == list(range(1, 31))
@@ -153,13 +153,13 @@ def test_reading_on_does_not_read_what_is_behind(spool, adopt):
     ],
 )
 def test_numbers_without_a_record_are_gaps(spool, adopt, segments, acked, given_up, expected):
-    """Every number is delivered or told: at the beginning, in the middle and at the end."""
+    """Every number is delivered or told as a gap: at the start, in the middle and at the end."""
     orphan = adopt(make_orphan(spool, *segments, acked=acked, given_up=given_up))
     assert read_all(orphan) == expected
 
 
 def test_a_segment_may_begin_with_numbers_that_were_given_up(spool, adopt):
-    """Its header has the number after the last record: so a segment that is missing is noticed."""
+    """A segment may begin with discarded numbers, and a missing segment is noticed."""
     orphan = adopt(make_orphan(spool, [1, 2], a_segment(3, [7, 8]), given_up=6))
     assert read_all(orphan) == [1, 2, (3, 6, "spool_full"), 7, 8]
     assert orphan.damaged == []
@@ -171,7 +171,7 @@ def test_a_segment_may_begin_with_numbers_that_were_given_up(spool, adopt):
     ids=len,
 )
 def test_a_segment_that_never_came_into_use_says_nothing(spool, adopt, unused):
-    """Its owner was killed while it made it, or an exception ended the call that had begun it."""
+    """A segment that its owner had only begun adds nothing."""
     orphan = adopt(make_orphan(spool, [1, 2, 3, 4], unused, [5, 6], unused))
     assert read_all(orphan) == [1, 2, 3, 4, 5, 6]
     assert orphan.damaged == []
@@ -201,7 +201,7 @@ def flipped(data, index):
     ids=["header", "no header", "begin", "rubbish", "first", "middle", "end", "short"],
 )
 def test_what_is_whole_around_damage_is_delivered_and_the_rest_is_kept(spool, adopt, damaged, lost):
-    """The hole is a gap, told as damage; the segment with it is kept aside, and only that one."""
+    """Rows around damage are delivered; the hole is a gap, and only that segment is kept aside."""
     orphan = adopt(make_orphan(spool, range(1, 11), damaged, range(21, 31)))
     expected = list(range(1, 31))
     if lost is not None:
@@ -214,14 +214,14 @@ def test_what_is_whole_around_damage_is_delivered_and_the_rest_is_kept(spool, ad
 
 
 def test_damage_at_the_very_end_is_noticed(spool, adopt):
-    """The last record's header is whole and its checksum wrong: that is no call under way."""
+    """A last record with a whole header and a wrong checksum is damage, not a call under way."""
     orphan = adopt(make_orphan(spool, flipped(a_segment(1, [1, 2]), SEGMENT_HEADER + 16 + 5 + 20)))
     assert read_all(orphan) == [1]
     assert len(orphan.remove()) == 1
 
 
 def test_a_segment_that_cannot_be_read_is_a_gap(spool, adopt):
-    """A broken disk, or somebody who removes files, stops neither the receiver nor the rest."""
+    """A segment that cannot be read is a gap and stops nothing else."""
     path = make_orphan(spool, range(1, 11), range(11, 21), range(21, 31))
     orphan = adopt(path)
     (path / "0000000002.seg").unlink()
@@ -240,7 +240,7 @@ def test_a_segment_that_cannot_be_read_is_a_gap(spool, adopt):
     ids=["empty", "other", "damaged", "none"],
 )
 def test_a_journal_that_is_not_understood_is_kept_aside(spool, meta, told):
-    """With everything in it, told once, and never tried again: its segments are of version 1."""
+    """A journal that cannot be read is kept aside whole, told once and not tried again."""
     path = make_orphan(spool, range(1, 11))
     (path / "meta").unlink()
     if meta is not None:
@@ -259,7 +259,7 @@ def test_a_journal_that_is_not_understood_is_kept_aside(spool, meta, told):
 
 
 def test_what_is_acknowledged_is_not_delivered_again(spool, adopt):
-    """It is stored at once, for the next adopter; it never goes back."""
+    """An acknowledgement is stored at once, and the next adopter goes on from there."""
     path = make_orphan(spool, range(1, 11), acked=2)
     orphan = adopt(path)
     orphan.acknowledge(5)
@@ -272,7 +272,7 @@ def test_what_is_acknowledged_is_not_delivered_again(spool, adopt):
 
 
 def test_an_acknowledgement_that_cannot_be_stored_stops_nothing(spool, adopt):
-    """Whoever adopts it next delivers that again, and the numbers reveal it."""
+    """An acknowledgement that cannot be stored only makes the next adopter deliver again."""
     path = make_orphan(spool, range(1, 11))
     orphan = adopt(path)
     (path / "meta").unlink()
@@ -281,7 +281,7 @@ def test_an_acknowledgement_that_cannot_be_stored_stops_nothing(spool, adopt):
 
 
 def test_what_is_delivered_is_removed(spool, adopt):
-    """The directory and all that is in it."""
+    """A delivered journal is removed with its directory."""
     orphan = adopt(make_orphan(spool, range(1, 11)))
     assert orphan.remove() == []
     assert list(spool.iterdir()) == []
@@ -292,7 +292,7 @@ def test_what_is_delivered_is_removed(spool, adopt):
 
 
 def test_a_journal_of_a_later_version_is_left_to_a_later_reader(spool):
-    """It stays where it is, and the message gives both versions."""
+    """A journal of a later version stays where it is, and the message gives both versions."""
     path = make_orphan(spool, range(1, 11))
     later = flipped(encode_meta(Meta(SENDER, ADDRESS, 0, 1, 0.0)), 8)
     (path / "meta").write_bytes(later)
@@ -306,7 +306,7 @@ def test_a_journal_of_a_later_version_is_left_to_a_later_reader(spool):
 @pytest.mark.parametrize("damage", ["none", "empty", "flipped"])
 @pytest.mark.parametrize("lock", ["a lock", "no lock"])
 def test_a_journal_without_its_meta_file_is_delivered_by_its_segments(spool, adopt, damage, lock):
-    """Each segment says whose it is and what was acknowledged when it was begun.
+    """A journal without ``meta`` is delivered from its segments, each of which names its sender.
 
     What an adopter has delivered is noted anew.
     """
@@ -328,14 +328,14 @@ def test_a_journal_without_its_meta_file_is_delivered_by_its_segments(spool, ado
 
 
 def test_a_journal_without_its_lock_file_is_delivered(spool, adopt):
-    """Its owner would hold the lock of its meta file."""
+    """A journal without its lock file is delivered if its ``meta`` is not locked either."""
     path = make_orphan(spool, [1, 2])
     (path / "lock").unlink()
     assert read_all(adopt(path)) == [1, 2]
 
 
 def test_a_journal_of_version_1_without_its_lock_file_waits_for_its_process(spool, adopt):
-    """Its owner held no other lock, so only the process tells whether it is alive."""
+    """A journal of version 1 without its lock file waits until its process has ended."""
     for pid, expected in ((os.getpid(), None), (dead_process(), [1, 2])):
         path = make_orphan(spool, [1, 2])
         meta = Meta(SENDER, ADDRESS, 0, pid, 0.0, version=1)
@@ -355,7 +355,7 @@ def dead_process():
 
 @pytest.mark.parametrize("kept", ["meta", "0000000002.seg"])
 def test_one_lock_is_enough_to_tell_that_the_owner_lives(spool, adopt, kept):
-    """A cleaner has removed the lock file, or a program has closed all but one of its descriptors."""
+    """One lock that is left shows that the owner lives."""
     path = make_orphan(spool, [1, 2], [3, 4])
     if kept != "meta":
         (path / "meta").unlink()
@@ -369,7 +369,7 @@ def test_one_lock_is_enough_to_tell_that_the_owner_lives(spool, adopt, kept):
 
 
 def test_a_journal_that_may_have_an_owner_gets_some_time(spool, adopt):
-    """Lock and meta file are gone, and the segment that its owner has locked, perhaps, too."""
+    """A journal without lock and ``meta`` is left alone for some time."""
     path = make_orphan(spool, a_segment(1, [1, 2], meta=PART))
     (path / "lock").unlink()
     (path / "meta").unlink()
@@ -380,7 +380,7 @@ def test_a_journal_that_may_have_an_owner_gets_some_time(spool, adopt):
 
 
 def test_records_that_are_known_to_have_been_there_are_told(spool, adopt):
-    """The last segment was cut, or removed: what its owner has noted of it is a gap."""
+    """Records whose segment was cut or removed are told if their owner had noted them."""
     path = make_orphan(spool, [1, 2])
     (path / "meta").write_bytes(encode_meta(Meta(SENDER, ADDRESS, 0, 1, 0.0, known=9)))
     assert read_all(adopt(path)) == [1, 2, (3, 9, "damaged")]
@@ -388,7 +388,7 @@ def test_records_that_are_known_to_have_been_there_are_told(spool, adopt):
 
 @pytest.mark.parametrize("size", [1 << 20, 1 << 40])
 def test_a_segment_of_zeros_is_not_looked_through(spool, adopt, size, monkeypatch):
-    """A power cut leaves the size and no data: not a byte of it is read beyond the header."""
+    """A segment of zeros is not read beyond its header."""
     path = make_orphan(spool, range(1, 11), b"", range(11, 21))
     os.truncate(path / "0000000002.seg", size)
     monkeypatch.setattr(orphans, "_read_data", limited(orphans._read_data, 1 << 16))
@@ -409,8 +409,7 @@ def limited(read, most):
 
 
 def test_a_hole_in_a_segment_is_passed(spool, adopt):
-    """Of a file of a terabyte, which somebody has stretched, the records are read, and told is
-    what is missing."""
+    """A file that somebody has stretched to a terabyte is read only where it holds data."""
     data = a_segment(11, range(11, 16), size=0)
     path = make_orphan(spool, range(1, 11), data)
     with open(path / "0000000002.seg", "r+b") as file:
@@ -422,7 +421,7 @@ def test_a_hole_in_a_segment_is_passed(spool, adopt):
 
 
 def test_what_is_half_made_or_half_removed_is_swept_up(spool):
-    """Without segments there is nothing to deliver; a directory without a lock gets some time."""
+    """A directory without segments is swept up, and one without a lock after some time."""
     path = make_orphan(spool)
     (path / "meta").unlink()
     assert Orphan.adopt(path) is None
@@ -438,7 +437,7 @@ def test_what_is_half_made_or_half_removed_is_swept_up(spool):
 
 
 def test_other_things_in_the_spool_directory_are_no_journals(spool):
-    """Marks, what was kept aside, and what people put there."""
+    """Marks, kept files and other people's files in the spool are not taken for journals."""
     make_orphan(spool, [1])
     for name in ("peers", f"{SENDER}.damaged-1-1", SENDER[:-1], SENDER.upper(), "x" * 32):
         (spool / name).mkdir()
@@ -447,7 +446,7 @@ def test_other_things_in_the_spool_directory_are_no_journals(spool):
 
 
 def test_a_journal_has_one_adopter(spool, adopt):
-    """The second one is refused until the first lets go."""
+    """A second adopter of a journal is refused until the first lets go."""
     path = make_orphan(spool, [1])
     first = adopt(path)
     assert adopt(path) is None
@@ -456,7 +455,7 @@ def test_a_journal_has_one_adopter(spool, adopt):
 
 
 def test_a_journal_that_another_delivered_in_between_is_left_alone(spool, monkeypatch):
-    """Both saw the directory; one has removed it before the other has opened, or locked, the file."""
+    """A journal that another adopter has delivered and removed meanwhile is left alone."""
     path = make_orphan(spool, [1])
 
     def late(lock, **options):
@@ -469,7 +468,7 @@ def test_a_journal_that_another_delivered_in_between_is_left_alone(spool, monkey
 
 
 def test_an_error_leaves_the_journal_to_others(spool, adopt, monkeypatch):
-    """Whatever goes wrong while it is adopted, the lock is let go."""
+    """An error during an adoption lets the lock go."""
     path = make_orphan(spool, [1])
 
     def broken(data):
@@ -498,7 +497,7 @@ signal.pause()
 
 
 def test_the_owner_that_is_alive_after_all_keeps_its_journal(spool, adopt):
-    """Stopped, it looks like a dead one to all but the lock; killed, it is one at once."""
+    """A stopped owner keeps its journal; a killed one loses it at once."""
     owner = start_python(OWNER, str(spool), "50")
     try:
         owner.stdout.readline()
@@ -516,7 +515,7 @@ def test_the_owner_that_is_alive_after_all_keeps_its_journal(spool, adopt):
 
 
 def test_a_recycled_process_id_decides_nothing(spool, adopt):
-    """The pid in ``meta`` is that of a living process: of ours, and of init."""
+    """A living process with the owner's process id keeps nobody from adopting."""
     for sender, pid in ((SENDER, os.getpid()), (SENDER[::-1], 1)):
         assert read_all(adopt(make_orphan(spool, [1, 2], sender=sender, pid=pid))) == [1, 2]
 
@@ -544,7 +543,7 @@ while journal_directories(spool):
 
 
 def test_many_adopters_deliver_each_journal_once(spool):
-    """Four processes look for 40 journals at once: each record comes out of one of them, in order."""
+    """Four adopters of 40 journals deliver each record once and in order."""
     for index in range(40):
         numbers = range(100 * index + 1, 100 * index + 100)
         make_orphan(
@@ -565,7 +564,7 @@ def test_many_adopters_deliver_each_journal_once(spool):
 
 @pytest.mark.parametrize("run", range(5))
 def test_an_adopter_that_is_killed_half_way_is_followed_by_the_next(spool, adopt, run):
-    """What it had noted is not delivered again; what it had not, again: at most one batch."""
+    """An adopter that is killed leaves at most one batch to be delivered again."""
     path = make_orphan(
         spool, *(a_segment(n, range(n, n + 1000), 32768) for n in range(1, 20_000, 1000))
     )
@@ -587,7 +586,7 @@ def test_an_adopter_that_is_killed_half_way_is_followed_by_the_next(spool, adopt
 
 
 def test_looking_at_a_journal_in_the_making_does_not_harm_it(spool):
-    """Its owner has no lock yet, or no meta file: the look sweeps up, the owner begins anew."""
+    """A finder that sees a journal in the making does it no harm."""
     from loguru_stdbridge.spool.journal import Journal
 
     spool.mkdir(0o700)
