@@ -50,7 +50,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Callable
 
 from .files import find_file
-from .internals import SinkPath, private_logger, read_sink_path
+from .internals import SinkPath, escape_path, private_logger, read_sink_path
 from .ledger import Ledger
 
 CLOSE_TIMEOUT = 30.0
@@ -198,7 +198,8 @@ class Archiver:
     def _resume(self, sink: SinkPath, ledger: Ledger) -> None:
         """Find what an earlier process has left, and only then submit it to the thread.
 
-        The thread removes the directories that are looked at here.
+        The thread removes the directories that are looked at here. A rotated file that has no work
+        directory gets one at once: soon the ledger will not name it any more.
         """
         jobs: list[Path] = []
         is_ours = _rotated_names(sink.name).fullmatch  # other sinks may have the same directory
@@ -213,8 +214,8 @@ class Archiver:
         if ledger.interrupted_rotation is not None:
             file, path = ledger.interrupted_rotation
             found = find_file(file, path)
-            if found not in (None, path) and _work_directory(Path(found)) not in jobs:
-                jobs.append(Path(found))
+            if found is not None and found != path and _work_directory(Path(found)) not in jobs:
+                self.add_rotated(found)
         for work in jobs:
             self._submit(work)
 
@@ -281,9 +282,9 @@ def _remove_all(work: Path, link: Path) -> None:
 def _compress(link: Path, compression: Any) -> None:
     """Have loguru compress ``link`` in its directory, and remove it there."""
     logger = private_logger()
-    # loguru fills in what stands in braces.
-    path = str(link).replace("{", "{{").replace("}", "}}")
-    handler = logger.add(path, compression=compression, catch=False, format="{message}")
+    handler = logger.add(
+        escape_path(str(link)), compression=compression, catch=False, format="{message}"
+    )
     logger.remove(handler)
 
 

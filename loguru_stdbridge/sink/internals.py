@@ -59,13 +59,16 @@ def private_logger() -> Any:
 
 
 class SinkPath(NamedTuple):
-    """Where a sink writes, whatever the working directory is later."""
+    """Where a sink writes, whatever becomes of the working directory and of links later."""
 
     template: str
-    """The absolute path, for loguru, which fills in ``{time}``."""
+    """The absolute path without links, for loguru, which fills in ``{time}``."""
 
     directory: Path
     """The deepest directory above the sink that does not depend on the time."""
+
+    file: str | None
+    """The path of the file; ``None`` where it depends on the time."""
 
     @property
     def name(self) -> str:
@@ -80,26 +83,44 @@ class SinkPath(NamedTuple):
 
 
 def read_sink_path(path: str | Path) -> SinkPath:
-    """Read a sink's path as loguru does. Raises :class:`ConfigurationError` where it cannot."""
+    """Read a sink's path as loguru does, and follow its links.
+
+    A link to the log file itself is followed too. So all names of a file give one path, and a
+    rotation renames the file and leaves the link. Raises :class:`ConfigurationError` for a path
+    that loguru cannot use.
+    """
     template = os.fspath(path)
     if not os.path.isabs(template):
-        here = os.getcwd().replace("{", "{{").replace("}", "}}")
-        template = os.path.join(here, template)
+        template = os.path.join(escape_path(os.getcwd()), template)
     template = os.path.normpath(template)
-    literal = ""
+    literal, is_fixed = "", True
     try:
         for text, name, *_ in string.Formatter().parse(template):
             literal += text
             if name is not None:
                 if not re.match(r"time\b", name):
                     raise ValueError(f"{{{name}}} is not known")
+                is_fixed = False
                 break
     except ValueError as error:
         raise ConfigurationError(
             f"the path {os.fspath(path)!r} cannot be used: {error}. {{time}} may stand in it; "
             "write {{ and }} for plain braces"
         ) from error
-    return SinkPath(template, Path(os.path.dirname(literal)))
+    if is_fixed:
+        file = os.path.realpath(literal)
+        return SinkPath(escape_path(file), Path(os.path.dirname(file)), file)
+    given = os.path.dirname(literal)
+    directory = os.path.realpath(given)
+    template = os.path.join(
+        escape_path(directory), template[len(escape_path(given)) :].lstrip(os.sep)
+    )
+    return SinkPath(template, Path(directory), None)
+
+
+def escape_path(path: str) -> str:
+    """Write a path so that loguru fills nothing in."""
+    return path.replace("{", "{{").replace("}", "}}")
 
 
 class Rotation(NamedTuple):

@@ -76,7 +76,8 @@ class RotatingSink:
         ``options`` are loguru's other options of a file sink (``retention``, ``delay``, ...).
         ``fsync`` makes :meth:`write` wait until the disk itself holds the lines. Raises what loguru
         raises for values that it cannot use, :class:`ConfigurationError` for options that this sink
-        cannot follow, ``OSError`` where the file cannot be opened.
+        cannot follow, :class:`LedgerHeldError` where another receiver writes the file under another
+        name, ``OSError`` where the file cannot be opened.
         """
         for name, why in _REFUSED_OPTIONS.items():
             if name in options:
@@ -129,6 +130,9 @@ class RotatingSink:
         self._record_of_now: Mapping[str, Any] = {}
         self._clock = private_logger()
         self._clock.add(self._keep_record_of_now, level=0, catch=False, format="")
+        if not options.get("delay"):
+            with contextlib.suppress(OSError):  # a full disk: the first write tries it again
+                self._open_file()
 
     @property
     def path(self) -> str:
@@ -138,7 +142,8 @@ class RotatingSink:
     def _on_message(self, message: Any, file: Any) -> bool:
         """Learn the open file, and answer loguru whether to rotate it."""
         self._file = file
-        return self._rotate_now
+        # loguru may just have opened another file, which somebody has put at the path.
+        return self._rotate_now and self._ledger.is_locked(FileId.of(os.fstat(file.fileno())))
 
     @property
     def needs_records(self) -> bool:
@@ -413,7 +418,7 @@ class RotatingSink:
                 handler, self._handler = self._handler, None
                 self._logger.remove(handler)
             if self._archiver is not None:
-                if self._rotation is None and path and os.path.exists(path):
+                if self._rotation is None and path and self._is_ours(path):
                     self._ledger.note_rotation()
                     self._archiver.add_closed(path)
                 self._archiver.close()
@@ -423,6 +428,12 @@ class RotatingSink:
                 )
         except Exception as error:
             self._report(f"closing {path or self._path}: {type(error).__name__}: {error}")
+
+    def _is_ours(self, path: str) -> bool:
+        """Return whether the file at ``path`` is the one that this process writes."""
+        with contextlib.suppress(OSError):
+            return self._ledger.is_locked(FileId.of(os.stat(path)))
+        return False
 
 
 def _check_encoding(encoding: str) -> str:

@@ -26,6 +26,10 @@ else:
     import fcntl
 
 
+LOCKS_ARE_ADVISORY = sys.platform != "win32"
+"""Whether others can read and write a locked file."""
+
+
 class _HeldLocks:
     """Owns the locks that this process holds: the file behind each descriptor.
 

@@ -172,6 +172,28 @@ def test_a_sink_s_path_is_read_as_loguru_reads_it(path, directory, name, pattern
     assert read_sink_path(Path(path)).directory == read.directory
 
 
+@pytest.mark.parametrize("name", ["app.log", "app_{time}.log", "{{x}}.log", "{time:YYYY}/app.log"])
+def test_links_above_a_sink_are_followed(tmp_path, name):
+    """A sink in a linked directory has the path that it has in the real one."""
+    (tmp_path / "real {dir}").mkdir()
+    (tmp_path / "link").symlink_to("real {dir}")
+    (tmp_path / "again").symlink_to(tmp_path / "link")
+    read = read_sink_path(tmp_path / "again" / name)
+    assert read == read_sink_path(tmp_path / "real {{dir}}" / name)
+    assert read.directory == tmp_path / "real {dir}"
+    assert (read.file is None) == ("{time" in name)
+    assert read.file in (None, read.template.replace("{{", "{").replace("}}", "}"))
+
+
+def test_a_link_to_a_sink_is_followed(tmp_path):
+    """A sink that is a link is the file that the link names, there or not."""
+    (tmp_path / "current.log").symlink_to("logs/app.log")
+    for _ in range(2):
+        assert read_sink_path(tmp_path / "current.log") == read_sink_path(tmp_path / "logs/app.log")
+        (tmp_path / "logs").mkdir(exist_ok=True)
+        (tmp_path / "logs" / "app.log").touch()
+
+
 def test_a_relative_path_begins_where_the_program_is(tmp_path, monkeypatch):
     """A relative path begins in the working directory, whose name may have braces."""
     here = tmp_path / "{odd} [x]"

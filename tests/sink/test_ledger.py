@@ -30,6 +30,7 @@ A, B, C = (f"{digit}" * 32 for digit in "abc")
 def kill(ledger):
     """Do what the death of the ledger's process does: close its files, write nothing."""
     locks.let_go(ledger._lock_descriptor)
+    locks.let_go(ledger._log_lock_descriptor)
     ledger.after_fork_in_child()
 
 
@@ -712,12 +713,133 @@ def test_it_comes_back_where_someone_removed_it(tmp_path, what):
 
 
 def test_another_writer_in_its_place_is_not_overrun(book):
-    """A writer whose lock file was removed ends where another process has become the writer."""
+    """A writer whose files were removed ends where another process has become the writer."""
     (book.path.parent / ".app.log.lock").unlink()
+    book.path.unlink()
     other = Ledger.open(book.path)
     with pytest.raises(LedgerHeldError):
         book.ledger.restore_files()
     other.close()
+
+
+def test_a_removed_lock_file_lets_no_second_writer_in(book):
+    """The lock on the log file keeps a second writer out where the lock file was removed."""
+    (book.path.parent / ".app.log.lock").unlink()
+    with pytest.raises(LedgerHeldError):
+        Ledger.open(book.path)
+    book.ledger.restore_files()
+    with pytest.raises(LedgerHeldError, match=str(os.getpid())):
+        Ledger.open(book.path)
+
+
+# -- the log file itself
+
+
+def test_a_hard_link_is_no_second_log(book):
+    """A second writer of the file under another name, in another directory, is refused."""
+    book.write((A, b"one\n"))
+    (book.path.parent / "other").mkdir()
+    os.link(book.path, book.path.parent / "other" / "hard.log")
+    waits = []
+    with pytest.raises(LedgerHeldError, match="under another name") as caught:
+        Ledger.open(
+            book.path.parent / "other" / "hard.log",
+            wait=lambda: bool(waits.append(1)) or len(waits) < 3,
+        )
+    assert len(waits) == 3
+    assert "hard.log" in str(caught.value)
+    assert not (book.path.parent / "other" / ".hard.log.ledger").exists()
+    book.close()
+    Ledger.open(book.path.parent / "other" / "hard.log").close()
+    book.ledger, book.log = Ledger.open(book.path), open(book.path, "ab")
+
+
+def test_links_lead_to_one_ledger(book):
+    """A second writer by a symbolic link to the log, or to its directory, is refused."""
+    (book.path.parent / "other").mkdir()
+    (book.path.parent / "other" / "current.log").symlink_to(book.path)
+    (book.path.parent / "other" / "logs").symlink_to(book.path.parent)
+    for path in ("other/current.log", "other/logs/app.log", "other/logs/other/../app.log"):
+        with pytest.raises(LedgerHeldError, match=str(os.getpid())):
+            Ledger.open(book.path.parent / path)
+    assert [
+        path.name for path in (book.path.parent / "other").iterdir() if path.name[0] == "."
+    ] == []
+
+
+def test_a_file_that_another_receiver_writes_is_not_used(book):
+    """A log file that is another receiver's by now ends a receiver that opens it anew."""
+    theirs = Book(book.path.with_name("theirs.log"))
+    book.path.unlink()
+    os.link(theirs.path, book.path)
+    with pytest.raises(LedgerHeldError, match="under another name"):
+        book.ledger.use_file(FileId.of(os.stat(book.path)), str(book.path))
+    theirs.close()
+    book.ledger.use_file(FileId.of(os.stat(book.path)), str(book.path))
+
+
+def test_a_file_that_is_replaced_while_it_is_opened_is_tried_again(book):
+    """A path that names another file than the open one is an ``OSError``."""
+    opened = FileId.of(os.stat(book.path))
+    book.ledger._locked_log = None
+    book.path.rename(book.path.with_name("moved.log"))
+    book.path.touch()
+    theirs = locks.take_lock(str(book.path))
+    with pytest.raises(OSError, match="replaced while it was opened"):
+        book.ledger.use_file(opened, str(book.path))
+    locks.let_go(theirs)
+
+
+def test_a_file_system_without_locks_is_written_all_the_same(book, monkeypatch):
+    """A log file that cannot be locked is written: the lock file's lock has to do."""
+
+    def no_locks(path, **options):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(ledger_module, "take_lock", no_locks)
+    book.log.close()
+    book.path.unlink()
+    book.log = open(book.path, "ab", buffering=0)
+    file = FileId.of(os.stat(book.path))
+    book.ledger.use_file(file, str(book.path))
+    assert book.ledger.is_locked(file)
+
+
+def test_a_renamed_directory_is_left_and_the_ledger_comes_along(memory_path):
+    """A receiver whose directory was renamed is the only writer at its path, and lets the old go."""
+    (memory_path / "logs").mkdir()
+    book = Book(memory_path / "logs" / "app.log")
+    book.write((A, b"one\n"))
+    (memory_path / "logs").rename(memory_path / "logs.old")
+    book.log.close()
+    (memory_path / "logs").mkdir()
+    book.log = open(book.path, "ab", buffering=0)
+    book.ledger.use_file(FileId.of(os.fstat(book.log.fileno())), str(book.path))
+    with pytest.raises(LedgerHeldError):
+        Ledger.open(book.path)
+    other = Ledger.open(memory_path / "logs.old" / "app.log")
+    assert other.log_id != book.ledger.log_id
+    assert other.last(A) == 0
+    other.close()
+    book.write((A, b"two\n"))
+    book.reopen()
+    assert book.ledger.last(A) == 2
+    assert book.told == []
+    book.close()
+
+
+def test_a_removed_lock_file_is_missed_after_a_while(book, monkeypatch):
+    """A write looks for the lock file every few seconds, also where the log file stays the same."""
+    clock = iter([10.0, 14.9, 15.1])
+    monkeypatch.setattr(ledger_module.time, "monotonic", lambda: next(clock))
+    file, lock = FileId.of(os.stat(book.path)), book.path.parent / ".app.log.lock"
+    book.ledger._look_at = 0
+    book.ledger.use_file(file, str(book.path))
+    lock.unlink()
+    book.ledger.use_file(file, str(book.path))
+    assert not lock.exists()
+    book.ledger.use_file(file, str(book.path))
+    assert lock.exists()
 
 
 # -- a power cut
