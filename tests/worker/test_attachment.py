@@ -1,4 +1,4 @@
-"""The attachment: each record once, whoever configures logging, and nobody else notices."""
+"""The attachment takes each record once, whoever configures logging, and nobody else notices."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_reconfiguring_detaches_nothing(taken, undo):
 
 
 def test_a_logger_that_does_not_propagate_is_taken(taken):
-    """uvicorn's loggers, Gunicorn's and Django's do not propagate; the hook gets their records."""
+    """The hook takes the records of loggers that do not propagate, such as uvicorn's."""
     install_bridge(NOWHERE)
     alone = logging.getLogger("tests.alone")
     alone.propagate = False
@@ -147,7 +147,7 @@ def test_a_logger_that_does_not_propagate_is_taken(taken):
 @pytest.mark.parametrize("kind", [Recipe, OldRecipe, Indirect, InterceptHandler])
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_a_record_that_a_handler_logs_through_loguru_is_taken_once(taken, std, kind, order):
-    """Loguru's view of the record is taken, whichever of the two was there first."""
+    """A record that a handler logs through loguru is taken once, as loguru shows it."""
     handler = kind()
     if order == "before":
         std.addHandler(handler)
@@ -163,7 +163,7 @@ def test_a_record_that_a_handler_logs_through_loguru_is_taken_once(taken, std, k
 
 @pytest.mark.parametrize("kind", [Recipe, OldRecipe])
 def test_a_recipe_that_walks_the_frames_finds_the_caller(taken, std, kind):
-    """The hook is no frame of the application's, and no frame more."""
+    """A recipe that walks the frames finds the caller, since the hook adds no frame."""
     std.addHandler(kind())
     install_bridge(NOWHERE)
     std.info("here")
@@ -173,7 +173,7 @@ def test_a_recipe_that_walks_the_frames_finds_the_caller(taken, std, kind):
 
 
 def test_a_record_that_loguru_does_not_take_is_taken_by_the_hook(taken, std):
-    """An InterceptHandler in front of a loguru that is told to drop the record loses nothing."""
+    """The hook takes a record that an InterceptHandler hands to loguru and loguru drops."""
     std.addHandler(Recipe())
     install_bridge(NOWHERE)
     logger.disable(__name__)
@@ -200,7 +200,7 @@ def test_what_a_handler_logs_of_its_own_is_taken_too(taken, std):
 @pytest.mark.parametrize("enqueue", [False, True])
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_a_record_that_a_sink_hands_to_logging_is_taken_once(taken, enqueue, order):
-    """Loguru's propagate recipe, its sink added before or after the bridge."""
+    """A record that a sink hands to logging is taken once, by loguru's propagate recipe too."""
     seen = Keep()
     logging.getLogger().addHandler(seen)
     if order == "before":
@@ -224,7 +224,7 @@ def test_a_record_that_a_sink_hands_to_logging_is_taken_once(taken, enqueue, ord
     ids=["message", "argument", "text"],
 )
 def test_a_function_that_hands_records_to_logging_doubles_nothing(taken, hand_on):
-    """A sink that is a function, and hands on what it gets, whole or the message alone."""
+    """A sink function that hands on the record, or its message alone, doubles nothing."""
     logger.add(hand_on, format="{time} {message}")
     install_bridge(NOWHERE)
     logger.info("from loguru")
@@ -240,7 +240,7 @@ def test_what_a_sink_logs_of_its_own_is_taken_too(taken):
 
 
 def test_the_same_text_through_both_libraries_is_two_records(taken, std):
-    """Only a call inside the other library's call is a crossing."""
+    """Two log calls with the same text, one through each library, are two records."""
     install_bridge(NOWHERE)
     for _ in range(3):
         logger.info("the same")
@@ -250,7 +250,7 @@ def test_the_same_text_through_both_libraries_is_two_records(taken, std):
 
 @pytest.mark.parametrize("kind", [Recipe, Indirect, InterceptHandler, "bridge"])
 def test_a_queue_in_front_doubles_nothing(taken, std, kind):
-    """The copy that a QueueHandler makes for another thread bears the mark of its record."""
+    """A record that a QueueHandler copies for another thread is taken once."""
     target = BridgeHandler(address=NOWHERE) if kind == "bridge" else kind()
     waiting = queue.SimpleQueue()
     std.addHandler(logging.handlers.QueueHandler(waiting))
@@ -265,7 +265,7 @@ def test_a_queue_in_front_doubles_nothing(taken, std, kind):
 @pytest.mark.parametrize("kind", [Recipe, InterceptHandler, "bridge"])
 @pytest.mark.parametrize("flush", ["by hand", "by a record"])
 def test_a_buffer_in_front_doubles_nothing(taken, std, kind, flush):
-    """A MemoryHandler hands on records that are sent, and one whose handlers are being called."""
+    """A record that a MemoryHandler holds back is taken once."""
     target = BridgeHandler(address=NOWHERE) if kind == "bridge" else kind()
     buffer = logging.handlers.MemoryHandler(100, target=target)
     std.addHandler(buffer)
@@ -281,7 +281,7 @@ def test_a_buffer_in_front_doubles_nothing(taken, std, kind, flush):
 
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_a_bridge_handler_in_a_configuration_doubles_nothing(taken, std, order):
-    """A BridgeHandler of the same address leaves the record to the hook; of another, it sends it."""
+    """A BridgeHandler leaves the record to the hook if both have the same address."""
     same, other = BridgeHandler(address=NOWHERE), BridgeHandler(address="tcp://127.0.0.1:2")
     if order == "before":
         install_bridge(NOWHERE)
@@ -295,7 +295,7 @@ def test_a_bridge_handler_in_a_configuration_doubles_nothing(taken, std, order):
 
 
 def test_two_bridge_handlers_without_the_bridge_send_a_record_once(taken, std):
-    """The first of one address sends it and marks it."""
+    """Two BridgeHandlers of one address send a record once."""
     std.addHandler(BridgeHandler(address=NOWHERE))
     std.addHandler(Recipe())
     std.addHandler(BridgeHandler(address=NOWHERE))
@@ -305,7 +305,7 @@ def test_two_bridge_handlers_without_the_bridge_send_a_record_once(taken, std):
 
 
 def test_a_sink_that_came_by_pickle_takes_no_record_twice(taken):
-    """Of several sinks of one destination in a logger, the first takes the record."""
+    """Several sinks of one destination in a logger take a record once."""
     install_bridge(NOWHERE)
     sink = logger._core.handlers["loguru_stdbridge"]._filter.__self__
     for _ in range(2):
@@ -317,7 +317,7 @@ def test_a_sink_that_came_by_pickle_takes_no_record_twice(taken):
 
 
 def test_a_record_that_is_handed_to_another_logger_is_taken_once(taken, std):
-    """A handler that calls another logger's ``handle`` hands on the same record."""
+    """A record that a handler hands to another logger's ``handle`` is taken once."""
     other = logging.Logger("other")
 
     class Forward(logging.Handler):
@@ -332,7 +332,7 @@ def test_a_record_that_is_handed_to_another_logger_is_taken_once(taken, std):
 
 @pytest.mark.parametrize("calls_base", [True, False])
 def test_a_subclass_of_logger_is_taken(taken, calls_base):
-    """A subclass with a ``callHandlers`` of its own, whether it calls that of its base or not."""
+    """A Logger subclass with its own ``callHandlers`` is taken, if it calls its base or not."""
 
     class Own(logging.Logger):
         def callHandlers(self, record):
@@ -351,7 +351,7 @@ def test_a_subclass_of_logger_is_taken(taken, calls_base):
 
 
 def test_disabled_levels_filters_and_loggers_hold_for_the_bridge(taken, std):
-    """What logging does not let through does not exist."""
+    """The bridge does not take what levels, filters or ``disable`` keep from logging."""
     install_bridge(NOWHERE)
     std.addFilter(lambda record: "no" not in record.getMessage())
     std.info("no")
@@ -380,7 +380,7 @@ def test_records_of_any_factory_are_taken(taken, std):
 
 @pytest.mark.parametrize("names", [True, False])
 def test_records_without_thread_names_are_taken_once(taken, std, names, monkeypatch):
-    """``logging.logThreads = False`` leaves the logger's name to bear the mark."""
+    """A record is taken once even with ``logging.logThreads = False``."""
     monkeypatch.setattr(logging, "logThreads", names)
     std.addHandler(BridgeHandler(address=NOWHERE))
     std.addHandler(Recipe())
@@ -390,7 +390,7 @@ def test_records_without_thread_names_are_taken_once(taken, std, names, monkeypa
 
 
 def test_what_filters_of_handlers_add_is_taken_and_what_formatters_leave_is_not(taken, std):
-    """A request's id belongs into the file; the colours of a console do not."""
+    """The bridge takes what filters of handlers add, not what formatters leave on a record."""
 
     class Colours(logging.Formatter):
         def format(self, record):
@@ -423,7 +423,7 @@ def frames():
 
 
 def test_a_handler_sees_the_frames_that_it_would_see(taken, std):
-    """File names, functions and line numbers, from the handler up to the application."""
+    """A handler sees the frames, file names and lines that it would see without the bridge."""
 
     class Look(logging.Handler):
         def emit(self, record):
@@ -442,7 +442,7 @@ def test_a_handler_sees_the_frames_that_it_would_see(taken, std):
 
 
 def test_a_handler_that_raises_shows_the_same_traceback(taken, std):
-    """The exception reaches the application as before, and the record is taken."""
+    """A handler that raises shows the same traceback as before, and the record is taken."""
 
     class Broken(logging.Handler):
         def handle(self, record):
@@ -461,7 +461,7 @@ def test_a_handler_that_raises_shows_the_same_traceback(taken, std):
 
 
 def test_a_handler_sees_no_mark_on_the_record(taken, std):
-    """Its attributes, their types and values are those of a record without the bridge."""
+    """A handler sees the attributes, types and values of a record without the bridge."""
 
     class Look(logging.Handler):
         def emit(self, record):
@@ -480,7 +480,7 @@ def test_a_handler_sees_no_mark_on_the_record(taken, std):
 
 
 def test_uninstalling_leaves_both_libraries_as_they_were(taken):
-    """The same function, a plain dict with the same ids, the same next id, the same level."""
+    """``uninstall_bridge`` leaves functions, tables, ids and levels as they were."""
     own = logger.add(io.StringIO(), level="ERROR")
     core, root = logger._core, logging.getLogger()
     before = core.handlers, repr(core.handlers_count), core.min_level, root.level
@@ -496,7 +496,7 @@ def test_uninstalling_leaves_both_libraries_as_they_were(taken):
 
 
 def test_the_next_sink_gets_the_id_that_it_would_get(taken):
-    """Applications count on ``logger.remove(0)`` and the like; the bridge's sink has no number."""
+    """The next sink gets the id that it would get without the bridge."""
     following = logger.add(io.StringIO()) + 1
     logger.remove(following - 1)
     install_bridge(NOWHERE)
@@ -509,7 +509,7 @@ def test_the_next_sink_gets_the_id_that_it_would_get(taken):
 
 
 def test_a_copy_of_the_logger_logs_to_the_bridge_until_it_is_uninstalled(taken):
-    """``copy.deepcopy(logger)``, loguru's way to independent loggers."""
+    """A ``copy.deepcopy`` of the logger logs to the bridge until it is uninstalled."""
     install_bridge(NOWHERE)
     other = copy.deepcopy(logger)
     other.info("one")
@@ -535,7 +535,7 @@ def patch_over(seen):
 
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_another_patch_and_the_bridge_both_get_each_record(taken, std, order):
-    """An error tracker that patches the same function before or after the bridge."""
+    """An error tracker that patches the same function gets each record, and so does the bridge."""
     seen = []
     try:
         if order == "before":
@@ -559,7 +559,7 @@ def test_another_patch_and_the_bridge_both_get_each_record(taken, std, order):
 
 
 def test_installing_again_repairs_what_was_taken_away(taken, std):
-    """Another library puts the function back that it found, and loguru's table is replaced."""
+    """``install_bridge`` called again repairs a function or a table that others have replaced."""
     first = install_bridge(NOWHERE)
     logging.Logger.callHandlers = CALL_HANDLERS
     logger._core.handlers = {}
@@ -574,7 +574,7 @@ def test_installing_again_repairs_what_was_taken_away(taken, std):
 
 
 def test_info_is_taken_where_nobody_has_set_a_level(taken):
-    """INFO goes to the bridge alone; the handlers get what logging's default lets through."""
+    """The bridge takes INFO if nobody has set a level, and the handlers get no more than before."""
     seen = Keep()
     logging.getLogger().addHandler(seen)
     install_bridge(NOWHERE)
@@ -587,7 +587,7 @@ def test_info_is_taken_where_nobody_has_set_a_level(taken):
 
 
 def test_a_level_that_was_set_decides_for_all(taken):
-    """Of a logger below the root, of the root before, of the root afterwards."""
+    """A level that was set, on any logger and at any time, decides for the bridge too."""
     seen = Keep()
     root = logging.getLogger()
     root.addHandler(seen)
@@ -608,7 +608,7 @@ def test_a_level_that_was_set_decides_for_all(taken):
     ("debug", ["debug", "info", "warning"]), ("WARNING", ["warning"]), (25, ["warning"]),
 ])  # fmt: skip
 def test_level_says_what_is_sent_and_nothing_else(taken, level, expected):
-    """Other handlers get the records of an opened logger, whatever the bridge sends."""
+    """``level=`` decides what is sent, and other handlers get their records all the same."""
     seen = Keep()
     root = logging.getLogger()
     root.addHandler(seen)
@@ -626,7 +626,7 @@ def test_level_says_what_is_sent_and_nothing_else(taken, level, expected):
 
 
 def test_the_opened_level_looks_like_the_default(taken):
-    """Compared, printed, named and copied it is WARNING, for all but the question "enabled?"."""
+    """The opened level compares, prints and copies like WARNING."""
     root = logging.getLogger()
     install_bridge(NOWHERE)
     level = root.level
@@ -653,7 +653,7 @@ def test_the_opened_level_looks_like_the_default(taken):
 
 
 def test_handle_calls_the_handlers_whatever_the_level(taken):
-    """``Logger.handle`` does not ask for levels, as in the receivers of the logging cookbook."""
+    """``Logger.handle`` calls the handlers whatever the level, as before."""
     seen = Keep()
     logging.getLogger().addHandler(seen)
     install_bridge(NOWHERE)

@@ -1,4 +1,4 @@
-"""Any order of attaching, configuring, removing and logging: each record is taken once."""
+"""Each record is taken once in any order of attaching, configuring, removing and logging."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ class Application(RuleBasedStateMachine):
 
 @pytest.mark.usefixtures("quiet_loguru")
 def test_each_record_is_taken_once_in_every_order(monkeypatch, scale, fast_handlers):
-    """Applications of random steps; two ways and more between the libraries at the same time."""
+    """Each record is taken once by an application of random steps, with several ways to attach."""
     Application.taken = take_rows(monkeypatch)
     run_state_machine_as_test(
         Application,

@@ -1,4 +1,4 @@
-"""What nobody catches, and warnings: printed as before, and in the log once."""
+"""Uncaught exceptions and warnings are printed as before and are in the log once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def raise_and_report(report):
 
 
 def test_an_uncaught_exception_is_sent_with_its_place(taken, capsys):
-    """The record names where the exception was raised, and has its traceback."""
+    """An uncaught exception is sent with the place where it was raised and its traceback."""
     install_bridge(NOWHERE)
     raise_and_report(sys.excepthook)
     (record,) = taken.records
@@ -50,7 +50,7 @@ def test_an_uncaught_exception_is_sent_with_its_place(taken, capsys):
 
 
 def test_an_uncaught_exception_of_a_thread_is_sent(taken, monkeypatch):
-    """The function that was there gets the same arguments first."""
+    """An uncaught exception of a thread is sent, after the hook that was there has had it."""
     seen = []
     monkeypatch.setattr(threading, "excepthook", seen.append)
     install_bridge(NOWHERE)
@@ -66,7 +66,7 @@ def test_an_uncaught_exception_of_a_thread_is_sent(taken, monkeypatch):
 
 
 def test_an_exception_that_python_ignores_is_sent(taken, monkeypatch):
-    """An exception in a ``__del__``, with the object that it came from."""
+    """An exception that Python ignores in a ``__del__`` is sent with its object."""
     seen = []
     monkeypatch.setattr(sys, "unraisablehook", seen.append)
     install_bridge(NOWHERE)
@@ -85,7 +85,7 @@ def test_an_exception_that_python_ignores_is_sent(taken, monkeypatch):
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
 def test_leaving_is_no_error_and_an_interrupt_is_one(taken, monkeypatch, kind):
-    """As Python treats them: it prints nothing for SystemExit."""
+    """SystemExit is not sent and KeyboardInterrupt is, as Python prints them."""
     monkeypatch.setattr(sys, "excepthook", lambda *exc_info: None)
     install_bridge(NOWHERE)
     sys.excepthook(kind, kind(), None)
@@ -102,7 +102,7 @@ def test_leaving_is_no_error_and_an_interrupt_is_one(taken, monkeypatch, kind):
     ids=["loguru", "logging", "text"],
 )
 def test_a_hook_of_the_applications_that_logs_is_enough(taken, monkeypatch, log):
-    """The application's own record of the exception is the one that is sent."""
+    """An exception that the application's own hook logs is sent once."""
     monkeypatch.setattr(sys, "excepthook", lambda kind, value, traceback: log(value))
     install_bridge(NOWHERE)
     raise_and_report(sys.excepthook)
@@ -111,7 +111,7 @@ def test_a_hook_of_the_applications_that_logs_is_enough(taken, monkeypatch, log)
 
 
 def test_a_hook_that_logs_something_else_is_not_enough(taken, monkeypatch):
-    """A record that says nothing of the exception does not stand for it."""
+    """An exception is sent if the application's hook logs something else."""
     monkeypatch.setattr(sys, "excepthook", lambda *exc_info: logger.info("bye"))
     install_bridge(NOWHERE)
     raise_and_report(sys.excepthook)
@@ -119,7 +119,7 @@ def test_a_hook_that_logs_something_else_is_not_enough(taken, monkeypatch):
 
 
 def test_a_hook_that_raises_loses_no_exception(taken, monkeypatch):
-    """What it raises goes to Python, and the exception is sent."""
+    """An exception is sent if the application's hook raises."""
 
     def broken(*exc_info):
         raise RuntimeError("the hook is broken")
@@ -156,7 +156,7 @@ def test_each_place_can_be_left_alone(taken, option):
 
 @pytest.mark.parametrize("option", PLACES)
 def test_a_function_that_was_put_over_ours_stays(taken, monkeypatch, option):
-    """Uninstalling leaves it there, and ours under it does nothing any more."""
+    """A function that was put over a hook of the bridge stays there after the uninstall."""
     module, name = PLACES[option]
     monkeypatch.setattr(module, name, getattr(module, name))  # put back at the end
     calls = []
@@ -183,7 +183,7 @@ def test_a_function_that_was_put_over_ours_stays(taken, monkeypatch, option):
 
 
 def test_a_printed_exception_that_was_caught_is_not_sent(taken):
-    """``traceback.print_exc`` of the application's is no report of an uncaught exception."""
+    """An exception that the application prints with ``traceback.print_exc`` is not sent."""
     install_bridge(NOWHERE)
     raise_and_report(lambda *exc_info: traceback.print_exc())
     assert taken.messages == []
@@ -201,7 +201,7 @@ def shown_warnings():
 
 
 def test_a_warning_is_sent_and_shown(taken, shown_warnings):
-    """The record is that of ``logging.captureWarnings``, at the place of the warning."""
+    """A warning is sent, from its place, and is shown as before."""
     install_bridge(NOWHERE)
     warnings.warn("this is old", DeprecationWarning, stacklevel=1)
     uninstall_bridge()
@@ -216,7 +216,7 @@ def test_a_warning_is_sent_and_shown(taken, shown_warnings):
 @pytest.mark.parametrize("order", ["before", "after"])
 @pytest.mark.parametrize("way", ["logging", "recipe"])
 def test_a_warning_that_the_application_captures_is_sent_once(taken, monkeypatch, order, way):
-    """By ``captureWarnings``, or by a ``showwarning`` of the application's that logs."""
+    """A warning that the application captures and logs is sent once."""
 
     def capture():
         if way == "logging":
@@ -240,7 +240,7 @@ def test_a_warning_that_the_application_captures_is_sent_once(taken, monkeypatch
 
 
 def test_a_warning_that_is_recorded_or_written_elsewhere_is_not_sent(taken, shown_warnings):
-    """``catch_warnings(record=True)`` and ``file=`` take warnings away, as before."""
+    """A warning that is recorded or written to a file is not sent."""
     install_bridge(NOWHERE)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -360,7 +360,7 @@ ENDS = {
 
 @pytest.mark.parametrize("case", ENDS)
 def test_the_console_shows_what_it_shows_without_the_bridge(tmp_path, eventually, case):
-    """The same program with the bridge and without: equal output and status, one record more."""
+    """A program shows the same output and status with the bridge as without."""
     message, program = ENDS[case]
     program = INSTALL + textwrap.dedent(program)
     plain = run(tmp_path, program, "-Walways")
