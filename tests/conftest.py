@@ -64,18 +64,15 @@ def eventually() -> Callable[..., None]:
     return wait_until
 
 
-@pytest.fixture(scope="session")
-def runtime_root() -> Iterator[str]:
-    """Make a directory for the sockets of logs, with a short name: a socket's path is limited."""
-    with tempfile.TemporaryDirectory(prefix="lsb") as root:
-        yield root
-
-
 @pytest.fixture(autouse=True)
-def runtime_dir(runtime_root: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Keep the sockets of the test's logs, and of the processes that it starts, apart."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", runtime_root)
-    return runtime_root
+def runtime_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Give the test, and the processes that it starts, a directory for the sockets of logs.
+
+    Its name is short: the path of a socket is limited.
+    """
+    with tempfile.TemporaryDirectory(prefix="lsb") as root:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", root)
+        yield root
 
 
 @pytest.fixture(autouse=True)

@@ -54,7 +54,7 @@ class OrphanIntake:
         """``addresses`` are those that the receiver is bound to, ``log`` is what it writes."""
         self._addresses = addresses
         self._log = log
-        self._finder = OrphanFinder(spool_dir, self._is_ours, report)
+        self._finder = OrphanFinder(spool_dir, self._is_ours, report, looks_elsewhere=True)
         self._report = report
         self._others: dict[tuple[str, str], list[_Waiting]] = {}  # by log or address, and program
         self._finder.on_other = self._note_other

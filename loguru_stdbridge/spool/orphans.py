@@ -39,6 +39,7 @@ from ..system.damaged import set_aside
 from ..system.locks import is_locked, let_go, take_lock
 from .belonging import Origin, noted_log, read_origin
 from .directory import remove_journal
+from .elsewhere import noted_spools
 from .segments import (
     ACKED_AT,
     META_SIZE,
@@ -232,12 +233,19 @@ class OrphanFinder:
     """Adopts orphans that one program may deliver. What is wrong with one harms no other."""
 
     def __init__(
-        self, spool_dir: str, is_ours: Callable[[Origin], bool], report: Callable[[str], None]
+        self,
+        spool_dir: str,
+        is_ours: Callable[[Origin], bool],
+        report: Callable[[str], None],
+        *,
+        looks_elsewhere: bool = False,
     ) -> None:
         """``is_ours`` says whether a journal of this origin may be delivered here; ``report``
         tells the operator. ``on_other``, while it is set, is called with each orphan that is not
-        ours to deliver, before it is released."""
+        ours to deliver, before it is released. ``looks_elsewhere``: also in the directories that
+        workers have noted."""
         self._spool_dir = spool_dir
+        self._looks_elsewhere = looks_elsewhere
         self._is_ours = is_ours
         self._report = report
         self.on_other: Callable[[Orphan], None] | None = None
@@ -245,7 +253,11 @@ class OrphanFinder:
 
     def paths(self) -> list[str]:
         """Return the directory of every journal, those of living owners included."""
-        return journal_directories(self._spool_dir)
+        spools = [
+            self._spool_dir,
+            *(noted_spools(self._spool_dir) if self._looks_elsewhere else ()),
+        ]
+        return [path for spool in spools for path in journal_directories(spool)]
 
     def has_journal(self, sender_id: str) -> bool:
         """Return whether a journal of that sender is there, whoever has it."""

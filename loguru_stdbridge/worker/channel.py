@@ -38,6 +38,7 @@ from ..spool.directory import (
     make_spool_dir,
     noted_line_format,
 )
+from ..spool.elsewhere import note_spool
 from ..spool.journal import Journal
 from ..system.forks import drop_in_children
 from .options import ChannelOptions
@@ -136,7 +137,11 @@ class Channel:
         if spool_dir is False:
             return None
         try:
-            return make_spool_dir(default_spool_dir() if spool_dir is None else spool_dir)
+            if spool_dir is None:
+                return make_spool_dir(default_spool_dir())
+            directory = make_spool_dir(spool_dir)
+            note_spool(directory)
+            return directory
         except JournalError as error:
             if spool_dir is not None:
                 raise  # asked for by name: to go on without would be a promise broken in silence

@@ -1,0 +1,72 @@
+"""Spool directories besides the default one: workers note theirs, receivers look there too.
+
+A program may name a spool directory of its own (``spool_dir=``). A receiver that does not know it
+would never deliver what that program leaves behind. So the worker notes the directory where every
+receiver of this user looks: beside the sockets of the logs (:mod:`system.runtime`).
+
+Why a note can do no harm
+-------------------------
+Only this user can write one. A directory that is not this user's alone is passed over, as it is
+when it is named. Whose a journal in it is decides :mod:`~loguru_stdbridge.spool.belonging`, as for
+any other. Without a note, the next worker with that directory delivers what is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import zlib
+
+from ..system.runtime import runtime_directories
+
+_SPOOL_NOTE = "spool-"
+
+
+def note_spool(directory: str) -> None:
+    """Note that journals lie in ``directory``, an absolute path. Failure is ignored."""
+    data = os.fsencode(directory)
+    name = f"{_SPOOL_NOTE}{zlib.crc32(data):08x}{zlib.adler32(data):08x}"
+    for place in runtime_directories(make=True):
+        path = os.path.join(place, name)
+        if not os.path.exists(path):
+            with contextlib.suppress(OSError):
+                descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                try:
+                    os.write(descriptor, data)
+                finally:
+                    os.close(descriptor)
+                os.replace(f"{path}.new", path)
+
+
+def noted_spools(own: str) -> list[str]:
+    """Return the directories that workers have noted, without ``own`` and without unsafe ones.
+
+    The note of a directory that is gone is removed.
+    """
+    found = []
+    for place in runtime_directories():
+        for name in _names(place):
+            path = os.path.join(place, name)
+            with contextlib.suppress(OSError):
+                with open(path, "rb") as file:
+                    directory = os.fsdecode(file.read(65536))
+                if directory == own or not os.path.isabs(directory):
+                    continue
+                try:
+                    status = os.lstat(directory)
+                except FileNotFoundError:
+                    os.unlink(path)
+                    continue
+                closed = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077
+                if closed and status.st_uid == os.getuid() and directory not in found:
+                    found.append(directory)
+    return found
+
+
+def _names(place: str) -> list[str]:
+    try:
+        names = os.listdir(place)
+    except OSError:
+        return []
+    return sorted(n for n in names if n.startswith(_SPOOL_NOTE) and not n.endswith(".new"))
