@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import random
+import sys
 import sysconfig
 import tempfile
 import threading
@@ -108,6 +109,14 @@ def memory_path() -> Iterator[Path]:
         yield Path(name)
 
 
+def end_channels() -> None:
+    """End the senders that go on after the close of a handler, until their records are delivered."""
+    module = sys.modules.get("loguru_stdbridge.worker.channel")
+    if module is not None:
+        for channel in list(module._channels):
+            channel.close(0.0, patient=False)
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fail a test that leaves a thread, a descriptor, a sink or a change of the root logger."""
@@ -118,6 +127,7 @@ def nothing_left_behind() -> Iterator[None]:
     root = list(logging.getLogger().handlers)
     level = logging.getLogger().level
     yield
+    end_channels()
     gc.collect()
     wait_until(
         lambda: not set(threading.enumerate()) - threads, 5, f"threads end: {threading.enumerate()}"

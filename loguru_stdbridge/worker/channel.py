@@ -3,6 +3,14 @@
 Owns their life: made at the first record, made anew in a forked child, left in order at exit. What
 logs (handlers, the loguru sink) hands rows in and knows nothing of the rest.
 
+One channel for all
+-------------------
+Handlers, bridges and loggers that arrive by pickle share the channel of their options
+(:func:`shared_channel`): one journal, one thread, one connection, and records in the order of the
+log calls. Each is noted as a user while it lives. A user that is closed lets the channel go without
+waiting; where it was the last one, the sender ends when all is delivered. A handler that takes its
+place before that, as with ``dictConfig``, goes on with the same journal.
+
 Forks
 -----
 A child must not touch the parent's journal, connection or locks, and its sender thread does not
@@ -23,6 +31,7 @@ a new one, with a thread where the interpreter still allows one, and is adopted 
 from __future__ import annotations
 
 import atexit
+import math
 import threading
 import time
 import weakref
@@ -124,6 +133,7 @@ class Channel:
         self._leaving = False
         if self._spool_dir is not None and options.peer != "stock":
             self._set_line_format(noted_line_format(self._spool_dir, self.address))
+        self._users: weakref.WeakSet[Any] = weakref.WeakSet()
         prepare_to_resolve(options.address)
         _channels.add(self)
         drop_in_children(self)
@@ -214,10 +224,52 @@ class Channel:
                 made.journal.close(remove=True)
         return pipeline
 
+    def add_user(self, user: object) -> None:
+        """Note that ``user`` uses this channel, for as long as it lives or until its release."""
+        self._users.add(user)
+        pipeline = self._pipeline
+        if pipeline is not None:
+            pipeline.sender.stay()
+
+    def release(self, user: object) -> bool:
+        """Note that ``user`` uses this channel no more; return whether nobody does."""
+        self._users.discard(user)
+        return not len(self._users)
+
+    def retire(self) -> None:
+        """Have the sender end when all is delivered, unless a user comes. Waits for nothing."""
+        pipeline = self._pipeline
+        if pipeline is not None:
+            pipeline.sender.end_when_done()
+
     def _sender_ended(self, pipeline: Pipeline) -> None:
         """In the sender's thread, at its end."""
-        if pipeline is self._pipeline and not pipeline.sender.ending.is_called_for:
-            pipeline.start_later()  # an error has ended it
+        if pipeline is not self._pipeline or pipeline.sender.ending.until < math.inf:
+            return  # it is being closed
+        retired = pipeline.sender.ending.is_called_for
+        if retired and self._close_unused(pipeline):
+            return
+        pipeline.sender.stay()
+        if pipeline.journal.pending:  # an error has ended it, or a record came at the end
+            pipeline.start_again(at_once=retired)
+            if retired and not len(self._users):
+                pipeline.sender.end_when_done()
+
+    def _close_unused(self, pipeline: Pipeline) -> bool:
+        """Close the journal if nothing is in it and nobody uses it; return whether it is closed."""
+        if not self._lock.acquire(blocking=False):  # who has the lock may wait for this thread
+            return False
+        try:
+            if pipeline is not self._pipeline or pipeline.journal.pending or len(self._users):
+                return False
+            self.__dict__.pop("_pipeline", None)
+            pipeline.journal.close(remove=True)
+            self._past = self._past.add_pipeline(pipeline)._replace(connected=False)
+        finally:
+            self._lock.release()
+        if pipeline.adoption is not None:
+            pipeline.adoption.close(0.0)
+        return True
 
     def _set_line_format(self, line_format: LineFormat | None) -> None:
         """Render by what the receiver of this connection wants; ``None``: it takes records."""
@@ -289,7 +341,7 @@ class Channel:
 
     def __reduce__(self) -> Any:
         """Pickle the options alone: in another process the channel has a journal of its own."""
-        return Channel, (self.options,)
+        return shared_channel, (self.options,)
 
     def after_fork_in_child(self) -> None:
         """Drop what is the parent's; the child makes its own at its first record."""
@@ -300,6 +352,36 @@ class Channel:
         self._own = 0
         if pipeline is not None:
             pipeline.after_fork_in_child()
+
+
+class _Sharing:
+    """The channels that are shared, by their options."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.channels: weakref.WeakValueDictionary[ChannelOptions, Channel] = (
+            weakref.WeakValueDictionary()
+        )
+
+    def after_fork_in_child(self) -> None:
+        """Another thread of the parent may have held the lock."""
+        self.lock = threading.RLock()
+
+
+_sharing = _Sharing()
+drop_in_children(_sharing)
+
+
+def shared_channel(options: ChannelOptions) -> Channel:
+    """Return the channel of this process for these options."""
+    key = options
+    if options.spool_dir is None:
+        key = options._replace(spool_dir=default_spool_dir())
+    with _sharing.lock:
+        channel = _sharing.channels.get(key)
+        if channel is None:
+            channel = _sharing.channels[key] = Channel(options)
+        return channel
 
 
 _channels: weakref.WeakSet[Channel] = weakref.WeakSet()

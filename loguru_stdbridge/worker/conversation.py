@@ -116,7 +116,6 @@ class SenderThread(Protocol):
     def look_around(self) -> float: ...
     def wait(
         self,
-        transport: Transport,
         interest: int,
         timeout: float | None,
         *,
@@ -364,7 +363,7 @@ class Conversation:
     def _wait(self, timeout: float | None, *, beyond_end: bool = False) -> None:
         """Wait for the socket or a wake-up, and take answers. Raise ``OSError`` at its end."""
         interest = READ | (WRITE if self._out else 0)
-        if self._sender.wait(self._transport, interest, timeout, beyond_end=beyond_end):
+        if self._sender.wait(interest, timeout, beyond_end=beyond_end):
             data = self._transport.receive()
             if data == b"":
                 raise StreamEndedError("the receiver closed the connection")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..addresses import AddressLike
 from ..record.encode import encode_logrecord
-from .channel import EXIT_TIMEOUT, Channel
+from .channel import Channel, shared_channel
 from .crossings import (
     calling_frame,
     find_loguru_record,
@@ -78,11 +78,12 @@ class BridgeHandler(LocklessHandler, logging.handlers.SocketHandler):
         if channel is None:
             if address is None and host is not None:
                 address = _host_address(host, port)
-            channel = Channel(check_options(address, **options))
+            channel = shared_channel(check_options(address, **options))
         target = channel.address
         super().__init__(target.host or target.path, target.port)
         self.setLevel(level)
         self.channel = channel
+        channel.add_user(self)
         self._marks = marks_for(target)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -120,8 +121,9 @@ class BridgeHandler(LocklessHandler, logging.handlers.SocketHandler):
         return self.channel.stats()
 
     def close(self) -> None:
-        """Deliver what is left, for a bounded time; the rest stays in the journal."""
-        self.channel.close(EXIT_TIMEOUT)
+        """Let the channel go. Nothing is waited for: what is left is delivered meanwhile."""
+        if self.channel.release(self):
+            self.channel.retire()
         super().close()
 
     def __reduce__(self) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..addresses import Address, AddressLike
 from ..system.forks import drop_in_children
 from .attachment import Attachment
-from .channel import EXIT_TIMEOUT, Channel
+from .channel import EXIT_TIMEOUT, shared_channel
 from .levels import level_number
 from .options import ChannelOptions, Peer, WhenFull, check_flags, check_options
 from .showwarning import Warnings
@@ -45,7 +45,8 @@ class Bridge:
 
     def __init__(self, options: BridgeOptions) -> None:
         self._options = options
-        self._channel = Channel(options.channel)
+        self._channel = shared_channel(options.channel)
+        self._channel.add_user(self)
         self._attachment = Attachment(self._channel, options.level or 0)
         self._uncaught = UncaughtExceptions(self._attachment.send)
         self._warnings = Warnings(self._attachment.send)
@@ -101,7 +102,9 @@ class Bridge:
             self._attachment.detach()
             if _installation.bridge is self:
                 _installation.bridge = None
-        return self._channel.close(timeout)
+        if self._channel.release(self):
+            return self._channel.close(timeout)
+        return self._channel.flush(timeout)  # handlers use it, too
 
     def __enter__(self) -> Bridge:
         return self

@@ -279,7 +279,13 @@ class BridgeSink:
 
     def __reduce__(self) -> Any:
         """joblib and multiprocessing pickle functions that refer to ``logger``: not this one."""
-        return BridgeSink, (self._channel,)
+        return _remake_sink, (self._channel,)
+
+
+def _remake_sink(channel: Channel) -> BridgeSink:
+    sink = BridgeSink(channel)
+    channel.add_user(sink)
+    return sink
 
 
 def sinks_in(handlers: Any, address: Address, level: int) -> Iterator[BridgeSink]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from typing import Callable
 
@@ -185,6 +186,12 @@ class Pipeline:
             self._wait_for_start()
         else:
             self.start()
+
+    def start_again(self, *, at_once: bool) -> None:
+        """In the sender's thread, at its end: start another, after a pause unless ``at_once``."""
+        if not at_once:
+            threading.Event().wait(max(self._next_start - time.monotonic(), 0.0))
+        self.start()
 
     def _sender_ended(self) -> None:
         self._wait_for_start()

@@ -29,6 +29,7 @@ because to :mod:`threading` it is no thread of the child. So it waits there for 
 from __future__ import annotations
 
 import errno
+import math
 import sys
 import threading
 import time
@@ -120,7 +121,6 @@ class Sender:
 
     _wakeup: WakeUp | None = None  # of an instance while it is to be woken
     _waiter: Waiter | None = None
-    _transport: Transport | None = None
 
     def start(self, *, until_empty: bool = False) -> None:
         """Start the thread, unless it runs.
@@ -217,6 +217,16 @@ class Sender:
             thread.join(timeout + 1.0)
         return self._is_written(through)
 
+    def end_when_done(self) -> None:
+        """Have the thread end when all is delivered, however long that takes."""
+        self.ending = Ending(self.journal.next - 1)
+        self._wake()
+
+    def stay(self) -> None:
+        """Take back what :meth:`end_when_done` has said, unless the thread has ended."""
+        if self.ending.until == math.inf:
+            self.ending = NO_END
+
     def after_fork_in_child(self) -> None:
         """Close the parent's sockets in a child; its thread is gone, or stays where it is."""
         self._is_parents = True
@@ -224,9 +234,6 @@ class Sender:
         if waiter is not None:
             waiter.close()
         self._close_wakeup()
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.close()
 
     # -- the thread
 
@@ -268,7 +275,6 @@ class Sender:
         except Exception as error:
             self._outage.note_own_failure(error, tell=not self._is_parents)
         finally:
-            self._drop_transport()
             waiter, self._waiter = self._waiter, None
             if waiter is not None:
                 waiter.close()
@@ -279,11 +285,7 @@ class Sender:
     def _abandon(self) -> None:
         """Close nothing: the numbers of our descriptors may be the application's by now."""
         waiter, self._waiter = self._waiter, None
-        transport, self._transport = self._transport, None
-        wakeup = self.__dict__.pop("_wakeup", None)
-        for owner in (transport, wakeup):
-            if owner is not None:
-                owner.detach()
+        self.__dict__.pop("_wakeup", None)
         if waiter is not None:
             waiter.abandon()
 
@@ -364,7 +366,6 @@ class Sender:
 
     def wait(
         self,
-        transport: Transport,
         interest: int,
         timeout: float | None,
         *,
@@ -377,28 +378,31 @@ class Sender:
         """
         self._tell_trouble()
         assert self._waiter is not None
-        self._waiter.watch(transport, interest)
+        self._waiter.watch(interest)
         return bool(self._wait(timeout if beyond_end else self.ending.bound(timeout)) & READ)
 
     def _attempt(self) -> None:
         """Connect, and converse until the connection ends."""
+        waiter = self._waiter
+        assert waiter is not None
         try:
-            transport = self._connect()
-        except OSError as error:
-            self._lost(error)
-            self._start_receiver()
-            return
-        if self._starter is not None:
-            self._starter.stop_waiting()
-        self._connections += 1
-        self.connected = True
-        try:
+            try:
+                transport = self._connect(waiter)
+            except OSError as error:
+                self._lost(error)
+                self._start_receiver()
+                return
+            if self._starter is not None:
+                self._starter.stop_waiting()
+            self._connections += 1
+            self.connected = True
             Conversation(self, transport).run()
         except (OSError, PeerError) as error:
             self._lost(error)
         finally:
             self.connected = False
-            self._drop_transport()
+            if self._waiter is not None:  # else it was abandoned
+                waiter.drop()
 
     def _start_receiver(self) -> None:
         """Nobody answers: start a receiver, where that is ours to do."""
@@ -407,37 +411,30 @@ class Sender:
             if told is not None:
                 self.report(told)
 
-    def _connect(self) -> Transport:
+    def _connect(self, waiter: Waiter) -> Transport:
         """Connect to the first of the address's targets that takes it. Raises ``OSError``."""
         failure = OSError(f"{self.address} has no address")
         for target in targets(self.address):
             try:
-                transport = self._transport = Transport(target, self._trusted_users)
-                self._await_connected(transport)
+                transport = Transport(target, self._trusted_users)
+                waiter.hold(transport)
+                self._await_connected(waiter)
+                transport.finish_connect()
                 return transport
             except OSError as error:
-                self._drop_transport()
+                waiter.drop()
                 failure = error
         raise failure
 
-    def _await_connected(self, transport: Transport) -> None:
+    def _await_connected(self, waiter: Waiter) -> None:
         deadline = time.monotonic() + CONNECT_TIMEOUT
-        assert self._waiter is not None
-        self._waiter.watch(transport, WRITE)
+        waiter.watch(WRITE)
         while True:
             left = deadline - time.monotonic()
             if left <= 0 or self.ending.is_over():
                 raise OSError(errno.ETIMEDOUT, "the connection is not accepted")
             if self._wait(self.ending.bound(left)):
-                transport.finish_connect()
                 return
-
-    def _drop_transport(self) -> None:
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            if self._waiter is not None:
-                self._waiter.forget(transport)
-            transport.close()
 
     def _lost(self, error: Exception) -> None:
         waiting = self.journal.pending > 0

@@ -27,28 +27,37 @@ class DescriptorsLostError(Exception):
 
 
 class Waiter:
-    """Watches a wake-up and at most one connection. For one thread."""
+    """Watches a wake-up and at most one connection, which it owns. For one thread."""
 
     def __init__(self, wakeup: WakeUp) -> None:
         """Raises ``OSError`` where the process may open no more files."""
         self._wakeup = wakeup
         self._selector = selectors.DefaultSelector()
         self._selector.register(wakeup, READ)
-        self._interest = 0  # in the connection; 0: there is none
+        self._transport: Transport | None = None
+        self._interest = 0  # in the connection; 0: it is not watched
 
-    def watch(self, transport: Transport, interest: int) -> None:
+    def hold(self, transport: Transport) -> None:
+        """Take a connection, which is watched, and closed, from here on."""
+        self._transport = transport
+
+    def watch(self, interest: int) -> None:
         """Watch the connection for ``interest``, ``READ`` or ``WRITE`` or both."""
+        assert self._transport is not None
         if not self._interest:
-            self._selector.register(transport, interest)
+            self._selector.register(self._transport, interest)
         elif interest != self._interest:
-            self._selector.modify(transport, interest)
+            self._selector.modify(self._transport, interest)
         self._interest = interest
 
-    def forget(self, transport: Transport) -> None:
-        """Watch the connection no more."""
-        if self._interest:
-            self._interest = 0
-            self._selector.unregister(transport)
+    def drop(self) -> None:
+        """Close the connection, if there is one."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            if self._interest:
+                self._interest = 0
+                self._selector.unregister(transport)
+            transport.close()
 
     def wait(self, timeout: float | None) -> int:
         """Return what the connection is ready for within ``timeout`` seconds, or 0.
@@ -69,8 +78,16 @@ class Waiter:
         return events
 
     def close(self) -> None:
+        """Close the selector and the connection; the wake-up is its maker's."""
+        transport, self._transport = self._transport, None
         self._selector.close()
+        if transport is not None:
+            transport.close()
 
     def abandon(self) -> None:
         """Let go without closing anything: the numbers may be the application's by now."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.detach()
+        self._wakeup.detach()
         _abandoned.append(self._selector)

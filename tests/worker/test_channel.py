@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gc
 import os
-import pickle
 import socket
 import sys
 import threading
@@ -649,19 +648,6 @@ def test_what_was_given_up_is_counted_and_told_in_the_log(make, tmp_path, spool_
 
 
 # -- other processes
-
-
-def test_a_channel_goes_to_another_process_as_its_options(make, spool_dir):
-    """An unpickled channel has the same options and a journal of its own."""
-    channel = make("tcp://127.0.0.1:9", spool_limit=3 << 20, peer="stock")
-    channel.emit(a_row(1))
-    again = pickle.loads(pickle.dumps(channel))
-    assert again.address == channel.address
-    assert again.stats() == Stats(0, 0, 0, 0)
-    again.emit(a_row(2))
-    assert again.stats().peer == "stock"
-    assert len(journal_directories(spool_dir)) == 2
-    again.close(0.0, patient=False)
 
 
 def test_a_child_begins_anew(make, receiver, spool_dir):

@@ -155,7 +155,7 @@ class Stepwise:
         self.leaving = len(self.waits) >= 5
         return self.leaving
 
-    def wait(self, transport, interest, timeout, *, beyond_end=False):
+    def wait(self, interest, timeout, *, beyond_end=False):
         self.waits.append(timeout)
         assert beyond_end == self.leaving
         before = self.now
