@@ -14,72 +14,136 @@ import contextlib
 import json
 import os
 import stat
+import sys
 import time
 import zlib
+from collections.abc import Iterator
 
 from ..addresses import Address
 from ..exceptions import JournalError
 from ..record.line_format import LineFormat, make_line_format
 
 SPOOL_VARIABLE = "LOGURU_STDBRIDGE_SPOOL_DIR"
+_NAME = "loguru_stdbridge"
 _NOTE_LIFETIME = 7 * 24 * 3600.0  # seconds; ports given by the system come and go
 _NOTES = "peers"
+
+_TEMPORARY_DIRS = ("/var/tmp", "/tmp")
+"""Where a user without a home has its spool. The system keeps files in the first one for a month
+and through a start, in the second one for days."""
 
 
 def default_spool_dir() -> str:
     """Return where journals go unless told otherwise; the same for every process of a user.
 
-    ``$LOGURU_STDBRIDGE_SPOOL_DIR``, else ``loguru_stdbridge`` in ``$XDG_STATE_HOME`` or
-    ``~/.local/state``. Where the home cannot be written: ``loguru_stdbridge-<user>`` in the
-    temporary directory.
+    ``$LOGURU_STDBRIDGE_SPOOL_DIR``, else ``loguru_stdbridge`` in the first of these that this user
+    may write: ``$XDG_STATE_HOME``, ``~/.local/state``, the same in the home that the system knows
+    (``$HOME`` may be another user's), and ``$STATE_DIRECTORY`` of a service. Where none is, it is
+    ``loguru_stdbridge-<user id>`` in a temporary directory, which the system cleans.
     """
     named = os.environ.get(SPOOL_VARIABLE)
     if named:
         return named
-    state = os.environ.get("XDG_STATE_HOME")
-    if not state or not os.path.isabs(state):
-        state = os.path.expanduser("~/.local/state")  # unchanged where no home is known
-    existing = candidate = os.path.join(state, "loguru_stdbridge")
+    for place in _state_dirs():
+        candidate = os.path.join(place, _NAME)
+        if os.path.isabs(candidate) and _is_usable(candidate):
+            return candidate
+    candidates = _temporary_spool_dirs()
+    return next(filter(_is_usable, candidates), candidates[-1])
+
+
+def former_spool_dirs() -> list[str]:
+    """Return where else processes of this user may have their default: another ``$TMPDIR``, say."""
+    return [path for path in _temporary_spool_dirs() if os.path.isdir(path) and _is_safe(path)]
+
+
+def _state_dirs() -> Iterator[str]:
+    yield os.environ.get("XDG_STATE_HOME", "")
+    yield os.path.expanduser("~/.local/state")  # unchanged where no home is known
+    try:
+        import pwd
+
+        yield os.path.join(pwd.getpwuid(_user()).pw_dir, ".local", "state")
+    except (ImportError, KeyError):
+        pass
+    yield os.environ.get("STATE_DIRECTORY", "").split(os.pathsep)[0]
+
+
+def _temporary_spool_dirs() -> list[str]:
+    if sys.platform == "win32":
+        import tempfile  # seldom needed, and slow to import
+
+        return [os.path.join(tempfile.gettempdir(), _NAME)]
+    parents = [_TEMPORARY_DIRS[0], os.environ.get("TMPDIR", ""), _TEMPORARY_DIRS[1]]
+    paths = [os.path.join(parent, f"{_NAME}-{_user()}") for parent in parents]
+    return [path for path in dict.fromkeys(paths) if os.path.isabs(path)]
+
+
+def _user() -> int:
+    """The user as whom files are made now."""
+    return os.geteuid() if sys.platform != "win32" else 0
+
+
+def _is_usable(path: str) -> bool:
+    """Return whether this user may make the directory, or write the one that is there."""
+    existing = path
     # exists() of os.path is False for a path that this user may not look at.
     while not os.path.exists(existing) and existing != os.path.dirname(existing):
         existing = os.path.dirname(existing)
-    usable = os.path.isabs(existing) and os.path.isdir(existing)
-    if usable and os.access(existing, os.W_OK | os.X_OK):
-        return candidate
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    import tempfile  # seldom needed, and slow to import
+    if not os.path.isdir(existing) or (existing == path and not _is_safe(path)):
+        return False
+    effective = os.access in os.supports_effective_ids
+    return os.access(existing, os.W_OK | os.X_OK, effective_ids=effective)
 
-    return os.path.join(tempfile.gettempdir(), f"loguru_stdbridge-{user}")
+
+def _is_safe(path: str) -> bool:
+    try:
+        _check(path)
+    except (OSError, JournalError):
+        return False
+    return True
 
 
 def make_spool_dir(path: str | os.PathLike[str]) -> str:
     """Make the directory (mode 0700), or check the existing one; return its absolute path.
 
-    Raises :class:`JournalError` where it cannot be made, belongs to another user, or is open to
-    others: a journal holds the log's text, and whoever can write one can put records into the log.
+    Raises :class:`JournalError` where it cannot be made, is a link, belongs to another user, or is
+    open to others: a journal holds the log's text, and whoever can write one can put records into
+    the log. A link might lead to another directory of this user's, by the hand of another one.
     """
     directory = os.fsdecode(path)
     try:
         if not os.path.isabs(directory):
             directory = os.path.join(os.getcwd(), directory)
+        directory = directory.rstrip(os.sep) or directory  # behind which a link would be followed
         os.makedirs(directory, 0o700, exist_ok=True)
-        status = os.stat(directory)
+        _check(directory)
     except OSError as error:
         raise JournalError(f"cannot make the spool directory {directory}: {error}") from error
+    return directory
+
+
+def _check(directory: str) -> None:
+    """Raise :class:`JournalError` or ``OSError`` for a spool directory that is not safe."""
+    status = os.lstat(directory)
+    if stat.S_ISLNK(status.st_mode):
+        raise JournalError(
+            f"the spool directory {directory} is a link to {os.readlink(directory)}: name the "
+            "directory itself"
+        )
     if not stat.S_ISDIR(status.st_mode):
         raise JournalError(f"the spool directory {directory} is not a directory")
-    if hasattr(os, "getuid"):
-        if status.st_uid != os.getuid():
+    if sys.platform != "win32":
+        if status.st_uid != _user():
             raise JournalError(
                 f"the spool directory {directory} belongs to user {status.st_uid}, not to user "
-                f"{os.getuid()}: name another one with spool_dir="
+                f"{_user()}: name another one with spool_dir="
             )
         if status.st_mode & 0o077:
             raise JournalError(
                 f"the spool directory {directory} is open to others (mode "
                 f"{stat.S_IMODE(status.st_mode):04o}): make it 0700 or name another one"
             )
-    return directory
 
 
 def _note_path(spool_dir: str, address: Address) -> str:

@@ -38,7 +38,7 @@ from ..record.row import MAX_ROWS
 from ..system.damaged import set_aside
 from ..system.locks import is_locked, let_go, take_lock
 from .belonging import Origin, noted_log, read_origin
-from .directory import remove_journal
+from .directory import default_spool_dir, former_spool_dirs, remove_journal
 from .elsewhere import noted_spools
 from .segments import (
     ACKED_AT,
@@ -88,8 +88,6 @@ class Orphan:
         self.pid = meta.pid
         self.created = meta.created
         self.acked = meta.acked
-        self.elsewhere = meta.elsewhere
-        """Another spool directory, in which its process went on; ``""`` for none."""
         self.damaged: list[str] = []
         """Segments of which not everything could be read; :meth:`remove` keeps them aside."""
         self._origin = meta.origin
@@ -244,7 +242,9 @@ class OrphanFinder:
         tells the operator. ``on_other``, while it is set, is called with each orphan that is not
         ours to deliver, before it is released. ``looks_elsewhere``: also in the directories that
         workers have noted."""
-        self._spool_dir = spool_dir
+        self._spool_dirs = [spool_dir]
+        if spool_dir == default_spool_dir():
+            self._spool_dirs += [path for path in former_spool_dirs() if path != spool_dir]
         self._looks_elsewhere = looks_elsewhere
         self._is_ours = is_ours
         self._report = report
@@ -253,15 +253,14 @@ class OrphanFinder:
 
     def paths(self) -> list[str]:
         """Return the directory of every journal, those of living owners included."""
-        spools = [
-            self._spool_dir,
-            *(noted_spools(self._spool_dir) if self._looks_elsewhere else ()),
-        ]
+        spools = list(self._spool_dirs)
+        if self._looks_elsewhere:
+            spools += [path for path in noted_spools(spools[0]) if path not in spools]
         return [path for spool in spools for path in journal_directories(spool)]
 
     def has_journal(self, sender_id: str) -> bool:
         """Return whether a journal of that sender is there, whoever has it."""
-        return os.path.isdir(os.path.join(self._spool_dir, sender_id))
+        return any(os.path.isdir(os.path.join(path, sender_id)) for path in self._spool_dirs)
 
     def adopt(self, path: str) -> Orphan | None:
         """Adopt the journal at ``path``; ``None`` if it has an owner or is not ours to deliver."""

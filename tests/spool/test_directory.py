@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import tempfile
 import time
 
 import pytest
@@ -12,9 +11,11 @@ import pytest
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.exceptions import JournalError
 from loguru_stdbridge.record.line_format import LineFormat
+from loguru_stdbridge.spool import directory as module
 from loguru_stdbridge.spool.directory import (
     SPOOL_VARIABLE,
     default_spool_dir,
+    former_spool_dirs,
     make_spool_dir,
     note_line_format,
     noted_line_format,
@@ -54,28 +55,82 @@ def test_the_state_directory_of_the_user_is_next(home, monkeypatch):
     assert default_spool_dir() == str(home / "state" / "loguru_stdbridge")
 
 
+@pytest.fixture
+def unknown_user(monkeypatch):
+    """The system knows no home of this user."""
+
+    def unknown(uid):
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+def deny(monkeypatch, *parts):
+    """Let this user write no path that has one of ``parts`` in it: root may write anywhere."""
+    monkeypatch.setattr(
+        os, "access", lambda path, *mode, **options: not any(part in path for part in parts)
+    )
+
+
+def test_the_home_that_the_system_knows_is_next(home, monkeypatch, tmp_path):
+    """A process whose ``$HOME`` is another user's, as after ``setuid``, takes its own user's home."""
+    (tmp_path / "own").mkdir()
+    entry = pwd.struct_passwd(("me", "x", 0, 0, "", str(tmp_path / "own"), ""))
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: entry)
+    deny(monkeypatch, str(home))
+    assert default_spool_dir() == str(tmp_path / "own/.local/state/loguru_stdbridge")
+    other = home / ".local/state/loguru_stdbridge"
+    other.mkdir(parents=True)
+    other.chmod(0o777)  # it may be written, and nobody may use it
+    monkeypatch.setattr(os, "access", lambda *arguments, **options: True)
+    assert default_spool_dir() == str(tmp_path / "own/.local/state/loguru_stdbridge")
+
+
+def test_a_service_without_a_home_keeps_its_journals_with_its_state(
+    home, monkeypatch, unknown_user, tmp_path
+):
+    """A service uses the directory that systemd has made for its state, and never cleans."""
+    (tmp_path / "lib").mkdir()
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path / 'lib'}:/var/lib/other")
+    deny(monkeypatch, str(home))
+    assert default_spool_dir() == str(tmp_path / "lib/loguru_stdbridge")
+
+
 @pytest.mark.parametrize("what", ["a file", "a home that is not writable", "a user without one"])
-def test_without_a_home_it_is_in_the_temporary_directory(home, monkeypatch, what):
-    """A user without a home gets a directory of its own in the temporary one."""
+def test_without_a_home_it_is_in_a_temporary_directory(
+    home, monkeypatch, unknown_user, what, tmp_path
+):
+    """A user without a home gets a directory of its own where temporary files are kept longest."""
     if what == "a file":
         (home / ".local").write_text("")
     elif what == "a home that is not writable":
-        monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+        deny(monkeypatch, str(home))
     else:
-
-        def unknown(uid):
-            raise KeyError(f"getpwuid(): uid not found: {uid}")
-
         monkeypatch.delenv("HOME")
-        monkeypatch.setattr(pwd, "getpwuid", unknown)
-    expected = os.path.join(tempfile.gettempdir(), f"loguru_stdbridge-{os.getuid()}")
-    assert default_spool_dir() == expected
+    user = os.getuid()
+    assert default_spool_dir() == f"/var/tmp/loguru_stdbridge-{user}"
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "other"))
+    deny(monkeypatch, str(home), "/var", str(tmp_path / "other"))
+    assert default_spool_dir() == f"/tmp/loguru_stdbridge-{user}"
+
+
+def test_a_former_default_is_known(home, monkeypatch, tmp_path):
+    """Spools in other temporary directories are known, unless they are not safe."""
+    monkeypatch.setattr(module, "_TEMPORARY_DIRS", (str(tmp_path / "var"), str(tmp_path / "tmp")))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "own"))
+    paths = [tmp_path / name / f"loguru_stdbridge-{os.getuid()}" for name in ("var", "own", "tmp")]
+    assert former_spool_dirs() == []
+    for path in paths:
+        make_spool_dir(path)
+    assert former_spool_dirs() == list(map(str, paths))
+    paths[0].chmod(0o755)
+    assert former_spool_dirs() == list(map(str, paths[1:]))
 
 
 OTHERS_HOME = """
-import os, sys, tempfile
+import os, sys
 from loguru_stdbridge.spool.directory import default_spool_dir
-tempfile.gettempdir()
 if os.getuid() == 0:
     os.setuid(65534)
 print(default_spool_dir())
@@ -83,7 +138,7 @@ print(default_spool_dir())
 
 
 def test_a_home_that_may_not_be_looked_at(home, monkeypatch):
-    """A user whose home belongs to another gets a directory in the temporary one."""
+    """A user whose home belongs to another gets a directory in a temporary one."""
     home.chmod(0)
     try:
         status, out, err = run_python(
@@ -92,7 +147,7 @@ def test_a_home_that_may_not_be_looked_at(home, monkeypatch):
     finally:
         home.chmod(0o700)
     assert status == 0, err
-    assert out.startswith(f"{tempfile.gettempdir()}{os.sep}loguru_stdbridge-")
+    assert out == f"/var/tmp/loguru_stdbridge-{65534 if os.getuid() == 0 else os.getuid()}\n"
 
 
 # -- whose
@@ -123,10 +178,29 @@ def test_one_that_is_open_to_others_is_refused(tmp_path, mode):
 def test_one_of_another_user_is_refused(tmp_path, monkeypatch):
     """A directory of another user is refused, and the message names both users and the way out."""
     directory = make_spool_dir(tmp_path / "theirs")
-    mine = os.getuid()
-    monkeypatch.setattr(os, "getuid", lambda: mine + 1)
+    mine = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
     with pytest.raises(JournalError, match=f"user {mine}, not to user {mine + 1}: .* spool_dir="):
         make_spool_dir(directory)
+
+
+@pytest.mark.parametrize("target", ["mine", "nowhere"])
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_link_is_refused(tmp_path, target, slash):
+    """A link is refused, since another user may have put it there, and nothing is made."""
+    make_spool_dir(tmp_path / "mine")
+    (tmp_path / "link").symlink_to(target)
+    with pytest.raises(JournalError, match="link"):
+        make_spool_dir(f"{tmp_path}/link{slash}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "mine"]
+
+
+def test_a_directory_behind_a_link_is_taken(tmp_path):
+    """A directory below a link is taken, since a home may be one."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "home").symlink_to("disk")
+    assert make_spool_dir(tmp_path / "home/spool") == str(tmp_path / "home/spool")
+    assert (tmp_path / "disk/spool").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("path", ["file", "file/below"])
