@@ -196,15 +196,22 @@ class Contents:
         self._cursor = (last, segment, offset)
         return Batch(after + 1, rows, last)
 
-    def rows_in_memory(self) -> list[bytes]:
-        """Return the rows of the segments that are in memory only."""
+    def rows_of_this_process(self, *, with_removed: bool) -> list[bytes]:
+        """Return the rows of the segments that are in memory, or that somebody has removed."""
         return [
             row
             for segment in self.segments
-            if segment.memory is not None
+            if segment.memory is not None or (with_removed and not segment.seems_intact(0))
             for number, row in _whole_rows(segment)
             if number > self.acked
         ]
+
+    def rewind(self) -> None:
+        """Write the active segment from its beginning again: all that is in it is acknowledged."""
+        _, following, active = self.position
+        active.cut(active.start)
+        self._cursor = (0, None, 0)
+        self.position = (active.start, following, active)
 
     # -- what is not what was written
 

@@ -73,7 +73,7 @@ from ..record.row import MAX_ROWS
 from .at_hand import LARGE
 from .contents import RowsPlace
 from .directory import make_spool_dir
-from .owned import STALE, OwnedDirectory, current_user, new_sender_id
+from .owned import STALE, OwnedDirectory, new_sender_id
 from .segments import ACKED_AT, KNOWN_AT, RECORD, RECORD_SIZE, Batch
 from .storage import MEMORY_LIMIT, Storage
 
@@ -330,10 +330,10 @@ class Journal(Storage):
                 return
             held = [(segment, contents.end_of(segment)) for segment in contents.segments]
             disk.note(KNOWN_AT, contents.last_stored())
-        user = current_user()
-        if user != disk.user:
-            with self._section():
-                self._retire(f"user {user} goes on where user {disk.user} began {self.path}")
+        if self._is_another_user():
+            if not all(segment.is_open for segment, _ in held):
+                with self._section():
+                    self._hand_over_backlog()
             return
         # Outside the lock: a log call does not wait for the file system.
         if not (disk.is_intact() and all(segment.is_intact(end) for segment, end in held)):
@@ -342,6 +342,10 @@ class Journal(Storage):
         disk.freshen()
         for segment, _ in held:
             segment.freshen(STALE)
+
+    def _hand_over_backlog(self) -> None:
+        """Leave the journal to who may open its older segments, which this process may not."""
+        self._hand_over(f"this process may not read {self.path} any more; who may delivers it")
 
     def _look_briefly(self) -> None:
         """See, where the sender sleeps, that nobody has removed or cut the active segment."""
@@ -367,7 +371,11 @@ class Journal(Storage):
             if batch is not None:
                 return batch
             with self._section():
-                if self._contents is contents:
+                if self._contents is not contents:
+                    continue
+                if self._is_another_user() and not found.segment.is_open:
+                    self._hand_over_backlog()
+                else:
                     self._save(found.segment)
 
     def tell(self, first: int, last: int) -> None:
@@ -384,6 +392,8 @@ class Journal(Storage):
             if self._disk is not None:
                 self._disk.note(ACKED_AT, through)
             released = self._contents.settle(through)
+            if self._grows_on and through == self.next - 1:
+                self._contents.rewind()
             if released:
                 self._room.notify_all()
         for segment in released:  # outside the lock: a log call never waits for the file system

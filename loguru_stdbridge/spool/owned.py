@@ -35,7 +35,6 @@ from .directory import make_spool_dir, remove_journal
 from .segment_file import Segment
 from .segments import (
     ACKED_AT,
-    ELSEWHERE_AT,
     GIVEN_UP_AT,
     KNOWN_AT,
     META_SIZE,
@@ -43,7 +42,6 @@ from .segments import (
     SEGMENT_HEADER,
     Meta,
     decode_meta,
-    encode_elsewhere,
     encode_meta,
     encode_meta_part,
     encode_record,
@@ -131,11 +129,6 @@ class OwnedDirectory:
         self._log = log
         with contextlib.suppress(OSError):  # at the next greeting again
             note_log(self.path, log)
-
-    def note_elsewhere(self, spool_dir: str) -> None:
-        """Note that this process goes on in another spool directory."""
-        self._meta = self._meta._replace(elsewhere=spool_dir)
-        self._write(encode_elsewhere(spool_dir), ELSEWHERE_AT)
 
     def _write(self, data: bytes, at: int) -> None:
         try:

@@ -8,8 +8,8 @@ A journal is a directory ``<spool>/<sender id>/`` with
 ``meta``
     one block: the sender, the address of its receiver, and what changes in place: ``acked`` (the
     highest number acknowledged), ``given_up`` (the highest number that was given up: in the middle
-    a missing number says as much, at the end only this does), ``known`` (a number that was stored
-    at least) and ``elsewhere`` (another spool directory, in which its process goes on),
+    a missing number says as much, at the end only this does) and ``known`` (a number up to which
+    records were stored at least),
 ``0000000001.seg``, ...
     segments: a header with the main part of ``meta``, so that each can be delivered without it,
     and records, each a header and the bytes of a row.
@@ -25,7 +25,6 @@ record without a header is torn.)
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections.abc import Sequence
@@ -50,12 +49,6 @@ KNOWN_AT = META_SIZE - NUMBER.size
 """Offsets in ``meta`` of the numbers that change, aligned to 8: a write of eight bytes there is in
 one page, so a kill leaves the old number or the new one."""
 
-ELSEWHERE_AT = 3072
-"""Offset in ``meta`` of the other spool directory."""
-
-_ELSEWHERE = struct.Struct("<IH")  # checksum and bytes of the path that follows
-MAX_ELSEWHERE = KNOWN_AT - ELSEWHERE_AT - _ELSEWHERE.size  # bytes
-
 FORMAT_VERSION = 2
 """Version 1, which is still read, has no ``origin`` and no ``known``, and no ``meta`` in its
 segments."""
@@ -67,7 +60,7 @@ _OLD_SEGMENT_MAGIC = b"LSBSEG\0\1"
 _SEGMENT_MAGIC = b"LSBSEG\0\2"
 _META_MAGIC = b"LSBMETA\0"
 MAX_ORIGIN = 512  # bytes
-MAX_ADDRESS = ELSEWHERE_AT - META.size - MAX_ORIGIN  # bytes
+MAX_ADDRESS = KNOWN_AT - META.size - MAX_ORIGIN  # bytes
 _ZEROS = bytes(4096)
 
 
@@ -99,7 +92,6 @@ class Meta(NamedTuple):
     given_up: int = 0
     origin: str = ""  # of the place where it was made: :func:`.belonging.describe_origin`
     known: int = 0
-    elsewhere: str = ""
     version: int = FORMAT_VERSION
 
 
@@ -179,29 +171,12 @@ def encode_meta(meta: Meta) -> bytes:
     data = pack(zlib.crc32(pack(0, 0, 0)), meta.acked, meta.given_up)
     if meta.version > 1:
         NUMBER.pack_into(data, KNOWN_AT, meta.known)
-        elsewhere = encode_elsewhere(meta.elsewhere)
-        data[ELSEWHERE_AT : ELSEWHERE_AT + len(elsewhere)] = elsewhere
     return bytes(data)
 
 
 def encode_meta_part(meta: Meta) -> bytes:
     """Return the part of ``meta`` that the header of a segment holds."""
-    return encode_meta(meta._replace(known=0, elsewhere="")).rstrip(b"\0")
-
-
-def encode_elsewhere(path: str) -> bytes:
-    """Return what stands in ``meta`` for another spool directory; for ``""`` nothing."""
-    data = os.fsencode(path)
-    if not 0 < len(data) <= MAX_ELSEWHERE:
-        return b""
-    return _ELSEWHERE.pack(zlib.crc32(data), len(data)) + data
-
-
-def _decode_elsewhere(data: Buffer) -> str:
-    crc, length = _ELSEWHERE.unpack_from(data, ELSEWHERE_AT)
-    start = ELSEWHERE_AT + _ELSEWHERE.size
-    path = bytes(data[start : start + length])
-    return os.fsdecode(path) if 0 < length <= MAX_ELSEWHERE and zlib.crc32(path) == crc else ""
+    return encode_meta(meta._replace(known=0)).rstrip(b"\0")
 
 
 def decode_meta(data: Buffer) -> Meta:
@@ -218,7 +193,7 @@ def decode_meta(data: Buffer) -> Meta:
             f"its format is version {version}; this is version {FORMAT_VERSION}"
         )
     end = META.size + length
-    part = bytes(data[: ELSEWHERE_AT if version > 1 else META_SIZE]).ljust(META_SIZE, b"\0")
+    part = bytes(data[: KNOWN_AT if version > 1 else META_SIZE]).ljust(META_SIZE, b"\0")
     try:
         address = part[META.size : end].decode("utf-8", "surrogateescape")
         origin = part[end:].rstrip(b"\0").decode("utf-8")
@@ -233,7 +208,7 @@ def decode_meta(data: Buffer) -> Meta:
     if version == 1:
         return meta
     (known,) = NUMBER.unpack_from(data, KNOWN_AT)
-    return meta._replace(known=known, elsewhere=_decode_elsewhere(data))
+    return meta._replace(known=known)
 
 
 def record_at(data: Buffer, offset: int) -> tuple[int, int] | None:

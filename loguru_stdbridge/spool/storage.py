@@ -12,6 +12,16 @@ that says "full" that one is in memory, and the next but one is tried in a file 
 other error the owner looks at its files first (:mod:`spool.owned`): descriptors that somebody
 closed, and files that somebody removed, are made anew. Memory has a limit of its own; beyond it the
 policy decides, as for a full journal.
+
+Why a process that changes its user keeps its journal
+-----------------------------------------------------
+A server that is started as root and becomes another user may make no file in root's directory any
+more, nor open one. What is open it may write and read as before. So the segment that is open grows
+on, up to the limit of the whole journal, and is cut to nothing when all of it is acknowledged.
+After a kill it is in the directory, and a receiver of root's delivers it. Another journal, where
+the new user keeps them by default, would be looked for there by nobody but that user. It is begun
+all the same where the open segment is full, or older ones are shut; those whoever may read them
+delivers.
 """
 
 from __future__ import annotations
@@ -83,6 +93,7 @@ class Storage:
         self._file_failed = False  # the next segment goes into memory
         self._no_space_until = 0.0
         self._told = ""  # of what others do to the files
+        self._grows_on = False  # the active segment, since no other can be made
 
     # -- figures
 
@@ -136,6 +147,9 @@ class Storage:
         tail, _, active = self._contents.position
         active.cut(tail)
         size = self._segment_size_for(length)
+        if self._grows_on and self.size_bytes + size > self._limit:
+            self._retire(f"the segment of {self.path} that user {current_user()} may write is full")
+            return False
         if size > self._limit:
             return self._give_up(TOO_LARGE)
         room = self._limit - self.size_bytes
@@ -206,6 +220,8 @@ class Storage:
             self._no_space_until = time.monotonic() + NO_SPACE_PAUSE
             return self._give_up(NO_SPACE)
         previous = contents.position[2]
+        if segment is previous:  # it grows on
+            return True
         contents.segments.append(segment)  # at once: its file is to be closed one day
         contents.end_active()
         contents.position = (segment.start, contents.position[1], segment)
@@ -227,11 +243,8 @@ class Storage:
                 except OSError as error:
                     if error.errno is None:  # a signal handler's TimeoutError: the caller's
                         raise
-                    if error.errno in _FORBIDDEN and not self.closed:
-                        self._retire(
-                            f"user {current_user()} cannot add to the journal {self.path} of user "
-                            f"{disk.user} ({error})"
-                        )
+                    if error.errno in _FORBIDDEN:
+                        return self._grow_on(size, error)
                     if self.closed:
                         return None
                     self._tell_failed(error)
@@ -248,6 +261,21 @@ class Storage:
             if not self._put_right():
                 raise
             return disk.new_segment(first, size)
+
+    def _grow_on(self, size: int, error: OSError) -> Segment | None:
+        """Let the active segment grow by ``size`` bytes; else take no more rows: ``None``."""
+        active, user = self._contents.position[2], current_user()
+        if active.file is None or not active.file.is_ours():
+            self._retire(f"user {user} cannot add to the journal {self.path} ({error})")
+            return None
+        active.size += size
+        self._grows_on = True
+        self._tell_once(
+            f"user {user} cannot make files in the journal {self.path}: records go on in the file "
+            "that is open there. What is left of them after a kill is delivered by a receiver, or "
+            "another process, of the user to whom the journal belongs"
+        )
+        return active
 
     def _write_failed(self, segment: Segment, *, may_try_again: bool) -> None:
         """Go on after the active segment has ended before its time."""
@@ -275,6 +303,13 @@ class Storage:
         """Put right what is wrong with the files; return whether the directory is in order."""
         disk, contents = self._disk, self._contents
         if disk is None:
+            return False
+        if self._is_another_user():
+            self._hand_over(
+                f"user {current_user()} cannot put the journal {self.path} of user {disk.user} "
+                "right; who may read it delivers what is in it",
+                with_removed=True,
+            )
             return False
         failure: Exception | None = None
         was_intact = disk.is_intact()
@@ -315,10 +350,14 @@ class Storage:
     def _count_damaged(self) -> int:
         return self._contents.gaps.figures()[1].get(DAMAGED, 0)
 
+    def _is_another_user(self) -> bool:
+        """Whether this process has changed its user, and may open no files there any more."""
+        return self._disk is not None and self._disk.user != current_user()
+
     def _retire(self, why: str) -> None:
         """Take no more rows, since no file can be added any more; deliver what is there.
 
-        Where not all of it can be read by this process, whoever can adopts it.
+        Where not all of it can be read by this process, whoever may read it adopts it.
         """
         contents = self._contents
         contents.end_active()
@@ -327,14 +366,19 @@ class Storage:
             self.trouble = f"{why}; records go on in another journal"
             self._room.notify_all()
         else:
-            self._hand_over(f"{why}: whoever may read it delivers what is in it")
+            self._hand_over(f"{why}; who may read it delivers what is in it")
 
-    def _hand_over(self, why: str) -> None:
-        """Take no more rows, and leave what is in the files to whoever adopts them."""
+    def _hand_over(self, why: str, *, with_removed: bool = False) -> None:
+        """Take no more rows, and leave what is in the files to whoever adopts them.
+
+        What no adopter can find goes on in the caller's next journal: rows in memory, and with
+        ``with_removed`` those in open files that somebody has removed.
+        """
         disk, contents = self._disk, self._contents
+        contents.end_active()
         self.closed = True
         self.trouble = f"{why}; records go on in another journal"
-        for row in contents.rows_in_memory():
+        for row in contents.rows_of_this_process(with_removed=with_removed):
             self._defer(row)
         self._let_go_of_contents(acked=self.next - 1)
         if disk is not None:

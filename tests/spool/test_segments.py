@@ -13,12 +13,10 @@ from loguru_stdbridge.exceptions import JournalError
 from loguru_stdbridge.spool import segments
 from loguru_stdbridge.spool.segments import (
     ACKED_AT,
-    ELSEWHERE_AT,
     FORMAT_VERSION,
     GIVEN_UP_AT,
     KNOWN_AT,
     MAX_ADDRESS,
-    MAX_ELSEWHERE,
     META_SIZE,
     NUMBER,
     RECORD,
@@ -29,7 +27,6 @@ from loguru_stdbridge.spool.segments import (
     checksum,
     decode_meta,
     decode_segment_header,
-    encode_elsewhere,
     encode_meta,
     encode_meta_part,
     encode_segment_header,
@@ -115,12 +112,12 @@ def test_what_is_no_meta_file_is_told():
 
 
 def test_every_changed_byte_of_a_meta_file_is_noticed():
-    """But for what changes in place: the numbers, and the other spool directory."""
-    data = encode_meta(META._replace(elsewhere="/spool"))
+    """But for the three numbers, which change all the time."""
+    data = encode_meta(META)
     for index in range(META_SIZE):
         changed = bytearray(data)
         changed[index] ^= 0x81
-        if ACKED_AT <= index < GIVEN_UP_AT + 8 or index >= ELSEWHERE_AT:
+        if ACKED_AT <= index < GIVEN_UP_AT + 8 or index >= KNOWN_AT:
             decode_meta(changed)
         else:
             with pytest.raises(JournalError):
@@ -133,19 +130,6 @@ def test_an_address_that_does_not_fit_is_refused():
     assert decode_meta(encode_meta(META._replace(address=longest))).address == longest
     with pytest.raises(JournalError, match=f"{MAX_ADDRESS + 1} bytes; {MAX_ADDRESS} at most"):
         encode_meta(META._replace(address=longest + "x"))
-
-
-def test_the_other_spool_directory_is_noted_in_place():
-    """It comes when nothing else of the file can be written; one that is too long is none."""
-    data = bytearray(encode_meta(META))
-    assert decode_meta(data).elsewhere == ""
-    for path in ("/var/tmp/spool-é", "/" + "x" * (MAX_ELSEWHERE - 1)):
-        noted = encode_elsewhere(path)
-        data[ELSEWHERE_AT : ELSEWHERE_AT + len(noted)] = noted
-        assert decode_meta(data) == META._replace(elsewhere=path)
-        data[ELSEWHERE_AT + 10] ^= 1
-        assert decode_meta(data).elsewhere == ""
-    assert encode_elsewhere("/" + "x" * MAX_ELSEWHERE) == encode_elsewhere("") == b""
 
 
 def old_meta():
@@ -211,10 +195,10 @@ def test_a_segment_of_version_1_is_read():
 
 def test_a_segment_says_whose_it_is():
     """It can be delivered where the meta file is gone, and begins with what was acknowledged then."""
-    meta = META._replace(origin="[]", known=12, elsewhere="/spool")
+    meta = META._replace(origin="[]", known=12)
     header = encode_segment_header(10, encode_meta_part(meta))
     found = decode_segment_header(header + a_record(b"[10]", 10))
-    assert found == SegmentHeader(10, len(header), meta._replace(known=0, elsewhere=""))
+    assert found == SegmentHeader(10, len(header), meta._replace(known=0))
     assert len(header) < 200
 
 

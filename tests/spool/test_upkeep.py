@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from loguru_stdbridge.spool import owned
+from loguru_stdbridge.spool import owned, storage
 from loguru_stdbridge.spool.journal import Journal
 from loguru_stdbridge.spool.orphans import Orphan, journal_directories
 from loguru_stdbridge.system.locks import let_go, take_lock
@@ -77,7 +77,7 @@ def merged(found):
 
 @pytest.mark.parametrize("name", ["lock", "meta"])
 def test_a_lock_or_a_meta_file_that_was_removed_is_made_anew(journal, name):
-    """A cleaner's work is undone at the next look, told once, and no record is lost."""
+    """A lock or meta file that a cleaner removes is back at the next look, and no record is lost."""
     fill(journal, HISTORY)
     journal.acknowledge(2)
     before = files_of(journal)
@@ -92,7 +92,7 @@ def test_a_lock_or_a_meta_file_that_was_removed_is_made_anew(journal, name):
 
 
 def test_the_log_that_a_journal_belongs_to_is_noted_anew(journal):
-    """A journal that was greeted stays one: what a cleaner removed of that comes back, too."""
+    """The log that a journal was greeted by is noted anew where a cleaner has removed the note."""
     from loguru_stdbridge.addresses import LogName
 
     log = LogName("/var/log/app.log", "0" * 32)
@@ -109,7 +109,7 @@ def test_the_log_that_a_journal_belongs_to_is_noted_anew(journal):
 
 @pytest.mark.parametrize("what", ["files", "journal", "spool"])
 def test_a_directory_that_was_removed_is_made_again(journal, spool, what):
-    """What is open or at hand is in new files then; what was only on the disk is a gap."""
+    """Records in open files are in new ones after a removal, and those in closed ones are a gap."""
     fill(journal, HISTORY)
     forget_rows_at_hand(journal)
     fill(journal, 1)
@@ -130,7 +130,7 @@ def test_a_directory_that_was_removed_is_made_again(journal, spool, what):
 
 
 def test_a_record_after_a_pause_finds_out_that_its_segment_was_removed(journal):
-    """Where the sender sleeps, the owner looks before it stores: a kill right after loses nothing."""
+    """A record that finds the sender asleep finds out before it is stored that the file is gone."""
     fill(journal, 3)
     for path in Path(journal.path).iterdir():
         path.unlink()
@@ -143,7 +143,7 @@ def test_a_record_after_a_pause_finds_out_that_its_segment_was_removed(journal):
 @pytest.mark.parametrize("which", [1, -1], ids=["closed", "written"])
 @pytest.mark.parametrize("looks", [True, False], ids=["looked at", "read"])
 def test_a_segment_that_somebody_cut_loses_only_what_was_cut(journal, size, which, looks):
-    """By its owner's look, or by the sender's reading; for an adopter, too."""
+    """A cut segment loses only what was cut: by a look, by reading it, and for an adopter."""
     fill(journal, HISTORY)
     forget_rows_at_hand(journal)
     file = segment_files(journal)[which]
@@ -166,7 +166,7 @@ def test_a_segment_that_somebody_cut_loses_only_what_was_cut(journal, size, whic
 
 
 def test_rows_at_hand_fill_what_was_cut(journal):
-    """Nothing is lost of a segment that is cut before the sender has taken its rows."""
+    """Rows that the sender has not taken survive a cut of their segment."""
     fill(journal, PER_SEGMENT - 1)
     os.truncate(segment_files(journal)[0], 0)
     journal.sender_waiting = True
@@ -177,7 +177,7 @@ def test_rows_at_hand_fill_what_was_cut(journal):
 
 
 def test_an_adopter_delivers_what_is_behind_a_cut(journal):
-    """Its owner was killed before it noticed: only what was cut is missing, and told."""
+    """An adopter delivers the records behind a cut, and tells how many are missing."""
     fill(journal, 3)
     os.truncate(segment_files(journal)[0], 0)
     fill(journal, 2)
@@ -190,7 +190,7 @@ def test_an_adopter_delivers_what_is_behind_a_cut(journal):
 
 
 def test_an_adopter_tells_what_the_owner_has_seen_and_somebody_cut(journal):
-    """The owner notes at each look how far it is: the last segment, cut to nothing, is a gap."""
+    """An adopter tells a gap where the last segment was cut to nothing after its owner's look."""
     fill(journal, 5)
     look(journal)
     os.truncate(segment_files(journal)[0], 0)
@@ -201,7 +201,7 @@ def test_an_adopter_tells_what_the_owner_has_seen_and_somebody_cut(journal):
 
 
 def test_a_file_in_the_place_of_a_segment_is_not_taken_for_it(journal):
-    """It is another file's bytes, whoever put it there: the segment comes back from what is open."""
+    """A file that somebody put in the place of a segment is replaced by the segment's records."""
     fill(journal, 3)
     forget_rows_at_hand(journal)
     file = segment_files(journal)[0]
@@ -213,7 +213,7 @@ def test_a_file_in_the_place_of_a_segment_is_not_taken_for_it(journal):
 
 
 def test_files_that_cannot_be_made_again_are_told_once(journal, spool):
-    """Records go on in memory, and in files again as soon as they can."""
+    """A directory that cannot be made again is told once, and is there as soon as it can be."""
     fill(journal, 3)
     shutil.rmtree(spool)
     spool.write_text("in the way")
@@ -231,7 +231,7 @@ def test_files_that_cannot_be_made_again_are_told_once(journal, spool):
 
 
 def test_the_times_of_a_journal_s_files_are_kept_fresh(journal):
-    """A cleaner that goes by age finds nothing old, however quiet the owner is."""
+    """The files of a quiet owner get new times at its look, but not at each."""
     fill(journal, HISTORY)
     for path in Path(journal.path).iterdir():
         os.utime(path, (1.0, 1.0))
@@ -262,7 +262,7 @@ os.kill(os.getpid(), 9)
 
 
 def test_a_process_that_closes_all_descriptors_goes_on_with_its_journal(tmp_path, spool):
-    """No row goes into the files that have the numbers now; the lock is back before the next one."""
+    """A process that closes all descriptors writes no row into its next files, and loses none."""
     (tmp_path / "others").mkdir()
     status, out, err = run_python(CLOSED, str(spool), str(tmp_path / "others"))
     assert status == -signal.SIGKILL, err
@@ -302,7 +302,7 @@ def close_all(close):
 
 
 def test_a_lost_lock_is_taken_back_before_the_next_record(journal, close_all):
-    """Nobody was quicker: the journal goes on, and is its owner's again."""
+    """A journal whose descriptors were all closed is its owner's again before the next record."""
     fill(journal, 3)
     close_all(journal)
     assert fill(journal, 1) == [4]
@@ -311,7 +311,7 @@ def test_a_lost_lock_is_taken_back_before_the_next_record(journal, close_all):
 
 
 def test_what_an_adopter_has_delivered_meanwhile_is_acknowledged(journal, close_all):
-    """It was killed, say, half-way: the owner goes on behind what that one has noted."""
+    """An owner goes on behind what an adopter had delivered before it was killed."""
     fill(journal, 5)
     close_all(journal)
     orphan = Orphan.adopt(journal.path)
@@ -324,7 +324,7 @@ def test_what_an_adopter_has_delivered_meanwhile_is_acknowledged(journal, close_
 
 @pytest.mark.parametrize("end", ["adopts", "has delivered"])
 def test_a_journal_that_an_adopter_has_is_left_to_it(journal, end, close_all):
-    """It has every record: the owner takes no more, so that its caller begins another journal."""
+    """An owner takes no more rows once an adopter has the journal, which has every record."""
     fill(journal, HISTORY)
     close_all(journal)
     orphan = Orphan.adopt(journal.path)
@@ -342,7 +342,7 @@ def test_a_journal_that_an_adopter_has_is_left_to_it(journal, end, close_all):
 
 
 def test_rows_in_memory_are_not_left_to_an_adopter(journal, monkeypatch, close_all):
-    """It could not find them: they go on in the caller's next journal."""
+    """Rows that are only in memory go to the caller's next journal where an adopter has the files."""
     taken = []
     journal.on_row_after_close = taken.append
     fill(journal, 1)
@@ -350,7 +350,7 @@ def test_rows_in_memory_are_not_left_to_an_adopter(journal, monkeypatch, close_a
         patch.setattr(journal, "_file_failed", True)
         fill(journal, PER_SEGMENT)
     assert any(segment.memory is not None for segment in journal._contents.segments)
-    in_memory = [r for s in [journal._contents.rows_in_memory()] for r in s]
+    in_memory = journal._contents.rows_of_this_process(with_removed=False)
     close_all(journal)
     orphan = Orphan.adopt(journal.path)
     look(journal)
@@ -360,7 +360,7 @@ def test_rows_in_memory_are_not_left_to_an_adopter(journal, monkeypatch, close_a
 
 
 def test_two_journals_of_a_process_do_not_write_into_each_other(spool, close_all):
-    """All descriptors were closed: the first to notice gets the numbers that were the other's."""
+    """Two journals whose descriptors were closed keep apart, though one gets the other's numbers."""
     journals = [Journal.create(spool, ADDRESS, segment_size=1 << 20) for _ in range(2)]
     for journal in journals:
         fill(journal, 5)
@@ -373,7 +373,7 @@ def test_two_journals_of_a_process_do_not_write_into_each_other(spool, close_all
 
 
 def test_a_number_that_was_given_to_another_file_gets_no_row(journal, tmp_path):
-    """``dup2`` has put a file of the program's in the place of the segment."""
+    """A file that ``dup2`` puts in the place of a segment's descriptor gets no row."""
     fill(journal, 3)
     with open(tmp_path / "theirs", "wb") as theirs:
         number = journal._contents.segments[0].file.descriptor
@@ -385,7 +385,7 @@ def test_a_number_that_was_given_to_another_file_gets_no_row(journal, tmp_path):
 
 
 def test_one_lock_that_is_left_keeps_adopters_away(journal, close):
-    """Only the lock's descriptor was closed: the owner's look takes it back."""
+    """The lock of any one file keeps adopters away, and the owner's look takes back the others."""
     fill(journal, 3)
     close([journal._disk._lock])
     assert Orphan.adopt(journal.path) is None
@@ -396,7 +396,7 @@ def test_one_lock_that_is_left_keeps_adopters_away(journal, close):
 
 
 def test_an_adopter_that_looks_in_the_same_instant_takes_nothing_away(journal):
-    """The lock file was removed, and an adopter has made and locked another one for an instant."""
+    """An adopter that has made and locked another lock file for an instant changes nothing."""
     fill(journal, 3)
     lock = os.path.join(journal.path, "lock")
     os.unlink(lock)
@@ -412,26 +412,127 @@ def test_an_adopter_that_looks_in_the_same_instant_takes_nothing_away(journal):
 # -- another user
 
 
-def test_a_process_that_has_become_another_user_goes_on_elsewhere(journal, monkeypatch):
-    """What it has in open files it delivers itself."""
+@pytest.fixture
+def become(journal, monkeypatch):
+    """``become(user)``: this process is that user from now on, and may make no files there."""
+
+    def become(user):
+        for module in (owned, storage):
+            monkeypatch.setattr(module, "current_user", lambda: user)
+        original = journal._disk.new_segment
+
+        def new_segment(first, size):
+            if user == 4711:
+                raise PermissionError(13, "Permission denied")
+            return original(first, size)
+
+        monkeypatch.setattr(journal._disk, "new_segment", new_segment)
+
+    return become
+
+
+def test_a_process_that_has_become_another_user_goes_on_in_its_open_file(journal, become):
+    """A segment grows on where its process has become another user, and that is told once."""
     fill(journal, 3)
-    monkeypatch.setattr(owned, "current_user", lambda: 4711)
-    monkeypatch.setattr("loguru_stdbridge.spool.journal.current_user", lambda: 4711)
+    become(4711)
     look(journal)
+    assert journal.trouble is None
+    assert fill(journal, 5 * PER_SEGMENT) == list(range(4, 4 + 5 * PER_SEGMENT))
+    assert "user 4711 cannot make files" in journal.trouble
+    assert len(segment_files(journal)) == 1
+    assert read_all(journal) == list(range(1, 4 + 5 * PER_SEGMENT))
+    journal.acknowledge(PER_SEGMENT)
+    assert of_dead(journal) == list(range(PER_SEGMENT + 1, 4 + 5 * PER_SEGMENT))
+
+
+def test_the_file_that_grows_on_is_cut_when_all_of_it_is_acknowledged(journal, become):
+    """A file that grows on is cut when all of it is acknowledged, so that it stays small."""
+    fill(journal, 3)
+    become(4711)
+    for _ in range(10):
+        fill(journal, 3 * PER_SEGMENT)
+        assert journal.read(journal.first - 1, 1200).rows
+        journal.acknowledge(journal.next - 1)
+    assert segment_files(journal)[0].stat().st_size < 400
+    fill(journal, 2)
+    assert read_all(journal) == [journal.next - 2, journal.next - 1]
+    assert of_dead(journal) == [journal.next - 2, journal.next - 1]
+
+
+def test_a_journal_without_an_open_file_is_followed_by_another(journal, become):
+    """A journal without an open file closes itself where its process has become another user."""
+    become(4711)
+    fill(journal, 1)
     assert journal.closed
-    assert "4711" in journal.trouble
-    assert journal.append(row(4)) == 0
-    assert read_all(journal) == [1, 2, 3]
-    journal.acknowledge(2)
+    assert (journal.append(row(1)), journal.pending) == (0, 0)
+
+
+def test_a_limit_holds_for_the_file_that_grows_on(journal, become):
+    """A file that grows on ends at the journal's limit, and drops nothing."""
+    journal._limit = 10 * SEGMENT
+    fill(journal, 3)
+    become(4711)
+    while not journal.closed:
+        journal.append(row(journal.next))
+    assert journal.pending > 9 * PER_SEGMENT - 7
+    last = journal.pending
+    assert read_all(journal) == list(range(1, last + 1))
+    assert segment_files(journal)[0].stat().st_size <= 10 * SEGMENT
+    assert journal.trouble.endswith("records go on in another journal")
+    journal.acknowledge(last - 1)
     assert not journal.close(remove=True)
-    assert of_orphan(journal.path) == [3]
+    assert of_orphan(journal.path) == [last]
 
 
-def test_a_backlog_of_another_user_is_left_to_whoever_may_read_it(journal, monkeypatch):
-    """Its closed segments cannot be opened again: an adopter of that user delivers all of it."""
+def test_a_backlog_of_another_user_is_left_to_whoever_may_read_it(journal, become):
+    """A backlog that a changed user may not read any more is left whole to an adopter."""
     fill(journal, HISTORY)
-    monkeypatch.setattr("loguru_stdbridge.spool.journal.current_user", lambda: 4711)
+    become(4711)
     look(journal)
     assert journal.closed
     assert (journal.pending, journal.append(row(1))) == (0, 0)
     assert of_orphan(journal.path) == list(range(1, HISTORY + 1))
+
+
+def test_a_removed_file_of_another_user_goes_on_in_the_next_journal(journal, become):
+    """Rows of a removed file that its changed user cannot make anew go to the next journal."""
+    taken = []
+    journal.on_row_after_close = taken.append
+    fill(journal, 3)
+    become(4711)
+    for path in Path(journal.path).iterdir():
+        path.unlink()
+    journal.sender_waiting = True
+    assert journal.append(row(4)) == 0
+    assert journal.closed
+    assert taken == [row(1), row(2), row(3)]
+
+
+SETUID = """
+import json, os, sys
+from tests.support.journals import ADDRESS, fill, read_all
+from loguru_stdbridge.spool.journal import Journal
+
+journal = Journal.create(sys.argv[1], ADDRESS, limit=1 << 20, segment_size=4096)
+fill(journal, 3)
+os.setgid(65534), os.setuid(65534)
+fill(journal, 200)
+journal._look_at = 0.0
+journal.look_after()
+print(json.dumps([journal.trouble, read_all(journal)]))
+sys.stdout.flush()
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_privileges_that_are_dropped_lose_nothing(spool):
+    """A process that drops root's privileges and is killed leaves every record in root's journal."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    status, out, err = run_python(SETUID, str(spool))
+    assert status == -signal.SIGKILL, err
+    trouble, found = json.loads(out)
+    assert "user 65534 cannot make files" in trouble
+    assert found == list(range(1, 204))
+    (path,) = journal_directories(str(spool))
+    assert of_orphan(path) == list(range(1, 204))
