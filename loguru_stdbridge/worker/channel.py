@@ -131,6 +131,7 @@ class Channel:
         self._past = Totals()  # of the pipelines that are closed
         self._own = 0  # records out of the sender's thread
         self._leaving = False
+        self._left_behind: list[Pipeline] = []  # whose journals have closed themselves
         if self._spool_dir is not None and options.peer != "stock":
             self._set_line_format(noted_line_format(self._spool_dir, self.address))
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -174,7 +175,8 @@ class Channel:
             if pipeline.sender.ident == get_ident() and not self._admit_own(journal):
                 return
             if journal.append(row) or not journal.closed:
-                return  # taken, or given up and counted; else closed by another thread: again
+                return  # taken, or given up and counted
+            self._leave_behind(pipeline)  # or it is being closed by another thread: again
 
     def _admit_own(self, journal: Journal) -> bool:
         """Whether a record out of the sender's own work is taken; else it is counted."""
@@ -224,6 +226,37 @@ class Channel:
                 made.journal.close(remove=True)
         return pipeline
 
+    def _leave_behind(self, pipeline: Pipeline) -> None:
+        """Have the next record open a journal, where this one has closed itself.
+
+        Its sender ends when all that is in it is delivered.
+        """
+        inside = self._inside
+        inside.depth += 1
+        try:
+            with self._lock:
+                if pipeline is not self._pipeline:
+                    return
+                self._left_behind.append(pipeline)
+                self.__dict__.pop("_pipeline", None)
+        finally:
+            inside.depth -= 1
+        pipeline.sender.end_when_done()
+        pipeline.start()
+
+    def _forget(self, pipeline: Pipeline) -> bool:
+        """Close a journal that was left behind; return whether nothing was pending."""
+        with self._lock:
+            if pipeline not in self._left_behind:  # another thread was quicker
+                return True
+            done = pipeline.journal.close(remove=True)
+            past = self._past.add_pipeline(pipeline)._replace(connected=False)
+            self._left_behind.remove(pipeline)
+            self._past = past
+        if pipeline.adoption is not None:
+            pipeline.adoption.close(0.0)
+        return done
+
     def add_user(self, user: object) -> None:
         """Note that ``user`` uses this channel, for as long as it lives or until its release."""
         self._users.add(user)
@@ -244,6 +277,9 @@ class Channel:
 
     def _sender_ended(self, pipeline: Pipeline) -> None:
         """In the sender's thread, at its end."""
+        if pipeline in self._left_behind:
+            self._forget(pipeline)
+            return
         if pipeline is not self._pipeline or pipeline.sender.ending.until < math.inf:
             return  # it is being closed
         retired = pipeline.sender.ending.is_called_for
@@ -284,15 +320,18 @@ class Channel:
         hold what the sender needs (by a signal handler in the middle of a log call), or by the
         sender's own work, it does not wait.
         """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for pipeline in self._open_pipelines():
+            if deadline is not None:
+                timeout = max(deadline - time.monotonic(), 0.0)
+            if not pipeline.flush(timeout):
+                return False
+        return self.totals().is_whole
+
+    def _open_pipelines(self) -> list[Pipeline]:
+        """Return what is open, the oldest first."""
         pipeline = self._pipeline
-        if pipeline is None:
-            return self._past.is_whole
-        sender, through = pipeline.sender, pipeline.journal.next - 1
-        if pipeline.journal.is_inside or sender.ident == get_ident():
-            timeout = 0.0
-        elif not sender.is_running and pipeline.journal.pending:
-            pipeline.start()
-        return sender.flush(through, timeout) and self.totals().is_whole
+        return [*self._left_behind, *([] if pipeline is None else [pipeline])]
 
     def stats(self) -> Stats:
         from .stats import Stats
@@ -302,8 +341,10 @@ class Channel:
 
     def totals(self) -> Totals:
         """Return what :meth:`stats` returns, as what is light to load."""
-        past, pipeline = self._past, self._pipeline
-        return past if pipeline is None else past.add_pipeline(pipeline)
+        totals = self._past
+        for pipeline in self._open_pipelines():
+            totals = totals.add_pipeline(pipeline)
+        return totals
 
     def close(self, timeout: float = EXIT_TIMEOUT, *, patient: bool = True) -> bool:
         """Deliver within ``timeout`` seconds and end; the channel opens again if it is used again.
@@ -312,14 +353,19 @@ class Channel:
         that was ever logged was delivered; what was not stays in the journal, on disk.
         """
         deadline = time.monotonic() + timeout
+        done = True
+        for old in list(self._left_behind):
+            old.close(max(deadline - time.monotonic(), 0.0), patient=patient)
+            done = self._forget(old) and done
         inside = self._inside
         inside.depth += 1
         try:
             with self._lock:
                 pipeline = self._pipeline
                 if pipeline is None:
-                    return self._past.is_whole
-                done = pipeline.close(timeout, patient=patient)
+                    return done and self._past.is_whole
+                timeout = max(deadline - time.monotonic(), 0.0)
+                done = pipeline.close(timeout, patient=patient) and done
                 # Before the journal takes no more: who finds it closed asks for another.
                 if self.__dict__.pop("_pipeline", None) is None:  # closed by a signal handler
                     return pipeline.journal.pending == 0
@@ -345,12 +391,13 @@ class Channel:
 
     def after_fork_in_child(self) -> None:
         """Drop what is the parent's; the child makes its own at its first record."""
-        pipeline = self.__dict__.pop("_pipeline", None)
+        pipelines, self._left_behind = self._open_pipelines(), []
+        self.__dict__.pop("_pipeline", None)
         self._lock = threading.RLock()
         self._inside = _SectionDepth()
         self._past = Totals()
         self._own = 0
-        if pipeline is not None:
+        for pipeline in pipelines:
             pipeline.after_fork_in_child()
 
 

@@ -19,11 +19,12 @@ import contextlib
 import os
 import threading
 import time
+from threading import get_ident
 from typing import Callable
 
 from ..exceptions import JournalError
 from ..record.line_format import LineFormat
-from ..spool.directory import note_line_format
+from ..spool.directory import default_spool_dir, note_line_format
 from ..spool.journal import Journal
 from ..system.peers import own_users
 from ..system.stderr import tell_operator
@@ -98,9 +99,17 @@ class Pipeline:
         try:
             return self._make_journal_in(self._spool_dir)
         except (JournalError, OSError) as error:
-            report(f"{error}. Records are kept in memory only.")
-            self._spool_dir = None
-            return self._make_journal_in(None)
+            failure = error
+        if self._options.spool_dir is None:  # it was the default of another user, perhaps
+            with contextlib.suppress(JournalError, OSError):
+                other = default_spool_dir()
+                journal = self._make_journal_in(other)
+                report(f"{failure}. Records are kept in {other}.")
+                self._spool_dir = other
+                return journal
+        report(f"{failure}. Records are kept in memory only.")
+        self._spool_dir = None
+        return self._make_journal_in(None)
 
     def _make_journal_in(self, spool_dir: str | None) -> Journal:
         return Journal.create(
@@ -196,6 +205,18 @@ class Pipeline:
     def _sender_ended(self) -> None:
         self._wait_for_start()
         self._on_sender_end(self)
+
+    def flush(self, timeout: float | None) -> bool:
+        """Wait until all that is in the journal now is written; return whether it is.
+
+        It does not wait where this thread may hold what the sender needs.
+        """
+        sender, through = self.sender, self.journal.next - 1
+        if self.journal.is_inside or sender.ident == get_ident():
+            timeout = 0.0
+        elif not sender.is_running and self.journal.pending:
+            self.start()
+        return sender.flush(through, timeout)
 
     # -- the end
 
