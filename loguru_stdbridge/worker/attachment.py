@@ -31,6 +31,9 @@ The other way round, a sink of loguru's hands its record to logging. The bridge'
 and has sent it. The hook, or a ``BridgeHandler``, finds loguru's call among its callers with the
 same text, marks the record as crossed, and leaves it to the handlers.
 
+A record that comes from another process, out of a queue that several processes share, is a new
+record here. Where the other process has the bridge, too, the log has both.
+
 So each way between the two libraries ends at a mark or at a caller's frame, in any order of them.
 Some records cannot bear a mark (those of a logger with a name of one letter, where there are no
 thread names). Such a record may come twice where a queue and a ``BridgeHandler`` are behind the

@@ -19,6 +19,9 @@ WARNING had been copied.
 
 ``Logger.handle`` does not look at levels, so a record that a program hands to it directly goes to
 the handlers, whatever its level. The callers tell which of the two it is.
+
+One thing can be noticed: another library that patches ``callHandlers`` after the bridge gets the
+records that exist for the bridge alone, too, since it comes first.
 """
 
 from __future__ import annotations

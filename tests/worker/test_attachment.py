@@ -105,8 +105,8 @@ class Keep(logging.Handler):
 # -- what the application does to logging -------------------------------------------------------
 
 
-def dict_config():
-    logging.config.dictConfig({"version": 1, "root": {"level": "INFO", "handlers": []}})
+def dict_config(**options):
+    logging.config.dictConfig({"version": 1, "root": {"level": "INFO", "handlers": []}, **options})
 
 
 def basic_config():
@@ -133,6 +133,43 @@ def test_reconfiguring_detaches_nothing(taken, undo):
     logging.getLogger("std").warning("three")
     logger.info("four")
     assert taken.messages == ["one", "two", "three", "four"]
+
+
+def test_reconfiguring_while_threads_log_loses_and_doubles_nothing(taken):
+    """Threads log through both libraries while another configures and removes, and installs again."""
+    install_bridge(NOWHERE)
+    std = logging.getLogger("tests.storm")
+    std.setLevel(logging.DEBUG)
+    stop = threading.Event()
+
+    def work(name):
+        for number in range(500):
+            logger.info("loguru {} {}", name, number)
+            std.info("stdlib %s %d", name, number)
+
+    def reconfigure():
+        while not stop.is_set():
+            dict_config(disable_existing_loggers=False)
+            for step in (basic_config, remove_all, configure):
+                step()
+            install_bridge(NOWHERE)
+
+    other = threading.Thread(target=reconfigure)
+    other.start()
+    workers = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    stop.set()
+    other.join()
+    std.setLevel(logging.NOTSET)
+    assert sorted(taken.messages) == sorted(
+        f"{library} {name} {number}"
+        for library in ("loguru", "stdlib")
+        for name in "abcd"
+        for number in range(500)
+    )
 
 
 def test_a_logger_that_does_not_propagate_is_taken(taken):
