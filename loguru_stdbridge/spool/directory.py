@@ -196,7 +196,15 @@ def until_turn(spool_dir: str, address: Address, pause: float) -> float:
     However many workers share the address, one scans per ``pause`` seconds, or a few that ask at
     the same instant.
     """
-    path = f"{_note_path(spool_dir, address)}.looked"
+    return _until_turn(f"{_note_path(spool_dir, address)}.looked", pause)
+
+
+def take_turn(spool_dir: str, what: str, pause: float) -> bool:
+    """Return whether this process may do ``what`` now; some process does it once per ``pause``."""
+    return _until_turn(os.path.join(spool_dir, _NOTES, f"{what}.done"), pause) == 0.0
+
+
+def _until_turn(path: str, pause: float) -> float:
     try:
         since = time.time() - os.stat(path).st_mtime
         if 0 <= since < pause:

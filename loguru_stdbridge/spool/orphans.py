@@ -42,6 +42,7 @@ from .directory import default_spool_dir, former_spool_dirs, remove_journal
 from .elsewhere import noted_spools
 from .segments import (
     ACKED_AT,
+    GIVEN_UP_AT,
     META_SIZE,
     NUMBER,
     Batch,
@@ -210,6 +211,22 @@ class Orphan:
         with contextlib.suppress(OSError), open(path, "r+b", buffering=0) as file:
             file.seek(ACKED_AT)
             file.write(NUMBER.pack(through))
+
+    def give_up(self) -> int:
+        """Give up what is left, and return how many records that are. Raises ``OSError``.
+
+        The journal stays, to tell whoever delivers it. What is noted is noted before a row goes.
+        """
+        last, told = self.last, max(self.acked, self._given_up)
+        if last <= told and not self._segments:
+            return 0
+        path = os.path.join(self.path, "meta")
+        with open(path, "r+b", buffering=0) as file:
+            file.seek(GIVEN_UP_AT)
+            file.write(NUMBER.pack(last))
+        for _, segment in self._segments:
+            os.unlink(segment)
+        return last - self.acked
 
     def remove(self) -> list[str]:
         """Remove the delivered journal; return the paths at which its damaged segments are kept."""

@@ -162,6 +162,7 @@ def install_bridge(
     capture_warnings: bool = True,
     spool_dir: str | os.PathLike[str] | bool | None = None,
     spool_limit: int | None = None,
+    spool_total: int | None = None,
     when_full: WhenFull = "drop_oldest",
     block_timeout: float = 10.0,
     peer: Peer = "bridge",
@@ -207,6 +208,9 @@ def install_bridge(
         memory, which does not survive the process.
     spool_limit
         Bytes that the journal may grow to while the receiver is away. ``None``: 256 MiB.
+    spool_total
+        Bytes that all journals of the spool directory may take together. Beyond it the records of
+        the oldest dead process are given up; the log says how many. ``None``: 1 GiB.
     when_full
         What to give up when the limit is reached: ``"drop_oldest"``, ``"drop_newest"``, or
         ``"block"``: wait up to ``block_timeout`` seconds, then drop the newest. All are counted.
@@ -248,6 +252,7 @@ def install_bridge(
             address,
             spool_dir=spool_dir,
             spool_limit=spool_limit,
+            spool_total=spool_total,
             when_full=when_full,
             block_timeout=block_timeout,
             peer=peer,

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from ..addresses import Address, AddressLike, default_address, log_address, parse_address
 from ..exceptions import ConfigurationError
 from ..sink_words import SINK_WORDS, SinkWords, read_sink_words
+from ..spool.total import DEFAULT_TOTAL
 
 WhenFull = Literal["drop_oldest", "drop_newest", "block"]
 Peer = Literal["bridge", "stock"]
@@ -25,6 +26,7 @@ class ChannelOptions(NamedTuple):
     address: Address
     spool_dir: str | Literal[False] | None = None
     spool_limit: int | None = None
+    spool_total: int = DEFAULT_TOTAL
     when_full: WhenFull = "drop_oldest"
     block_timeout: float = 10.0
     peer: Peer = "bridge"
@@ -37,6 +39,7 @@ def check_options(
     *,
     spool_dir: str | os.PathLike[str] | bool | None = None,
     spool_limit: int | None = None,
+    spool_total: int | None = None,
     when_full: WhenFull = "drop_oldest",
     block_timeout: float = 10.0,
     peer: Peer = "bridge",
@@ -87,6 +90,12 @@ def check_options(
         raise ConfigurationError(
             f"spool_limit={spool_limit!r}: a whole number of bytes, 1048576 (1 MiB) at least"
         )
+    if spool_total is None:
+        spool_total = DEFAULT_TOTAL
+    elif type(spool_total) is not int or spool_total < MIN_SPOOL_LIMIT:
+        raise ConfigurationError(
+            f"spool_total={spool_total!r}: a whole number of bytes, 1048576 (1 MiB) at least"
+        )
     place: str | Literal[False] | None = None
     if spool_dir is False:
         place = False
@@ -98,7 +107,9 @@ def check_options(
                 f"spool_dir={spool_dir!r}: the path of a directory, None or False"
             ) from None
     user = None if receiver_user is None else _user_id(receiver_user)
-    return ChannelOptions(target, place, spool_limit, when_full, block_timeout, peer, user, words)
+    return ChannelOptions(
+        target, place, spool_limit, spool_total, when_full, block_timeout, peer, user, words
+    )
 
 
 _OTHER_FILE_WORDS = (

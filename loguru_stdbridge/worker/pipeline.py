@@ -26,6 +26,7 @@ from ..exceptions import JournalError
 from ..record.line_format import LineFormat
 from ..spool.directory import default_spool_dir, note_line_format
 from ..spool.journal import Journal
+from ..spool.total import keep_within
 from ..system.peers import own_users
 from ..system.stderr import tell_operator
 from ..wire.sending import Greeting
@@ -84,6 +85,7 @@ class Pipeline:
             self.sender = self._make_sender(
                 journal,
                 starter=self._starter,
+                on_lost=self._bound_the_spool,
                 peer=options.peer,
                 on_greeting=self._greeted,
                 on_end=self._sender_ended,
@@ -127,6 +129,7 @@ class Pipeline:
         peer: str,
         on_end: Callable[[], None],
         starter: ReceiverStarter | None = None,
+        on_lost: Callable[[], None] = lambda: None,
         on_greeting: Callable[[Greeting | None], None] = lambda greeting: None,
         look: Callable[[str], float] | None = None,
     ) -> Sender:
@@ -139,10 +142,16 @@ class Pipeline:
             peer=peer,
             trusted_users=None if user is None else own_users() | {user},
             starter=starter,
+            on_lost=on_lost,
             on_greeting=on_greeting,
             on_end=on_end,
             look=look,
         )
+
+    def _bound_the_spool(self) -> None:
+        """In the sender's thread: no receiver takes anything, so journals gather."""
+        if self._spool_dir is not None:
+            keep_within(self._spool_dir, self._options.spool_total, report)
 
     def _greeted(self, greeting: Greeting | None) -> None:
         """In the sender's thread: a receiver has greeted, or ``None`` for a stock one."""

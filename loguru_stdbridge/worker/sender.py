@@ -72,6 +72,7 @@ class Sender:
         peer: str = "bridge",
         trusted_users: set[int] | None = None,
         starter: ReceiverStarter | None = None,
+        on_lost: Callable[[], None] = lambda: None,
         on_greeting: Callable[[Greeting | None], None] = lambda greeting: None,
         on_end: Callable[[], None] = lambda: None,
         look: Callable[[str], float] | None = None,
@@ -84,8 +85,8 @@ class Sender:
         ``starter`` starts a receiver where none answers. ``look`` is called while the peer takes
         records, with what the peer has shown itself to be; it returns the seconds after which it
         wants to be called again. ``on_greeting`` is called on each connection with what the
-        receiver greets with, or with ``None`` for a stock one; ``on_end`` at the end. All of them
-        in the thread.
+        receiver greets with, or with ``None`` for a stock one; ``on_lost`` where a receiver
+        cannot be reached; ``on_end`` at the end. All of them in the thread.
         """
         self.journal = journal
         self.address = address
@@ -95,6 +96,7 @@ class Sender:
         """``"bridge"`` or ``"stock"``."""
         self._trusted_users = trusted_users
         self._starter = starter
+        self._on_lost = on_lost
         self.on_greeting = on_greeting
         self._on_end = on_end
         self._look = look
@@ -439,6 +441,7 @@ class Sender:
     def _lost(self, error: Exception) -> None:
         waiting = self.journal.pending > 0
         self._outage.note_failure(error, waiting=waiting, tell=not self.ending.is_called_for)
+        self._on_lost()
 
     def delivering(self) -> None:
         """The peer takes records: an outage, if there was one, is over."""
