@@ -7,6 +7,7 @@ says what is wrong on this side. No log call ever raises one of these.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class StdbridgeError(Exception):
@@ -31,7 +32,7 @@ class FrameError(PeerError):
     ``completed`` holds the payloads that the same bytes completed before the bad frame.
     """
 
-    def __init__(self, message: str, completed: Sequence[bytes] = ()) -> None:
+    def __init__(self, message: str, completed: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.completed = completed
 

@@ -443,9 +443,47 @@ def test_a_worker_s_secret_stays_in_its_spool_directory(tmp_path, spool_dir, eve
 
 # -- bounds in all
 
+LARGEST = MAX_PAYLOAD - 1000
+LARGEST_FRAMES = {
+    "zeros and bytes": {"x": "\0" * (LARGEST // 2), "y": b"\xff" * (LARGEST // 2)},
+    "a message": {"msg": "\0" * LARGEST},
+    "an emoji": {"msg": "x" * (LARGEST - 10) + "😀"},
+    "a stack": {"stack_info": "\0" * LARGEST},
+    "arguments": {"msg": "%(a)s%(a)s%(a)s", "args": {"a": "\0" * LARGEST}},
+    "a traceback": {"exc_text": "Traceback\n" + "\0" * LARGEST},
+    "surrogates": {"x": "\ud83d" * (LARGEST // 3)},
+    "texts": {"x": ["\0" * 500 + str(n) for n in range(LARGEST // 520)]},
+}
+
+
+@pytest.mark.parametrize("options", [[], ["--serialize"]], ids=["text", "JSON"])
+def test_a_frame_of_the_largest_size_costs_150_mb(tmp_path, options):
+    """The receiver's memory grows by 150 MB at most while it writes the worst frame of a stranger."""
+    shown = ["--format", "{message} {extra} {exception}"]
+    with ReceiverProcess(tmp_path / "app.log", *shown, *options) as receiver:
+        host, _, port = receiver.address[6:].rpartition(":")
+
+        def memory(name):
+            with open(f"/proc/{receiver.process.pid}/status", encoding="ascii") as status:
+                return int(re.search(rf"{name}:\s+(\d+) kB", status.read())[1]) / 1024
+
+        before = memory("VmRSS")
+        with socket.create_connection((host, int(port)), 60) as client:
+            for fields in LARGEST_FRAMES.values():
+                record = {"msg": "m", "levelno": 20, "levelname": "INFO", **fields}
+                client.sendall(encode_frame(pickle.dumps(record, 4)))
+        with install_bridge(receiver.address) as bridge:
+            logger.info("served")
+            assert bridge.flush(60)
+        assert memory("VmHWM") - before < 150
+        assert receiver.stop() == 0
+    assert (tmp_path / "app.log").read_bytes().count(b"INFO" if options else b"\n") >= len(
+        LARGEST_FRAMES
+    )
+
 
 def test_memory_is_bounded_however_many_hold_a_part_of_a_frame(tmp_path):
-    """The receiver takes 250 MB for 40 frames of 24 MB that lack a byte, and serves the next client."""
+    """The receiver takes 250 MB for 40 frames of 8 MB that lack a byte, and serves the next client."""
     with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
         host, _, port = receiver.address[6:].rpartition(":")
         clients = [socket.create_connection((host, int(port)), 30) for _ in range(40)]

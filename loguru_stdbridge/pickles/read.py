@@ -36,6 +36,7 @@ import uuid
 from typing import Any, Callable, Optional
 
 from ..exceptions import PayloadError
+from ..record.bounded_json import MAX_FRAME_SURROGATES, MAX_SMALL_FRAME, count_surrogates
 from ..record.decode import RemoteValue, many_collide
 from ..record.row import Buffer
 from ..record.values import MAX_DEPTH, is_bounded_decimal
@@ -61,8 +62,9 @@ def load_record(payload: Buffer) -> dict[str, Any]:
     UUID, or :class:`RemoteValue`. Raises :class:`PayloadError`, and nothing else.
     """
     data = bytes(payload)
+    crowded = len(data) > MAX_SMALL_FRAME and count_surrogates(data) > MAX_FRAME_SURROGATES
     try:
-        result = Machine(data).run()
+        result = Machine(data, "replace" if crowded else "surrogatepass").run()
     except (IndexError, struct.error) as error:
         raise PayloadError("truncated", str(error)) from None
     except UnicodeDecodeError as error:

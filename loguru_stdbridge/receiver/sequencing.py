@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from ..record.stock import MARK, row_of_stock_fields
-from ..wire.receiving import GapReceived, MarkedReceived, Sequencer
+from ..wire.receiving import GapReceived, MarkedReceived, Sequencer, StrangerReceived
 from .writer import Writer
 
 
@@ -50,12 +50,12 @@ class SequencedWriter:
         self._sequencer.skip(event.sender, event.sequence - 1)
         if not self._skip_duplicates(event.sender, event.sequence, 1):
             fields = {key: value for key, value in event.fields.items() if key != MARK}
-            row = row_of_stock_fields(fields, time.time())
+            row = row_of_stock_fields(fields, time.time(), event.size)
             self._writer.take(row, event.sender, event.sequence)
 
-    def take_stock(self, fields: dict[str, Any]) -> None:
+    def take_stock(self, event: StrangerReceived) -> None:
         """Take a record of a stock client, which has no number."""
-        self._writer.take(row_of_stock_fields(fields, time.time()), None, 0)
+        self._writer.take(row_of_stock_fields(event.fields, time.time(), event.size), None, 0)
 
     def take_gap(self, gap: GapReceived, origin: str) -> None:
         """Write how many records of a sender are missing; ``origin`` says whose they were."""

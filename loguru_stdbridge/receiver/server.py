@@ -270,7 +270,7 @@ class Receiver:
         if isinstance(event, RowsReceived):
             self._records.take_rows(event.sender, event.first, event.rows)
         elif isinstance(event, StrangerReceived):
-            self._records.take_stock(event.fields)
+            self._records.take_stock(event)
             if connection.standing is Standing.NEWCOMER:
                 self._admission.classify(connection, Standing.STRANGER)
         elif isinstance(event, MarkedReceived):

@@ -76,11 +76,18 @@ def _excess(payload: bytes, around: int = 0) -> Optional[str]:
             return f"{values} values, {MAX_FRAME_VALUES} at most"
         if long_number and _TOO_LONG in outside.translate(_DIGITS):
             return f"a number of more than {MAX_DIGITS} digits"
-    if payload.count(b"\xed") > MAX_FRAME_SURROGATES:
-        left_out = len(payload) - len(payload.decode("utf-8", "ignore").encode("utf-8"))
-        if left_out > 3 * MAX_FRAME_SURROGATES:
-            return f"{left_out // 3} surrogates, {MAX_FRAME_SURROGATES} at most"
+    surrogates = count_surrogates(payload)
+    if surrogates > MAX_FRAME_SURROGATES:
+        return f"{surrogates} surrogates, {MAX_FRAME_SURROGATES} at most"
     return None
+
+
+def count_surrogates(payload: bytes) -> int:
+    """Count the surrogates in UTF-8; a number up to the bound may be too high."""
+    possible = payload.count(b"\xed")  # it begins Korean syllables too
+    if possible <= MAX_FRAME_SURROGATES:
+        return possible
+    return sum(payload.count(bytes((0xED, second))) for second in range(0xA0, 0xC0))
 
 
 def is_bounded(row: bytes) -> bool:

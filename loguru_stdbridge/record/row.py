@@ -33,7 +33,7 @@ MAX_ROWS = 1000
 """Rows in one frame. Writing as many takes 0.2 s if each has an exception."""
 
 MAX_ROW = 8 * 1024 * 1024
-"""Bytes of one row. A hello holds its row twice, and fits a frame (``frames.MAX_PAYLOAD``)."""
+"""Bytes of one row. It fits a frame, in a hello too (``frames.MAX_PAYLOAD``)."""
 
 FLAG_RAW = 1
 """The record comes from ``logger.opt(raw=True)``: its message is written without the format."""

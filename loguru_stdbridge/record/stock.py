@@ -16,7 +16,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from .bounded_json import MAX_SMALL_FRAME
 from .decode import plain
+from .expansion import bound_growth
 from .inert_format import format_message
 from .row import FLAG_RAW, Row
 from .tracebacks import exception_of_text
@@ -108,11 +110,12 @@ def logrecord_fields(row: Row, mark: dict[str, Any]) -> dict[str, Any]:
 # -- receiver: a stock client's record becomes a row --------------------------------------------
 
 
-def row_of_stock_fields(fields: Mapping[str, Any], now: float) -> Row:
+def row_of_stock_fields(fields: Mapping[str, Any], now: float, size: int = 0) -> Row:
     """Make a row of a stock client's record, each field checked. Never raises.
 
     ``fields`` hold inert values only (``pickles.read.load_record``). ``now``, in seconds since the
-    epoch, replaces a time that no calendar has.
+    epoch, replaces a time that no calendar has. ``size`` is the payload's in bytes: the texts of a
+    large one may be cut (:mod:`record.expansion`).
     """
     created = _number(fields.get("created"), now)
     try:
@@ -132,7 +135,7 @@ def row_of_stock_fields(fields: Mapping[str, Any], now: float) -> Row:
     else:
         message = formatted
     level_no = int(_number(fields.get("levelno"), 20))
-    return Row(
+    row = Row(
         flags=0,
         time=created,
         offset=float(local.tm_gmtoff),
@@ -156,6 +159,7 @@ def row_of_stock_fields(fields: Mapping[str, Any], now: float) -> Row:
         exception=exception_of_text(exc_text) if isinstance(exc_text, str) and exc_text else None,
         extra=extra,
     )
+    return row if size <= MAX_SMALL_FRAME else Row(*bound_growth(tuple(row), size))
 
 
 def notice(text: str, now: float, process_id: int = 0) -> Row:

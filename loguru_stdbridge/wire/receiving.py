@@ -21,12 +21,12 @@ from ..addresses import LogName
 from ..exceptions import FrameError, PayloadError, PeerError, RowError, SequenceError
 from ..pickles.read import load_record
 from ..record.bounded_json import MAX_SMALL_FRAME, decode_json
+from ..record.expansion import bound_growth
 from ..record.line_format import LineFormat
 from ..record.row import Buffer, decode_row
 from ..record.stock import MARK
 from ..record.values import show
-from .expansion import bound_growth
-from .frames import FrameDecoder, encode_frame
+from .frames import MAX_SKIPPED, FrameDecoder, SkippedFrame, encode_frame
 from .payloads import MAX_SEQUENCE, encode_control, rescue_rows, split_rows
 from .sending import ACKNOWLEDGEMENT, PROTOCOL_VERSION, read_log_name
 
@@ -61,6 +61,7 @@ class MarkedReceived(NamedTuple):
     sender: str
     sequence: int
     fields: dict[str, Any]
+    size: int = 0  # bytes of the payload
 
 
 class GapReceived(NamedTuple):
@@ -82,6 +83,7 @@ class StrangerReceived(NamedTuple):
     """A record of a stock client; its values are inert, its fields not yet checked."""
 
     fields: dict[str, Any]
+    size: int = 0  # bytes of the payload
 
 
 class PayloadRefused(NamedTuple):
@@ -108,7 +110,8 @@ class ReceiverConnection:
 
     def __init__(self, max_payload: int) -> None:
         self.sender: str | None = None
-        self._decoder = FrameDecoder(max_payload)
+        self._max_payload = max_payload
+        self._decoder = FrameDecoder(max_payload, MAX_SKIPPED)
         self._refused = 0
 
     @property
@@ -130,30 +133,38 @@ class ReceiverConnection:
         events: list[Event] = []
         fatal: FrameError | None = None
         try:
-            payloads: Sequence[bytes] = self._decoder.feed(data)
+            payloads: Sequence[bytes | SkippedFrame] = self._decoder.feed(data)
         except FrameError as error:
             payloads, fatal = error.completed, error
         for payload in payloads:
-            try:
-                if self.sender is not None and payload[:1] == b"[":
-                    events.extend(self._rows(payload))
-                elif self.sender is not None and payload[:1] == b"{":
-                    events.append(self._control(payload))
-                else:
-                    events.extend(self._stock(payload))
-                self._refused = 0
-            except RowError as error:
-                events.append(PayloadRefused(error, len(payload), fatal=True))
+            events.extend(self._events_of(payload))
+            if isinstance(events[-1], PayloadRefused) and events[-1].fatal:
                 return events
-            except PayloadError as error:
-                self._refused += 1
-                too_many = self._refused >= MAX_REFUSED
-                events.append(PayloadRefused(error, len(payload), fatal=too_many))
-                if too_many:
-                    return events
         if fatal is not None:
             events.append(PayloadRefused(fatal, 0, fatal=True))
         return events
+
+    def _events_of(self, payload: bytes | SkippedFrame) -> list[Event]:
+        if isinstance(payload, SkippedFrame):
+            limit = f"a frame of {payload.length} bytes is beyond the limit of {self._max_payload}"
+            return [self._refuse(FrameError(limit), payload.length, self.sender is not None)]
+        try:
+            if self.sender is not None and payload[:1] == b"[":
+                events = self._rows(payload)
+            elif self.sender is not None and payload[:1] == b"{":
+                events = [self._control(payload)]
+            else:
+                events = self._stock(payload)
+        except RowError as error:
+            return [self._refuse(error, len(payload), True)]
+        except PayloadError as error:
+            return [self._refuse(error, len(payload))]
+        self._refused = 0
+        return events
+
+    def _refuse(self, error: PeerError, size: int, fatal: bool = False) -> PayloadRefused:
+        self._refused += 1
+        return PayloadRefused(error, size, fatal or self._refused >= MAX_REFUSED)
 
     def _rows(self, payload: bytes) -> list[Event]:
         assert self.sender is not None
@@ -180,17 +191,15 @@ class ReceiverConnection:
     def _stock(self, payload: bytes) -> list[Event]:
         fields = load_record(payload)
         mark = fields.get(MARK)
-        if len(payload) > MAX_SMALL_FRAME:
-            fields = bound_growth(fields, len(payload))
         if type(mark) is not dict or mark.get("version") != PROTOCOL_VERSION:
-            return [StrangerReceived(fields)]
+            return [StrangerReceived(fields, len(payload))]
         sender, sequence = mark.get("sender"), mark.get("sequence", 0)
         if type(sender) is not str or not _SENDER_ID.fullmatch(sender):
-            return [StrangerReceived(fields)]
+            return [StrangerReceived(fields, len(payload))]
         if not _is_sequence(sequence) or self.sender not in (None, sender):
-            return [StrangerReceived(fields)]
+            return [StrangerReceived(fields, len(payload))]
         if self.sender is not None:
-            return [MarkedReceived(sender, sequence, fields)]
+            return [MarkedReceived(sender, sequence, fields, len(payload))]
         self.sender = sender
         base, text = mark.get("base", 0), mark.get("row")
         log = read_log_name(mark.get("log"))
@@ -203,7 +212,7 @@ class ReceiverConnection:
                 row = bound_growth(row, len(payload))
             events.append(RowsReceived(sender, sequence, [row]))
         else:
-            events.append(MarkedReceived(sender, sequence, fields))
+            events.append(MarkedReceived(sender, sequence, fields, len(payload)))
         return events
 
     def greeting(

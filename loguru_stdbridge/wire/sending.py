@@ -61,16 +61,20 @@ from ..addresses import LogName
 from ..exceptions import OtherLogError, PeerError, RowError
 from ..pickles.write import dump_record
 from ..record.line_format import LineFormat, make_line_format
-from ..record.row import MAX_ROW, Buffer, decode_row, read_row
+from ..record.row import MAX_ROW, Buffer, Row, decode_row, read_row
 from ..record.stock import MARK, logrecord_fields, notice
+from ..record.values import bounded_text
 from .frames import FrameDecoder, encode_frame
 from .payloads import MAX_SEQUENCE, encode_control, encode_rows
 
 PROTOCOL_VERSION = 1
 
-MAX_HELLO_EXTRA = 64 * 1024
-"""Bytes of a row whose ``extra`` a hello shows to a stock receiver. A receiver of this package
-reads the row itself. But it counts the opcodes of the pickle too, and a value may be twenty."""
+MAX_SHOWN_ROW = 64 * 1024
+"""Bytes of a row that a hello shows whole to a stock receiver. It shows the beginning of a larger
+row. A receiver of this package reads the row itself, but bounds the pickle that holds it, too."""
+
+MAX_SHOWN_TEXT = 4096
+"""Characters of a text of a larger row that a hello shows."""
 
 MAX_ANSWER = 65536
 """Bytes of the largest answer that a worker reads. A greeting has a few hundred."""
@@ -129,7 +133,7 @@ class SenderConnection:
         if notice:
             return self._marked(row, sequence, {**more, "notice": True})
         more["row"] = _text_of(bytes(row))
-        return self._marked(row, sequence, more, MAX_HELLO_EXTRA)
+        return self._marked(row, sequence, more, MAX_SHOWN_ROW)
 
     def stock(self, row: Buffer, sequence: int) -> bytes:
         """Make the frame of one record for a peer that does not greet."""
@@ -145,7 +149,7 @@ class SenderConnection:
         except RowError as error:
             fields = notice(f"record {sequence} could not be read: {error}", 0.0)
         if len(row) > max_row:
-            fields = fields._replace(extra={})
+            fields = _beginning_of(fields)
         return encode_frame(dump_record(logrecord_fields(fields, mark)))
 
     def rows(self, first: int, rows: Sequence[bytes | memoryview]) -> bytes:
@@ -164,7 +168,8 @@ class SenderConnection:
 
     def receive(self, data: bytes) -> list[Answer]:
         """Take bytes from the receiver. Raises :class:`PeerError` for what is no answer of ours."""
-        return [self._answer(payload) for payload in self._decoder.feed(data)]
+        payloads = self._decoder.feed(data)
+        return [self._answer(payload) for payload in payloads if isinstance(payload, bytes)]
 
     def _answer(self, payload: bytes) -> Answer:
         if len(payload) == ACKNOWLEDGEMENT.size:
@@ -198,6 +203,18 @@ class SenderConnection:
         self.greeting = greeting
         self._through = max(self._through, greeting.last)
         return greeting
+
+
+def _beginning_of(row: Row) -> Row:
+    exception = [
+        bounded_text(part, MAX_SHOWN_TEXT) if type(part) is str else None
+        for part in row.exception or ()
+    ]
+    return row._replace(
+        message=bounded_text(row.message, MAX_SHOWN_TEXT),
+        exception=exception[:3] if len(exception) > 2 else None,
+        extra={},
+    )
 
 
 def _text_of(row: bytes) -> str:

@@ -169,7 +169,10 @@ class Conversation:
             frame = self._connection.hello(row, number, first, notice=True)
         elif batch.rows:
             self._sent = first
-            frame = self._connection.hello(batch.rows[0], first, first)
+            if self._sender.peer == "stock":  # it is not greeted; a large record goes whole
+                frame = self._connection.stock(batch.rows[0], first)
+            else:
+                frame = self._connection.hello(batch.rows[0], first, first)
         else:
             raise JournalError(f"record {first} is not in the journal")
         self._out = memoryview(frame)

@@ -278,7 +278,9 @@ def write_pickle(payload: bytes, replay: Replay) -> None:
         fields = load_record(payload)
     except PayloadError:
         return
-    replay.render_text(row_of_stock_fields(fields, 1.7e9)).encode("utf-8", "backslashreplace")
+    replay.render_text(row_of_stock_fields(fields, 1.7e9, len(payload))).encode(
+        "utf-8", "backslashreplace"
+    )
 
 
 def write_dense(payload: bytes, replay: Replay) -> None:

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from loguru_stdbridge.exceptions import FrameError
-from loguru_stdbridge.wire.frames import FrameDecoder, encode_frame
+from loguru_stdbridge.wire.frames import FrameDecoder, SkippedFrame, encode_frame
 
 PAYLOADS = [b"", b"a", b"bc" * 50, b"\0\0\0\5", b"x" * 70_000]
 STREAM = b"".join(encode_frame(payload) for payload in PAYLOADS)
@@ -61,6 +61,25 @@ def test_a_length_beyond_the_limit_is_refused_before_it_is_allocated(length):
     with pytest.raises(FrameError, match=f"{length} bytes .* limit of 100") as caught:
         decoder.feed(encode_frame(b"good") + struct.pack(">L", length) + b"x" * 8)
     assert caught.value.completed == [b"good"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_frame_beyond_the_limit_is_read_past(seed):
+    """A frame that is too large leaves a mark of its length, however it is cut, and no bytes."""
+    rng = random.Random(seed)
+    sizes = [rng.choice([0, 99, 100, 101, 5000, 9999, 10_000]) for _ in range(12)]
+    stream = b"".join(encode_frame(bytes(size)) for size in sizes)
+    decoder, found, position = FrameDecoder(100, 10_000), [], 0
+    while position < len(stream):
+        size = rng.choice([1, 3, 4, 5, 99, 1000, 65536])
+        found += decoder.feed(stream[position : position + size])
+        assert decoder.pending_bytes <= 104
+        position += size
+    assert found == [bytes(size) if size <= 100 else SkippedFrame(size) for size in sizes]
+    decoder.end()
+    decoder.feed(encode_frame(bytes(5000))[:50])
+    with pytest.raises(FrameError, match="4954 bytes did not come"):
+        decoder.end()
 
 
 def test_the_limit_itself_is_taken():

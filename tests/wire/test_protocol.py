@@ -14,6 +14,7 @@ from loguru_stdbridge.addresses import LogName
 from loguru_stdbridge.exceptions import OtherLogError, PeerError, RowError, SequenceError
 from loguru_stdbridge.record.bounded_json import MAX_FRAME_CONTAINERS, MAX_SMALL_FRAME
 from loguru_stdbridge.record.encode import encode_logrecord
+from loguru_stdbridge.record.row import MAX_ROW
 from loguru_stdbridge.wire import sending as protocol
 from loguru_stdbridge.wire.frames import MAX_PAYLOAD, encode_frame
 from loguru_stdbridge.wire.receiving import (
@@ -275,6 +276,37 @@ def test_a_hello_of_a_row_that_cannot_be_read_introduces_its_sender(bad):
     assert "could not be read" in pickle.loads(frame[4:])["msg"]
     hello, taken = ReceiverConnection(MAX_PAYLOAD).receive(frame)
     assert (hello.sender, taken.first, type(taken.rows[0])) == (SENDER, 4, RowError)
+
+
+def test_a_stock_record_that_is_too_large_loses_itself_only():
+    """A frame beyond the limit is refused and read past; a worker's, which is no honest one, ends it."""
+    good = encode_frame(pickle.dumps({"msg": "good"}, 1))
+    receiver = ReceiverConnection(1000)
+    events = receiver.receive(good + encode_frame(bytes(5000)) + good)
+    assert [type(event) for event in events] == [StrangerReceived, PayloadRefused, StrangerReceived]
+    assert (events[1].size, events[1].fatal) == (5000, False)
+    assert "5000 bytes is beyond the limit of 1000" in str(events[1].error)
+    receiver.sender = SENDER
+    assert receiver.receive(encode_frame(bytes(5000)))[0].fatal
+
+
+@pytest.mark.parametrize("kind", ["message", "exception", "extra"])
+def test_the_largest_row_fits_a_hello(kind):
+    """The hello of the largest row has the row whole, and shows a stock receiver its beginning."""
+    text = "x" * (MAX_ROW - 1000)
+    fields = json.loads(a_row("needle"))
+    fields[{"message": 9, "exception": 20, "extra": 21}[kind]] = {
+        "message": text, "exception": ["E", "v", text, True], "extra": {"a": text}
+    }[kind]  # fmt: skip
+    row = json.dumps(fields).encode()
+    frame = SenderConnection(SENDER).hello(row, 1, 1)
+    assert len(frame) < MAX_PAYLOAD
+    shown = logging.makeLogRecord(pickle.loads(frame[4:]))
+    assert shown.getMessage()[:6] in ("needle", "xxxxxx")
+    assert len(shown.getMessage()) + len(shown.exc_text or "") < 10_000
+    hello, rows = ReceiverConnection(MAX_PAYLOAD).receive(frame)
+    assert (type(hello), type(rows)) == (HelloReceived, RowsReceived)
+    assert len(json.dumps(rows.rows)) > MAX_ROW // 2
 
 
 def test_many_refused_payloads_end_the_connection():

@@ -580,7 +580,7 @@ def test_a_receiver_of_ours_that_is_named_stock_is_taken_at_its_word(
     sender = start(peer="stock")
     client = receiver.accept()
     client.hello()
-    assert client.event().first == 1
+    assert client.event().sequence == 1
     assert client.event().sequence == 2
     client.socket.sendall(client.protocol.greeting(2))
     eventually(lambda: sender.greeted, 30, "the greeting is read")
