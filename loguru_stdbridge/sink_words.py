@@ -21,6 +21,9 @@ LINGER = 10.0
 """Seconds that a receiver stays when nobody needs it any more, unless told otherwise."""
 
 
+_STREAMS = ("/dev/stdout", "/dev/stderr")
+
+
 class SinkWords(NamedTuple):
     """What a program says of its log file: the path, and loguru's words as command-line texts."""
 
@@ -43,6 +46,11 @@ def read_sink_words(sink: str | os.PathLike[str], words: Mapping[str, Any]) -> S
     cannot go to another process.
     """
     path = os.path.abspath(os.fsdecode(sink))
+    if os.fsdecode(sink) == "-" or path in _STREAMS or _is_special(path):
+        raise ConfigurationError(
+            f"sink={sink!r}: name a file; a receiver in the background has no standard output. For "
+            "a stream, run python -m loguru_stdbridge.receiver - -- COMMAND"
+        )
     linger = words.get("linger", LINGER)
     if not isinstance(linger, (int, float)) or not 0 <= linger < 1e6:
         raise ConfigurationError(f"linger={linger!r}: seconds, from 0 up")
@@ -59,6 +67,11 @@ def read_sink_words(sink: str | os.PathLike[str], words: Mapping[str, Any]) -> S
             continue
         texts.append((name, _as_text(name, value)))
     return SinkWords(path, tuple(texts), float(linger))
+
+
+def _is_special(path: str) -> bool:
+    """Return whether something is there that is no file and no directory."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _as_text(name: str, value: Any) -> str:

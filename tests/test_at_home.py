@@ -169,6 +169,8 @@ def test_the_command_line_has_loguru_s_words(tmp_path):
         ({"sink": "app.log", "rotation": print}, "cannot go to the receiver's process"),
         ({"sink": "app.log", "filter": print}, "run start_receiver"),
         ({"sink": "app.log", "linger": -1}, "linger=-1: seconds"),
+        ({"sink": "-"}, "sink='-': name a file; a receiver in the background"),
+        ({"sink": "/dev/stdout"}, "sink='/dev/stdout': name a file"),
         ({"rotation": "1 MB"}, "rotation: the receiver's to know"),
     ],
 )

@@ -41,7 +41,12 @@ def _parser() -> argparse.ArgumentParser:
         "LOGURU_STDBRIDGE_ROTATION and so on.",
     )
     add = parser.add_argument
-    add("sink", nargs="?", metavar="SINK", help="path of the log file; may hold loguru's {time}")
+    add(
+        "sink",
+        nargs="?",
+        metavar="SINK",
+        help="path of the log file; may hold loguru's {time}; - is standard output",
+    )
     add(
         "--listen",
         action="append",
@@ -211,6 +216,7 @@ def _open(
             fsync=bool(options.fsync),
             render=options.render or RENDER[0],
             own_socket=not options.check,
+            instance="\0".join(options.command),
             linger=options.linger,
             report=report,
             wait=wait if options.standby and not options.check else None,

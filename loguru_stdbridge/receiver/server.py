@@ -34,9 +34,9 @@ from typing import Callable
 from .._version import __version__
 from ..addresses import Address, LogName
 from ..exceptions import OtherLogError, PeerError, RowError, SequenceError, SinkError
+from ..sink.blocks import Sink
 from ..sink.ledger import Ledger
 from ..sink.replay import Replay
-from ..sink.rotating import RotatingSink
 from ..system.forks import drop_in_children
 from ..system.wakeup import WakeUp
 from ..wire.receiving import (
@@ -77,7 +77,7 @@ class Receiver:
         addresses: Sequence[Address],
         *,
         replay: Replay,
-        sink: RotatingSink,
+        sink: Sink,
         ledger: Ledger,
         log: LogName,
         report: Callable[[str], None] = to_stderr,

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Callable
 
 from ..addresses import (
@@ -23,9 +24,11 @@ from ..addresses import (
     parse_address,
 )
 from ..exceptions import ConfigurationError, JournalError
+from ..sink.blocks import Sink
 from ..sink.ledger import Ledger
 from ..sink.replay import RENDER_OPTIONS, Replay
 from ..sink.rotating import RotatingSink
+from ..sink.streams import StreamSink, find_stream, open_stream_ledger
 from ..sink_words import show_sink_words
 from ..spool.directory import default_spool_dir, make_spool_dir, note_line_format
 from ..system.host import directory_id
@@ -52,6 +55,7 @@ class Service:
         render: str = "worker",
         max_connections: int = MAX_CONNECTIONS,
         own_socket: bool = True,
+        instance: str = "",
         linger: float | None = None,
         wait: Callable[[], bool] | None = None,
         report: Callable[[str], None] = to_stderr,
@@ -60,7 +64,8 @@ class Service:
         """Open everything. See :func:`start_receiver` for most of the options.
 
         ``addresses`` may be empty: the log's own socket is there where the system has one, unless
-        ``own_socket`` is false and there is another address. ``wait`` makes it a standby
+        ``own_socket`` is false and there is another address. ``instance`` tells receivers of one
+        stream, such as ``/dev/stdout``, from each other. ``wait`` makes it a standby
         (:meth:`Ledger.open`). ``linger`` makes it end by itself: so many seconds after the last
         client has gone and nothing is left to adopt.
         """
@@ -69,16 +74,26 @@ class Service:
         if addresses is None:
             addresses = default_listen()
         targets = [parse_address(address) for address in addresses]
-        own = log_address(path)
-        if own not in targets and (own_socket or not targets):
-            targets.append(own)
         look = {name: options.pop(name) for name in RENDER_OPTIONS if name in options}
         replay = Replay(**look)
         with contextlib.ExitStack() as opened:
-            self._ledger = Ledger.open(path, wait=wait, report=report)
-            opened.callback(self._ledger.close)
-            self._sink = RotatingSink(path, self._ledger, fsync=fsync, report=report, **options)
+            self.spool_dir = _make_spool(spool_dir, report)
+            self._sink: Sink
+            stream = find_stream(path)
+            if stream is None:
+                self._ledger = Ledger.open(path, wait=wait, report=report)
+                opened.callback(self._ledger.close)
+                self._sink = RotatingSink(path, self._ledger, fsync=fsync, report=report, **options)
+            else:
+                place = self._stream_directory(opened)
+                self._ledger = open_stream_ledger(place, stream, instance, report)
+                opened.callback(self._ledger.close)
+                self._sink = StreamSink(stream, self._ledger, fsync=fsync, **options)
+                path = self._ledger.path.with_suffix("")
             opened.callback(self._sink.close)
+            own = log_address(path)
+            if own not in targets and (own_socket or not targets):
+                targets.append(own)
             self.log = LogName(
                 own.path, self._ledger.log_id, directory_id(os.path.dirname(own.path))
             )
@@ -95,28 +110,26 @@ class Service:
                 rendering=render == "worker",
             )
             opened.callback(self._receiver.close)
-            self.spool_dir = self._note_line_formats(spool_dir, report)
             if self.spool_dir is not None:
+                self._note_line_formats(self.spool_dir)
                 self._receiver.orphans = OrphanIntake(
                     self.spool_dir, self.addresses, self.log, report
                 )
-            opened.pop_all()  # it is whole: close() has it now
+            self._opened = opened.pop_all()  # it is whole: close() has it now
 
-    def _note_line_formats(
-        self, spool_dir: str | Path | bool | None, report: Callable[[str], None]
-    ) -> str | None:
-        if spool_dir is False:
-            return None
-        named = default_spool_dir() if spool_dir is None or spool_dir is True else spool_dir
-        try:
-            directory = make_spool_dir(named)
-        except JournalError as error:
-            report(f"{error}. Journals that workers leave behind are not delivered.")
-            return None
+    def _stream_directory(self, opened: contextlib.ExitStack) -> str:
+        """Return where a stream's ledger is kept: in the spool, or where there is none, for now."""
+        if self.spool_dir is None:
+            return opened.enter_context(TemporaryDirectory(prefix="loguru_stdbridge-"))
+        place = os.path.join(self.spool_dir, "streams")
+        with contextlib.suppress(OSError):  # the ledger tells what is wrong
+            os.mkdir(place, 0o700)
+        return place
+
+    def _note_line_formats(self, spool_dir: str) -> None:
         self._names = [name for address in self.addresses for name in local_names(address)]
         for name in self._names:
-            note_line_format(directory, name, self._receiver.line_format)
-        return directory
+            note_line_format(spool_dir, name, self._receiver.line_format)
 
     @property
     def addresses(self) -> list[Address]:
@@ -147,8 +160,7 @@ class Service:
         if self.spool_dir is not None:
             for name in self._names:  # the next receiver may have another line format
                 note_line_format(self.spool_dir, name, None)
-        self._sink.close()
-        self._ledger.close()
+        self._opened.close()
 
     def stop(self, grace: float = GRACE) -> None:
         """End :meth:`serve` within ``grace`` seconds. Safe in signal handlers and threads."""
@@ -157,6 +169,18 @@ class Service:
     def reopen(self) -> None:
         """Open the sink's file anew. Safe in signal handlers and threads."""
         self._receiver.reopen()
+
+
+def _make_spool(spool_dir: str | Path | bool | None, report: Callable[[str], None]) -> str | None:
+    """Make the spool directory; ``None`` where there is to be none, or it cannot be used."""
+    if spool_dir is False:
+        return None
+    named = default_spool_dir() if spool_dir is None or spool_dir is True else spool_dir
+    try:
+        return make_spool_dir(named)
+    except JournalError as error:
+        report(f"{error}. Journals that workers leave behind are not delivered.")
+        return None
 
 
 class EmbeddedReceiver:
@@ -226,7 +250,8 @@ def start_receiver(
     Parameters
     ----------
     sink
-        Path of the log file; ``{time}`` in it is loguru's.
+        Path of the log file; ``{time}`` in it is loguru's. Or a stream: ``-`` and ``/dev/stdout``
+        are standard output, and a named pipe or a device is one, too. A stream is not rotated.
     address
         Where to listen, one address or a list. Port 0 takes any free port; ``.address`` of what is
         returned tells which. ``None``: ``$LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``.

@@ -19,9 +19,8 @@ from typing import Any, Callable
 from ..exceptions import SinkError
 from ..record.row import FLAG_RAW, Row, read_row, rendered_lines
 from ..record.stock import notice
-from ..sink.blocks import Block
+from ..sink.blocks import Block, Sink
 from ..sink.replay import Replay
-from ..sink.rotating import RotatingSink
 
 MAX_HELD = 4 * 1024 * 1024
 """Characters of rendered lines that are held. Beyond it a write comes before the next client."""
@@ -36,7 +35,7 @@ class Writer:
     def __init__(
         self,
         replay: Replay,
-        sink: RotatingSink,
+        sink: Sink,
         report: Callable[[str], None],
         *,
         format_id: str,

@@ -7,8 +7,8 @@ file itself, the view has :mod:`rotating` write first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Callable, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, NamedTuple, Protocol
 
 
 class Block(NamedTuple):
@@ -33,6 +33,30 @@ class Block(NamedTuple):
     def rest(self, count: int) -> Block:
         """Return the block without its first ``count`` lines."""
         return Block(self.sender, self.first + count, self.texts[count:], self.records[count:])
+
+
+class Sink(Protocol):
+    """What a receiver writes lines to."""
+
+    @property
+    def path(self) -> str:
+        """What it is called in messages."""
+
+    @property
+    def needs_records(self) -> bool:
+        """Whether the blocks need the records of their lines."""
+
+    def write(self, blocks: Sequence[Block]) -> int:
+        """Write lines in order, settle them in the ledger, return how many they were.
+
+        Raises :class:`SinkError` where not all could be written.
+        """
+
+    def reopen(self) -> None:
+        """Close the file and open what is at its path now. Raises :class:`SinkError`."""
+
+    def close(self) -> None:
+        """Close the file. Never raises."""
 
 
 class Message(str):

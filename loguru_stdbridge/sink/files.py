@@ -25,6 +25,10 @@ class FileId(NamedTuple):
         return cls(status.st_dev, status.st_ino)
 
 
+STREAM = FileId(0, 0)
+"""What stands for a pipe, a terminal or another stream, which is no file to be found again."""
+
+
 class NamedFile(NamedTuple):
     """A file, and the path under which it was opened."""
 

@@ -89,7 +89,7 @@ from .entries import (
     sender_key,
     set_ledger_aside,
 )
-from .files import FileId, NamedFile, sync_directory
+from .files import STREAM, FileId, NamedFile, sync_directory
 from .internals import SinkPath, read_sink_path
 from .recovery import count_whole_records, pack_checks
 
@@ -139,6 +139,10 @@ class Ledger:
         self._lines_written = ALL_LINES  # of the intent before the entry that comes next
         self._file: NamedFile | None = None
         self._is_rotating = False  # whether the last entry says that a rotation has begun
+        self.may_be_torn = False
+        """Whether an earlier process was killed while it wrote to a stream, in a line perhaps."""
+        self.may_be_torn = False
+        """Whether an earlier process was killed while it wrote to a stream, in a line perhaps."""
         self._durable = False
         self._descriptor = -1
         self._size = 0
@@ -147,7 +151,7 @@ class Ledger:
     @classmethod
     def open(
         cls,
-        path: str | Path,
+        path: str | Path | SinkPath,
         *,
         wait: Callable[[], bool] | None = None,
         report: Callable[[str], None] = lambda text: None,
@@ -159,7 +163,7 @@ class Ledger:
         :class:`LedgerHeldError` where another process is the writer, :class:`LedgerError` where the
         files cannot be made, :class:`ConfigurationError` for a path that loguru could not use.
         """
-        ledger = cls(read_sink_path(path), report)
+        ledger = cls(path if isinstance(path, SinkPath) else read_sink_path(path), report)
         drop_in_children(ledger)
         try:
             ledger.path.parent.mkdir(parents=True, exist_ok=True)
@@ -269,6 +273,13 @@ class Ledger:
             with contextlib.suppress(OSError):  # MAX_SILENCE will do
                 self._append(RETIRED, RETIREMENT.pack(key, state.retired))
 
+    def note_settled(self) -> None:
+        """Note that no line is in doubt. Raises ``OSError``.
+
+        A file needs no such note before the end: a restart finds its lines. A stream does.
+        """
+        self._append(SETTLED, b"")
+
     def make_durable(self) -> None:
         """Have the ledger survive a power cut, too. Raises ``OSError``."""
         self._durable = True
@@ -282,7 +293,7 @@ class Ledger:
     def close(self) -> None:
         """Note that nothing is in doubt, and let go of the lock. Never raises."""
         with contextlib.suppress(OSError):
-            self._append(SETTLED, b"")
+            self.note_settled()
         self._close_descriptors()
 
     def restore_files(self) -> None:
@@ -341,7 +352,7 @@ class Ledger:
         if file == self._locked_log:
             return
         descriptor: int | None = -1
-        if LOCKS_ARE_ADVISORY:
+        if LOCKS_ARE_ADVISORY and file != STREAM:
             try:
                 descriptor = take_lock(path)
             except FileNotFoundError:
@@ -411,6 +422,8 @@ class Ledger:
             keep_damaged_copy(self.path, data, damage, self._report)
         if self._unsettled is not None:
             named = self._sink if self._file is None else self._file.path
+            self.may_be_torn = self._unsettled.file == STREAM
+            self.may_be_torn = self._unsettled.file == STREAM
             self._lines_written = count_whole_records(self._unsettled, named, self._report)
             self._settle_earlier(self._lines_written)
         self._compact()

@@ -36,7 +36,7 @@ from itertools import accumulate
 from typing import Callable
 
 from .entries import Intent
-from .files import find_file
+from .files import STREAM, find_file
 
 HEAD_SIZE = 16
 """Bytes of each line that the ledger keeps: by loguru's default format, the time to the minute."""
@@ -66,8 +66,15 @@ def pack_checks(block: bytes) -> bytes:
 def count_whole_records(intent: Intent, path: str, report: Callable[[str], None]) -> int:
     """Return how many records of the last intent are whole in the log file; cut off a torn line.
 
-    ``path`` is the last known name of the file. Raises ``OSError``.
+    ``path`` is the last known name of the file. Of a stream, all records count: nobody can tell
+    what it took. Raises ``OSError``.
     """
+    if intent.file == STREAM:
+        report(
+            f"{len(intent.lengths)} records were being written to {path} when the receiver was "
+            "killed; it is not known how many of them arrived, and none is written again"
+        )
+        return len(intent.lengths)
     found = find_file(intent.file, path)
     if found is None:
         report(

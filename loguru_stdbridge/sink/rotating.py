@@ -24,7 +24,6 @@ failure is told, and the rotation is tried again later.
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import os
 import time
@@ -33,9 +32,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Callable
 
-from ..exceptions import ConfigurationError, SinkError
+from ..exceptions import ConfigurationError, LedgerHeldError, SinkError
 from .archive import Archiver
 from .blocks import Block, FileView, Message
+from .encoding import LineEncoder
 from .files import FileId, sync_directory
 from .internals import Rotation, compile_rotation, private_logger, read_sink_path
 from .ledger import Ledger
@@ -50,8 +50,6 @@ _REFUSED_OPTIONS = {
     "context": "there is no queue",
     "loop": "the sink is a file",
 }
-_KEEP_LENGTH = ("strict", "backslashreplace", "replace", "xmlcharrefreplace", "surrogateescape")
-_ASCII = "".join(map(chr, range(128)))
 
 
 class RotatingSink:
@@ -86,11 +84,7 @@ class RotatingSink:
             raise ConfigurationError(
                 f"mode={options['mode']!r}: use 'a', which keeps the lines of earlier runs"
             )
-        self._encoding = _check_encoding(encoding)
-        self._errors = errors
-        codecs.lookup_error(errors)
-        # loguru adds a line's characters to the file's bytes, so no line may have fewer bytes.
-        self._never_shrinks = codecs.lookup(encoding).name == "utf-8" and errors in _KEEP_LENGTH
+        self._encoder = LineEncoder(encoding, errors)
         self._ledger = ledger
         if fsync:
             ledger.make_durable()
@@ -131,8 +125,12 @@ class RotatingSink:
         self._clock = private_logger()
         self._clock.add(self._keep_record_of_now, level=0, catch=False, format="")
         if not options.get("delay"):
-            with contextlib.suppress(OSError):  # a full disk: the first write tries it again
-                self._open_file()
+            try:
+                with contextlib.suppress(OSError):  # a full disk: the first write tries it again
+                    self._open_file()
+            except LedgerHeldError:
+                self.close()
+                raise
 
     @property
     def path(self) -> str:
@@ -215,10 +213,12 @@ class RotatingSink:
             return 0 if not fresh and rotation.decide(self._message_of_now(), view) else None
         start = view.position
         try:
-            if rotation.kind == "size" and (self._never_shrinks or "".join(texts).isascii()):
+            joined = "".join(texts)
+            # loguru adds a line's characters to the file's bytes: no line may have fewer bytes.
+            if rotation.kind == "size" and (self._encoder.never_shrinks or joined.isascii()):
                 # The file only grows, so no for the last line is no for all.
                 last = next((text for text in reversed(texts) if text), "")
-                view.position = start + self._length("".join(texts)) - self._length(last)
+                view.position = start + self._encoder.length(joined) - self._encoder.length(last)
                 if not rotation.decide(last, view):
                     return None
                 view.position = start
@@ -226,7 +226,7 @@ class RotatingSink:
                 if text and not fresh and self._wants_rotation(self._message(block, index)):
                     return index
                 fresh = fresh and not text
-                view.position += self._length(text)
+                view.position += self._encoder.length(text)
             return None
         finally:
             view.position = start
@@ -255,7 +255,7 @@ class RotatingSink:
     def _add_pending(self, block: Block) -> None:
         if block.texts:
             self._pending.append(block)
-            self._view.position += self._length("".join(block.texts))
+            self._view.position += self._encoder.length("".join(block.texts))
 
     def _message_of_now(self) -> str:
         """Make a message of the present time, for a rotation that goes by a record's time."""
@@ -266,16 +266,6 @@ class RotatingSink:
 
     def _keep_record_of_now(self, message: Any) -> None:
         self._record_of_now = message.record
-
-    def _length(self, text: str) -> int:
-        return len(text) if text.isascii() else len(self._bytes(text))
-
-    def _bytes(self, text: str) -> bytes:
-        """Encode a line. What ``errors="strict"`` refuses is escaped: no line is lost for it."""
-        try:
-            return text.encode(self._encoding, self._errors)
-        except UnicodeError:
-            return text.encode(self._encoding, "backslashreplace")
 
     def _rotate(self) -> bool:
         """Rotate the file; return whether that worked.
@@ -324,7 +314,7 @@ class RotatingSink:
         blocks, self._pending = self._pending, []
         if not blocks:
             return
-        data, lengths = self._encode([text for block in blocks for text in block.texts])
+        data, lengths = self._encoder.encode_all([text for block in blocks for text in block.texts])
         descriptor = self._file.fileno()
         offset = os.fstat(descriptor).st_size
         runs = [(block.sender, block.first, len(block.texts)) for block in blocks]
@@ -384,14 +374,6 @@ class RotatingSink:
             "another program has appended to the file since; their records will be written again"
         )
 
-    def _encode(self, texts: list[str]) -> tuple[bytes, list[int]]:
-        """Return the bytes of some lines, and the length of each."""
-        joined = "".join(texts)
-        if joined.isascii():
-            return joined.encode("ascii"), list(map(len, texts))
-        parts = [self._bytes(text) for text in texts]
-        return b"".join(parts), list(map(len, parts))
-
     def reopen(self) -> None:
         """Close the file and open what is at its path now, as after logrotate.
 
@@ -434,18 +416,3 @@ class RotatingSink:
         with contextlib.suppress(OSError):
             return self._ledger.is_locked(FileId.of(os.stat(path)))
         return False
-
-
-def _check_encoding(encoding: str) -> str:
-    try:
-        plain = _ASCII.encode(encoding) == _ASCII.encode("ascii")
-    except UnicodeError:
-        plain = False
-    except LookupError as error:
-        raise ConfigurationError(f"encoding={encoding!r} is not known to Python") from error
-    if not plain:
-        raise ConfigurationError(
-            f"encoding={encoding!r}: use one with single-byte ASCII, such as utf8; lines are "
-            "encoded separately, so a byte order mark would precede each"
-        )
-    return encoding
