@@ -19,7 +19,7 @@ import pytest
 from loguru import logger
 
 from loguru_stdbridge import install_bridge
-from loguru_stdbridge.receiver import places, server, writer
+from loguru_stdbridge.receiver import clients, places, writer
 from loguru_stdbridge.receiver.service import Service
 from loguru_stdbridge.record.encode import encode_logrecord
 from loguru_stdbridge.record.row import encode_row
@@ -221,9 +221,9 @@ def test_a_bug_in_reading_a_row_costs_that_row_only(receiver, monkeypatch, event
 def test_a_client_that_never_reads_its_answers_is_served(receiver, eventually, monkeypatch):
     """The receiver keeps one acknowledgement for a client that does not read, and tells it all later."""
     answered = set()
-    honest = server.Connection.send
+    honest = clients.Connection.send
     monkeypatch.setattr(
-        server.Connection, "send", lambda c, data: answered.add(c) or honest(c, data)
+        clients.Connection, "send", lambda c, data: answered.add(c) or honest(c, data)
     )
     with Client(receiver) as client:
         client.hello()
@@ -517,7 +517,7 @@ def test_memory_is_bounded_however_many_hold_a_part_of_a_frame(tmp_path):
 
 def test_a_client_that_sends_a_byte_now_and_then_is_dropped(tmp_path, eventually, monkeypatch):
     """The time that a frame may take counts from its first byte, not from its latest one."""
-    monkeypatch.setattr(server, "FRAME_TIMEOUT", 0.3)
+    monkeypatch.setattr(clients, "FRAME_TIMEOUT", 0.3)
     running = Receiver(tmp_path / "app.log")
     try:
         with running.connect() as client:

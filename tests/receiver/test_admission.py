@@ -152,7 +152,7 @@ def test_a_receiver_that_cannot_be_made_leaves_nothing_open(tmp_path, monkeypatc
 
     for place in (
         "loguru_stdbridge.receiver.server.WakeUp",
-        "loguru_stdbridge.receiver.server.Admission",
+        "loguru_stdbridge.receiver.clients.Admission",
         "loguru_stdbridge.receiver.service.make_spool_dir",
         "loguru_stdbridge.receiver.service.OrphanIntake",
     ):

@@ -14,7 +14,7 @@ import threading
 import pytest
 
 from loguru_stdbridge.addresses import parse_address
-from loguru_stdbridge.receiver import places, server
+from loguru_stdbridge.receiver import clients, places
 from loguru_stdbridge.receiver.service import Service
 from loguru_stdbridge.record.encode import encode_logrecord
 from loguru_stdbridge.wire.frames import encode_frame
@@ -234,7 +234,7 @@ def test_beyond_the_limit_of_connections_a_silent_client_makes_room(
 
 def test_a_frame_that_takes_too_long_is_dropped(tmp_path, eventually, monkeypatch):
     """The receiver does not hold an incomplete frame for ever."""
-    monkeypatch.setattr(server, "FRAME_TIMEOUT", 0.0)
+    monkeypatch.setattr(clients, "FRAME_TIMEOUT", 0.0)
     running = Running(tmp_path / "app.log")
     try:
         with running.connect() as client:
@@ -247,7 +247,7 @@ def test_a_frame_that_takes_too_long_is_dropped(tmp_path, eventually, monkeypatc
 
 def test_incomplete_frames_are_bounded_in_all(tmp_path, eventually, monkeypatch):
     """Beyond the limit for incomplete frames the receiver drops the client with the largest alone."""
-    monkeypatch.setattr(server, "MAX_INCOMPLETE", 1_000_000)
+    monkeypatch.setattr(clients, "MAX_INCOMPLETE", 1_000_000)
     running = Running(tmp_path / "app.log")
     try:
         with running.connect() as greedy, running.connect() as modest:

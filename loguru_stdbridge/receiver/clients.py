@@ -1,0 +1,300 @@
+"""What the receiver's clients send and are told: read, take, write, acknowledge, disconnect.
+
+Lives in the receiver's loop (:mod:`~loguru_stdbridge.receiver.server`). Who may connect is
+:mod:`~loguru_stdbridge.receiver.admission`'s.
+
+Why no client harms another
+---------------------------
+The decoders refuse what a client sends by exceptions of their own. If one of them raises another
+exception, that client alone is disconnected, and a notice takes the place of its record. What could
+stall the loop is bounded: the bytes read from one client in a turn, the lines held before a write,
+the incomplete frames of all clients together. Answers need no bound: a client that does not read
+has one greeting and one acknowledgement waiting.
+
+While the sink fails
+--------------------
+Clients that have sent a frame are not read (:mod:`~loguru_stdbridge.receiver.writer`). So memory
+stays where it is, and their records stay with them. A new client is still read until its hello, and
+greeted: without a greeting it would take the receiver for a stock one.
+"""
+
+from __future__ import annotations
+
+import selectors
+from collections.abc import Mapping, Sequence
+from typing import Callable, NamedTuple
+
+from .._version import __version__
+from ..addresses import Address, LogName
+from ..exceptions import OtherLogError, PeerError, RowError, SequenceError
+from ..record.line_format import LineFormat
+from ..sink.ledger import Ledger
+from ..wire.receiving import (
+    Event,
+    GapReceived,
+    GoodbyeReceived,
+    HelloReceived,
+    MarkedReceived,
+    PayloadRefused,
+    RowsReceived,
+    StrangerReceived,
+)
+from .admission import Admission
+from .connection import Connection
+from .places import Standing
+from .reporting import RateLimitedReporter
+from .sequencing import SequencedWriter
+from .writer import Writer
+
+MAX_INCOMPLETE = 128 * 1024 * 1024
+"""Bytes of incomplete frames held for all clients together. Beyond it the client that holds most is
+disconnected. These bytes take up to 250 MB of memory, since freed memory is not always in one piece
+(measured with 240 clients of 24 MB each)."""
+
+FRAME_TIMEOUT = 60.0
+"""Seconds that a client may take to complete a frame it has begun."""
+
+
+class Greeted(NamedTuple):
+    """What a greeting tells, besides the number of the last record."""
+
+    log: LogName
+    line_format: LineFormat | None
+    words: Mapping[str, str] | None
+
+
+class Clients:
+    """Every client of one receiver. Used by the receiver's one thread."""
+
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        selector: selectors.BaseSelector,
+        *,
+        records: SequencedWriter,
+        writer: Writer,
+        ledger: Ledger,
+        reporter: RateLimitedReporter,
+        greeted: Greeted,
+        max_connections: int,
+        has_journal: Callable[[str], bool],
+        on_sender_gone: Callable[[], None],
+        report: Callable[[str], None],
+    ) -> None:
+        """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
+
+        ``has_journal`` says whether a sender is a worker of this machine. ``on_sender_gone`` is
+        called when a connection of a sender has ended.
+        """
+        self._selector = selector
+        self._records = records
+        self._writer = writer
+        self._ledger = ledger
+        self._reporter = reporter
+        self._greeted = greeted
+        self._has_journal = has_journal
+        self._on_sender_gone = on_sender_gone
+        self._by_sender: dict[str, set[Connection]] = {}
+        self._incomplete = 0  # bytes of incomplete frames, of all clients
+        self._touched: set[Connection] = set()
+        self.are_last = False
+        """Whether nobody is accepted any more."""
+        self.admission = Admission(
+            addresses,
+            selector,
+            limit=max_connections,
+            read_client=self._read,
+            dismiss=self._dismiss,
+            report=report,
+        )
+        self._connections = self.admission.connections
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._connections)
+
+    def is_connected(self, sender: str) -> bool:
+        """Return whether a connection speaks for ``sender``."""
+        return sender in self._by_sender
+
+    # -- reading
+
+    def serve(self, connection: Connection, events: int) -> None:
+        """Serve a client that the selector calls ready for ``events``."""
+        if events & selectors.EVENT_WRITE:
+            connection.flush()
+            self._touched.add(connection)
+        if events & selectors.EVENT_READ:
+            self._read(connection)
+
+    def _read(self, connection: Connection) -> None:
+        """Read once from a client, and take what it has sent."""
+        self._touched.add(connection)
+        pending = connection.protocol.pending_bytes
+        try:
+            for event in connection.receive():
+                self._take(connection, event)
+                if connection.refused and connection.sender is not None:
+                    break  # it sends again what it was not acknowledged
+                if self._writer.full:
+                    self.commit()
+                    self._touched.add(connection)
+        except (OtherLogError, RowError, SequenceError) as error:
+            self._refuse(connection, "protocol", str(error), answer=True)
+        except Exception as error:  # a bug of ours: this client alone suffers
+            self._refuse(connection, "bug", f"a bug: {type(error).__name__}: {error}")
+        self._incomplete += connection.protocol.pending_bytes - pending
+        if self._incomplete > MAX_INCOMPLETE:
+            self._drop_largest()
+
+    def _take(self, connection: Connection, event: Event) -> None:
+        if isinstance(event, RowsReceived):
+            self._records.take_rows(event.sender, event.first, event.rows)
+        elif isinstance(event, StrangerReceived):
+            self._records.take_stock(event)
+            if connection.standing is Standing.NEWCOMER:
+                self.admission.classify(connection, Standing.STRANGER)
+        elif isinstance(event, MarkedReceived):
+            self._records.take_marked(event)
+        elif isinstance(event, HelloReceived):
+            if event.log is not None and not self._greeted.log.is_same(event.log):
+                raise OtherLogError(
+                    f"this receiver writes {self._greeted.log.path!r}; the records of sender "
+                    f"{event.sender[:8]} belong to {event.log.path!r} and wait for its receiver"
+                )
+            is_worker = self._has_journal(event.sender)
+            standing = Standing.WORKER if is_worker else Standing.STRANGER
+            if not self.admission.classify(connection, standing):
+                return
+            self._end_earlier(event.sender, connection)
+            last = self._records.greet(event.sender, event.base)
+            self._by_sender.setdefault(event.sender, set()).add(connection)
+            log, line_format, words = self._greeted
+            connection.send(
+                connection.protocol.greeting(last, line_format, log, words, __version__)
+            )
+            connection.is_greeted = True
+        elif isinstance(event, GapReceived):
+            self._records.take_gap(event, connection.peer)
+        elif isinstance(event, GoodbyeReceived):
+            connection.said_goodbye = True
+        elif isinstance(event, PayloadRefused):
+            kind, detail = _kind(event.error), str(event.error)
+            if event.fatal:
+                self._refuse(connection, kind, detail, answer=True)
+            else:
+                self._reporter.report_refusal(connection.peer, kind, detail)
+
+    def _end_earlier(self, sender: str, connection: Connection) -> None:
+        """End the sender's earlier connections, now that it has said hello on ``connection``.
+
+        What they have brought is taken first, and nothing after that. So a record that the greeting
+        does not count comes on the new connection only.
+        """
+        for other in list(self._by_sender.get(sender, ())):
+            if other is connection or other.ended:
+                continue
+            if other.opened_at > connection.opened_at:
+                raise SequenceError(f"sender {sender[:8]} has a newer connection")
+            received_at = 0.0
+            while other.interest & selectors.EVENT_READ and other.received_at != received_at:
+                received_at = other.received_at
+                self._read(other)
+            self._end(other)
+
+    # -- writing
+
+    def commit(self) -> None:
+        """Write what is held, acknowledge it, let go of clients that have ended."""
+        if self._writer.write():  # it has begun or ceased to fail: that concerns every client
+            self._touched.update(self._connections)
+        touched, self._touched = self._touched, set()
+        for connection in touched:
+            if connection.is_greeted:  # an ended one may be half-closed, and still read
+                connection.acknowledge(self._ledger.last(str(connection.sender)))
+            if connection.ended and not self._writer:  # else its records may wait for the sink
+                self._let_go(connection)
+        for connection in touched & self._connections:
+            self._watch(connection)
+
+    def _watch(self, connection: Connection) -> None:
+        must_wait = self._writer.failing and connection.has_sent_frame
+        interest = 0 if connection.ended or must_wait else selectors.EVENT_READ
+        if connection.sending:
+            interest |= selectors.EVENT_WRITE
+        connection.watch(self._selector, interest)
+
+    # -- leaving
+
+    def _end(self, connection: Connection) -> None:
+        """Have the next write let go of ``connection``; nothing more is read from it."""
+        connection.ended = connection.refused = True
+        self._touched.add(connection)
+
+    def _let_go(self, connection: Connection) -> None:
+        if connection not in self._connections:
+            return
+        sender = connection.sender
+        self._connections.discard(connection)
+        self._incomplete -= connection.protocol.pending_bytes
+        connection.watch(self._selector, 0)
+        connection.close()
+        by_client = not (connection.said_goodbye or connection.refused)
+        if by_client and connection.protocol.pending_bytes:
+            self._reporter.report_refusal(
+                connection.peer, "truncated", "the connection ended inside a frame"
+            )
+        if sender is not None:
+            speaking = self._by_sender.get(sender, set())
+            speaking.discard(connection)
+            if not speaking:
+                self._by_sender.pop(sender, None)
+                self._records.forget(sender)
+            if connection.said_goodbye:
+                self._ledger.retire_sender(sender)
+            self._on_sender_gone()
+        if not self.are_last:
+            self.admission.accept(True)
+
+    def _refuse(
+        self, connection: Connection, kind: str, detail: str, *, answer: bool = False
+    ) -> None:
+        """Disconnect a client and tell the operator why; with ``answer`` tell the client, too."""
+        self._reporter.report_refusal(connection.peer, kind, detail)
+        if answer and connection.sender is not None:
+            connection.send(connection.protocol.error(detail))
+        self._end(connection)
+
+    def _dismiss(self, connection: Connection, reason: str) -> None:
+        """Disconnect a client for another one's sake."""
+        if connection.standing is Standing.WORKER:  # it loses nothing, and comes again
+            self._end(connection)
+        else:
+            self._refuse(connection, "place", reason, answer=True)
+
+    def end_idle(self) -> None:
+        """While stopping, end every client of which no part of a frame is here."""
+        for connection in list(self._connections):
+            if not connection.protocol.pending_bytes and not connection.sending:
+                connection.ended = True
+                self._touched.add(connection)
+
+    def sweep(self, now: float) -> None:
+        """Disconnect clients that are too slow; see whether there is room for those that wait."""
+        for connection in list(self._connections):
+            began_at = connection.frame_began_at
+            if began_at is not None and now - began_at > FRAME_TIMEOUT:
+                self._refuse(connection, "slow", f"a frame took over {FRAME_TIMEOUT:.0f} s")
+        if not self.are_last:
+            self.admission.look_for_room()
+
+    def _drop_largest(self) -> None:
+        """Disconnect the client that holds most of the incomplete frames."""
+        largest = max(self._connections, key=lambda c: c.protocol.pending_bytes)
+        self._refuse(largest, "memory", f"incomplete frames of over {MAX_INCOMPLETE} bytes in all")
+        self._incomplete -= largest.protocol.drop()
+
+
+def _kind(error: PeerError) -> str:
+    """Return a fixed word for an error, by which its messages are rated."""
+    return str(getattr(error, "reason", type(error).__name__))
