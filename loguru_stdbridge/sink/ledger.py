@@ -2,23 +2,7 @@
 
 The ledger is the file ``.NAME.ledger`` beside the log file; the dot keeps it out of loguru's
 retention. It holds the highest record number of each sender that is in the log file, and a random
-id by which journals know the log.
-
-Why a file has one writer
--------------------------
-A receiver holds two OS locks: one on the file ``.NAME.lock`` beside the log, and one on the log
-file itself.
-
-* The path is resolved once, at the start, so a symbolic link to the log or to a directory above it
-  leads to the same lock file. A bind mount of the directory does, too.
-* A hard link, or a bind mount of the file alone, has another lock file. There the lock on the log
-  file itself, whatever its name, keeps the second receiver out.
-* Somebody may rename the directory or remove what is in it, while the receiver runs. loguru opens
-  the file anew at its path. Then, and every few seconds, the locks and the ledger are looked for
-  where they belong, and are made anew where they are missing. The ledger in a renamed directory is
-  emptied, or a receiver started there would take the same identity for its log.
-* Where another receiver holds one of the locks by then, :class:`LedgerHeldError` ends this one
-  before it writes or rotates a file that is not its own.
+id by which journals know the log. :mod:`only_writer` keeps every other receiver from the log.
 
 Why a restart knows what was written
 ------------------------------------
@@ -48,7 +32,6 @@ What a power cut leaves is not a prefix: against that there is ``fsync``. Damage
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import time
 import zlib
@@ -56,9 +39,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
-from ..exceptions import LedgerError, LedgerHeldError
+from ..exceptions import LedgerError
 from ..system.forks import block_forks, drop_in_children
-from ..system.locks import LOCKS_ARE_ADVISORY, is_file_at, let_go, take_lock
+from ..system.locks import is_file_at
 from .entries import (
     ALL_LINES,
     ENTRY,
@@ -91,6 +74,7 @@ from .entries import (
 )
 from .files import STREAM, FileId, NamedFile, sync_directory
 from .internals import SinkPath, read_sink_path
+from .only_writer import OnlyWriter
 from .recovery import count_whole_records, pack_checks
 
 COMPACT_SIZE = 4 * 1024 * 1024
@@ -108,11 +92,10 @@ senders. A forgotten sender may write again what it wrote and was not told of; n
 MAX_SILENCE = 30 * 24 * 3600.0
 """Seconds without a record after which a sender is forgotten even without a goodbye."""
 
-LOOK_INTERVAL = 5.0
-"""Seconds after which a write looks whether ledger and lock file are still in their place."""
+PLACE_CHECK_INTERVAL = 5.0
+"""Seconds after which a write checks that ledger and lock file are still in their place."""
 
 _CLOEXEC: int = getattr(os, "O_CLOEXEC", 0)
-_STANDBY_POLL = 0.02  # seconds between two attempts of a standby to take the lock
 
 
 class Ledger:
@@ -122,25 +105,19 @@ class Ledger:
         """Use :meth:`open` instead."""
         self.path = sink.directory / f".{sink.name}.ledger"
         self._sink = sink.file or sink.template
-        self._fixed_path = sink.file
         self.log_id = os.urandom(16).hex()
         """The log's identity, 32 hex digits, made once with the ledger and kept in it.
 
         A ledger of a version that knew no ids gets one when it is opened.
         """
-        self._lock_path = sink.directory / f".{sink.name}.lock"
-        self._lock_descriptor = -1
-        self._log_lock_descriptor = -1
-        self._locked_log: FileId | None = None
-        self._look_at = 0.0
+        self._only_writer = OnlyWriter(sink)
+        self._check_at = 0.0
         self._report = report
         self._senders: dict[bytes, SenderState] = {}
         self._unsettled: Intent | None = None
         self._lines_written = ALL_LINES  # of the intent before the entry that comes next
         self._file: NamedFile | None = None
         self._is_rotating = False  # whether the last entry says that a rotation has begun
-        self.may_be_torn = False
-        """Whether an earlier process was killed while it wrote to a stream, in a line perhaps."""
         self.may_be_torn = False
         """Whether an earlier process was killed while it wrote to a stream, in a line perhaps."""
         self._durable = False
@@ -167,28 +144,12 @@ class Ledger:
         drop_in_children(ledger)
         try:
             ledger.path.parent.mkdir(parents=True, exist_ok=True)
-            ledger._become_writer(wait)
+            ledger._only_writer.become(wait)
             ledger._open()
         except OSError as error:
             ledger._close_descriptors()
             raise LedgerError(f"cannot keep a ledger for {ledger._sink}: {error}") from error
         return ledger
-
-    def _become_writer(self, wait: Callable[[], bool] | None) -> None:
-        """Take both locks; ``wait`` is called before each new attempt."""
-        while True:
-            try:
-                self._take_lock()
-                if self._fixed_path is not None:
-                    with contextlib.suppress(FileNotFoundError):  # nobody writes it
-                        self._lock_log(FileId.of(os.stat(self._fixed_path)), self._fixed_path)
-                return
-            except LedgerHeldError:
-                let_go(self._lock_descriptor)
-                self._lock_descriptor = -1
-                if wait is None or not wait():
-                    raise
-            time.sleep(_STANDBY_POLL)
 
     # -- what is known
 
@@ -218,10 +179,10 @@ class Ledger:
         receiver writes the file, or has taken the place of this one.
         """
         now = time.monotonic()
-        if file != self._locked_log or now >= self._look_at:
-            self._look_at = now + LOOK_INTERVAL
+        if not self.is_locked(file) or now >= self._check_at:
+            self._check_at = now + PLACE_CHECK_INTERVAL
             self.restore_files()
-            self._lock_log(file, path)
+            self._only_writer.lock_log(file, path)
         if self._file != (file, path):
             named = NamedFile(file, path)
             self._append(FILE, pack_file(named))
@@ -302,21 +263,17 @@ class Ledger:
         Where their directory is missing, a later call does it. Raises :class:`LedgerHeldError`
         where another process has become the writer meanwhile.
         """
-        if not is_file_at(self._lock_descriptor, str(self._lock_path)):
-            lost = self._lock_descriptor
-            with contextlib.suppress(OSError):  # no directory
-                self._take_lock()
-                let_go(lost)
+        self._only_writer.restore_lock_file()
         if not is_file_at(self._descriptor, str(self.path)):
             self._compact(empty_old=True)
 
     def is_locked(self, file: FileId) -> bool:
         """Return whether this process is known to be the only writer of the file."""
-        return file == self._locked_log
+        return self._only_writer.has_locked(file)
 
     def after_fork_in_child(self) -> None:
-        """Close the child's copies; :mod:`system.locks` has closed those of the locks already."""
-        self._lock_descriptor = self._log_lock_descriptor = -1
+        """Close the child's copy; :mod:`system.locks` has closed those of the locks already."""
+        self._only_writer.after_fork_in_child()
         self._close_descriptors()
 
     def _close_descriptors(self) -> None:
@@ -324,50 +281,8 @@ class Ledger:
         with block_forks():
             if self._descriptor >= 0:
                 os.close(self._descriptor)
-            let_go(self._lock_descriptor)
-            let_go(self._log_lock_descriptor)
-            self._descriptor = self._lock_descriptor = self._log_lock_descriptor = -1
-
-    def _take_lock(self) -> None:
-        """Lock the lock file. Nobody removes that file: only its lock counts."""
-        descriptor = take_lock(str(self._lock_path), create=True)
-        if descriptor is not None:
-            self._lock_descriptor = descriptor
-            with contextlib.suppress(OSError):  # the content is for messages only
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-            return
-        text = ""
-        with contextlib.suppress(OSError):
-            text = self._lock_path.read_text("ascii", "replace").strip()
-        holder = int(text) if text.isdigit() else None
-        who = "another process" if holder is None else f"process {holder}"
-        raise LedgerHeldError(f"{self._sink} is written by {who} already", holder)
-
-    def _lock_log(self, file: FileId, path: str) -> None:
-        """Lock the log file itself, whatever its name, and let go of the one before.
-
-        Where the file system has no locks, the lock on the lock file has to do.
-        """
-        if file == self._locked_log:
-            return
-        descriptor: int | None = -1
-        if LOCKS_ARE_ADVISORY and file != STREAM:
-            try:
-                descriptor = take_lock(path)
-            except FileNotFoundError:
-                raise
-            except OSError:
-                descriptor = -1
-        if descriptor is None:
-            if FileId.of(os.stat(path)) != file:
-                raise OSError(errno.ESTALE, "it was replaced while it was opened", path)
-            raise LedgerHeldError(
-                f"{path} is written by another process already, perhaps under another name (a "
-                "hard link, or a mount of the file alone): end one of them"
-            )
-        let_go(self._log_lock_descriptor)
-        self._log_lock_descriptor, self._locked_log = descriptor, file
+            self._descriptor = -1
+            self._only_writer.release()
 
     def _append(self, kind: int, body: bytes) -> None:
         """Write one entry at the end, all of it, or raise ``OSError``."""
@@ -422,7 +337,6 @@ class Ledger:
             keep_damaged_copy(self.path, data, damage, self._report)
         if self._unsettled is not None:
             named = self._sink if self._file is None else self._file.path
-            self.may_be_torn = self._unsettled.file == STREAM
             self.may_be_torn = self._unsettled.file == STREAM
             self._lines_written = count_whole_records(self._unsettled, named, self._report)
             self._settle_earlier(self._lines_written)

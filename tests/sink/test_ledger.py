@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from loguru_stdbridge.exceptions import LedgerError, LedgerHeldError
 from loguru_stdbridge.sink import ledger as ledger_module
+from loguru_stdbridge.sink import only_writer
 from loguru_stdbridge.sink.entries import ALL_LINES, MAGIC, SNAPSHOT, make_entry
 from loguru_stdbridge.sink.files import FileId, find_file
 from loguru_stdbridge.sink.ledger import Ledger
@@ -29,8 +30,7 @@ A, B, C = (f"{digit}" * 32 for digit in "abc")
 
 def kill(ledger):
     """Do what the death of the ledger's process does: close its files, write nothing."""
-    locks.let_go(ledger._lock_descriptor)
-    locks.let_go(ledger._log_lock_descriptor)
+    ledger._only_writer.release()
     ledger.after_fork_in_child()
 
 
@@ -781,7 +781,7 @@ def test_a_file_that_another_receiver_writes_is_not_used(book):
 def test_a_file_that_is_replaced_while_it_is_opened_is_tried_again(book):
     """A path that names another file than the open one is an ``OSError``."""
     opened = FileId.of(os.stat(book.path))
-    book.ledger._locked_log = None
+    book.ledger._only_writer._locked_log = None
     book.path.rename(book.path.with_name("moved.log"))
     book.path.touch()
     theirs = locks.take_lock(str(book.path))
@@ -796,7 +796,7 @@ def test_a_file_system_without_locks_is_written_all_the_same(book, monkeypatch):
     def no_locks(path, **options):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(ledger_module, "take_lock", no_locks)
+    monkeypatch.setattr(only_writer, "take_lock", no_locks)
     book.log.close()
     book.path.unlink()
     book.log = open(book.path, "ab", buffering=0)
@@ -833,7 +833,7 @@ def test_a_removed_lock_file_is_missed_after_a_while(book, monkeypatch):
     clock = iter([10.0, 14.9, 15.1])
     monkeypatch.setattr(ledger_module.time, "monotonic", lambda: next(clock))
     file, lock = FileId.of(os.stat(book.path)), book.path.parent / ".app.log.lock"
-    book.ledger._look_at = 0
+    book.ledger._check_at = 0
     book.ledger.use_file(file, str(book.path))
     lock.unlink()
     book.ledger.use_file(file, str(book.path))
