@@ -29,13 +29,19 @@ LONG_TEXT = 12
 
 
 class Watch:
-    """Looks at what is logged in a thread for what is said of an exception or a warning."""
+    """Looks at what is logged in a thread for what is said of an exception or a warning.
+
+    Of an exception a record has to say the kind, too. Where stderr is redirected into the log
+    (Celery does that), the printed traceback comes as a record for each piece: a line that holds
+    the exception's text alone is no report of it.
+    """
 
     def __init__(self, subject: object) -> None:
         """``subject`` is an exception, a warning, or the text of one."""
         self.is_seen = False
         self._subject = subject
         self._kind = type(subject).__name__
+        self._is_warning = not isinstance(subject, BaseException) or isinstance(subject, Warning)
         self._text = "" if subject is None else show(subject, str)
 
     def see(self, message: object, exception: object) -> None:
@@ -43,7 +49,8 @@ class Watch:
         if exception is not None and exception is self._subject:
             self.is_seen = True
         elif type(message) is str and self._text in message:
-            self.is_seen = len(self._text) >= LONG_TEXT or self._kind in message or self.is_seen
+            is_enough = self._is_warning and len(self._text) >= LONG_TEXT
+            self.is_seen = is_enough or self._kind in message or self.is_seen
 
 
 class Place:

@@ -118,6 +118,19 @@ def test_a_hook_that_logs_something_else_is_not_enough(taken, monkeypatch):
     assert taken.messages == ["bye", "Uncaught exception"]
 
 
+def test_a_hook_that_logs_what_is_printed_piece_by_piece_is_not_enough(taken, monkeypatch):
+    """An exception is sent whole if the redirected console logs each piece of it."""
+
+    def print_pieces(kind, value, traceback):
+        for piece in (kind.__name__, ": ", str(value)):
+            logging.getLogger("redirected").warning(piece)
+
+    monkeypatch.setattr(sys, "excepthook", print_pieces)
+    install_bridge(NOWHERE)
+    raise_and_report(sys.excepthook)
+    assert taken.messages[-1] == "Uncaught exception"
+
+
 def test_a_hook_that_raises_loses_no_exception(taken, monkeypatch):
     """An exception is sent if the application's hook raises."""
 
