@@ -6,14 +6,11 @@ Only the public names are here, and each is imported when it is asked for: a wor
 receiver.
 """
 
-from __future__ import annotations
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # a child process that never logs loads this module, and typing takes longer
+    from typing import Any
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-from ._version import __version__
-
-if TYPE_CHECKING:
+    from ._version import __version__
     from .exceptions import (
         AddressError,
         ConfigurationError,
@@ -38,6 +35,7 @@ _HOMES = {
     "LedgerHeldError": "exceptions",
     "Stats": "worker.stats",
     "StdbridgeError": "exceptions",
+    "__version__": "_version",
     "install_bridge": "worker.install",
     "start_receiver": "receiver",
     "uninstall_bridge": "worker.install",
@@ -61,10 +59,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
     value = getattr(importlib.import_module(f".{home}", __name__), name)
     if name == "install_bridge":
         from .worker import starting
@@ -78,13 +78,13 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def _load_embed() -> Any:
+def _load_embed() -> "Any":
     """Load what starts a receiver inside a worker: only this module knows both programs."""
     from .exceptions import LedgerHeldError
     from .receiver import start_receiver
     from .sink_words import parse_sink_words
 
-    def embed(path: str, words: Any) -> Any:
+    def embed(path: str, words: "Any") -> "Any":
         try:
             return start_receiver(path, address=[], **parse_sink_words(words))
         except LedgerHeldError:

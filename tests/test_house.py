@@ -17,6 +17,7 @@ TEST_FILES = {str(path.relative_to(TESTS)): path for path in sorted(TESTS.rglob(
 
 SAME_MEANING = {
     "_ThreadLocal": "the threading.local that holds a module's state of each thread",
+    "TYPE_CHECKING": "typing's, for modules that a child process loads before it needs typing",
     "__all__": "every package's own",
     "main": "the entry point of each command line",
 }

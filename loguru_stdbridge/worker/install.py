@@ -15,6 +15,7 @@ from ..addresses import Address, AddressLike
 from ..system.forks import drop_in_children
 from .attachment import Attachment
 from .channel import EXIT_TIMEOUT, shared_channel
+from .children import hand_down, stop_waiting, withdraw
 from .levels import level_number
 from .options import ChannelOptions, Peer, WhenFull, check_flags, check_options
 from .showwarning import Warnings
@@ -38,6 +39,7 @@ class BridgeOptions(NamedTuple):
     process_excepthook: bool
     unraisablehook: bool
     capture_warnings: bool
+    children: bool
 
 
 class Bridge:
@@ -102,6 +104,7 @@ class Bridge:
             self._attachment.detach()
             if _installation.bridge is self:
                 _installation.bridge = None
+                withdraw()
         if self._channel.release(self):
             return self._channel.close(timeout)
         return self._channel.flush(timeout)  # handlers use it, too
@@ -129,6 +132,17 @@ class Bridge:
         )
         if options.capture_warnings:
             self._warnings.attach()
+
+    def _hand_down(self) -> None:
+        """Let the processes that this one starts have the same bridge, or not."""
+        options = self._options
+        if not options.children:
+            withdraw()
+            return
+        libraries = {"logging": options.stdlib, "loguru": options.loguru}
+        given = {**options._asdict(), **options.channel.as_arguments()}
+        del given["channel"]
+        hand_down(options.level, tuple(name for name, wanted in libraries.items() if wanted), given)
 
 
 class _Installation:
@@ -160,6 +174,7 @@ def install_bridge(
     process_excepthook: bool = True,
     unraisablehook: bool = True,
     capture_warnings: bool = True,
+    children: bool = True,
     spool_dir: str | os.PathLike[str] | bool | None = None,
     spool_limit: int | None = None,
     spool_total: int | None = None,
@@ -202,6 +217,14 @@ def install_bridge(
     capture_warnings
         Whether to send Python's warnings, as ``logging.captureWarnings`` would log them. They are
         printed as before.
+    children
+        Whether processes that this one starts have the bridge, too, without a line of theirs:
+        those of :mod:`multiprocessing` (``spawn``, ``forkserver``) and of what is built on it
+        (executors, Dask's nannies), of joblib's loky, and of :mod:`subprocess` where they run this
+        same Python. They install it when they log for the first time. Out of reach are a child that
+        is started through a shell, by ``os.exec``, ``os.spawn`` or ``os.posix_spawn``, with another
+        Python, or with its options ``-I``, ``-E`` or ``-S``: call ``install_bridge()`` there, or
+        give ``initializer=install_bridge`` to a pool. A forked child has the bridge in any case.
     spool_dir
         Directory of the journals, made with mode 0700. ``None``: see
         :func:`loguru_stdbridge.spool.directory.default_spool_dir`. ``False``: keep records in
@@ -244,6 +267,7 @@ def install_bridge(
         "process_excepthook": process_excepthook,
         "unraisablehook": unraisablehook,
         "capture_warnings": capture_warnings,
+        "children": children,
     }
     shown = {"backtrace": backtrace, "diagnose": diagnose}
     check_flags(**flags, **{name: value for name, value in shown.items() if value is not None})
@@ -265,6 +289,7 @@ def install_bridge(
         diagnose=diagnose,
         **flags,
     )
+    stop_waiting()
     with _installation.lock:
         bridge = _installation.bridge
         if bridge is not None and bridge._options != options:
@@ -273,6 +298,7 @@ def install_bridge(
         if bridge is None:
             bridge = Bridge(options)
         bridge._attach()
+        bridge._hand_down()
         _installation.bridge = bridge
         return bridge
 

@@ -72,6 +72,24 @@ def keep(handler_id: int) -> bool:
     return True
 
 
+def put_first(handler: Any) -> bool:
+    """Hide ``handler``, which loguru has not made, and put it first.
+
+    It has what loguru asks of a handler, as ``WaitingSink`` of
+    :mod:`~loguru_stdbridge.worker.inherited` has. Returns False where this loguru has no such
+    table.
+    """
+    core: Any = getattr(logger, "_core", None)
+    if not isinstance(getattr(core, "handlers", None), dict) or not hasattr(core, "lock"):
+        return False
+    with core.lock:
+        kept = KeptHandlers({KEY: handler})
+        kept.update(core.handlers.items())
+        core.handlers = kept
+        core.min_level = min(core.min_level, handler.levelno)
+    return True
+
+
 def is_kept(handlers: Any) -> bool:
     """Return whether ``handlers``, a table of loguru's, has the bridge's sink."""
     return isinstance(handlers, KeptHandlers) and KEY in handlers

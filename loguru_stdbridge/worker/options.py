@@ -33,6 +33,16 @@ class ChannelOptions(NamedTuple):
     receiver_user: int | None = None  # user id
     sink: SinkWords | None = None  # of the receiver that is started where none answers
 
+    def as_arguments(self) -> dict[str, Any]:
+        """Return the arguments of ``check_options`` that give these options, in another process,
+        too: texts, numbers, booleans and ``None``."""
+        arguments = {**self._asdict(), "address": str(self.address)}
+        if self.sink is not None:
+            arguments.update(
+                self.sink.words, address=None, sink=self.sink.path, linger=self.sink.linger
+            )
+        return arguments
+
 
 def check_options(
     address: AddressLike | None,

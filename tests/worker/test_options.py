@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -65,3 +66,17 @@ def test_a_receiver_of_another_user_gets_records_only_if_it_is_named(memory_path
         assert "record\n" in (memory_path / "app.log").read_text()
     finally:
         receiver.communicate()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"address": "tcp://127.0.0.1:9020", "spool_dir": False, "spool_limit": 1 << 20},
+        {"address": "log:///var/log/app.log", "when_full": "block", "block_timeout": 0.5},
+        {"sink": "/var/log/app.log", "rotation": 1000, "serialize": True, "linger": 3},
+    ],
+)
+def test_options_come_out_of_their_arguments_again(given):
+    """A child process that gets the arguments as JSON has the options of its parent."""
+    options = check_options(given.pop("address", None), **given)
+    assert check_options(**json.loads(json.dumps(options.as_arguments()))) == options
