@@ -1,0 +1,17 @@
+"""A part of the table of the programs, for the suite: those that the tests' own packages bring."""
+
+from __future__ import annotations
+
+import pytest
+
+from .__main__ import describe, run
+from .programs import PROGRAMS
+
+
+@pytest.mark.parametrize(
+    "program", [pytest.param(each, id=each.name) for each in PROGRAMS if each.in_suite]
+)
+def test_a_program_is_in_the_file_whole_and_on_the_console_as_before(program, tmp_path):
+    """Every line of a program is in the file once, and its console is as it was."""
+    row = run(program, tmp_path)
+    assert not row.deviates, describe(row)
