@@ -49,7 +49,7 @@ from ..spool.directory import (
 )
 from ..spool.elsewhere import note_spool
 from ..spool.journal import Journal
-from ..system.forks import drop_in_children
+from ..system.forks import drop_in_children, notice_fork, process_mark
 from .options import ChannelOptions
 from .pipeline import Pipeline, report
 from .rendering import LineRenderer
@@ -69,6 +69,11 @@ ever."""
 OWN = "own"  # the reason of those that are not taken
 
 
+def is_dropped(dropped: Mapping[str, int]) -> bool:
+    """Return whether records of the application's are among those dropped, by reason."""
+    return bool(dropped.keys() - {OWN})
+
+
 class Totals(NamedTuple):
     """What a channel has done so far: the fields of :class:`~.stats.Stats`, light to load."""
 
@@ -83,8 +88,8 @@ class Totals(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether no record was dropped, but for those that the sender's own work has logged."""
-        return not self.dropped or set(self.dropped) == {OWN}
+        """Whether nothing is left and nothing was dropped of what the application has logged."""
+        return not self.pending and not is_dropped(self.dropped)
 
     def add_drop(self, reason: str) -> Totals:
         """Return the totals with one more record, which was accepted and then dropped."""
@@ -170,6 +175,8 @@ class Channel:
     def emit(self, row: bytes) -> None:
         """Take one record. Never raises; waits only where ``when_full="block"`` asks for it."""
         while True:
+            if not process_mark[0]:
+                notice_fork()
             pipeline = self._pipeline or self._open()
             journal = pipeline.journal
             if pipeline.sender.ident == get_ident() and not self._admit_own(journal):
@@ -189,10 +196,12 @@ class Channel:
     @property
     def closed(self) -> bool:
         """Whether the next record has to open the journal."""
-        return self._pipeline is None
+        return self._pipeline is None or not process_mark[0]
 
     def open(self) -> None:
         """Make the journal and the sender, if they are not there: see :mod:`system.forks`."""
+        if not process_mark[0]:
+            notice_fork()
         self._open()
 
     def _open(self) -> Pipeline:
@@ -218,7 +227,9 @@ class Channel:
                 on_row_after_close=self.emit,
                 on_line_format=self._set_line_format,
                 on_sender_end=self._sender_ended,
+                on_fork_ahead=self._leave_to_adopters,
             )
+            made.is_leaving = self._leaving
             # One step: a signal handler may log, and open, before and after it.
             pipeline: Pipeline = self.__dict__.setdefault("_pipeline", made)
         finally:
@@ -256,6 +267,15 @@ class Channel:
         if pipeline.adoption is not None:
             pipeline.adoption.close(0.0)
         return done
+
+    def _leave_to_adopters(self, pipeline: Pipeline) -> None:
+        """In a log call before uWSGI's fork: no thread may be there, and after it nobody logs here.
+
+        So the journal is an orphan at once, and a receiver or another worker delivers it.
+        """
+        if pipeline.journal.path is not None and self.__dict__.pop("_pipeline", None) is pipeline:
+            pipeline.journal.close(remove=False)
+            self._past = self._past.add_pipeline(pipeline)
 
     def add_user(self, user: object) -> None:
         """Note that ``user`` uses this channel, for as long as it lives or until its release."""
@@ -320,13 +340,16 @@ class Channel:
         hold what the sender needs (by a signal handler in the middle of a log call), or by the
         sender's own work, it does not wait.
         """
+        if not process_mark[0]:
+            notice_fork()
         deadline = None if timeout is None else time.monotonic() + timeout
         for pipeline in self._open_pipelines():
             if deadline is not None:
                 timeout = max(deadline - time.monotonic(), 0.0)
             if not pipeline.flush(timeout):
                 return False
-        return self.totals().is_whole
+        dropped = (pipeline.journal.figures().dropped for pipeline in self._open_pipelines())
+        return self._past.is_whole and not any(map(is_dropped, dropped))
 
     def _open_pipelines(self) -> list[Pipeline]:
         """Return what is open, the oldest first."""
@@ -341,6 +364,8 @@ class Channel:
 
     def totals(self) -> Totals:
         """Return what :meth:`stats` returns, as what is light to load."""
+        if not process_mark[0]:
+            notice_fork()
         totals = self._past
         for pipeline in self._open_pipelines():
             totals = totals.add_pipeline(pipeline)
@@ -352,6 +377,8 @@ class Channel:
         Without ``patient`` a receiver that is away is not waited for. Returns whether everything
         that was ever logged was delivered; what was not stays in the journal, on disk.
         """
+        if not process_mark[0]:
+            notice_fork()
         deadline = time.monotonic() + timeout
         done = True
         for old in list(self._left_behind):
@@ -383,6 +410,9 @@ class Channel:
     def leave(self) -> None:
         """The process ends: close, but for a journal that is not empty; see the module's text."""
         self._leaving = True
+        pipeline = self._pipeline
+        if pipeline is not None:
+            pipeline.is_leaving = True
         self.close(EXIT_TIMEOUT, patient=False)
 
     def __reduce__(self) -> Any:

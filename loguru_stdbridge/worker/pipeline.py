@@ -27,6 +27,7 @@ from ..record.line_format import LineFormat
 from ..spool.directory import default_spool_dir, note_line_format
 from ..spool.journal import Journal
 from ..spool.total import keep_within
+from ..system.forks import is_fork_ahead
 from ..system.peers import own_users
 from ..system.stderr import tell_operator
 from ..wire.sending import Greeting
@@ -57,19 +58,24 @@ class Pipeline:
         on_row_after_close: Callable[[bytes], None],
         on_line_format: Callable[[LineFormat | None], None],
         on_sender_end: Callable[[Pipeline], None],
+        on_fork_ahead: Callable[[Pipeline], None],
     ) -> None:
         """Make the journal, in memory where ``spool_dir`` is ``None`` or cannot be used.
 
         ``on_row_after_close`` takes a row that was accepted when the journal was closed.
         ``on_line_format`` is told how the receiver of each connection writes lines, and
-        ``on_sender_end`` that the sender has ended; both in the sender's thread.
+        ``on_sender_end`` that the sender has ended; both in the sender's thread. ``on_fork_ahead``
+        is called in each log call of a process that may start no thread before it forks.
         """
         self._options = options
         self._spool_dir = spool_dir
         self._on_line_format = on_line_format
         self._on_sender_end = on_sender_end
+        self._on_fork_ahead = on_fork_ahead
         self._next_start = 0.0
         self._start_told = False
+        self.is_leaving = False
+        """Whether the process ends: whatever comes after that, no fork does."""
         self.adoption: OrphanDelivery | None = None
         self._starter: ReceiverStarter | None = None
         journal: Journal | None = None
@@ -176,6 +182,9 @@ class Pipeline:
     def start(self) -> bool:
         """Start the sender unless it runs; return whether it runs. Raises nothing of its own."""
         self._next_start = time.monotonic() + START_PAUSE
+        if is_fork_ahead() and not self.is_leaving:
+            self._wait_for_start()
+            return False
         try:
             self.sender.start()
         except (RuntimeError, OSError, MemoryError) as error:
@@ -200,7 +209,10 @@ class Pipeline:
         """In a log call that finds no sender: start it, but not too often."""
         if self.sender.is_running:
             return
-        if time.monotonic() < self._next_start:
+        if is_fork_ahead() and not self.is_leaving:
+            self._wait_for_start()
+            self._on_fork_ahead(self)
+        elif time.monotonic() < self._next_start:
             self._wait_for_start()
         else:
             self.start()
