@@ -341,6 +341,41 @@ ENDS = {
         warnings.warn("look out")
         """,
     ),
+    "interrupt": ("Uncaught exception", "raise KeyboardInterrupt"),
+    "no last resort": (
+        "nobody shows this",
+        """
+        import logging
+        logging.lastResort = None
+        logging.getLogger("a.b").warning("nobody shows this")
+        """,
+    ),
+    "bad arguments": (
+        "%d apples",
+        """
+        import logging
+        logging.basicConfig()
+        def buy():
+            logging.getLogger("a").warning("%d apples", "many")
+        buy()
+        """,
+    ),
+    "broken handler": (
+        "the handler is broken",
+        """
+        import logging
+        class Broken(logging.StreamHandler):
+            def format(self, record):
+                raise RuntimeError("broken")
+        class Raising(Broken):
+            def handleError(self, record):
+                raise
+        logging.getLogger().addHandler(Broken())
+        logging.getLogger("a").addHandler(Raising())
+        logging.getLogger("b").warning("on stderr")
+        logging.getLogger("a").warning("%s handler is broken", "the")
+        """,
+    ),
     "last resort": (
         "the last resort",
         "import logging; logging.getLogger('a').warning('the last resort')",
