@@ -137,8 +137,7 @@ class Channel:
         self._own = 0  # records out of the sender's thread
         self._leaving = False
         self._left_behind: list[Pipeline] = []  # whose journals have closed themselves
-        if self._spool_dir is not None and options.peer != "stock":
-            self._set_line_format(noted_line_format(self._spool_dir, self.address))
+        self._read_noted_line_format()
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
         prepare_to_resolve(options.address)
         _channels.add(self)
@@ -283,6 +282,8 @@ class Channel:
         pipeline = self._pipeline
         if pipeline is not None:
             pipeline.sender.stay()
+        else:  # the receiver may be another one since it was used last
+            self._read_noted_line_format()
 
     def release(self, user: object) -> bool:
         """Note that ``user`` uses this channel no more; return whether nobody does."""
@@ -326,6 +327,11 @@ class Channel:
         if pipeline.adoption is not None:
             pipeline.adoption.close(0.0)
         return True
+
+    def _read_noted_line_format(self) -> None:
+        """Begin with the line format that the receiver has noted, before one has greeted."""
+        if self._spool_dir is not None and self.options.peer != "stock":
+            self._set_line_format(noted_line_format(self._spool_dir, self.address))
 
     def _set_line_format(self, line_format: LineFormat | None) -> None:
         """Render by what the receiver of this connection wants; ``None``: it takes records."""
