@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from loguru_stdbridge.spool.orphans import journal_directories
+from loguru_stdbridge.spool.finder import journal_directories
 from tests.support.leavers import Notes
 from tests.support.processes import Account, ReceiverProcess, disk_usage
 

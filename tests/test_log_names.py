@@ -13,7 +13,7 @@ import pytest
 from loguru_stdbridge import install_bridge, start_receiver
 from loguru_stdbridge.addresses import LogName
 from loguru_stdbridge.spool.belonging import note_log
-from loguru_stdbridge.spool.orphans import journal_directories
+from loguru_stdbridge.spool.finder import journal_directories
 from loguru_stdbridge.wire.frames import FrameDecoder
 from loguru_stdbridge.wire.sending import SenderConnection
 from tests.receiver.test_service import connect

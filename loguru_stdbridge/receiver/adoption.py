@@ -21,7 +21,8 @@ from typing import Callable, NamedTuple
 from ..addresses import Address, LogName
 from ..record.row import decode_row
 from ..spool.belonging import Origin, belongs
-from ..spool.orphans import Orphan, OrphanFinder
+from ..spool.finder import OrphanFinder
+from ..spool.orphans import Orphan
 from ..wire.receiving import GapReceived
 from .sequencing import SequencedWriter
 

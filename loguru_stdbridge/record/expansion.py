@@ -21,7 +21,7 @@ MAX_GROWTH = 10
 """Bytes of memory that the line of a large record may take for each byte of its payload. The line
 is held about three times while it is made."""
 
-MAX_LINE = 14 * 1024 * 1024
+MAX_EXPANDED_LINE = 14 * 1024 * 1024
 """Bytes of memory that the line of any record may take."""
 
 _Text = Union[str, bytes, bytearray]
@@ -39,7 +39,7 @@ def bound_growth(value: Any, size: int) -> Any:
     """
     texts = _texts_in(value)
     width = max(map(_width_of, texts), default=1)
-    room = min(MAX_GROWTH * size, MAX_LINE) // width  # characters
+    room = min(MAX_GROWTH * size, MAX_EXPANDED_LINE) // width  # characters
     if 11 * sum(map(len, texts)) <= room:
         return value
     short = sum(map(_grown, filter(_is_short, texts)))

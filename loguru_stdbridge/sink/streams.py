@@ -12,7 +12,7 @@ line that may be torn. In all other cases nothing is lost. A piece is no longer 
 takes in one step, so lines of other programs that write to the same pipe do not get into the middle
 of ours.
 
-A stream that takes nothing for :data:`PATIENCE` seconds, because nobody reads it, is an error for
+A stream that takes nothing for :data:`READER_TIMEOUT` seconds, because nobody reads it, is an error for
 the writer, which tries again. So the receiver serves its clients meanwhile. A line that the stream
 has begun to take is finished first.
 """
@@ -44,7 +44,7 @@ from .ledger import MAX_SILENCE, Ledger
 PIECE = 4096
 """Bytes that a pipe takes in one step or not at all (``PIPE_BUF`` of Linux; POSIX says 512)."""
 
-PATIENCE = 1.0
+READER_TIMEOUT = 1.0
 """Seconds to wait for a stream that takes nothing."""
 
 _STANDARD = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
@@ -250,13 +250,15 @@ class StreamSink:
     def _send(self, data: bytes) -> tuple[int, OSError | None]:
         """Return how many bytes the stream took, and why not all."""
         taken = 0
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + READER_TIMEOUT
         while taken < len(data):
             try:
                 if not self._is_writable(deadline - time.monotonic()):
-                    return taken, OSError(errno.EAGAIN, f"nobody has read it for {PATIENCE:g} s")
+                    return taken, OSError(
+                        errno.EAGAIN, f"nobody has read it for {READER_TIMEOUT:g} s"
+                    )
                 taken += os.write(self._descriptor, data[taken : taken + PIECE])
-                deadline = time.monotonic() + PATIENCE
+                deadline = time.monotonic() + READER_TIMEOUT
             except BlockingIOError:  # room for less than a piece
                 time.sleep(_BRIEF)
             except OSError as error:

@@ -20,7 +20,8 @@ from typing import Callable
 
 from ..exceptions import JournalError
 from .directory import take_turn
-from .orphans import Orphan, journal_directories
+from .finder import journal_directories
+from .orphans import Orphan
 
 DEFAULT_TOTAL = 1024 * 1024 * 1024
 """Bytes on disk of all journals of a spool directory."""

@@ -19,7 +19,8 @@ from typing import Callable
 from ..addresses import Address, LogName
 from ..spool.belonging import Origin, belongs
 from ..spool.directory import until_turn
-from ..spool.orphans import Orphan, OrphanFinder
+from ..spool.finder import OrphanFinder
+from ..spool.orphans import Orphan
 from ..spool.segments import Batch
 from .conversation import JournalToSend
 from .sender import Sender

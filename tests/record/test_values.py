@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from loguru_stdbridge.record.bounded_json import decode_json
 from loguru_stdbridge.record.decode import MAX_COLLISIONS, RemoteValue, many_collide, plain, restore
-from loguru_stdbridge.record.expansion import MAX_LINE, bound_growth
+from loguru_stdbridge.record.expansion import MAX_EXPANDED_LINE, bound_growth
 from loguru_stdbridge.record.row import MAX_ROW, encode_row
 from loguru_stdbridge.record.values import MAX_SHOWN, MAX_TEXT, MAX_VALUES, flatten_extra
 
@@ -458,10 +458,10 @@ def test_a_text_of_many_escapes_is_cut_to_what_its_payload_allows():
     "text", ["x" * MAX_ROW, '"' * MAX_ROW, "漢" * (MAX_ROW // 3), "x" * MAX_ROW + "😀"]
 )
 def test_the_line_of_any_record_is_bounded(text):
-    """A record of the largest size makes a line of MAX_LINE bytes of memory at most."""
+    """A record of the largest size makes a line of MAX_EXPANDED_LINE bytes of memory at most."""
     (cut,) = bound_growth([text], len(text.encode()))
     width = 4 if "😀" in text else 2 if "漢" in text else 1
-    assert len(json.dumps([cut, repr(cut)], ensure_ascii=False)) * width <= MAX_LINE + 1000
+    assert len(json.dumps([cut, repr(cut)], ensure_ascii=False)) * width <= MAX_EXPANDED_LINE + 1000
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def pipe(tmp_path):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(streams, "PATIENCE", 0.02)
+    monkeypatch.setattr(streams, "READER_TIMEOUT", 0.02)
 
 
 def test_lines_go_to_the_pipe_in_order(pipe):

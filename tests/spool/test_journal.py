@@ -15,8 +15,9 @@ from loguru_stdbridge.exceptions import JournalError
 from loguru_stdbridge.record.row import MAX_ROWS
 from loguru_stdbridge.spool import journal as module
 from loguru_stdbridge.spool import storage
+from loguru_stdbridge.spool.finder import journal_directories
 from loguru_stdbridge.spool.journal import REENTRANT, Figures, Journal
-from loguru_stdbridge.spool.orphans import Orphan, journal_directories
+from loguru_stdbridge.spool.orphans import Orphan
 from loguru_stdbridge.spool.segments import decode_meta, decode_segment_header, scan_segment
 from loguru_stdbridge.system import own_file
 from loguru_stdbridge.wire.receiving import Sequencer

@@ -14,7 +14,8 @@ import pytest
 from loguru_stdbridge.exceptions import JournalError, JournalVersionError
 from loguru_stdbridge.record.row import MAX_ROWS
 from loguru_stdbridge.spool import orphans
-from loguru_stdbridge.spool.orphans import Orphan, journal_directories
+from loguru_stdbridge.spool.finder import OrphanFinder, journal_directories
+from loguru_stdbridge.spool.orphans import Orphan
 from loguru_stdbridge.spool.segments import (
     ACKED_AT,
     NUMBER,
@@ -523,7 +524,8 @@ def test_a_recycled_process_id_decides_nothing(spool, adopt):
 ADOPTER = """
 import sys
 from pathlib import Path
-from loguru_stdbridge.spool.orphans import Orphan, journal_directories
+from loguru_stdbridge.spool.finder import OrphanFinder, journal_directories
+from loguru_stdbridge.spool.orphans import Orphan
 spool = Path(sys.argv[1])
 while journal_directories(spool):
     for path in journal_directories(spool):
@@ -625,10 +627,8 @@ def test_a_finder_adopts_only_what_its_rule_calls_its_own(spool):
     """A finder lets a journal for another address go: its own program can adopt it at once."""
     path = str(make_orphan(spool, [1, 2]))
     told = []
-    stranger = orphans.OrphanFinder(str(spool), lambda origin: False, told.append)
-    owner = orphans.OrphanFinder(
-        str(spool), lambda origin: origin.address.port == 9020, told.append
-    )
+    stranger = OrphanFinder(str(spool), lambda origin: False, told.append)
+    owner = OrphanFinder(str(spool), lambda origin: origin.address.port == 9020, told.append)
     assert stranger.paths() == [path]
     assert stranger.adopt(path) is None
     orphan = owner.adopt(path)
@@ -643,7 +643,7 @@ def test_a_finder_tells_each_trouble_once(spool, monkeypatch):
     """A finder that fails at a journal again and again says so once, and goes on."""
     path = str(make_orphan(spool, [1]))
     told = []
-    finder = orphans.OrphanFinder(str(spool), lambda address: True, told.append)
+    finder = OrphanFinder(str(spool), lambda address: True, told.append)
 
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied", path)
@@ -662,7 +662,7 @@ def test_a_finder_tells_where_damaged_segments_are_kept(spool):
     broken[SEGMENT_HEADER + 20] ^= 1
     path = str(make_orphan(spool, bytes(broken), [3]))
     told = []
-    finder = orphans.OrphanFinder(str(spool), lambda address: True, told.append)
+    finder = OrphanFinder(str(spool), lambda address: True, told.append)
     orphan = finder.adopt(path)
     read_all(orphan)
     finder.remove(orphan)

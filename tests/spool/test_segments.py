@@ -1,4 +1,4 @@
-"""The journal's format: the layout pinned, and every way in which a file can be less than whole."""
+"""The format of a journal's files: its layout, and every way in which a file can be incomplete."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ ROWS = {5: b'["five"]', 6: b'["six", 6]', 7: b"[7]"}
 
 
 def test_the_layout_is_pinned():
-    """A journal may be adopted by another version: what is on disk does not change unnoticed."""
+    """The layout on disk does not change unnoticed, since another version may adopt a journal."""
     crc = zlib.crc32(b"meta", zlib.crc32(struct.pack("<Q", 5), zlib.crc32(b"LSBSEG\0\2")))
     header = struct.pack("<8sQIH", b"LSBSEG\0\2", 5, crc, 4) + bytes(10) + b"meta"
     assert encode_segment_header(5, b"meta") == header
@@ -76,7 +76,7 @@ def test_the_layout_is_pinned():
 
 
 def test_a_meta_file_comes_back():
-    """The numbers that its owner stores in place are read, and no part of the checksum."""
+    """A ``meta`` file is read back, and the numbers stored in place are not in its checksum."""
     data = bytearray(encode_meta(META))
     NUMBER.pack_into(data, ACKED_AT, 1 << 40)
     NUMBER.pack_into(data, GIVEN_UP_AT, (1 << 40) + 1)
@@ -86,19 +86,19 @@ def test_a_meta_file_comes_back():
 
 
 def test_the_numbers_stored_in_place_are_aligned():
-    """One store each: a kill leaves the old number or the new one."""
+    """The numbers that are stored in place are aligned, so that a kill leaves no mixture."""
     assert ACKED_AT % 8 == GIVEN_UP_AT % 8 == KNOWN_AT % 8 == 0
 
 
 @pytest.mark.parametrize("size", [0, 1, META_SIZE - 1, META_SIZE + 1])
 def test_a_meta_file_of_a_wrong_size_is_refused(size):
-    """The message says what it has and what it should have."""
+    """A ``meta`` file of a wrong size is refused with both sizes."""
     with pytest.raises(JournalError, match=f"{size} bytes, not {META_SIZE}"):
         decode_meta(encode_meta(META).ljust(META_SIZE + 1, b"\0")[:size])
 
 
 def test_another_version_is_told_from_damage():
-    """The message gives both versions."""
+    """A ``meta`` file of another version is refused with both versions."""
     data = bytearray(encode_meta(META))
     struct.pack_into("<I", data, 8, 7)
     with pytest.raises(JournalError, match="version 7; this is version 2"):
@@ -106,13 +106,13 @@ def test_another_version_is_told_from_damage():
 
 
 def test_what_is_no_meta_file_is_told():
-    """Four kilobytes of something else."""
+    """A file of the right size that is no ``meta`` file is refused."""
     with pytest.raises(JournalError, match="begins with b'xxxxxxxx', not with b'LSBMETA"):
         decode_meta(b"x" * META_SIZE)
 
 
 def test_every_changed_byte_of_a_meta_file_is_noticed():
-    """But for the three numbers, which change all the time."""
+    """Every changed byte of ``meta`` is noticed, apart from those that change in place."""
     data = encode_meta(META)
     for index in range(META_SIZE):
         changed = bytearray(data)
@@ -125,7 +125,7 @@ def test_every_changed_byte_of_a_meta_file_is_noticed():
 
 
 def test_an_address_that_does_not_fit_is_refused():
-    """The limit itself fits."""
+    """An address longer than ``meta`` has room for is refused."""
     longest = "unix:///" + "x" * (MAX_ADDRESS - 8)
     assert decode_meta(encode_meta(META._replace(address=longest))).address == longest
     with pytest.raises(JournalError, match=f"{MAX_ADDRESS + 1} bytes; {MAX_ADDRESS} at most"):
@@ -144,7 +144,7 @@ def old_meta():
 
 
 def test_a_meta_file_of_version_1_is_read():
-    """It was written by the version before, whose workers may have died meanwhile."""
+    """A ``meta`` file of version 1 is read."""
     assert decode_meta(old_meta()) == META._replace(version=1)
     changed = bytearray(old_meta())
     changed[KNOWN_AT] ^= 1
@@ -157,13 +157,13 @@ def test_a_meta_file_of_version_1_is_read():
 
 @pytest.mark.parametrize("data", [b"", b"x" * 31, bytes(64), encode_segment_header(5)[:31]])
 def test_what_is_no_segment_header_is_none(data):
-    """Too short, or something else."""
+    """A file that is too short, or something else, has no segment header."""
     assert decode_segment_header(data) is None
     assert scan_segment(data + b"x" * 2 * SEGMENT_HEADER) is None
 
 
 def test_every_changed_byte_of_a_segment_header_is_noticed():
-    """A wrong first number would give every record another one."""
+    """Every changed byte of a segment header is noticed."""
     header = encode_segment_header(5)
     assert decode_segment_header(header) == SegmentHeader(5, 32)
     for index in range(SEGMENT_HEADER):
@@ -173,7 +173,7 @@ def test_every_changed_byte_of_a_segment_header_is_noticed():
 
 
 def test_a_whole_segment():
-    """Every record, and no damage; zeros behind it are room."""
+    """A whole segment gives every record and no damage, and zeros behind them are room."""
     data = a_segment(ROWS, 5)
     scan = scan_segment(data)
     assert rows_of(data, scan) == ROWS
@@ -181,7 +181,7 @@ def test_a_whole_segment():
 
 
 def test_a_segment_of_version_1_is_read():
-    """It has no part of the meta file."""
+    """A segment of version 1 is read, though it does not name its sender."""
     crc = zlib.crc32(struct.pack("<Q", 5), zlib.crc32(b"LSBSEG\0\1"))
     header = struct.pack("<8sQI", b"LSBSEG\0\1", 5, crc).ljust(32, b"\0")
     data = (header + b"".join(a_record(row, number) for number, row in ROWS.items())).ljust(4096)
@@ -194,7 +194,7 @@ def test_a_segment_of_version_1_is_read():
 
 
 def test_a_segment_says_whose_it_is():
-    """It can be delivered where the meta file is gone, and begins with what was acknowledged then."""
+    """A segment names its sender and what was acknowledged when it was begun."""
     meta = META._replace(origin="[]", known=12)
     header = encode_segment_header(10, encode_meta_part(meta))
     found = decode_segment_header(header + a_record(b"[10]", 10))
@@ -204,7 +204,7 @@ def test_a_segment_says_whose_it_is():
 
 @pytest.mark.parametrize("cut", ["zeros", "gone"])
 def test_a_segment_without_its_header(cut):
-    """Somebody has cut it, and its owner went on: what is whole is found by its numbers."""
+    """A segment that has lost its header is read by the numbers of its records."""
     data = a_segment({number: b'["%d"]' % number for number in range(5, 40)}, 5)
     at = scan_segment(data).records[10][1] - 16
     data = bytes(at) + data[at:] if cut == "zeros" else data[at:]
@@ -216,7 +216,7 @@ def test_a_segment_without_its_header(cut):
 
 
 def test_zeros_cost_nothing():
-    """A power cut leaves megabytes of them, whole or behind the records that were written."""
+    """Megabytes of zeros cost next to nothing to read."""
     assert scan_segment(bytes(1 << 24)) == Scan([], False)
     data = a_segment({5: b"[5]"}, 5) + bytes(1 << 24) + a_record(b"[9]", 9)
     looked = []
@@ -227,18 +227,18 @@ def test_zeros_cost_nothing():
 
 
 def test_an_empty_segment():
-    """It was begun and nothing was stored."""
+    """A segment that was begun and never used is empty and undamaged."""
     assert scan_segment(a_segment([], 5)) == Scan([], False)
 
 
 def test_a_full_segment():
-    """The last record ends with the file."""
+    """A last record that ends with the file is read."""
     data = a_segment(ROWS, 5, 0)
     assert rows_of(data, scan_segment(data)) == ROWS
 
 
 def test_numbers_may_be_left_out():
-    """What was given up has a number and no record: that is no damage."""
+    """Numbers that were discarded are missing without being damage."""
     rows = {7: b"[7]", 8: b"[8]", 100: b"[100]"}
     data = a_segment(rows, 5)
     scan = scan_segment(data)
@@ -247,7 +247,7 @@ def test_numbers_may_be_left_out():
 
 
 def test_a_kill_in_the_middle_of_the_last_record_at_every_byte():
-    """Header and row are one write: the file ends inside them, and no damage is seen."""
+    """A kill at any byte of the last record leaves the others and is no damage."""
     before, last = a_segment({5: ROWS[5], 6: ROWS[6]}, 5, 0), a_record(ROWS[7], 7)
     for stored in range(len(last) + 1):
         data = before + last[:stored]
@@ -257,7 +257,7 @@ def test_a_kill_in_the_middle_of_the_last_record_at_every_byte():
 
 
 def test_a_kill_of_a_version_1_owner_at_every_byte_of_the_last_record():
-    """There the row was stored first, its header last, into zeros."""
+    """A kill of a version 1 owner at any byte of the last record leaves the others."""
     before, last = a_segment({5: ROWS[5], 6: ROWS[6]}, 5), a_record(ROWS[7], 7)
     tail = len(bytes(before).rstrip(b"\0"))
     for stored in range(1, len(last) + 1):
@@ -273,7 +273,7 @@ def test_a_kill_of_a_version_1_owner_at_every_byte_of_the_last_record():
 
 
 def test_a_file_cut_off_at_every_byte():
-    """What is whole is found, whatever is missing."""
+    """A file that is cut off at any byte gives the records that are whole."""
     data = a_segment(ROWS, 5, 0)
     ends = [end for _, _, end in scan_segment(data).records]
     for size in range(SEGMENT_HEADER, len(data) + 1):
@@ -284,7 +284,7 @@ def test_a_file_cut_off_at_every_byte():
 
 @pytest.mark.parametrize("number", ROWS)
 def test_every_changed_byte_of_a_record_costs_that_record_only(number):
-    """A hole is passed, reported as damage, and the records after it are found."""
+    """A changed byte of a record is reported as damage and costs that record only."""
     data = a_segment(ROWS, 5)
     _, start, end = scan_segment(data).records[number - 5]
     for index in range(start - 16, end):
@@ -299,7 +299,7 @@ def test_every_changed_byte_of_a_record_costs_that_record_only(number):
 
 
 def test_a_hole_over_several_records():
-    """Zeros, as a page that was never written leaves them, or anything else."""
+    """The records behind a hole of zeros or noise are found."""
     rows = {number: b'["%d"]' % number for number in range(1, 40)}
     data = a_segment(rows)
     records = scan_segment(data).records
@@ -313,7 +313,7 @@ def test_a_hole_over_several_records():
 
 
 def test_records_are_found_behind_a_hole_where_the_numbers_pass_32_bits():
-    """The upper half of the number, by which they are looked for, changes there."""
+    """Records behind a hole are found where their numbers pass 32 bits."""
     first = (1 << 32) - 3
     rows = {first + n: b'["%d"]' % n for n in range(8)}
     data = a_segment(rows, first)
@@ -323,7 +323,7 @@ def test_records_are_found_behind_a_hole_where_the_numbers_pass_32_bits():
 
 
 def test_a_record_of_a_lower_number_is_none():
-    """What an earlier use of the bytes left is never delivered again."""
+    """A record of a lower number, left by an earlier use of the bytes, is not delivered."""
     data = a_segment({5: b"[5]"}, 5)
     tail = len(bytes(data).rstrip(b"\0"))
     stale = a_record(b"[4]", 4)
@@ -332,7 +332,7 @@ def test_a_record_of_a_lower_number_is_none():
 
 
 def test_the_rest_of_a_longer_record_that_was_overwritten():
-    """A call that an exception ended had stored more than the one that took its place."""
+    """The rest of a longer record that was overwritten is no record."""
     data = a_segment({5: b"[5]"}, 5)
     tail = len(bytes(data).rstrip(b"\0"))
     for row in (b'["' + b"begun" * 50 + b'"]', b"[6]"):
@@ -343,7 +343,7 @@ def test_the_rest_of_a_longer_record_that_was_overwritten():
 
 
 def test_a_record_needs_its_own_number():
-    """The checksum covers the number: a record moved to another one is none."""
+    """A record copied under another number is none, since the checksum covers the number."""
     data = bytearray(a_record(b"[5]", 5))
     assert record_at(data, 0) == (5, 19)
     NUMBER.pack_into(data, 8, 6)
@@ -353,7 +353,7 @@ def test_a_record_needs_its_own_number():
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=2000), st.integers(0, 1500))
 def test_any_bytes_can_be_scanned(noise, at):
-    """Noise over a segment: no error, no record that was never stored."""
+    """Any bytes can be scanned without an error, and give no record that was never stored."""
     rows = {number: b'["%d"]' % number for number in range(1, 60)}
     data = a_segment(rows, size=2048)
     data[at : at + len(noise)] = noise

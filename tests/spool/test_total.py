@@ -6,7 +6,8 @@ import os
 
 from loguru_stdbridge import start_receiver
 from loguru_stdbridge.spool import total
-from loguru_stdbridge.spool.orphans import Orphan, journal_directories
+from loguru_stdbridge.spool.finder import journal_directories
+from loguru_stdbridge.spool.orphans import Orphan
 from loguru_stdbridge.spool.total import keep_within
 from tests.support.processes import disk_usage, free_address, run_python
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from loguru_stdbridge.spool import owned, storage
+from loguru_stdbridge.spool.finder import journal_directories
 from loguru_stdbridge.spool.journal import Journal
-from loguru_stdbridge.spool.orphans import Orphan, journal_directories
+from loguru_stdbridge.spool.orphans import Orphan
 from loguru_stdbridge.system.locks import let_go, take_lock
 from tests.support.journals import (
     ADDRESS,

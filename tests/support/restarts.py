@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from loguru_stdbridge.spool.orphans import journal_directories
+from loguru_stdbridge.spool.finder import journal_directories
 from tests.support.processes import Account, free_port
 from tests.support.waiting import wait_until
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from loguru_stdbridge.addresses import parse_address
-from loguru_stdbridge.spool import orphans
+from loguru_stdbridge.spool import finder as finder_module
+from loguru_stdbridge.spool.finder import journal_directories
 from loguru_stdbridge.spool.journal import Journal
-from loguru_stdbridge.spool.orphans import Orphan, journal_directories
+from loguru_stdbridge.spool.orphans import Orphan
 from loguru_stdbridge.wire.receiving import GapReceived, GoodbyeReceived
 from loguru_stdbridge.worker import adoption as module
 from loguru_stdbridge.worker.adoption import OrphanDelivery
@@ -522,7 +523,7 @@ def test_killed_workers_of_a_receiver_with_a_spool_directory_of_its_own(
 def test_workers_take_turns_in_looking(look_out, spool_dir, monkeypatch):
     """Hundreds of workers share a few looks at the spool, since each look tries every lock."""
     looks = []
-    monkeypatch.setattr(orphans, "journal_directories", lambda path: looks.append(path) or [])
+    monkeypatch.setattr(finder_module, "journal_directories", lambda path: looks.append(path) or [])
     spool_dir.mkdir(mode=0o700, exist_ok=True)
     address, other = parse_address("tcp://127.0.0.1:1"), parse_address("tcp://127.0.0.1:2")
     workers = [look_out(address, []) for _ in range(50)]

@@ -16,7 +16,7 @@ from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.exceptions import JournalError
 from loguru_stdbridge.spool import journal as journal_module
 from loguru_stdbridge.spool.directory import noted_line_format
-from loguru_stdbridge.spool.orphans import journal_directories
+from loguru_stdbridge.spool.finder import journal_directories
 from loguru_stdbridge.worker import channel as module
 from loguru_stdbridge.worker import pipeline as pipeline_module
 from loguru_stdbridge.worker.channel import Channel

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from loguru_stdbridge import start_receiver
-from loguru_stdbridge.spool.orphans import journal_directories
+from loguru_stdbridge.spool.finder import journal_directories
 from loguru_stdbridge.worker.channel import Channel
 from loguru_stdbridge.worker.options import check_options
 from tests.support.processes import ReceiverProcess, run_python

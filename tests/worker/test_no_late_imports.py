@@ -179,7 +179,7 @@ os._exit(0)
 
 ADOPT = """
 from loguru_stdbridge.worker import adoption
-adoption.PATIENCE, adoption.INTERVAL = 0.0, 0.05
+adoption.RECEIVER_HEAD_START, adoption.INTERVAL = 0.0, 0.05
 with install_bridge(address) as bridge:
     logger.info("mine")
     assert bridge.flush(60)

@@ -15,7 +15,7 @@ import pytest
 from loguru import logger
 
 from loguru_stdbridge import BridgeHandler, install_bridge, start_receiver
-from loguru_stdbridge.spool.orphans import journal_directories
+from loguru_stdbridge.spool.finder import journal_directories
 from loguru_stdbridge.worker.channel import Channel, shared_channel
 from loguru_stdbridge.worker.options import check_options
 from loguru_stdbridge.worker.sender import Sender
