@@ -337,8 +337,8 @@ def run_receiver(options: argparse.Namespace) -> int:
     if options.also is not None:
         serves = OrphanIntake.__init__
 
-        def serves_both(self: Any, spool_dir: Any, addresses: Any, report: Any) -> None:
-            serves(self, spool_dir, [*addresses, parse_address(options.also)], report)
+        def serves_both(self: Any, spool_dir: Any, addresses: Any, *more: Any) -> None:
+            serves(self, spool_dir, [*addresses, parse_address(options.also)], *more)
 
         OrphanIntake.__init__ = serves_both
     return cli.main(options.arguments)
