@@ -12,9 +12,9 @@ line that may be torn. In all other cases nothing is lost. A piece is no longer 
 takes in one step, so lines of other programs that write to the same pipe do not get into the middle
 of ours.
 
-A stream that takes nothing for :data:`READER_TIMEOUT` seconds, because nobody reads it, is an error for
-the writer, which tries again. So the receiver serves its clients meanwhile. A line that the stream
-has begun to take is finished first.
+A stream that takes nothing for :data:`READER_TIMEOUT` seconds, because nobody reads it, is an error
+for the writer, which tries again. So the receiver serves its clients meanwhile. A line that the
+stream has begun to take is finished first.
 """
 
 from __future__ import annotations
