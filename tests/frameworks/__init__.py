@@ -28,5 +28,6 @@ Granian's command lines), two lines in the application cannot reach it. There ar
 with the lines where that process reads them, and one with the lines in the application.
 
 ``early_forks.py`` and ``uwsgi.py`` are commands of their own, for forks that are not multiprocessing's.
-A part of all this runs in the suite: ``test_programs.py``, ``test_early_forks.py``.
+A part of all this runs in the suite: ``test_programs.py``, and ``test_early_forks.py`` for the forks
+that Python makes. Plain forks of C are in the command alone.
 """

@@ -60,6 +60,8 @@ def answer(path):
     """What a web application does for each path; the text of the response."""
     if path == "/say":
         say_all()
+    elif path == "/lines":
+        logger.info("a request by loguru")
     elif path == "/fail":
         fail()
     return str(os.getpid())
