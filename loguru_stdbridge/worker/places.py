@@ -32,8 +32,8 @@ class Watch:
     """Looks at what is logged in a thread for what is said of an exception or a warning.
 
     Of an exception a record has to say the kind, too. Where stderr is redirected into the log
-    (Celery does that), the printed traceback comes as a record for each piece: a line that holds
-    the exception's text alone is no report of it.
+    (Celery does that), the printed traceback comes as a record for each piece. A piece that holds
+    the exception's text alone, or the line of source that raised it, is no report of it.
     """
 
     def __init__(self, subject: object) -> None:
@@ -49,8 +49,11 @@ class Watch:
         if exception is not None and exception is self._subject:
             self.is_seen = True
         elif type(message) is str and self._text in message:
-            is_enough = self._is_warning and len(self._text) >= LONG_TEXT
-            self.is_seen = is_enough or self._kind in message or self.is_seen
+            if self._is_warning:
+                is_enough = len(self._text) >= LONG_TEXT or self._kind in message
+            else:
+                is_enough = self._kind in message and not message.lstrip().startswith("raise ")
+            self.is_seen = is_enough or self.is_seen
 
 
 class Place:

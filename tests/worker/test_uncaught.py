@@ -122,7 +122,8 @@ def test_a_hook_that_logs_what_is_printed_piece_by_piece_is_not_enough(taken, mo
     """An exception is sent whole if the redirected console logs each piece of it."""
 
     def print_pieces(kind, value, traceback):
-        for piece in (kind.__name__, ": ", str(value)):
+        line = f'raise {kind.__name__}("{value}")'
+        for piece in (line, kind.__name__, ": ", str(value)):
             logging.getLogger("redirected").warning(piece)
 
     monkeypatch.setattr(sys, "excepthook", print_pieces)
