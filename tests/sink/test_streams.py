@@ -25,7 +25,6 @@ from loguru_stdbridge.sink.streams import (
     find_stream,
     open_stream_ledger,
 )
-from loguru_stdbridge.system import locks
 from tests.support.parameters import name_of
 from tests.support.stepwise import kills
 
@@ -316,7 +315,7 @@ def test_whatever_step_a_kill_stops_at_no_line_is_there_twice(memory_path):
 def test_a_stream_that_was_idle_leaves_no_doubt(pipe):
     """A kill between two writes is not told: everything was taken."""
     pipe.sink.write([Block(A, 1, ["one\n"], [])])
-    locks.let_go(pipe.ledger._lock_descriptor)
+    pipe.ledger._only_writer.release()
     pipe.ledger.after_fork_in_child()
     pipe.sink.close()
     pipe.open()
