@@ -56,7 +56,7 @@ class Place:
         self.rounds = 0
         self.processes: list[subprocess.Popen[bytes]] = []
         self._prefix = list(prefix)
-        self._left: list[int] = []  # processes whose parent was killed before them
+        self._sessions: list[int] = []  # those of the processes: each has all that it starts
         addresses = {
             "log": f"log://{self.sink}",
             "unix": f"unix://{directory}/s",
@@ -83,9 +83,11 @@ class Place:
 
     def _run(self, command: list[str]) -> None:
         with open(self.directory / "stderr.txt", "ab") as stderr:
-            self.processes.append(
-                subprocess.Popen(command, env=self._environment, stderr=stderr)
-            )  # in the working directory: the command is a module of the tests
+            process = subprocess.Popen(  # in this directory: the command is a module of the tests
+                command, env=self._environment, stderr=stderr, start_new_session=True
+            )
+        self.processes.append(process)
+        self._sessions.append(process.pid)
 
     def wait_at_random(self, chance: random.Random) -> None:
         """Wait for an instant to kill: seldom in the start, mostly while workers log."""
@@ -100,28 +102,24 @@ class Place:
         """Start a standby and kill the receiver that it waits for; the workers log on."""
         self._run([*self._receiver, "--standby", *self._alone])
         pause(chance.uniform(0, 1))
-        self._left = descendants(self.processes[0].pid)  # they have another parent then
         self.processes[0].kill()
         pause(chance.uniform(0, 0.5))
 
     def kill(self, chance: random.Random) -> None:
-        """Kill every process of the round, in random order."""
-        victims, self._left = [process.pid for process in self.processes] + self._left, []
-        for process in self.processes:
-            victims += descendants(process.pid)
-        chance.shuffle(victims)
-        for victim in victims:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(victim, signal.SIGKILL)
-            if chance.random() < 0.3:
-                pause(chance.uniform(0, 0.02))
+        """Kill every process of the round, in random order, and those started meanwhile."""
+        while victims := [pid for session in self._sessions for pid in processes_of(session)]:
+            chance.shuffle(victims)
+            for victim in victims:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(victim, signal.SIGKILL)
+                if chance.random() < 0.3:
+                    pause(chance.uniform(0, 0.02))
+            for process in self.processes:
+                process.poll()
         for process in self.processes:
             process.wait()
-        for victim in victims:  # whoever was started in between had a parent among them
-            for late in descendants(victim):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(late, signal.SIGKILL)
         self.processes.clear()
+        self._sessions.clear()
 
     def finish(self, spool: Path) -> str:
         """Deliver what is left, and return what is wrong with the files; "" for nothing."""
@@ -146,13 +144,13 @@ class Place:
         return "" if verdict.clean else str(verdict)
 
 
-def descendants(process: int) -> list[int]:
-    """Return the processes below ``process``, itself excluded."""
+def processes_of(session: int) -> list[int]:
+    """Return the processes of a session that are not dead yet."""
     found = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=False
+        ["ps", "-o", "pid=,stat=", "-s", str(session)], capture_output=True, text=True, check=False
     )
-    children = [int(line) for line in found.stdout.split()]
-    return children + [pid for child in children for pid in descendants(child)]
+    lines = (line.split() for line in found.stdout.splitlines())
+    return [int(pid) for pid, state in lines if not state.startswith("Z")]
 
 
 def pause(seconds: float) -> None:
