@@ -23,7 +23,7 @@ def place():
 @pytest.mark.parametrize("kind", restarts.KINDS)
 def test_the_same_command_line_loses_and_doubles_nothing(place, chance, scale, kind):
     """Receiver, command and workers are killed at random; no journal is left at the end."""
-    wrong = restarts.restarts(place, chance, scale(3, 60), kind, standby=kind == "log")
+    wrong = restarts.restarts(place, chance, scale(2, 60), kind, standby=kind == "log")
     assert not wrong, wrong
 
 
@@ -34,5 +34,5 @@ def test_the_same_command_line_loses_and_doubles_nothing(place, chance, scale, k
 @pytest.mark.parametrize("kind", ["log", "tcp"])
 def test_containers_that_share_a_spool_never_mix_their_logs(place, chance, scale, kind):
     """Two containers with the same port are killed at random; each record is in its own log."""
-    wrong = restarts.containers(place, chance, scale(2, 25), kind)
+    wrong = restarts.containers(place, chance, scale(1, 25), kind)
     assert not wrong, wrong

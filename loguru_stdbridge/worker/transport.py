@@ -59,6 +59,11 @@ def targets(address: Address) -> list[Target]:
         if not hasattr(socket, "AF_UNIX"):
             raise OSError(f"this platform has no Unix sockets: cannot reach {address}")
         return [(_AF_UNIX, address.path)]
+    if address.host == "localhost":
+        # RFC 6761: always loopback. A child that is forked while another thread looks a name up
+        # may wait for the C library's lock for ever; so the usual name needs no look-up.
+        loopback = [(socket.AF_INET, ("127.0.0.1", address.port))]
+        return [*loopback, (socket.AF_INET6, ("::1", address.port, 0, 0))]
     found = socket.getaddrinfo(_encode(address.host), address.port, type=socket.SOCK_STREAM)
     return [(family, sockaddr) for family, _, _, _, sockaddr in found]
 

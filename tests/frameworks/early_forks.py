@@ -39,7 +39,7 @@ fork = os.fork if how == "python" else ctypes.PyDLL(None).fork
 
 def child(number, bridge):
     logger.info("child {}", number)
-    return 0 if bridge.flush(10) else 3
+    return 0 if bridge.flush(60) else 3
 
 def parent(number):
     bridge = install_bridge(address)

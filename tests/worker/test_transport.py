@@ -96,13 +96,20 @@ def test_a_host_has_the_targets_that_the_system_knows():
     assert (socket.AF_INET, ("127.0.0.1", 9020)) in targets(parse_address("tcp://localhost:9020"))
 
 
+def test_the_name_of_loopback_needs_no_look_up(monkeypatch):
+    """The C library is not asked: a child forked meanwhile might wait for its lock for ever."""
+    monkeypatch.setattr(socket, "getaddrinfo", None)
+    found = targets(parse_address("tcp://localhost:9020"))
+    assert [address[0] for _, address in found] == ["127.0.0.1", "::1"]
+
+
 def test_a_name_that_is_not_ascii_is_looked_up_by_its_encoded_form(monkeypatch):
     """A host's name with other letters goes to the system as IDNA has it."""
     asked = []
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, **_: asked.append(host) or [])
-    for host in ("localhost", "bücher.example"):
+    for host in ("plain.example", "bücher.example"):
         targets(Address("tcp", host, 9020))
-    assert asked == [b"localhost", b"xn--bcher-kva.example"]
+    assert asked == [b"plain.example", b"xn--bcher-kva.example"]
 
 
 def test_an_unknown_host_is_an_oserror(monkeypatch):
