@@ -210,7 +210,7 @@ def test_loggers_that_arrive_by_pickle_share_one_channel(receiver, spool_dir):
             if number == 100:
                 before = len(os.listdir("/proc/self/fd"))
         assert len(journal_directories(spool_dir)) == len(senders()) == 1
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before
     del copy
     gc.collect()
     assert receiver.lines() == [str(number) for number in range(300)]
