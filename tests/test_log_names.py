@@ -73,6 +73,7 @@ import os, sys, time
 from loguru import logger
 from loguru_stdbridge import install_bridge
 install_bridge()
+print("up", flush=True)
 sys.stdin.readline()
 logger.info("record")
 print(os.getpid(), flush=True)
@@ -93,6 +94,7 @@ def test_the_same_command_line_takes_up_what_was_left(tmp_path, eventually):
         )
         eventually((tmp_path / "ready").exists, what="the receiver is ready")
         eventually(lambda count=count: len(lines(sink)) == count - 1, what="the orphans are there")
+        assert first.stdout.readline() == b"up\n"  # the command is started after the receiver
         first.kill()
         first.wait()
         (tmp_path / "ready").unlink()
