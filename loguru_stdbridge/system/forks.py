@@ -33,6 +33,8 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+from .interpreter import revive_interpreter
+
 try:
     import mmap
 except ImportError:  # some systems have none
@@ -101,7 +103,16 @@ def _after_fork_in_parent() -> None:
 
 
 def notice_fork() -> None:
-    """Drop what is the parent's. To be called where :data:`process_mark` shows a child."""
+    """Drop what is the parent's. To be called where :data:`process_mark` shows a child.
+
+    The fork may have been one of which Python knows nothing.
+    """
+    revive_interpreter()
+    if not process_mark[0]:
+        _drop_all_in_child()
+
+
+def _drop_all_in_child() -> None:
     global _fork_lock
     _fork_lock = threading.RLock()
     for holder in list(_holders):
@@ -135,5 +146,5 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_before_fork,
         after_in_parent=_after_fork_in_parent,
-        after_in_child=notice_fork,
+        after_in_child=_drop_all_in_child,
     )
