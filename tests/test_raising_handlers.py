@@ -82,7 +82,7 @@ print(json.dumps([interrupted, returned, bridge.stats().dropped]))
 @pytest.mark.parametrize("way", ["channel", "memory", "logging"])
 def test_exceptions_at_random_instants_of_log_calls(tmp_path, scale, chance, tell, way):
     """Calls that returned are written once and in order, interrupted ones at most once."""
-    count = scale(700, 10_000)
+    count = scale(300, 10_000)
     with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
         status, out, err = run_python(
             RAISING, receiver.address, way, str(count), str(chance.random()), timeout=900

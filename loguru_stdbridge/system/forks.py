@@ -75,6 +75,7 @@ process_mark[0] = 1
 _holders: weakref.WeakSet[Any] = weakref.WeakSet()
 _fork_lock = threading.RLock()
 _FORK_TIMEOUT = 0.5  # seconds; a fork that nobody holds up takes milliseconds
+_is_python_forking = False  # in the child, too, until its hook has run
 
 
 def drop_in_children(holder: Any) -> None:
@@ -95,10 +96,14 @@ def block_forks() -> Iterator[None]:
 
 
 def _before_fork() -> None:
+    global _is_python_forking
     _fork_lock.acquire()
+    _is_python_forking = True
 
 
 def _after_fork_in_parent() -> None:
+    global _is_python_forking
+    _is_python_forking = False
     _fork_lock.release()
 
 
@@ -107,14 +112,16 @@ def notice_fork() -> None:
 
     The fork may have been one of which Python knows nothing.
     """
-    revive_interpreter()
+    if not _is_python_forking:
+        revive_interpreter()
     if not process_mark[0]:
         _drop_all_in_child()
 
 
 def _drop_all_in_child() -> None:
-    global _fork_lock
+    global _fork_lock, _is_python_forking
     _fork_lock = threading.RLock()
+    _is_python_forking = False
     for holder in list(_holders):
         if process_mark[0]:
             return  # a signal handler has logged meanwhile, and has done it all

@@ -12,12 +12,23 @@ registered for children.
 
 Why it is safe here
 -------------------
-It is called only where this is the child's one thread, and the parent had more; else nothing is
-wrong yet, or another thread of the child would be forgotten. It is called before anything that lets
-the interpreter's lock go, with :mod:`ctypes`, which keeps the lock, and only where that is loaded:
-to import it would let the lock go. From 3.13 on it expects the import lock to be held; where a lost
-thread holds that, nothing can be done. Programs' functions for children may complain that those for
-before the fork have not run (loguru's let locks go that nobody has taken). Nobody is told of that.
+It ends the process, or takes something away, where it is called at the wrong time. So it is called
+only where all of this holds:
+
+* Python was not told of the fork (:mod:`~loguru_stdbridge.system.forks` knows), and the function is
+  not at work already: what it runs may log.
+* This is the child's one thread, and the parent had more. Else nothing is wrong yet, or another
+  thread of the child would be forgotten.
+* This is the process's one interpreter. The function ends all others, and the process where it is
+  not called in the main one.
+* The thread is in no handler of logging's or loguru's, nor in an import: the function makes their
+  locks anew, and who holds one would fail to let it go.
+* The Python is one on which it was tried, and no debug or free-threaded build: those check more.
+
+It is called before anything that lets the interpreter's lock go, with :mod:`ctypes`, which keeps
+the lock, and only where that is loaded: to import it would let the lock go. Programs' functions for
+children may complain that those for before the fork have not run (loguru's let locks go that nobody
+has taken). Nobody is told of that.
 """
 
 from __future__ import annotations
@@ -31,28 +42,43 @@ try:
 except ImportError:  # another Python
     _imp = None  # type: ignore[assignment]
 
+_IS_KNOWN = (
+    sys.implementation.name == "cpython"
+    and sys.version_info < (3, 14)
+    and not getattr(sys, "abiflags", "")
+)
 _THREADS_FIELD = 17
 """Of ``/proc/self/stat``: the number of threads, counted from the field after the name."""
+
+_is_reviving = False
 
 
 def revive_interpreter() -> None:
     """Have the interpreter know of a fork that it was not told of. Never raises."""
+    global _is_reviving
     ctypes: Any = sys.modules.get("ctypes")
+    if not _IS_KNOWN or ctypes is None or _is_reviving or not _has_lost_threads():
+        return
     try:
-        if ctypes is None or not _has_lost_threads() or _count_threads(ctypes) != 1:
+        library = ctypes.pythonapi
+        if (
+            _count_threads(ctypes, library) != 1
+            or not _is_only_interpreter(ctypes, library)
+            or _is_inside_lock(sys._getframe())
+        ):
             return
-        revive = ctypes.pythonapi.PyOS_AfterFork_Child
+        revive = library["PyOS_AfterFork_Child"]
         revive.restype = None
-        if sys.version_info >= (3, 13):
-            if _imp.lock_held():
-                return
-            _imp.acquire_lock()  # the function lets it go
-    except Exception:  # what this Python does not have, it does without
+        if sys.version_info >= (3, 13):  # it lets the lock of imports go
+            _imp.acquire_lock()
+    except Exception:  # what this system does not have, it does without
         return
     hook, sys.unraisablehook = sys.unraisablehook, _ignore
+    _is_reviving = True
     try:
         revive()
     finally:
+        _is_reviving = False
         sys.unraisablehook = hook
 
 
@@ -62,17 +88,38 @@ def _has_lost_threads() -> bool:
     return len(known._active) + len(known._limbo) > 1
 
 
-def _count_threads(ctypes: Any) -> int:
+def _count_threads(ctypes: Any, library: Any) -> int:
     """Return how many threads this process has; 0 where it cannot be known."""
-    libc = ctypes.pythonapi
     text = ctypes.create_string_buffer(1024)
-    descriptor = libc.open(b"/proc/self/stat", 0)
+    descriptor = library["open"](b"/proc/self/stat", 0)
     if descriptor < 0:
         return 0
-    length = libc.read(descriptor, text, len(text))
-    libc.close(descriptor)
+    length = library["read"](descriptor, text, len(text))
+    library["close"](descriptor)
     fields = text.raw[: max(length, 0)].rpartition(b")")[2].split()
     return int(fields[_THREADS_FIELD]) if len(fields) > _THREADS_FIELD else 0
+
+
+def _is_only_interpreter(ctypes: Any, library: Any) -> bool:
+    first, following = library["PyInterpreterState_Head"], library["PyInterpreterState_Next"]
+    first.restype = following.restype = ctypes.c_void_p
+    following.argtypes = [ctypes.c_void_p]
+    return not following(first())
+
+
+def _is_inside_lock(frame: Any) -> bool:
+    """Return whether a caller may hold a lock that is made anew for children."""
+    while frame is not None:
+        name, module = frame.f_code.co_name, frame.f_globals.get("__name__")
+        if name == "handle" and module == "logging":
+            held = getattr(frame.f_locals.get("self"), "lock", None)  # a logger has none
+            if held is not None and held._is_owned():
+                return True
+        elif (name, module) == ("emit", "loguru._handler") and "str_record" in frame.f_locals:
+            return True  # it takes the lock when it has made that
+        frame = frame.f_back
+    lock: Any = getattr(sys.modules.get("logging"), "_lock", None)
+    return bool(_imp.lock_held()) or (lock is not None and bool(lock._is_owned()))
 
 
 def _ignore(unraisable: object) -> None:

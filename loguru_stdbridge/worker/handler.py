@@ -43,6 +43,9 @@ class _NoLock:
     def release(self) -> None:
         """Nothing is held."""
 
+    def _is_owned(self) -> bool:  # as of a lock of Python's
+        return False
+
     def __enter__(self) -> None:
         """Nothing is held."""
 
