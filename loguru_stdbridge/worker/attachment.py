@@ -31,8 +31,9 @@ The other way round, a sink of loguru's hands its record to logging. The bridge'
 and has sent it. The hook, or a ``BridgeHandler``, finds loguru's call among its callers with the
 same text, marks the record as crossed, and leaves it to the handlers.
 
-A record that comes from another process, out of a queue that several processes share, is a new
-record here. Where the other process has the bridge, too, the log has both.
+A record that comes from another process, out of a queue that several processes share, bears the
+mark of that process's bridge, if it has one with the same destination
+(:mod:`~loguru_stdbridge.worker.travelling`). Here it is treated as one that was sent.
 
 So each way between the two libraries ends at a mark or at a caller's frame, in any order of them.
 Some records cannot bear a mark (those of a logger with a name of one letter, where there are no
@@ -69,9 +70,10 @@ from .crossings import (
 from .levels import level_styles
 from .logging_hook import LEAVE_ALONE, LoggingHook, Probe, Visit, owners
 from .loguru_sink import BridgeSink, is_sent_by_sink
-from .marks import Marks, marks_for
+from .marks import Marks, find_travelling_mark, marks_for
 from .pipeline import report
 from .root_level import RootLevel
+from .travelling import start_marking, stop_marking
 
 
 def leave_alone(record: logging.LogRecord, visit: Visit) -> None:
@@ -108,6 +110,7 @@ class Attachment:
                     continue
                 hook.remove()
             self._hooks[owner] = LoggingHook(owner, self._begin, self._root.opened)
+        start_marking(find_travelling_mark)
 
     def attach_loguru(self, backtrace: bool | None, diagnose: bool | None) -> None:
         """Attach to loguru, or repair what is missing; ``None`` is loguru's default."""
@@ -135,6 +138,8 @@ class Attachment:
         """Leave both libraries as if the bridge had never been there."""
         for hook in self._hooks.values():
             hook.remove()
+        if self._hooks:
+            stop_marking()
         self._hooks.clear()
         self._root.close()
         if self.is_in_loguru():
@@ -158,6 +163,9 @@ class Attachment:
             text = record.threadName or record.name
             mark = self._marks.get(text) or self._marks.of(record)
             if mark is not None and (text is mark.sent or text is mark.crossed):
+                return LEAVE_ALONE
+            # A logger gives its own name to a record that it makes.
+            if record.name is not logger.name and self._marks.has_come(record):
                 return LEAVE_ALONE
             root = self._root
             is_called = record.levelno >= root.own or not root.is_for_bridge_alone(logger)

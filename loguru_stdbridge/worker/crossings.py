@@ -33,6 +33,8 @@ from typing import Any
 
 from loguru import _handler, logger
 
+from .logging_hook import LEAVE_ALONE
+
 MAX_FRAMES = 60
 """Callers that are looked at. Between the two libraries lie a dozen at most, in real programs."""
 
@@ -78,8 +80,8 @@ def make_thread_state() -> ThreadState:
 def find_logrecord(
     record: Any, frame: FrameType | None
 ) -> tuple[logging.LogRecord | None, logging.LogRecord | None]:
-    """Return the ``LogRecord`` that loguru's ``record`` was made of, and the one whose handlers are
-    being called; ``None`` for what there is not.
+    """Return the ``LogRecord`` that loguru's ``record`` was made of, and the one that a hook sends
+    when its handlers are through; ``None`` for what there is not.
 
     The two differ where a handler works on a copy, or on one that it has kept. ``frame`` is where
     the search begins.
@@ -90,8 +92,11 @@ def find_logrecord(
             break
         code = frame.f_code
         if code.co_name == "callHandlers":
-            visited = frame.f_locals.get("record")
-            if "visit" in code.co_varnames and isinstance(visited, logging.LogRecord):
+            variables = frame.f_locals
+            visited, visit = variables.get("record"), variables.get("visit")
+            if visit is None or visit[0] is LEAVE_ALONE[0]:
+                pass  # no hook, or one that sends nothing: another may be at work behind it
+            elif isinstance(visited, logging.LogRecord):
                 return handled, visited
         elif handled is None and code.co_name in ("emit", "handle") and code.co_argcount > 1:
             found = frame.f_locals.get(code.co_varnames[1])

@@ -9,8 +9,8 @@ Why the mark shows nowhere
 An attribute of ours would turn up in formatters that print all attributes (JSON formatters do). So
 a mark adds nothing and changes no value. It puts another text object of the same value in the place
 of ``threadName``, an object that this module knows *by identity*. Equality, hashing, formatting and
-pickling see no difference. A copy of the record keeps the object, so it keeps the mark. Pickling
-loses it: a record that arrives in another process is a new one.
+pickling see no difference. A copy of the record keeps the object, so it keeps the mark. A pickle
+has another form of it (:mod:`~loguru_stdbridge.worker.travelling`).
 
 ``threadName`` is there in every record and is hardly ever rewritten, where formatters do rewrite
 ``levelname``, ``msg`` and ``name``. ``name`` stands in where the application has switched thread
@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import logging
 from typing import NamedTuple
+
+from .travelling import TravellingMark
 
 MAX_TEXTS = 4096
 """Thread names for which marks are kept. A program that makes up names for ever forgets the oldest:
@@ -43,8 +45,9 @@ def _copy(text: str) -> str:
 class Marks:
     """The marks of one destination. Thread-safe: every step is one operation on a dict."""
 
-    def __init__(self) -> None:
+    def __init__(self, destination: object) -> None:
         self._marks: dict[str, Mark] = {}
+        self.travelling = TravellingMark(destination)
         self.get = self._marks.get
         """Return the :class:`Mark` for a text, or ``None``: the one look that each record costs."""
 
@@ -63,9 +66,16 @@ class Marks:
 
     def has(self, record: logging.LogRecord) -> bool:
         """Return whether ``record`` bears a mark: it is sent, or has gone out through loguru."""
+        return self._has_here(record) or self.has_come(record)
+
+    def _has_here(self, record: logging.LogRecord) -> bool:
         text = record.threadName or record.name
         mark = self.get(text) if type(text) is str else None
         return mark is not None and (text is mark.sent or text is mark.crossed)
+
+    def has_come(self, record: logging.LogRecord) -> bool:
+        """Return whether ``record`` was marked in the process that it comes from."""
+        return self.travelling.is_on(record)
 
     def has_crossed(self, record: logging.LogRecord) -> bool:
         """Return whether ``record`` has gone out through loguru."""
@@ -89,9 +99,21 @@ _all: dict[object, Marks] = {}
 
 def marks_for(destination: object) -> Marks:
     """Return the marks of ``destination``; the same object for equal destinations."""
-    return _all.setdefault(destination, Marks())
+    marks = _all.get(destination)
+    return _all.setdefault(destination, Marks(destination)) if marks is None else marks
 
 
 def is_marked(record: logging.LogRecord) -> bool:
     """Return whether ``record`` bears a mark of any destination."""
     return any(marks.has(record) for marks in list(_all.values()))
+
+
+def find_travelling_mark(record: logging.LogRecord) -> TravellingMark | None:
+    """Return the mark for a pickle of ``record``; ``None`` where no bridge sends it."""
+    try:
+        for marks in list(_all.values()):
+            if marks.has(record):
+                return marks.travelling
+    except Exception:  # a factory may have made anything
+        return None
+    return None

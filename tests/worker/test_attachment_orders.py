@@ -46,11 +46,26 @@ class Propagate(logging.Handler):
         logging.getLogger(record.name).handle(record)
 
 
+class PicklingQueue(queue.Queue):
+    """A queue between processes: what is taken out is another object."""
+
+    def put(self, item, block=True, timeout=None):
+        super().put(pickle.loads(pickle.dumps(item)), block, timeout)
+
+
+class Listener(logging.Handler):
+    """The logging cookbook's process that listens: it hands each record to its own logger."""
+
+    def emit(self, record):
+        logging.getLogger("tests.alone").handle(record)
+
+
 KINDS = {
     "bridge": lambda: BridgeHandler(address=NOWHERE),
     "recipe": Intercept,
     "ours": InterceptHandler,
 }
+QUEUES = {"of threads": queue.SimpleQueue, "of processes": PicklingQueue}
 HANDLERS = st.sampled_from(sorted(KINDS))
 LOGGERS = st.sampled_from(NAMES)
 
@@ -143,11 +158,18 @@ class Application(RuleBasedStateMachine):
     def add_a_handler(self, kind, name):
         logging.getLogger(name).addHandler(self.make(kind))
 
-    @rule(kind=HANDLERS, name=LOGGERS)
-    def add_a_queue(self, kind, name):
-        waiting = queue.SimpleQueue()
+    @rule(kind=HANDLERS, name=LOGGERS, between=st.sampled_from(sorted(QUEUES)))
+    def add_a_queue(self, kind, name, between):
+        waiting = QUEUES[between]()
         logging.getLogger(name).addHandler(logging.handlers.QueueHandler(waiting))
         self.queues.append(logging.handlers.QueueListener(waiting, self.make(kind)))
+
+    @precondition(lambda self: not self.propagates)
+    @rule(between=st.sampled_from(sorted(QUEUES)))
+    def add_a_queue_into_a_logger(self, between):
+        waiting = QUEUES[between]()
+        logging.getLogger("tests.order").addHandler(logging.handlers.QueueHandler(waiting))
+        self.queues.append(logging.handlers.QueueListener(waiting, Listener()))
 
     @rule(kind=HANDLERS, name=LOGGERS, capacity=st.integers(1, 3))
     def add_a_buffer(self, kind, name, capacity):
