@@ -53,6 +53,8 @@ from __future__ import annotations
 
 import copy
 import logging
+import logging.handlers
+from typing import Any
 
 from loguru import logger as loguru_logger
 
@@ -72,12 +74,23 @@ from .logging_hook import LEAVE_ALONE, LoggingHook, Probe, Visit, owners
 from .loguru_sink import BridgeSink, is_sent_by_sink
 from .marks import Marks, find_travelling_mark, marks_for
 from .pipeline import report
+from .places import Place
 from .root_level import RootLevel
 from .travelling import start_marking, stop_marking
 
 
 def leave_alone(record: logging.LogRecord, visit: Visit) -> None:
     """Do nothing after the handlers."""
+
+
+def _flush_watched(replaced: Any, handler: logging.handlers.MemoryHandler) -> None:
+    """Flush a buffer: its target may log the records through loguru, outside of any log call."""
+    state = thread_states.state or make_thread_state()
+    state.alert += 1
+    try:
+        replaced(handler)
+    finally:
+        state.alert -= 1
 
 
 class Attachment:
@@ -90,6 +103,7 @@ class Attachment:
         self._marks: Marks = marks_for(channel.address)
         self._root = RootLevel()
         self._hooks: dict[type, LoggingHook] = {}
+        self._flush: Place | None = None
         self._probe = Probe()
         self._sink_id: int | None = None  # where it could not be hidden
         self._sink: BridgeSink | None = None
@@ -110,6 +124,10 @@ class Attachment:
                     continue
                 hook.remove()
             self._hooks[owner] = LoggingHook(owner, self._begin, self._root.opened)
+        if self._flush is None or not self._flush.is_on_top:
+            if self._flush is not None:
+                self._flush.remove()
+            self._flush = Place(logging.handlers.MemoryHandler, "flush", _flush_watched)
         start_marking(find_travelling_mark)
 
     def attach_loguru(self, backtrace: bool | None, diagnose: bool | None) -> None:
@@ -141,6 +159,9 @@ class Attachment:
         if self._hooks:
             stop_marking()
         self._hooks.clear()
+        if self._flush is not None:
+            self._flush.remove()
+            self._flush = None
         self._root.close()
         if self.is_in_loguru():
             if self._sink_id is not None:

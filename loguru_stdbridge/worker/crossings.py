@@ -16,10 +16,10 @@ the source. A sink that puts other words around the message logs a record of its
 Why it costs little
 -------------------
 The callers are looked at only where there may be a crossing. Towards loguru: a handler of logging
-is at work in this thread, or the function that called loguru is named ``emit``. (A record comes
-twice where a ``MemoryHandler`` is flushed outside of any log call, into a handler that logs through
-loguru in a method of another name.) Towards logging: the text of the record contains the text of
-loguru's last record in this thread.
+is at work in this thread, a ``MemoryHandler`` is being flushed, or the function that called loguru
+is named ``emit``. (A record comes twice where a handler of another kind keeps it, and hands it on
+outside of any log call to a handler that logs through loguru in a method of another name.) Towards
+logging: the text of the record contains the text of loguru's last record in this thread.
 """
 
 from __future__ import annotations

@@ -57,9 +57,9 @@ class Watch:
 
 
 class Place:
-    """A module's function, replaced by ours for as long as this is not removed."""
+    """A function of a module or a class, replaced by ours for as long as this is not removed."""
 
-    def __init__(self, module: ModuleType, name: str, function: Callable[..., None]) -> None:
+    def __init__(self, module: ModuleType | type, name: str, function: Callable[..., None]) -> None:
         """``function`` is called with the function that was there, and with the arguments."""
         self._module = module
         self._name = name
