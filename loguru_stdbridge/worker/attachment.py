@@ -11,7 +11,8 @@ Why each record is taken, and only once
 *Taken.* The hook gets each record that logging would hand to handlers: after ``logging.disable``,
 after the loggers' levels and filters, from every ``LoggerAdapter`` and record factory, from loggers
 that do not propagate. A subclass of ``Logger`` gets there through its base class; one with a
-``callHandlers`` of its own gets a hook of its own. A disabled logger's records do not exist, for us
+``callHandlers`` of its own gets a hook of its own. (One whose ``handle`` calls neither delivers its
+records by itself: nobody can tell which they are.) A disabled logger's records do not exist, for us
 as for others. The sink in loguru stands first and gets each record that loguru hands to sinks.
 
 *Once.* The hook marks the record (:mod:`~loguru_stdbridge.worker.marks`), calls the logger's own
@@ -70,7 +71,7 @@ from .crossings import (
     thread_states,
 )
 from .levels import level_styles
-from .logging_hook import LEAVE_ALONE, LoggingHook, Probe, Visit, owners
+from .logging_hook import LEAVE_ALONE, LoggingHook, NewSubclasses, Probe, Visit, owners
 from .loguru_sink import BridgeSink, is_sent_by_sink
 from .marks import Marks, find_travelling_mark, marks_for
 from .pipeline import report
@@ -103,6 +104,7 @@ class Attachment:
         self._marks: Marks = marks_for(channel.address)
         self._root = RootLevel()
         self._hooks: dict[type, LoggingHook] = {}
+        self._new_subclasses: NewSubclasses | None = None
         self._flush: Place | None = None
         self._probe = Probe()
         self._sink_id: int | None = None  # where it could not be hidden
@@ -123,12 +125,17 @@ class Attachment:
                 if hook.is_on_top or (owner is logging.Logger and self._is_reached()):
                     continue
                 hook.remove()
-            self._hooks[owner] = LoggingHook(owner, self._begin, self._root.opened)
+            self._put_hook(owner)
+        if self._new_subclasses is None:
+            self._new_subclasses = NewSubclasses(self._put_hook)
         if self._flush is None or not self._flush.is_on_top:
             if self._flush is not None:
                 self._flush.remove()
             self._flush = Place(logging.handlers.MemoryHandler, "flush", _flush_watched)
         start_marking(find_travelling_mark)
+
+    def _put_hook(self, owner: type) -> None:
+        self._hooks[owner] = LoggingHook(owner, self._begin, self._root.opened)
 
     def attach_loguru(self, backtrace: bool | None, diagnose: bool | None) -> None:
         """Attach to loguru, or repair what is missing; ``None`` is loguru's default."""
@@ -156,7 +163,9 @@ class Attachment:
         """Leave both libraries as if the bridge had never been there."""
         for hook in self._hooks.values():
             hook.remove()
-        if self._hooks:
+        if self._new_subclasses is not None:
+            self._new_subclasses.stop()
+            self._new_subclasses = None
             stop_marking()
         self._hooks.clear()
         if self._flush is not None:

@@ -112,9 +112,33 @@ def owners() -> list[type]:
     for owner in seen:
         kinds: list[type] = owner.__subclasses__()
         seen += [kind for kind in kinds if kind not in seen]
-        if isinstance(vars(owner).get("callHandlers"), types.FunctionType):
+        if "callHandlers" in vars(owner):
             found.append(owner)
     return found
+
+
+class NewSubclasses:
+    """Tells of subclasses of ``logging.Logger`` that are made with a ``callHandlers`` of their own.
+
+    Python calls ``__init_subclass__`` of the base class for each. Nothing is done where somebody
+    else has put one there.
+    """
+
+    def __init__(self, tell: Callable[[type], None]) -> None:
+        def init_subclass(made: Any, /, **more: Any) -> None:
+            super(logging.Logger, made).__init_subclass__(**more)  # type: ignore[misc]
+            if "callHandlers" in vars(made):
+                tell(made)
+
+        self._function: Any = None
+        if "__init_subclass__" not in vars(logging.Logger):
+            self._function = classmethod(init_subclass)
+            logging.Logger.__init_subclass__ = self._function  # type: ignore[method-assign]
+
+    def stop(self) -> None:
+        """Leave the class as it was."""
+        if vars(logging.Logger).get("__init_subclass__") is self._function is not None:
+            del logging.Logger.__init_subclass__
 
 
 class Probe:
@@ -149,7 +173,9 @@ def _make_function(replaced: Any, calls: list[Any]) -> Any:
     if made is None:
         made = _make_wrapper(replaced, calls)
     for attribute in ("__doc__", "__module__", "__name__", "__qualname__"):
-        setattr(made, attribute, getattr(replaced, attribute, getattr(made, attribute)))
+        found = getattr(replaced, attribute, None)
+        if type(found) is str:
+            setattr(made, attribute, found)
     return made
 
 
@@ -181,10 +207,17 @@ def _copy_with_calls(replaced: Any, calls: list[Any]) -> Any:
 
 
 def _make_wrapper(replaced: Any, calls: list[Any]) -> Any:
-    """Return a function that calls ``replaced`` between our calls."""
+    """Return a function that calls ``replaced`` between our calls, as the class itself calls it.
+
+    A tool for patching (wrapt is one) puts an object there, which wants to know whose method it is.
+    """
     code = logging.Logger.handle.__code__  # some line of logging's: nothing better to show
     first = code.co_firstlineno
-    body = "        return replaced(self, record)\n"
+    call = "replaced(self, record)"
+    if type(replaced) is not types.FunctionType:
+        is_bound = hasattr(type(replaced), "__get__")
+        call = "replaced.__get__(self, type(self))(record)" if is_bound else "replaced(record)"
+    body = f"        return {call}\n"
     return _compile_hook(body, code, first, first + _ROOM + 1, calls, replaced)
 
 

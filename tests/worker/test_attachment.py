@@ -368,9 +368,12 @@ def test_a_record_that_is_handed_to_another_logger_is_taken_once(taken, std):
     assert taken.messages == ["one"]
 
 
+@pytest.mark.parametrize("order", ["before", "after"])
 @pytest.mark.parametrize("calls_base", [True, False])
-def test_a_subclass_of_logger_is_taken(taken, calls_base):
+def test_a_subclass_of_logger_is_taken(taken, calls_base, order):
     """A Logger subclass with its own ``callHandlers`` is taken, if it calls its base or not."""
+    if order == "after":
+        install_bridge(NOWHERE)
 
     class Own(logging.Logger):
         def callHandlers(self, record):
@@ -380,12 +383,13 @@ def test_a_subclass_of_logger_is_taken(taken, calls_base):
         def handle(self, record):
             super().handle(record)
 
-    original = vars(Own)["callHandlers"]
-    install_bridge(NOWHERE)
+    if order == "before":
+        install_bridge(NOWHERE)
     logging.LoggerAdapter(Own("own"), {}).warning("one")
     uninstall_bridge()
     assert taken.messages == ["one"]
-    assert vars(Own)["callHandlers"] is original
+    assert vars(Own)["callHandlers"].__code__.co_filename == __file__
+    assert "__init_subclass__" not in vars(logging.Logger)
 
 
 def test_disabled_levels_filters_and_loggers_hold_for_the_bridge(taken, std):
@@ -559,6 +563,26 @@ def test_a_copy_of_the_logger_logs_to_the_bridge_until_it_is_uninstalled(taken):
 # -- others at the same place -------------------------------------------------------------------
 
 
+def patch_by_tool(seen):
+    """Put an object in the place, as tools for patching do: bound to a logger, it is called."""
+
+    class Wrapper:
+        def __init__(self, wrapped, instance=None):
+            self.wrapped, self.instance = wrapped, instance
+
+        def __get__(self, instance, owner):
+            return Wrapper(self.wrapped.__get__(instance, owner), instance)
+
+        def __call__(self, record):
+            assert isinstance(self.instance, logging.Logger)
+            seen.append(record.getMessage())
+            return self.wrapped(record)
+
+    replaced = logging.Logger.callHandlers
+    logging.Logger.callHandlers = Wrapper(replaced)
+    return replaced
+
+
 def patch_over(seen):
     """Patch ``callHandlers`` as an error tracker does."""
     replaced = logging.Logger.callHandlers
@@ -571,19 +595,20 @@ def patch_over(seen):
     return replaced
 
 
+@pytest.mark.parametrize("patch", [patch_over, patch_by_tool])
 @pytest.mark.parametrize("order", ["before", "after"])
-def test_another_patch_and_the_bridge_both_get_each_record(taken, std, order):
+def test_another_patch_and_the_bridge_both_get_each_record(taken, std, order, patch):
     """An error tracker that patches the same function gets each record, and so does the bridge."""
     seen = []
     try:
         if order == "before":
-            patch_over(seen)
+            patch(seen)
         install_bridge(NOWHERE)
         if order == "after":
-            patch_over(seen)
-        in_place = logging.Logger.callHandlers
+            patch(seen)
+        in_place = vars(logging.Logger)["callHandlers"]
         install_bridge(NOWHERE)
-        assert logging.Logger.callHandlers is in_place  # reached through the other's patch
+        assert vars(logging.Logger)["callHandlers"] is in_place  # reached through the other's patch
         std.info("one")
         uninstall_bridge()
         std.info("two")
