@@ -71,6 +71,10 @@ class Place:
                 return function(replaced, *args, **kwargs)
             return replaced(*args, **kwargs)
 
+        for attribute in ("__doc__", "__module__", "__name__", "__qualname__"):
+            found = getattr(replaced, attribute, None)
+            if type(found) is str:
+                setattr(ours, attribute, found)
         self._ours = ours
         setattr(module, name, ours)
 

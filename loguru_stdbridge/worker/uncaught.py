@@ -108,13 +108,17 @@ class UncaughtExceptions:
 
 
 @contextmanager
-def _reported(
-    send: Send, level: int, message: str, value: BaseException | None, trace: Any
-) -> Iterator[None]:
+def _reported(send: Send, level: int, message: str, value: Any, trace: Any) -> Iterator[None]:
     """Send a record of an exception at the end, if nothing has been logged of it meanwhile."""
     with watched(value) as watch:
         try:
             yield
         finally:
-            if value is not None and not isinstance(value, SystemExit) and not watch.is_seen:
+            if (
+                isinstance(value, BaseException)
+                and not isinstance(value, SystemExit)
+                and not watch.is_seen
+            ):
+                if not isinstance(trace, types.TracebackType):  # a caller may give anything
+                    trace = None
                 send(_record(level, message, value, trace))

@@ -196,6 +196,33 @@ def test_a_function_that_was_put_over_ours_stays(taken, monkeypatch, option):
     uninstall_bridge()
 
 
+@pytest.mark.parametrize(
+    "arguments", [(1, "1", 1), (ValueError, ValueError("odd"), 7), (None,) * 3]
+)
+def test_a_hook_that_is_called_with_anything_fails_no_one(taken, monkeypatch, arguments):
+    """``sys.excepthook`` called with odd arguments raises nothing of the bridge's."""
+    seen = []
+    monkeypatch.setattr(sys, "excepthook", lambda *given: seen.append(given))
+    install_bridge(NOWHERE)
+    sys.excepthook(*arguments)
+    assert seen == [arguments]
+    assert len(taken.messages) == isinstance(arguments[1], Exception)
+
+
+def test_the_functions_in_place_have_the_names_of_those_that_were_there(taken, monkeypatch):
+    """A function that stands in a place of Python's has the name and the module of the other."""
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    places = [(sys, "excepthook"), (traceback, "print_exc"), (warnings, "showwarning")]
+
+    def names():
+        found = [getattr(module, name) for module, name in places]
+        return [(each.__module__, each.__name__, each.__doc__) for each in found]
+
+    before = names()
+    install_bridge(NOWHERE)
+    assert names() == before
+
+
 def test_a_printed_exception_that_was_caught_is_not_sent(taken):
     """An exception that the application prints with ``traceback.print_exc`` is not sent."""
     install_bridge(NOWHERE)
