@@ -3,16 +3,26 @@
 ``captureWarnings`` itself takes the warnings off the console. Here they are printed as before, and
 a record of the logger ``py.warnings`` is sent besides. Where the application captures warnings, by
 logging's function or by one of its own that logs, there is no second record.
+
+One warning is neither sent nor shown. From 3.12 on, Python warns of a fork in a process that has
+threads. Where the only other thread is the one that sends records, the application has none, and
+the warning would not be there without the bridge. That thread is made for forks: see
+:mod:`~loguru_stdbridge.worker.channel`.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import threading
 import warnings
 from typing import Any
 
 from .places import Place, Send, watched
+
+OUR_THREADS = "loguru_stdbridge-"
+"""How the names of this package's threads begin."""
 
 
 class Warnings:
@@ -49,6 +59,8 @@ class Warnings:
         file: Any = None,
         line: str | None = None,
     ) -> None:
+        if category is DeprecationWarning and _is_of_our_thread(str(message)):
+            return
         with watched(message) as watch:
             try:
                 _show_as_before(replaced, message, category, filename, lineno, file, line)
@@ -60,6 +72,18 @@ class Warnings:
                         None, None,
                     )  # fmt: skip
                     self._send(record)
+
+
+def _is_of_our_thread(message: str) -> bool:
+    """Return whether a warning is of a fork beside threads of which all but one are ours."""
+    if not message.startswith("This process (pid=") or "is multi-threaded, use of" not in message:
+        return False
+    try:
+        count = len(os.listdir("/proc/self/task"))
+    except OSError:
+        count = threading.active_count()
+    ours = [each for each in threading.enumerate() if each.name.startswith(OUR_THREADS)]
+    return count - len(ours) <= 1
 
 
 def _show_as_before(replaced: Any, *arguments: Any) -> None:

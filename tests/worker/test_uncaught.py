@@ -253,6 +253,42 @@ def test_a_warning_is_sent_and_shown(taken, shown_warnings):
     assert record.file_path == __file__
 
 
+FORKING = """
+import os, sys, threading
+from loguru_stdbridge import install_bridge
+import logging
+
+install_bridge("tcp://127.0.0.1:1")
+logging.getLogger("std").warning("so that there is a thread")
+if sys.argv[1] == "threads":
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+def warn():  # as Python warns in the parent, from 3.12 on
+    import warnings
+    text = f"This process (pid={os.getpid()}) is multi-threaded, use of fork() may lead to"
+    warnings.warn(f"{text} deadlocks in the child.", DeprecationWarning, stacklevel=2)
+
+pid = os.fork()
+if pid == 0:
+    os._exit(0)
+os.waitpid(pid, 0)
+if sys.version_info < (3, 12):
+    warn()
+"""
+
+
+@pytest.mark.parametrize("threads", ["threads", "none"])
+def test_a_fork_of_a_program_without_threads_is_not_warned_of(tmp_path, threads):
+    """Python's warning of a fork beside threads is shown where the application has threads."""
+    script = tmp_path / "script.py"
+    script.write_text(FORKING)
+    done = subprocess.run(
+        [sys.executable, str(script), threads], capture_output=True, text=True, check=True
+    )
+    shown = [line for line in done.stderr.splitlines() if "is multi-threaded" in line]
+    assert len(shown) == (threads == "threads"), done.stderr
+
+
 @pytest.mark.usefixtures("shown_warnings")
 @pytest.mark.parametrize("order", ["before", "after"])
 @pytest.mark.parametrize("way", ["logging", "recipe"])
