@@ -144,6 +144,8 @@ class _HandingDown:
 
         def __init__(popen: Any, args: Any, *rest: Any, **more: Any) -> None:
             if self.given is not None and len(rest) < 10:  # env is not among them
+                if hasattr(args, "__next__"):  # it can be read only once
+                    args = list(args)
                 try:
                     environment = _extended(args, more, self.given)
                 except Exception:  # whatever it is: subprocess has its own words for it
@@ -165,8 +167,9 @@ def _extended(args: Any, more: dict[str, Any], given: Given) -> Any:
     if any(word.startswith("loguru_stdbridge.receiver") for word in words):
         return None
     env = more.get("env")
-    environment = dict(os.environ if env is None else env)
-    path = environment.get("PYTHONPATH")
+    whole = os.environ if env is None else env
+    environment = {os.fsdecode(name): value for name, value in whole.items()}
+    path = os.fsdecode(environment.get("PYTHONPATH") or "")
     environment["PYTHONPATH"] = f"{STARTUP}{os.pathsep}{path}" if path else STARTUP
     environment[VARIABLE] = f"{given[0]} {','.join(given[1])} {given[2]}"
     return environment

@@ -138,6 +138,8 @@ SUBPROCESSES = {
     "script": "subprocess.run([sys.executable, 'said.py'])",
     "name": "subprocess.run(['python', '-c', SAY], env={**os.environ, 'PATH': os.path.dirname(sys.executable)})",
     "environment": "subprocess.run([sys.executable, '-c', SAY], env={})",
+    "iterator": "subprocess.run(map(str, [sys.executable, '-c', SAY]))",
+    "bytes": "subprocess.run([sys.executable, '-c', SAY], env={b'PYTHONPATH': os.fsencode(os.getcwd())})",
     "executable": "subprocess.run([os.path.join(os.path.dirname(sys.executable), 'odd'), '-c', SAY], executable=sys.executable)",
     "asyncio": """
 async def run():
