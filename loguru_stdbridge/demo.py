@@ -144,6 +144,7 @@ def _log_through_bridge(
     from . import install_bridge
 
     logger.remove()
+    logging.getLogger().addHandler(logging.NullHandler())  # else logging prints errors itself
     bridge = install_bridge(level="DEBUG")
     barrier.wait(60)
     _log(number, records, progress)

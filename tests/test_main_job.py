@@ -78,3 +78,4 @@ def test_the_readme_s_main_command(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "20,000 records of 4 processes delivered" in done.stdout
     assert "20000 records" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr  # the console has the figures alone
