@@ -184,7 +184,10 @@ def _make_spool(spool_dir: str | Path | bool | None, report: Callable[[str], Non
 
 
 class EmbeddedReceiver:
-    """A receiver in a thread of this process; what :func:`start_receiver` returns."""
+    """A receiver in a thread of this process: what :func:`start_receiver` returns.
+
+    A context manager: the end of its block stops it. All of its methods are thread-safe.
+    """
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -200,33 +203,37 @@ class EmbeddedReceiver:
 
     @property
     def address(self) -> Address:
-        """The first address that it is bound to, as ``install_bridge`` takes it."""
+        """The first address at which it listens, as :func:`install_bridge` takes it."""
         return self._addresses[0]
 
     @property
     def addresses(self) -> list[Address]:
-        """All addresses that it is bound to."""
+        """All addresses at which it was asked to listen; without one, the log's own."""
         return list(self._addresses)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Records written, duplicates dropped, input refused, since the start."""
+        """Counts since the start.
+
+        ``"records"`` were written, ``"duplicates"`` had come before and were dropped, ``"refused"``
+        broke a rule or a limit.
+        """
         return self._service.counts
 
     def reopen(self) -> None:
-        """Open the sink's file anew, as after an outside rotation."""
+        """Open the sink's file anew, after another program has renamed it. Waits for nothing."""
         self._service.reopen()
 
     def stop(self, grace: float = GRACE) -> None:
-        """Take what clients have sent, close the sink, end the thread.
+        """Take what clients have sent, close the sink, and end the thread.
 
-        ``grace`` is the most seconds to wait for clients.
+        ``grace`` is the most seconds to wait for clients. Stopping it again does no harm.
         """
         self._service.stop(grace)
         self._thread.join(grace + 30.0)
 
     def close(self) -> None:
-        """Call :meth:`stop` with its default."""
+        """Stop it, as :meth:`stop` does with its default."""
         self.stop()
 
     def __enter__(self) -> EmbeddedReceiver:
@@ -269,9 +276,19 @@ def start_receiver(
         ``compression``, ``format``, ``level``, ``filter``, ``serialize``, ``colorize``,
         ``encoding``, ``errors``, ``delay``, ``watch``, ...
 
-    Returns an :class:`EmbeddedReceiver`, a context manager. Raises :class:`LedgerHeldError` if
-    another receiver writes this sink, ``OSError`` if an address cannot be bound, and
-    :class:`ConfigurationError`, ``ValueError`` or ``TypeError`` for options that cannot be used.
+    Returns
+    -------
+    EmbeddedReceiver
+        It listens already. A context manager: the end of its block stops it.
+
+    Raises
+    ------
+    LedgerHeldError
+        Another receiver writes this sink.
+    OSError
+        An address cannot be bound, or the sink cannot be opened.
+    ConfigurationError, ValueError, TypeError
+        An option cannot be used.
     """
     addresses = [address] if address is not None and not isinstance(address, list) else address
     if not isinstance(sink, (str, Path)):

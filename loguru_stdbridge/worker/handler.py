@@ -63,9 +63,30 @@ class LocklessHandler(logging.Handler):
 class BridgeHandler(LocklessHandler, logging.handlers.SocketHandler):
     """A ``SocketHandler`` that loses nothing: the record is in the journal when ``emit`` returns.
 
-    Takes the stdlib's ``host`` and ``port``, or ``address=``; the other options are those of
-    :func:`~loguru_stdbridge.install_bridge`. Plain keyword arguments, so ``dictConfig`` can make
-    it. Nothing is opened before the first record. Thread-safe, fork-safe, safe in signal handlers.
+    For programs that want no more than a handler; :func:`install_bridge` takes more. All arguments
+    are plain keywords, so ``dictConfig`` can make one. Nothing is opened before the first record.
+    Thread-safe, fork-safe, safe in signal handlers.
+
+    Parameters
+    ----------
+    host, port
+        As for ``SocketHandler``: a host and its port; without a port, ``host`` is the path of a
+        Unix socket. Or leave both out.
+    address
+        As for :func:`install_bridge`. Without it, ``host`` and ``sink=``: its default.
+    level
+        The handler's level, a number or a name.
+    channel
+        For this package's own use.
+    options
+        Those of :func:`install_bridge` that say where the records go and how they are kept:
+        ``sink`` with loguru's words for it, ``spool_dir``, ``spool_limit``, ``spool_total``,
+        ``when_full``, ``block_timeout``, ``peer``, ``receiver_user``.
+
+    Raises
+    ------
+    AddressError, ConfigurationError, JournalError
+        As :func:`install_bridge`.
     """
 
     def __init__(
@@ -90,7 +111,7 @@ class BridgeHandler(LocklessHandler, logging.handlers.SocketHandler):
         self._marks = marks_for(target)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Put the record into the journal, if the bridge does not send it anyway. Never raises."""
+        """Put the record into the journal, unless the bridge sends it anyway. Never raises."""
         try:
             if not self._is_sent(record):
                 self.channel.emit(encode_logrecord(record, level_styles))
@@ -116,15 +137,18 @@ class BridgeHandler(LocklessHandler, logging.handlers.SocketHandler):
         """Do nothing: a record needs no flush to be safe. See :meth:`wait`."""
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until all that was logged is written at the far end; ``timeout`` in seconds."""
+        """Wait until everything logged so far is in the file; return whether it is.
+
+        ``timeout`` is in seconds; ``None`` waits without a limit. See :meth:`Bridge.flush`.
+        """
         return self.channel.flush(timeout)
 
     def stats(self) -> Stats:
-        """Return the figures of this handler's channel."""
+        """Return the figures of all handlers and bridges of this process with the same options."""
         return self.channel.stats()
 
     def close(self) -> None:
-        """Let the channel go. Nothing is waited for: what is left is delivered meanwhile."""
+        """Close the handler without waiting: what is left is delivered meanwhile."""
         if self.channel.release(self):
             self.channel.retire()
         super().close()

@@ -43,7 +43,10 @@ class BridgeOptions(NamedTuple):
 
 
 class Bridge:
-    """What :func:`install_bridge` returns. Thread-safe; a context manager that uninstalls."""
+    """The bridge of this process: what :func:`install_bridge` returns.
+
+    Thread-safe and fork-safe. A context manager: the end of its block closes it.
+    """
 
     def __init__(self, options: BridgeOptions) -> None:
         self._options = options
@@ -62,23 +65,25 @@ class Bridge:
 
     @property
     def address(self) -> Address:
-        """Where the records go."""
+        """The address of the receiver to which the records go."""
         return self._channel.address
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until everything logged so far is written at the far end.
+        """Wait until everything logged so far is in the file; return whether it is.
 
-        ``timeout`` in seconds, ``None`` for ever. Returns whether it is: never again, once a record
-        was dropped (see :meth:`stats`). A stock receiver acknowledges nothing, so its connection is
-        ended: it has read everything if it closes its side then. A signal handler that came in the
-        middle of a log call is not kept waiting: that call holds the journal.
+        ``timeout`` is in seconds; ``None`` waits without a limit. Returns ``False`` when the time
+        is over, and always once a record was dropped (see :meth:`stats`). Returns at once in a
+        signal handler that came in the middle of a log call, since that call holds the journal.
+
+        A stock receiver acknowledges nothing. So the connection to it is ended, and everything
+        counts as read if the receiver closes its side then.
         """
         return self._channel.flush(timeout)
 
     def stats(self) -> Stats:
-        """Return this process's figures since the install or, in a forked child, since the fork.
+        """Return the figures of this process since the bridge was installed.
 
-        ``attached`` names what the bridge is attached to at this moment.
+        In a forked child they begin with the fork.
         """
         from dataclasses import replace
 
@@ -94,9 +99,10 @@ class Bridge:
         return tuple(filter(None, names))
 
     def close(self, timeout: float = EXIT_TIMEOUT) -> bool:
-        """Uninstall, then deliver what is left within ``timeout`` seconds.
+        """Detach the bridge, deliver what is left, and return whether all was delivered.
 
-        Returns whether all was delivered; what was not is in the journal and is delivered later.
+        ``timeout`` is in seconds. What is not delivered by then is in the journal, and is delivered
+        later. Closing a bridge again does no harm.
         """
         with _installation.lock:
             self._warnings.detach()
@@ -251,13 +257,21 @@ def install_bridge(
         Loguru's own words for that file: ``rotation``, ``retention``, ``compression``, ``format``,
         ``level``, ``serialize``, ``encoding``. A receiver that is running already keeps its own.
 
-    Returns the :class:`Bridge`. Called again in the same process with the same arguments it returns
-    the bridge that is there, and attaches again what somebody has detached meanwhile; with others,
-    that one is uninstalled first. Safe before and after a fork: a child that inherits the bridge
-    uses it with a journal and a connection of its own.
+    Returns
+    -------
+    Bridge
+        Called again in the same process with the same arguments, the bridge that is there; what
+        somebody has detached meanwhile is attached again. Called with others, a new one; the one
+        that is there is uninstalled first. Safe before and after a fork: a child that inherits the
+        bridge uses it with a journal and a connection of its own.
 
-    Raises :class:`AddressError`, :class:`ConfigurationError`, or :class:`JournalError` for a
-    ``spool_dir`` that cannot be used. Never raises because a receiver is absent.
+    Raises
+    ------
+    AddressError, ConfigurationError
+        An argument cannot be used; the message shows its value and the way out.
+    JournalError
+        A ``spool_dir`` that was named cannot be used. Nothing is raised because a receiver is
+        absent.
     """
     flags = {
         "loguru": loguru,
@@ -304,9 +318,10 @@ def install_bridge(
 
 
 def uninstall_bridge(timeout: float = EXIT_TIMEOUT) -> bool:
-    """Detach the bridge of this process, if there is one, and deliver what is left.
+    """Detach the bridge of this process, if there is one; see :meth:`Bridge.close`.
 
-    Returns whether all was delivered within ``timeout`` seconds.
+    Both libraries are as they were before :func:`install_bridge`. ``timeout`` is in seconds.
+    Returns whether everything that was logged is delivered; ``True`` where there was no bridge.
     """
     bridge = _installation.bridge
     return bridge.close(timeout) if bridge is not None else True

@@ -15,10 +15,11 @@ from .handler import LocklessHandler
 
 
 class InterceptHandler(LocklessHandler):
-    """Puts stdlib records into loguru, for those who want loguru as their hub.
+    """Put the records of stdlib logging into loguru, for programs whose hub is loguru.
 
-    The logger's name, ``extra=``, ``stack_info``, the exception and the caller's place are kept.
-    The bridge sends such a record once, as loguru sees it.
+    The logger's name, ``extra=``, ``stack_info``, the exception and the caller's place are kept. A
+    level that loguru does not know by its name goes by its number. The bridge sends such a record
+    once, as loguru sees it. Takes a ``level``, like any handler. Thread-safe.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
