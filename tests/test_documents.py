@@ -10,7 +10,8 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-DOCUMENTS = ("README.rst", "CONTRIBUTING.rst", "CHANGELOG.rst", "docs/architecture.rst")
+PAGES = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.rst"))
+DOCUMENTS = ("README.rst", "CONTRIBUTING.rst", "CHANGELOG.rst", *PAGES)
 
 
 def read(document):
@@ -18,8 +19,8 @@ def read(document):
 
 
 def test_every_guarantee_names_a_test_that_exists():
-    """Each row of the README's table of guarantees names a test file and tests that exist in it."""
-    text = read("README.rst")
+    """Each row of the long table of guarantees names a test file and tests that exist in it."""
+    text = read("docs/guarantees.rst")
     table = text[text.index("   * - What happens") : text.index("Order is kept within")]
     rows = re.split(r"^   \* - ", table, flags=re.MULTILINE)[2:]
     assert len(rows) > 15
@@ -35,11 +36,51 @@ def test_every_guarantee_names_a_test_that_exists():
         assert named, row
 
 
+def section_ids(document):
+    """Return the names by which links reach a document's sections."""
+    titles = re.findall(r"^(\S.*)\n([=~^\"'`*+#.:_-])\2{2,}$", read(document), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") for title, _ in titles}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_to_a_file_and_a_section(document):
+    """A link in a document leads to a file that is there, and to a section that the file has."""
+    for target in re.findall(r"`[^`<>]+\s<([^<>:]+)>`__?", read(document)):
+        name, _, section = target.partition("#")
+        path = ((ROOT / document).parent / name).resolve() if name else ROOT / document
+        assert path.is_file(), target
+        if section:
+            assert section in section_ids(path.relative_to(ROOT)), target
+
+
+def test_the_index_lists_every_page():
+    """Each page of ``docs/`` is in the index, as a link and in the table of contents."""
+    text = read("docs/index.rst")
+    for page in PAGES:
+        name = Path(page).stem
+        if name != "index":
+            assert re.search(rf"^   {name}$", text, re.MULTILINE), name
+            assert re.search(rf"<(\.\./)?{name}\.rst>", text, re.IGNORECASE), name
+
+
+def test_the_long_table_s_page_names_every_reason_to_give_a_record_up():
+    """Each reason under which ``stats().dropped`` counts is explained beside the guarantees."""
+    from loguru_stdbridge.spool import contents, journal, storage
+    from loguru_stdbridge.worker import channel
+
+    reasons = (
+        storage.SPOOL_FULL, storage.TOO_LARGE, storage.NO_SPACE, contents.DAMAGED, journal.CLOSED,
+        channel.OWN,
+    )  # fmt: skip
+    text = read("docs/guarantees.rst")
+    assert [reason for reason in reasons if f"- ``{reason}``: " not in text] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_path_and_module_in_a_document_exists(document):
     """Each path below the package, the tests or ``docs/``, and each ``-m`` module, is there."""
     text = read(document)
-    paths = set(re.findall(r"\b(?:loguru_stdbridge|tests|docs)/[\w./]*\w/?", text))
+    paths = set(re.findall(r"(?<![\w./])(?:loguru_stdbridge|tests|docs)/[\w./]*\w/?", text))
     modules = re.findall(r"-m ((?:loguru_stdbridge|tests)[\w.]*\w)", text)
     assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
     for module in modules:

@@ -1,4 +1,4 @@
-"""A real Gunicorn with the README's recipe gets every line into the file."""
+"""A real Gunicorn under a receiver, with two lines in its configuration: all is in the file."""
 
 from __future__ import annotations
 

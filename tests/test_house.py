@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import inspect
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
 import loguru_stdbridge
+from loguru_stdbridge import install_bridge, start_receiver
+from loguru_stdbridge.sink_words import SINK_WORDS
 
 PACKAGE = Path(loguru_stdbridge.__file__).parent
 TESTS = Path(__file__).parent
@@ -95,6 +100,43 @@ def test_every_test_says_in_one_sentence_what_it_shows():
             if not sentence.endswith(".") or re.search(r"[.?!] +[A-Z`]", sentence):
                 wrong.append(f"{name}, {node.name}: {sentence!r}")
     assert wrong == []
+
+
+OPTIONS_PAGE = TESTS.parent / "docs" / "options.rst"
+
+
+def options_section(begin, end):
+    """Return the part of ``docs/options.rst`` between two of its titles."""
+    text = OPTIONS_PAGE.read_text(encoding="utf-8")
+    return text[text.index(f"{begin}\n---") : text.index(f"{end}\n---") if end else None]
+
+
+def test_the_options_page_has_every_option_of_install_bridge():
+    """Each parameter of ``install_bridge``, and each word for its file, is an entry of the page."""
+    text = options_section("In a program: install_bridge", "In a program: start_receiver")
+    names = [*inspect.signature(install_bridge).parameters, *SINK_WORDS, "linger"]
+    names = [name for name in names if name not in ("address", "sink_words")]
+    assert [name for name in names if not re.search(rf"^(.*, )?``{name}=``", text, re.M)] == []
+    assert re.search("^``address`` ", text, re.M)
+
+
+def test_the_options_page_has_every_option_of_start_receiver():
+    """Each parameter of ``start_receiver`` is an entry of the page."""
+    text = options_section("In a program: start_receiver", "On the command line")
+    names = [name for name in inspect.signature(start_receiver).parameters if name != "options"]
+    assert [name for name in names if not re.search(rf"^``{name}=?``", text, re.M)] == []
+
+
+def test_the_options_page_has_every_option_of_the_command_line_and_no_other():
+    """The page and ``--help`` have the same options."""
+    text = options_section("On the command line", None)
+    entries = re.findall(r"^``.*$", text, re.M)
+    shown = {name for entry in entries for name in re.findall(r"``(--[\w-]+)", entry)}
+    command = [sys.executable, "-m", "loguru_stdbridge.receiver", "--help"]
+    told = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    known = set(re.findall(r"^ +(?:-h, )?(--[a-z][\w-]*)", told, re.M))
+    assert len(known) > 15
+    assert shown == known
 
 
 def leads_to_a_module(reference, name, modules):

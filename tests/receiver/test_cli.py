@@ -382,11 +382,8 @@ def test_a_bad_variable_is_named_or_its_value_shown(tmp_path, name, value, statu
     assert value.split("://")[0] in done.stderr
 
 
-def test_each_option_is_in_the_help_and_in_the_readme(tmp_path):
-    """The help and the README name every option."""
+def test_each_option_is_in_the_help(tmp_path):
+    """The help names every option that has an environment variable, and the others."""
     told = run("--help", cwd=tmp_path).stdout
-    readme = (Path(__file__).parent.parent.parent / "README.rst").read_text(encoding="utf-8")
     for name in (*ENVIRONMENT, "CHECK", "VERSION"):
-        option = "--" + name.lower().replace("_", "-")
-        assert option in told
-        assert option in readme
+        assert "--" + name.lower().replace("_", "-") in told
