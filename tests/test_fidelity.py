@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from loguru import logger
 
 from loguru_stdbridge import InterceptHandler, install_bridge, start_receiver
+from loguru_stdbridge.sink.replay import default_format
 
 TEXT_FORMAT = (
     "{time:YYYY-MM-DD HH:mm:ss.SSSSSS ZZ zz} | {elapsed} | {level: <8} {level.no} {level.icon} | "
@@ -40,7 +41,8 @@ class Both:
         self.options = {"level": 0, **options}
         self.receiver = start_receiver(self.remote, address="tcp://127.0.0.1:0", **self.options)
         logger.remove()
-        self.id = logger.add(self.local, catch=False, errors="backslashreplace", **self.options)
+        local = {"format": default_format(), **self.options}
+        self.id = logger.add(self.local, catch=False, errors="backslashreplace", **local)
         self.bridge = install_bridge(self.receiver.address, level=0)
 
     def lines(self):

@@ -16,6 +16,7 @@ from loguru import logger
 from loguru_stdbridge import ConfigurationError, install_bridge, start_receiver
 from loguru_stdbridge.record.bounded_json import decode_json
 from loguru_stdbridge.record.row import FLAG_RENDERED, encode_rendered_row, rendered_row_head
+from loguru_stdbridge.sink.replay import default_format
 from loguru_stdbridge.wire.sending import SenderConnection
 from tests.support.parameters import name_of
 from tests.support.processes import log_files
@@ -145,7 +146,7 @@ def test_a_line_is_the_one_that_a_local_sink_writes(tmp_path, template):
     local = tmp_path / "local.log"
 
     def calls(log):
-        handler = logger.add(local, **options)
+        handler = logger.add(local, **{"format": default_format(), **options})
         log.info("learned from")
         for key, value in (("line", "x"), ("line", 2.5), ("module", 7), ("message", 1.5)):
             log.patch(lambda record, key=key, value=value: record.update({key: value})).info("odd")

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import datetime
 import inspect
+import os
 import re
 import string
 import time
@@ -63,6 +64,20 @@ _cached_timezone = lru_cache(maxsize=256)(make_timezone)
 RENDER_OPTIONS = ("level", "format", "filter", "colorize", "serialize", *_WORKER_OPTIONS)
 
 
+DEFAULT_FORMAT = (
+    "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> | <level>{level: <8}</level> | "
+    "<magenta>{process}</magenta> | "
+    "<cyan>{name}</cyan>:<cyan>{function}</cyan>:<cyan>{line}</cyan> - <level>{message}</level>"
+)
+"""loguru's own, and the id of the process that has logged the record: many write one file."""
+
+
+def default_format() -> str:
+    """Return the format of a sink for which none is given: ``$LOGURU_FORMAT`` is heeded, as in
+    loguru."""
+    return os.environ.get("LOGURU_FORMAT", DEFAULT_FORMAT)
+
+
 class Rendered(NamedTuple):
     """A record and its text, which is empty where the sink's level or filter leaves it out."""
 
@@ -86,6 +101,7 @@ class Replay:
                 raise ConfigurationError(
                     f"{name}={options[name]!r} is decided in {owner}: leave it out"
                 )
+        options.setdefault("format", default_format())
         self._logger = private_logger()
         self._texts: list[str] = []
         self._colorize = bool(options.get("colorize"))
@@ -136,10 +152,8 @@ class Replay:
     def _find_line_format(self, handler_id: int, template: Any) -> LineFormat | None:
         handler = self._find_plain(handler_id)
         try:
-            if template is None:
-                from loguru._defaults import LOGURU_FORMAT as template
             return None if handler is None else make_line_format(template, handler._levelno)
-        except (ImportError, AttributeError):
+        except AttributeError:
             return None
 
     def _find_template(self, handler_id: int) -> tuple[str | None, int]:
@@ -211,6 +225,24 @@ class Replay:
         except Exception:
             self._render_leniently(record, level_id, raw)
         return Rendered("".join(self._texts), record)
+
+    def find_misfit(self) -> str | None:
+        """Return why the sink's format fits no record; ``None`` where it fits one.
+
+        ``{extra[user]}`` fits records that have such an ``extra``, so the record tried has any.
+        """
+        record = self._make_record(_PROBE._replace(exception=None, level_no=_ALWAYS_EMITTED))
+        record["extra"] = _AnyExtra()
+        self._texts.clear()
+        try:
+            self._emit(record, None, False, False, None)
+        except KeyError as error:
+            return f"no record has {error}"
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        finally:
+            self._texts.clear()
+        return None
 
     def _render_leniently(self, record: dict[str, Any], level_id: Any, raw: bool) -> None:
         for extra in (
@@ -300,6 +332,19 @@ class _CompleteExtra(dict[str, Any]):
     """An ``extra`` that answers an empty text for every key that it lacks."""
 
     def __missing__(self, key: str) -> str:
+        return ""
+
+
+class _AnyExtra(dict[str, Any]):
+    """An ``extra`` that has whatever a format asks for."""
+
+    def __missing__(self, key: str) -> _AnyExtra:
+        return _AnyExtra()
+
+    def __getattr__(self, name: str) -> _AnyExtra:
+        return _AnyExtra()
+
+    def __format__(self, specification: str) -> str:
         return ""
 
 

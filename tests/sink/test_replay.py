@@ -20,7 +20,7 @@ from loguru_stdbridge.record.encode import encode_logrecord
 from loguru_stdbridge.record.row import Row, read_row
 from loguru_stdbridge.record.stock import row_of_stock_fields
 from loguru_stdbridge.sink import replay as replay_module
-from loguru_stdbridge.sink.replay import MAX_COLORS, Replay
+from loguru_stdbridge.sink.replay import DEFAULT_FORMAT, MAX_COLORS, Replay, default_format
 from loguru_stdbridge.worker.levels import level_styles
 from loguru_stdbridge.worker.loguru_sink import BridgeSink
 from tests.support.parameters import name_of
@@ -69,7 +69,7 @@ def both(direct, calls, **options):
     local, channel = [], Channel()
     level_styles.clear()
     sink = BridgeSink(channel).add_to_loguru(0)
-    handler = logger.add(local.append, catch=False, **options)
+    handler = logger.add(local.append, catch=False, **{"format": default_format(), **options})
     try:
         calls()
     finally:
@@ -206,6 +206,20 @@ def test_levels_keep_the_colours_that_they_have_in_the_worker(direct, template):
         rows += channel.rows
     replay = Replay(direct=direct, colorize=True, format=template)
     assert "".join(replay.render_text(row) for row in rows) == "".join(local)
+
+
+def test_the_default_format_names_the_process(direct):
+    """Without a format a line has the id of the process that logged it, behind the level."""
+    text = Replay(direct=direct).render_text(stock(process=4711, levelname="INFO", levelno=20))
+    assert " | INFO     | 4711 | " in text
+    assert Replay(direct=direct).line_format.format == DEFAULT_FORMAT
+
+
+def test_loguru_s_own_variable_says_the_default_format(direct, monkeypatch):
+    """``LOGURU_FORMAT`` is the format of a sink for which none is given, as in loguru."""
+    monkeypatch.setenv("LOGURU_FORMAT", "by the variable: {message}")
+    assert Replay(direct=direct).render_text(stock()) == "by the variable: message\n"
+    assert Replay(direct=direct, format="{level}").render_text(stock(levelname="INFO")) == "INFO\n"
 
 
 def test_the_record_s_level_decides_whatever_its_name_is_worth_elsewhere(direct):
