@@ -19,12 +19,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Callable
 
 from ..addresses import ADDRESS_VARIABLE, HANDED_ON_VARIABLE
 from ..spool.directory import SPOOL_VARIABLE
 from ..system.live_file import LiveFile
+from ..system.startup import inject
 from .command import Command
 from .service import Service
 
@@ -43,13 +45,16 @@ class Runner:
         report: Callable[[str], None],
         ready_file: str | None = None,
         own_variables: Iterable[str] = (),
+        injects: bool = False,
     ) -> None:
         """``grace`` is the seconds for the service's end; ``own_variables`` name the environment
-        variables that are for this receiver alone."""
+        variables that are for this receiver alone. ``injects``: every Python process below the
+        command has the bridge."""
         self._grace = grace
         self._report = report
         self._ready_file = LiveFile(ready_file) if ready_file else None
         self._own_variables = frozenset(own_variables)
+        self._injects = injects
         self._command = Command(command, self._stop_service)
         self._service: Service | None = None
         self._ignored: list[int] = []  # signals that were ignored when the receiver started
@@ -112,6 +117,11 @@ class Runner:
             return EXIT_FAILURE
         counts = ", ".join(f"{count} {name}" for name, count in service.counts.items())
         self._report(f"ended: {counts}")
+        if self._injects and not service.counts["records"]:
+            self._report(
+                f"no process of {self._command.arguments[0]} has logged anything: --inject reaches "
+                f"each Python of {sys.prefix}, and no other"
+            )
         return self._command.status
 
     def _begin(self, service: Service) -> int | None:
@@ -140,6 +150,8 @@ class Runner:
         environment.update({ADDRESS_VARIABLE: address, HANDED_ON_VARIABLE: address})
         if service.spool_dir is not None:
             environment[SPOOL_VARIABLE] = str(service.spool_dir)
+        if self._injects:
+            environment = inject(environment)
         try:
             self._command.start(environment, self._ignored)
         except OSError as error:

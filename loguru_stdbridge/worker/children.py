@@ -36,6 +36,7 @@ from __future__ import annotations
 import os
 import sys
 
+from ..system.startup import INHERITED, python_path
 from .importing import AfterImport
 
 TYPE_CHECKING = False
@@ -47,12 +48,6 @@ if TYPE_CHECKING:  # see importing
 
 PREPARATION_KEY = "loguru_stdbridge"
 """Our entry in the preparation data; ``prepare`` looks only at those that it knows."""
-
-VARIABLE = "LOGURU_STDBRIDGE_INHERITED"
-"""Holds what the child is given, until it begins."""
-
-STARTUP = os.path.join(os.path.dirname(__file__), "startup")
-"""The folder with ``sitecustomize.py``."""
 
 _PLACE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 """Where the package is."""
@@ -164,15 +159,20 @@ def _extended(args: Any, more: dict[str, Any], given: Given) -> Any:
     program = more.get("executable") or words[0]
     if more.get("shell") or not _is_this_python(os.fsdecode(program), more.get("env")):
         return None
-    if any(word.startswith("loguru_stdbridge.receiver") for word in words):
+    if any(map(_is_a_receiver_s, words)):
         return None
     env = more.get("env")
     whole = os.environ if env is None else env
     environment = {os.fsdecode(name): value for name, value in whole.items()}
-    path = os.fsdecode(environment.get("PYTHONPATH") or "")
-    environment["PYTHONPATH"] = f"{STARTUP}{os.pathsep}{path}" if path else STARTUP
-    environment[VARIABLE] = f"{given[0]} {','.join(given[1])} {given[2]}"
+    environment["PYTHONPATH"] = python_path(os.fsdecode(environment.get("PYTHONPATH") or ""))
+    environment[INHERITED] = f"{given[0]} {','.join(given[1])} {given[2]}"
     return environment
+
+
+def _is_a_receiver_s(word: str) -> bool:
+    """Return whether a command's word says that it is the receiver's, or may become that."""
+    command = word == "loguru_stdbridge" or os.path.basename(word) == "loguru-stdbridge"
+    return command or word.startswith("loguru_stdbridge.receiver")
 
 
 def _is_this_python(program: str, env: Any) -> bool:
