@@ -153,6 +153,8 @@ def parse_address(value: AddressLike) -> Address:
     host, colon, port = rest.rpartition(":")
     if not colon:
         host, port = rest, str(DEFAULT_PORT)
+    if not colon and host.isdigit():
+        raise AddressError(f"the address {value!r} names no host: use tcp://127.0.0.1:{host}")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:

@@ -50,9 +50,14 @@ class Outcome:
         return self.expected - self.written
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the demo; return 0 when the bridge has lost, doubled and torn nothing."""
-    parser = argparse.ArgumentParser(prog="python -m loguru_stdbridge.demo", description=__doc__)
+def main(
+    argv: Sequence[str] | None = None, program: str = "python -m loguru_stdbridge.demo"
+) -> int:
+    """Run the demo; return 0 when the bridge has lost, doubled and torn nothing.
+
+    ``program`` is how it was called.
+    """
+    parser = argparse.ArgumentParser(prog=program, description=__doc__)
     parser.add_argument("--workers", type=int, default=4, help="processes (4)")
     parser.add_argument("--records", type=int, default=20_000, help="records of each (20,000)")
     options = parser.parse_args(argv)

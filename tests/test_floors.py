@@ -16,6 +16,7 @@ import loguru_stdbridge
 PACKAGE = Path(loguru_stdbridge.__file__).parent
 
 FLOORS = (
+    ("__main__",),
     ("demo",),
     ("",),
     ("worker", "receiver"),

@@ -16,6 +16,7 @@ from typing import Any, Callable
 
 from ..addresses import Address
 from ..system.host import host_facts
+from ..system.listening import logs_written_by, process_listening_at, program_of
 from ..system.runtime import log_socket_name, runtime_directories
 
 Accept = Callable[[Any, Any], None]
@@ -157,6 +158,22 @@ def listen(address: Address, accept: Accept) -> Listener:
     try:
         return _KINDS[address.scheme](address, accept)
     except OSError as error:
-        raise OSError(
-            error.errno, f"cannot listen on {address}: {error.strerror or error}"
-        ) from error
+        reason = error.strerror or str(error)
+        if error.errno == errno.EADDRINUSE:
+            reason = _explain_use(address)
+        raise OSError(error.errno, f"cannot listen on {address}: {reason}") from error
+
+
+def _explain_use(address: Address) -> str:
+    """Say who listens there already, and what to do."""
+    other = "--listen (or address=)"
+    if address.scheme == "tcp":
+        other += f", as in tcp://{address.host}:{address.port + 1 if address.port < 65535 else 0}"
+    pid = process_listening_at(port=address.port, path=address.path)
+    if pid is None:
+        return f"another process listens there already; name another address with {other}"
+    logs = " and ".join(logs_written_by(pid))
+    who = f", which writes {logs}" if logs else f" ({program_of(pid)})"
+    return (
+        f"process {pid}{who}, listens there already; end it, or name another address with {other}"
+    )

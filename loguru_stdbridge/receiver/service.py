@@ -54,7 +54,6 @@ class Service:
         fsync: bool = False,
         render: str = "worker",
         max_connections: int = MAX_CONNECTIONS,
-        own_socket: bool = True,
         instance: str = "",
         linger: float | None = None,
         wait: Callable[[], bool] | None = None,
@@ -63,11 +62,10 @@ class Service:
     ) -> None:
         """Open everything. See :func:`start_receiver` for most of the options.
 
-        ``addresses`` may be empty: the log's own socket is there where the system has one, unless
-        ``own_socket`` is false and there is another address. ``instance`` tells receivers of one
-        stream, such as ``/dev/stdout``, from each other. ``wait`` makes it a standby
-        (:meth:`Ledger.open`). ``linger`` makes it end by itself: so many seconds after the last
-        client has gone and nothing is left to adopt.
+        ``addresses`` may be empty: the log's own socket is there where the system has one.
+        ``instance`` tells receivers of one stream, such as ``/dev/stdout``, from each other.
+        ``wait`` makes it a standby (:meth:`Ledger.open`). ``linger`` makes it end by
+        itself: so many seconds after the last client has gone and nothing is left to adopt.
         """
         if render not in RENDER:
             raise ConfigurationError(f"render={render!r}: one of {', '.join(map(repr, RENDER))}")
@@ -92,7 +90,7 @@ class Service:
                 path = self._ledger.path.with_suffix("")
             opened.callback(self._sink.close)
             own = log_address(path)
-            if own not in targets and (own_socket or not targets):
+            if own not in targets:
                 targets.append(own)
             self.log = LogName(
                 own.path, self._ledger.log_id, directory_id(os.path.dirname(own.path))

@@ -23,12 +23,13 @@ import contextlib
 import errno
 import os
 import time
+from pathlib import Path
 from typing import Callable
 
 from ..exceptions import LedgerHeldError
-from ..system.locks import LOCKS_ARE_ADVISORY, is_file_at, let_go, take_lock
+from ..system.locks import LOCKS_ARE_ADVISORY, is_file_at, is_locked, let_go, take_lock
 from .files import STREAM, FileId
-from .internals import SinkPath
+from .internals import SinkPath, read_sink_path
 
 _STANDBY_POLL = 0.02  # seconds between two attempts of a standby to take the locks
 
@@ -125,9 +126,25 @@ class OnlyWriter:
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
             return
-        text = ""
-        with contextlib.suppress(OSError):
-            text = self._lock_path.read_text("ascii", "replace").strip()
-        holder = int(text) if text.isdigit() else None
-        who = "another process" if holder is None else f"process {holder}"
-        raise LedgerHeldError(f"{self._sink} is written by {who} already", holder)
+        raise _held_error(self._sink, self._lock_path)
+
+
+def _held_error(sink: str, lock_path: Path) -> LedgerHeldError:
+    text = ""
+    with contextlib.suppress(OSError):
+        text = lock_path.read_text("ascii", "replace").strip()
+    holder = int(text) if text.isdigit() else None
+    who = "another process" if holder is None else f"process {holder}"
+    return LedgerHeldError(f"{sink} is written by {who} already", holder)
+
+
+def find_writer(path: str | Path) -> None:
+    """Raise :class:`LedgerHeldError` where a process writes the log at ``path``. Makes nothing."""
+    sink = read_sink_path(path)
+    lock_path = sink.directory / f".{sink.name}.lock"
+    for lock in (str(lock_path), sink.file):
+        held = False
+        with contextlib.suppress(OSError):  # a file that is not ours to open
+            held = lock is not None and LOCKS_ARE_ADVISORY and is_locked(lock)
+        if held:
+            raise _held_error(sink.file or sink.template, lock_path)

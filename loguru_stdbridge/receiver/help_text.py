@@ -1,0 +1,72 @@
+"""What ``--help`` of the receiver says. The options themselves are ``options.py``' business.
+
+The text is written by hand: argparse lays help out otherwise in each version of Python, and knows
+no groups of signals and exit codes.
+"""
+
+from __future__ import annotations
+
+HELP = """\
+usage: {prog} SINK [options] [-- COMMAND ...]
+
+Receive log records from other processes and write them to one rotated file.
+
+  SINK                   path of the log file; may hold loguru's {{time}}; - is standard output
+  -- COMMAND ...         run COMMAND with the log's address in its environment, and end with it;
+                         without a command the receiver runs until a signal ends it
+  --inject               give the bridge to every Python process of COMMAND, without a line of its
+                         own: those of this Python, not those with -I, -E or -S
+
+The file, in loguru's words:
+  --rotation WHEN        when to begin a new file: "100 MB", "00:00", "1 week" (default: never)
+  --retention WHICH      which old files to keep: "10 days", or a number of files (default: all)
+  --compression HOW      how to compress old files: gz, bz2, xz, zip, tar.gz (default: not at all)
+  --format FORMAT        how a line looks (default: $LOGURU_FORMAT, else loguru's own with the
+                         process's id)
+  --level LEVEL          the least level written, a name or a number (default: DEBUG)
+  --serialize            write JSON documents
+  --encoding NAME        encoding of the file (default: utf8)
+  --fsync                acknowledge only what is on the disk itself
+
+Who can reach it:
+  --listen ADDRESS       tcp://host:port or unix:///path; may be repeated; port 0 takes any free
+                         port (default: $LOGURU_STDBRIDGE_ADDRESS, else tcp://127.0.0.1:9020; with
+                         a command, none). log:///path/of/SINK reaches it in any case.
+  --ready-file PATH      there while clients can connect: the addresses, one on a line
+
+Journals and lines:
+  --spool-dir DIR        where workers keep their journals (default: one directory for each user)
+  --render WHO           who renders plain lines: worker or receiver (default: worker, which is
+                         faster)
+
+How it runs:
+  --standby              wait while another receiver writes this sink, then take over
+  --linger SECONDS       end by itself after so long without a client (default: never)
+  --grace SECONDS        time to take what clients have sent, at the end (default: 5)
+  --detached             leave the session; messages go to .NAME.receiver beside the sink
+
+And then end:
+  --check                check the options and the sink, and leave nothing behind
+  --version              print the version
+  -h, --help             print this
+
+Examples:
+  {prog} logs/app.log --rotation "100 MB" --retention 10 --compression gz
+  {prog} logs/app.log --rotation 00:00 -- gunicorn -w 4 shop:app
+  {prog} logs/app.log --inject -- celery -A shop worker
+
+Environment:
+  Each option can be a variable: LOGURU_STDBRIDGE_ROTATION for --rotation, LOGURU_STDBRIDGE_SINK
+  for SINK. 1 and 0 switch those without a value. The command line wins.
+
+Exit codes:
+  0    a clean end                    2    wrong usage
+  1    a failure: address in use,     78   a bad configuration
+       sink not writable or held      126, 127   COMMAND cannot be run, or is not there
+  With COMMAND: its own; 128 + n if signal n has ended it.
+
+Signals:
+  TERM, INT    end within --grace seconds; with COMMAND, end that first
+  HUP          open the file anew, as after logrotate; COMMAND gets it, too
+  QUIT, USR1, USR2, TTIN, TTOU, WINCH    passed on to COMMAND
+"""

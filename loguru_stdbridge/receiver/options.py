@@ -1,0 +1,144 @@
+"""Read the receiver's options: the command line, then the environment.
+
+Every option has an environment variable ``LOGURU_STDBRIDGE_<OPTION>``; the command line wins. Owns
+what is said of wrong usage: one line with the way out, and exit code 2. The values of loguru's
+words are not looked at here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from typing import NoReturn
+
+from .._version import __version__
+from .help_text import HELP
+from .service import GRACE
+
+PREFIX = "LOGURU_STDBRIDGE_"
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+_SWITCHES = ("serialize", "fsync", "standby", "inject")
+_SECONDS = ("grace", "linger")
+_NOT_FROM_ENVIRONMENT = ("check", "command", "detached", "help", "version")
+_WITH_A_UNIT = ("--rotation", "--retention")
+_COMMAND_ARGUMENT = "argument (--[a-z-]+): expected one argument"  # argparse's own words
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and shows our own help."""
+
+    def error(self, message: str) -> NoReturn:
+        missing = re.fullmatch(_COMMAND_ARGUMENT, message)
+        if missing:
+            message = f"{missing[1]} needs a value; --help shows which"
+        self.exit(2, f"{self.prog}: {message}\n")
+
+    def format_help(self) -> str:
+        return HELP.format(prog=self.prog)
+
+
+def make_parser(prog: str) -> argparse.ArgumentParser:
+    """Return the parser of the receiver's own arguments; ``prog`` is how it was called."""
+    parser = _Parser(prog=prog, allow_abbrev=False)
+    add = parser.add_argument
+    add("sink", nargs="?")
+    add("--listen", action="append")
+    for name in (
+        "rotation", "retention", "compression", "format", "level", "encoding", "spool-dir",
+        "render", "grace", "linger", "ready-file",
+    ):  # fmt: skip
+        add(f"--{name}")
+    for name in _SWITCHES:
+        add(f"--{name}", action="store_true", default=None)
+    add("--detached", action="store_true")
+    add("--check", action="store_true")
+    add("--version", action="version", version=f"loguru_stdbridge {__version__}")
+    return parser
+
+
+def read_options(argv: Sequence[str], prog: str) -> argparse.Namespace:
+    """Read the command line, then the environment. Exits with code 2 on a usage error."""
+    parser = make_parser(prog)
+    own, command = _split_command(list(argv))
+    options, unknown = parser.parse_known_args(own)
+    if unknown:
+        parser.error(_explain(unknown, own, parser))
+    options.command = command
+    for name, value in list(vars(options).items()):
+        variable = PREFIX + name.upper()
+        text = os.environ.get(variable)
+        if value is not None or text is None or name in _NOT_FROM_ENVIRONMENT:
+            continue
+        if name in _SWITCHES:
+            if text.lower() not in _TRUE + _FALSE:
+                parser.error(f"{variable}={text!r}: use 1 or 0")
+            setattr(options, name, text.lower() in _TRUE)
+        elif name in _SECONDS:
+            setattr(options, name, _seconds(parser, f"{variable}={text!r}", text))
+        else:
+            setattr(options, name, text.split() if name == "listen" else text)
+    for name in _SECONDS:
+        value = getattr(options, name)
+        if isinstance(value, str):
+            setattr(options, name, _seconds(parser, f"--{name} {value}", value))
+    if options.grace is None:
+        options.grace = GRACE
+    if not options.sink:
+        parser.error(f"name the log file: {prog} SINK, or {PREFIX}SINK; --help shows the rest")
+    if options.detached and (command or not os.path.isabs(options.sink)):
+        parser.error("--detached needs the absolute path of a sink, and no command")
+    if options.inject and not command and not options.check:
+        parser.error("--inject needs a command, as in --inject -- gunicorn -w 4 shop:app")
+    if "--" in argv and not command:
+        parser.error("-- must be followed by a command, as in -- gunicorn -w 4 shop:app")
+    return options
+
+
+def _split_command(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Return the receiver's own arguments, and the command behind ``--``."""
+    if "--" not in argv:
+        return argv, []
+    index = argv.index("--")
+    return argv[:index], argv[index + 1 :]
+
+
+def _seconds(parser: argparse.ArgumentParser, given: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e6:
+        parser.error(f"{given}: a number of seconds, from 0 up")
+    return seconds
+
+
+def _explain(unknown: list[str], own: list[str], parser: argparse.ArgumentParser) -> str:
+    """Say what to do about arguments that are none of ours."""
+    first = unknown[0]
+    if not first.startswith("-"):
+        at = _index_of_command(first, own)
+        before = own[max(at - 2, 0) : at]
+        if before and before[0] in _WITH_A_UNIT and before[-1].replace(".", "", 1).isdigit():
+            return f'put quotes around a value with a space: {before[0]} "{before[1]} {first}"'
+        rest = shlex.join(own[at:])
+        return f"put -- before the command: {parser.prog} {shlex.join(own[:at])} -- {rest}"
+    name = first.partition("=")[0]
+    known = [text for action in parser._actions for text in action.option_strings]
+    close = difflib.get_close_matches(name, known, 1, 0.76)
+    meant = f"; did you mean {close[0]}?" if close else "; --help shows those there are"
+    if not name.startswith("--"):
+        meant += ", and a command goes behind --"
+    return f"there is no option {name}{meant}"
+
+
+def _index_of_command(word: str, own: list[str]) -> int:
+    """Return where the command begins: at ``word``, but not where that is an option's value."""
+    for index, text in enumerate(own):
+        if text == word and index and not own[index - 1].startswith("--"):
+            return index
+    return own.index(word)
