@@ -3,6 +3,7 @@
     python -m pip install '.[frameworks]'
     python -m tests.frameworks                          # all of them, about ten minutes
     python -m tests.frameworks --only gunicorn,celery --keep /tmp/consoles --json table.json
+    python -m tests.frameworks --inject                 # the same, without a line
 
 Each program runs twice: as it is, and with two lines in its application,
 
@@ -10,8 +11,10 @@ Each program runs twice: as it is, and with two lines in its application,
 
     install_bridge()
 
-and a receiver beside it. Nothing else differs, no word about logging among it. Everything that a
-program says is sorted into kinds of lines (``lines.py``).
+and a receiver beside it. With ``--inject`` the application has no line, and the program is the
+command of ``python -m loguru_stdbridge.receiver app.log --inject -- PROGRAM``. Nothing else differs,
+no word about logging among it. Everything that a program says is sorted into kinds of lines
+(``lines.py``).
 
 How to read it
 --------------
@@ -25,7 +28,8 @@ is new. The exit status is 1 if anything deviates.
 
 Where a main process never loads the application (Gunicorn without ``--preload``, uvicorn's and
 Granian's command lines), two lines in the application cannot reach it. There are two rows then: one
-with the lines where that process reads them, and one with the lines in the application.
+with the lines where that process reads them, and one with the lines in the application. An injected
+bridge reaches all processes, so both have all lines then.
 
 ``early_forks.py`` and ``uwsgi.py`` are commands of their own, for forks that are not multiprocessing's.
 A part of all this runs in the suite: ``test_programs.py``, and ``test_early_forks.py`` for the forks

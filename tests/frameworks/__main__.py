@@ -20,8 +20,11 @@ from .running import Program, drive
 from .table import Row, as_text, compare, reasons
 
 
-def run(program: Program, directory: Path) -> Row:
-    """Run a program without and with the bridge; a failure becomes its row."""
+def run(program: Program, directory: Path, *, inject: bool = False) -> Row:
+    """Run a program without and with the bridge; a failure becomes its row.
+
+    ``inject``: the bridge comes from ``--inject``, and the application has no line of ours.
+    """
     missing = [name for name in program.needs if importlib.util.find_spec(name) is None]
     if missing:
         return Row(program.name, {}, {}, {}, f"not installed: {', '.join(missing)}")
@@ -29,13 +32,15 @@ def run(program: Program, directory: Path) -> Row:
     for bridge in (False, True):
         name = "with" if bridge else "without"
         try:
-            texts[bridge] = drive(program, directory / "run", bridge=bridge)
+            texts[bridge] = drive(
+                program, directory / "run", bridge=bridge, inject=bridge and inject
+            )
         except (AssertionError, OSError) as error:  # TimeoutError and ChildProcessError, too
             return Row(program.name, {}, {}, {}, f"{name} the bridge: {error}")
         finally:  # both ran in one place, so that its name makes no difference between them
             shutil.rmtree(directory / name, ignore_errors=True)
             os.rename(directory / "run", directory / name)
-    return compare(program, *texts[True], texts[False][0])
+    return compare(program, *texts[True], texts[False][0], injected=inject)
 
 
 def describe(row: Row) -> str:
@@ -71,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--only", default="", help="programs whose name holds one of these, by commas")
     add("--json", metavar="PATH", help="write every count")
     add("--keep", metavar="DIR", help="keep the consoles and files there")
+    add("--inject", action="store_true", help="the bridge by --inject, no line in the application")
     add("--list", action="store_true", help="name the programs, and end")
     options = parser.parse_args(argv)
     wanted = [part for part in options.only.split(",") if part]
@@ -86,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             directory = Path(options.keep or temporary) / "".join(
                 letter if letter.isalnum() else "_" for letter in program.name
             )
-            rows.append(run(program, directory))
+            rows.append(run(program, directory, inject=options.inject))
             print(as_text(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
     print("\n".join(f"{kind}: {text}" for kind, text in KINDS.items()))
     print(f"\n{as_text(rows)}\n\nNot there:\n{reasons(rows)}")

@@ -54,12 +54,15 @@ class Program(NamedTuple):
     in_suite: bool = False
     beside: Callable[[int], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
     """What has to run beside it, at ``{port}``."""
+    injected: Mapping[str, Lines] = {}
+    """The lines that the two lines in the application do not reach, and an injected bridge does."""
 
-    @property
-    def lines(self) -> dict[str, Lines]:
-        unknown = set(self.own) - set(KINDS)
+    def lines(self, *, injected: bool = False) -> dict[str, Lines]:
+        """The lines of each kind; ``injected``: with the bridge in each of its processes."""
+        own = {**self.own, **(self.injected if injected else {})}
+        unknown = set(own) - set(KINDS)
         assert not unknown, f"{self.name}: {unknown}"
-        return {**SAID, **self.own}
+        return {**SAID, **own}
 
 
 class Running:
@@ -169,11 +172,19 @@ def receiving(directory: Path) -> Iterator[str]:
         receiver.stop()
 
 
-def drive(program: Program, directory: Path, *, bridge: bool) -> tuple[str, str]:
-    """Run a program, with or without the bridge; returns what is on its console and in the file."""
+_RECEIVER_S_OWN = re.compile(r"^loguru_stdbridge\.receiver: .*\n", re.MULTILINE)
+
+
+def drive(
+    program: Program, directory: Path, *, bridge: bool, inject: bool = False
+) -> tuple[str, str]:
+    """Run a program, with or without the bridge; returns what is on its console and in the file.
+
+    ``inject``: the application has no line, and the program is a receiver's command.
+    """
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    copy_apps(directory, program.files, bridge)
+    copy_apps(directory, program.files, bridge and not inject)
     port = free_port()
     words = [word.format(port=port, python=sys.executable) for word in program.command.split()]
     environment = {
@@ -184,12 +195,16 @@ def drive(program: Program, directory: Path, *, bridge: bool) -> tuple[str, str]
         PYTHONDONTWRITEBYTECODE="1",
         LOGURU_STDBRIDGE_SPOOL_DIR=str(directory / "spool"),
     )
+    if inject:
+        receiver = [sys.executable, "-m", "loguru_stdbridge.receiver", "app.log", "--inject", "--"]
+        words = [*receiver, *words]
     with contextlib.ExitStack() as stack:
-        if bridge:
+        if bridge and not inject:
             environment["LOGURU_STDBRIDGE_ADDRESS"] = stack.enter_context(receiving(directory))
         stack.enter_context(program.beside(port))
         running = stack.enter_context(Running(words, directory, environment, port))
         program.steps(running)
         running.until_its_end()
     file = directory / "app.log"
-    return running.console, file.read_text(encoding="utf-8") if file.exists() else ""
+    console = _RECEIVER_S_OWN.sub("", running.console)
+    return console, file.read_text(encoding="utf-8") if file.exists() else ""

@@ -64,10 +64,12 @@ class Row(NamedTuple):
         return {**self._asdict(), "cells": cells, "deviates": self.deviates}
 
 
-def compare(program: Program, console: str, file: str, without: str) -> Row:
-    """The row of a program, from its texts."""
+def compare(
+    program: Program, console: str, file: str, without: str, *, injected: bool = False
+) -> Row:
+    """The row of a program, from its texts; ``injected``: see :meth:`Program.lines`."""
     cells = {}
-    for kind, lines in program.lines.items():
+    for kind, lines in program.lines(injected=injected).items():
         if isinstance(lines, str):
             cells[kind] = Cell((), (), (), (), lines)
             continue

@@ -15,3 +15,11 @@ def test_a_program_is_in_the_file_whole_and_on_the_console_as_before(program, tm
     """Every line of a program is in the file once, and its console is as it was."""
     row = run(program, tmp_path)
     assert not row.deviates, describe(row)
+
+
+@pytest.mark.parametrize("name", ["gunicorn sync, lines in the application", "a plain script"])
+def test_an_injected_program_is_in_the_file_whole_without_a_line(name, tmp_path):
+    """Under ``--inject`` the same lines of a program without a line of ours are in the file once."""
+    (program,) = (each for each in PROGRAMS if each.name == name)
+    row = run(program, tmp_path, inject=True)
+    assert not row.deviates, describe(row)

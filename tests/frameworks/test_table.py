@@ -52,7 +52,7 @@ def test_lines_are_counted_without_colours_and_compared_without_numbers():
 def test_each_program_has_lines_or_a_reason_for_every_kind():
     """A program has every kind of line, or says why not."""
     for program in PROGRAMS:
-        assert all(program.lines.values()), program.name
+        assert all(program.lines().values()), program.name
 
 
 def test_the_two_lines_are_all_that_an_application_has_of_ours():
