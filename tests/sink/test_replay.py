@@ -454,8 +454,8 @@ def test_the_application_s_loguru_is_not_touched(direct):
 )  # fmt: skip
 def test_a_format_string_alone_is_filled_in_the_short_way(options, short):
     """The short way is for a format string alone, and needs the direct way."""
-    assert (Replay(**options)._template is not None) is short
-    assert Replay(direct=False, **options)._template is None
+    assert (Replay(**options)._short_way is not None) is short
+    assert Replay(direct=False, **options)._short_way is None
 
 
 def test_a_handler_that_does_more_than_fill_in_its_string_is_asked(monkeypatch):
@@ -469,6 +469,6 @@ def test_a_handler_that_does_more_than_fill_in_its_string_is_asked(monkeypatch):
     embellished.__signature__ = inspect.signature(emit)
     monkeypatch.setattr(type(handler), "emit", embellished)
     replay = Replay(format="{message}", level=0)
-    assert replay._template is None
+    assert replay._short_way is None
     row = read_row(decode_json(encode_logrecord(logging.makeLogRecord({"msg": "x"}), level_styles)))
     assert replay.render_text(row) == "* x\n"
