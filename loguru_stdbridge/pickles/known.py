@@ -1,0 +1,143 @@
+"""Reads the records of stock clients: by a known shape if there is one, else by the safe reader.
+
+Owns which shapes are known, and when one is learned. No sockets, threads or clocks here.
+
+Why a hostile client costs no more than before
+----------------------------------------------
+Learning a shape costs about as much as reading a record safely. So a client's records must have
+been read safely :data:`FIRST_PRICE` times before one of its shapes is learned, and twice as often
+each time for the next one. A client has :data:`MAX_SHAPES_OF_CLIENT` shapes at most.
+
+A record is tried with each of its client's shapes, which takes a microsecond or two each: less
+than the safe reader takes for the bytes that are compared. After :data:`MAX_MISSES` records in a
+row that had none of them, the next ones are not tried, and more of them each time, until one fits.
+What a record that fits saves pays for those tries.
+
+All clients share what is known, so that a new one of the same program is fast soon. If it grows
+beyond :data:`MAX_KNOWN_BYTES`, everything is forgotten. So a client can make others' records cost
+what they cost without shapes, for as many records as it sends for it, and no more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..record.stock import MARK
+from ..record.stock_rows import Repeated
+from .outline import find_outline
+from .read import load_record
+from .skeleton import MAX_KNOWN_PAYLOAD, Skeleton
+
+FIRST_PRICE = 4
+"""Records of a client that are read safely before its first shape is learned."""
+
+MAX_SHAPES_OF_CLIENT = 8
+"""Shapes that a client's records are tried with."""
+
+MAX_MISSES = 4
+"""Records in a row without a known shape before the next are not tried."""
+
+MAX_UNTRIED = 64
+"""Records that are not tried, then, before the next one is."""
+
+MAX_KNOWN_BYTES = 2 * 1024 * 1024
+"""Bytes of payloads that are kept as shapes and stretches: about four times as many of memory."""
+
+
+class KnownShapes:
+    """The shapes that a receiver knows. Used by one thread."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        """How often everything was forgotten."""
+        self._skeletons: dict[Any, Skeleton] = {}
+        self._held = 0
+
+    def learn(self, payload: bytes, fields: dict[str, Any]) -> Skeleton | None:
+        """Return the skeleton of a payload's shape; ``fields`` is what the safe reader made of it.
+
+        ``None`` if a payload of this kind is for the safe reader alone.
+        """
+        if MARK in fields:
+            return None
+        outline = find_outline(payload)
+        if outline is None:
+            return None
+        skeleton = self._skeletons.get(outline.key)
+        if skeleton is None:
+            skeleton = Skeleton(outline, self._grow)
+            answer = skeleton.read(payload)
+            if answer is None or repr(answer[0]) != repr(fields):
+                return None
+            self._skeletons[outline.key] = skeleton
+            self._grow(2 * len(payload))
+        return skeleton
+
+    def _grow(self, size: int) -> None:
+        self._held += size
+        if self._held > MAX_KNOWN_BYTES:
+            self._held = 0
+            self._skeletons.clear()
+            self.generation += 1
+
+
+class RecordReader:
+    """Reads the pickled records of one client."""
+
+    def __init__(self, known: KnownShapes) -> None:
+        self._known = known
+        self._generation = known.generation
+        self._skeletons: list[Skeleton] = []
+        self._unlearned = 0  # records that were read safely since a shape was learned
+        self._price = FIRST_PRICE
+        self._misses = 0  # records in a row that had none of the shapes
+        self._untried = 0  # records that are still not to be tried
+
+    def read_known(self, payload: bytes) -> tuple[dict[str, Any], Repeated | None] | None:
+        """Return a record's fields, and what repeats; ``None`` if its shape is not known.
+
+        The fields are those that :func:`pickles.read.load_record` returns; none of them is the mark
+        of our own records. What repeats is ``None`` while it is new.
+        """
+        if len(payload) > MAX_KNOWN_PAYLOAD:
+            return None
+        if self._generation != self._known.generation:
+            self._generation = self._known.generation
+            self._price = FIRST_PRICE
+            self._skeletons.clear()
+        if self._untried:
+            self._untried -= 1
+            return None
+        skeletons = self._skeletons
+        for number, skeleton in enumerate(skeletons):
+            answer = skeleton.read(payload)
+            if answer is not None:
+                if number:
+                    skeletons.insert(0, skeletons.pop(number))
+                self._misses = 0
+                return answer
+        if skeletons:
+            self._misses += 1
+            if self._misses > MAX_MISSES:
+                self._untried = min(2 * (self._misses - MAX_MISSES), MAX_UNTRIED)
+        return None
+
+    def read(self, payload: bytes) -> dict[str, Any]:
+        """Return the fields of a record whose shape is not known, and perhaps learn it.
+
+        Raises :class:`PayloadError`, and nothing else.
+        """
+        fields = load_record(payload)
+        self._unlearned += 1
+        if self._unlearned >= self._price and len(payload) <= MAX_KNOWN_PAYLOAD:
+            self._learn(payload, fields)
+        return fields
+
+    def _learn(self, payload: bytes, fields: dict[str, Any]) -> None:
+        if len(self._skeletons) >= MAX_SHAPES_OF_CLIENT:
+            return
+        self._unlearned = 0
+        self._price *= 2
+        skeleton = self._known.learn(payload, fields)
+        if skeleton is not None and skeleton not in self._skeletons:
+            self._skeletons.insert(0, skeleton)
