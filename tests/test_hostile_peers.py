@@ -19,6 +19,7 @@ import pytest
 from loguru import logger
 
 from loguru_stdbridge import install_bridge
+from loguru_stdbridge.pickles import known
 from loguru_stdbridge.receiver import clients, places, writer
 from loguru_stdbridge.receiver.service import Service
 from loguru_stdbridge.record.encode import encode_logrecord
@@ -148,6 +149,17 @@ def test_hostile_pickles_harm_no_other_client(receiver, entries):
     assert all("\n" not in text for text in receiver.told)
 
 
+def test_hostile_pickles_among_records_of_a_known_shape(receiver):
+    """The corpus, sent by clients whose shapes are known, harms neither them nor a good client."""
+    honest = [pickle.dumps(logging.makeLogRecord({"msg": "known"}).__dict__, 1)] * 8
+    entries = [entry for entry in corpus() if len(entry.payload) < 100_000]
+    for start in range(0, len(entries), 20):
+        with receiver.connect() as client:
+            for entry in entries[start : start + 20]:
+                client.sendall(b"".join(map(encode_frame, [*honest, entry.payload, honest[0]])))
+        receiver.log()
+
+
 @pytest.mark.parametrize("part", range(4))
 def test_hostile_dense_frames_harm_no_other_sender(receiver, eventually, part):
     """The receiver takes or refuses each bad control frame, and an honest sender's rows between."""
@@ -183,16 +195,14 @@ def test_rows_that_are_none_keep_their_numbers(receiver, eventually):
 
 def test_a_bug_in_reading_ends_its_client_only(receiver, monkeypatch, eventually):
     """An exception that a decoder was never meant to raise ends one connection, not the loop."""
-    from loguru_stdbridge.wire import receiving as protocol
-
-    honest = protocol.load_record
+    honest = known.load_record
 
     def broken(payload):
         if b"trigger" in payload:
             raise ZeroDivisionError("nobody thought of it")
         return honest(payload)
 
-    monkeypatch.setattr(protocol, "load_record", broken)
+    monkeypatch.setattr(known, "load_record", broken)
     with receiver.connect() as client:
         client.sendall(encode_frame(b"trigger"))
         assert client.recv(1) == b""

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from ..addresses import Address
+from ..pickles.known import KnownShapes
 from ..system.forks import block_forks
 from ..wire.frames import MAX_PAYLOAD
 from .connection import Connection, describe_peer
@@ -49,6 +50,7 @@ class Admission:
         ``read_client`` takes what a client has sent; ``dismiss`` ends one, for the given reason.
         """
         self.connections: set[Connection] = set()
+        self._known_shapes = KnownShapes()
         self._accepting = False
         self._is_short = False  # of descriptors or memory, when a client was to be accepted last
         self._selector = selector
@@ -136,7 +138,9 @@ class Admission:
         return not connection.ended
 
     def _admit(self, client: socket.socket, address: Any) -> None:
-        connection = Connection(client, describe_peer(client, address), MAX_PAYLOAD)
+        connection = Connection(
+            client, describe_peer(client, address), MAX_PAYLOAD, self._known_shapes
+        )
         connection.watch(self._selector, selectors.EVENT_READ)
         self.connections.add(connection)
 

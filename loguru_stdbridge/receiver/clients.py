@@ -34,6 +34,7 @@ from ..wire.receiving import (
     GapReceived,
     GoodbyeReceived,
     HelloReceived,
+    KnownReceived,
     MarkedReceived,
     PayloadRefused,
     RowsReceived,
@@ -150,6 +151,10 @@ class Clients:
     def _take(self, connection: Connection, event: Event) -> None:
         if isinstance(event, RowsReceived):
             self._records.take_rows(event.sender, event.first, event.rows)
+        elif isinstance(event, KnownReceived):
+            self._records.take_known(event)
+            if connection.standing is Standing.NEWCOMER:
+                self.admission.classify(connection, Standing.STRANGER)
         elif isinstance(event, StrangerReceived):
             self._records.take_stock(event)
             if connection.standing is Standing.NEWCOMER:

@@ -13,6 +13,7 @@ import socket
 import time
 from typing import Any
 
+from ..pickles.known import KnownShapes
 from ..wire.receiving import Event, ReceiverConnection
 from .places import Standing
 
@@ -23,15 +24,24 @@ READ_SIZE = 256 * 1024
 class Connection:
     """A client, non-blocking. Times are of ``time.monotonic``."""
 
-    def __init__(self, client: socket.socket, peer: str, max_payload: int) -> None:
-        """``peer`` says who the client is, for messages; ``max_payload`` is in bytes."""
+    def __init__(
+        self,
+        client: socket.socket,
+        peer: str,
+        max_payload: int,
+        known: KnownShapes | None = None,
+    ) -> None:
+        """``peer`` says who the client is, for messages; ``max_payload`` is in bytes.
+
+        ``known`` has the shapes of pickles that all clients share.
+        """
         client.setblocking(False)
         with contextlib.suppress(OSError):  # a Unix socket has no such option
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.socket = client
         self.peer = peer
-        self.protocol = ReceiverConnection(max_payload)
+        self.protocol = ReceiverConnection(max_payload, known)
         self.opened_at = time.monotonic()
         self.received_at = self.opened_at
         """When bytes came last."""

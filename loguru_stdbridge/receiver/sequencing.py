@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from ..record.stock import MARK, row_of_stock_fields
-from ..wire.receiving import GapReceived, MarkedReceived, Sequencer, StrangerReceived
+from ..record.stock_rows import StockRows
+from ..wire.receiving import (
+    GapReceived,
+    KnownReceived,
+    MarkedReceived,
+    Sequencer,
+    StrangerReceived,
+)
 from .writer import Writer
 
 
@@ -21,6 +28,7 @@ class SequencedWriter:
         """``last_written`` gives the highest number of a sender that is in the file."""
         self._writer = writer
         self._sequencer = Sequencer(last_written)
+        self._make_stock_row = StockRows().make
         self.duplicates = 0
         """Records that came a second time, since the start."""
 
@@ -56,6 +64,11 @@ class SequencedWriter:
     def take_stock(self, event: StrangerReceived) -> None:
         """Take a record of a stock client, which has no number."""
         self._writer.take(row_of_stock_fields(event.fields, time.time(), event.size), None, 0)
+
+    def take_known(self, event: KnownReceived) -> None:
+        """Take records of a stock client whose shape is known."""
+        now, make = time.time(), self._make_stock_row
+        self._writer.take_stock([make(fields, repeated, now) for fields, repeated in event.records])
 
     def take_gap(self, gap: GapReceived, origin: str) -> None:
         """Write how many records of a sender are missing; ``origin`` says whose they were."""

@@ -121,6 +121,16 @@ class Writer:
             block.records.append(record)
             self._size += 2000
 
+    def take_stock(self, rows: Sequence[Row]) -> None:
+        """Render records of stock clients, one behind the other."""
+        if self._keeps_records or self._unended is not None:
+            for row in rows:
+                self.take(row, None, 0)
+            return
+        texts = list(map(self._replay.render_text, rows))
+        self._block(None, 0).texts.extend(texts)
+        self._size += sum(map(len, texts)) + 64 * len(texts)
+
     def _end_before(self, sender: str | None, text: str) -> str:
         """End the line that a raw record has left open, unless its own sender goes on with it."""
         whose, self._unended = self._unended, None

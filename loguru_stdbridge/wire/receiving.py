@@ -19,19 +19,26 @@ from typing import Any, Callable, NamedTuple, Union
 
 from ..addresses import LogName
 from ..exceptions import FrameError, PayloadError, PeerError, RowError, SequenceError
-from ..pickles.read import load_record
+from ..pickles.known import KnownShapes, RecordReader
 from ..record.bounded_json import MAX_SMALL_FRAME, decode_json
 from ..record.expansion import bound_growth
 from ..record.line_format import LineFormat
 from ..record.row import Buffer, decode_row
 from ..record.stock import MARK
+from ..record.stock_rows import Repeated
 from ..record.values import show
 from .frames import MAX_SKIPPED, FrameDecoder, SkippedFrame, encode_frame
 from .payloads import MAX_SEQUENCE, encode_control, rescue_rows, split_rows
 from .sending import ACKNOWLEDGEMENT, PROTOCOL_VERSION, read_log_name
 
+MAX_TOGETHER = 256
+"""Records in a :class:`KnownReceived`. Their lines have 8 MB at most: a receiver writes what it
+holds before it goes on."""
+
 MAX_REFUSED = 100
 """Refused payloads in a row after which a connection is closed: none of them was a record."""
+
+_OURS = (b"[", b"{", b"")  # how a payload begins that is no pickle
 
 _SENDER_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -86,6 +93,15 @@ class StrangerReceived(NamedTuple):
     size: int = 0  # bytes of the payload
 
 
+class KnownReceived(NamedTuple):
+    """Records of a stock client whose shape is known, one behind the other.
+
+    For each its fields, as in :class:`StrangerReceived`, and what repeats, if that is known.
+    """
+
+    records: list[tuple[dict[str, Any], Repeated | None]]
+
+
 class PayloadRefused(NamedTuple):
     """A payload was not taken; the connection goes on unless ``fatal``."""
 
@@ -101,6 +117,7 @@ Event = Union[
     GapReceived,
     GoodbyeReceived,
     StrangerReceived,
+    KnownReceived,
     PayloadRefused,
 ]
 
@@ -108,10 +125,12 @@ Event = Union[
 class ReceiverConnection:
     """Turns the bytes of one client into events, and makes the answers."""
 
-    def __init__(self, max_payload: int) -> None:
+    def __init__(self, max_payload: int, known: KnownShapes | None = None) -> None:
+        """``known`` has the shapes of pickles that all connections of a receiver know."""
         self.sender: str | None = None
         self._max_payload = max_payload
         self._decoder = FrameDecoder(max_payload, MAX_SKIPPED)
+        self._reader = RecordReader(KnownShapes() if known is None else known)
         self._refused = 0
 
     @property
@@ -136,7 +155,19 @@ class ReceiverConnection:
             payloads: Sequence[bytes | SkippedFrame] = self._decoder.feed(data)
         except FrameError as error:
             payloads, fatal = error.completed, error
+        read_known = self._reader.read_known
+        together: list[tuple[dict[str, Any], Repeated | None]] = []  # in the last event
         for payload in payloads:
+            if type(payload) is bytes and payload[:1] not in _OURS:
+                known = read_known(payload)
+                if known is not None:
+                    self._refused = 0
+                    if not together or len(together) >= MAX_TOGETHER:
+                        together = []
+                        events.append(KnownReceived(together))
+                    together.append(known)
+                    continue
+            together = []
             events.extend(self._events_of(payload))
             if isinstance(events[-1], PayloadRefused) and events[-1].fatal:
                 return events
@@ -189,7 +220,7 @@ class ReceiverConnection:
         raise RowError(f"an unknown control frame: {payload[:60]!r}")
 
     def _stock(self, payload: bytes) -> list[Event]:
-        fields = load_record(payload)
+        fields = self._reader.read(payload)
         mark = fields.get(MARK)
         if type(mark) is not dict or mark.get("version") != PROTOCOL_VERSION:
             return [StrangerReceived(fields, len(payload))]

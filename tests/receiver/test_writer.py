@@ -102,6 +102,20 @@ def test_a_row_that_is_none_is_a_notice_of_its_number(writer, sink):
     assert "could not be read" in sink.written[1][2]
 
 
+@pytest.mark.parametrize("keeps_records", [False, True])
+def test_stock_records_together_are_each_as_alone(sink, told, keeps_records):
+    """The writer renders several stock records as it renders each, behind an open line too."""
+    sink.needs_records = keeps_records
+    writer = Writer(Replay(format="{message}"), sink, told.append, format_id=FORMAT_ID)
+    writer.take_stock([row("a"), row("b")])
+    writer.take(row("open ", FLAG_RAW), ONE, 1)
+    writer.take_stock([row("c"), row("d")])
+    writer.take_stock([row("e")])
+    writer.write()
+    lines = ["a\n", "b\n", "open ", "\nc\n", "d\n", "e\n"]
+    assert [text for _, _, text in sink.written] == lines
+
+
 @pytest.mark.parametrize("following", [whole("next"), rendered("next\n")], ids=["whole", "line"])
 def test_an_open_line_is_its_sender_s_to_end(writer, sink, following):
     """The writer ends an open line before another sender's record, and not for an empty frame."""

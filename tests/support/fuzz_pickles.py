@@ -31,6 +31,7 @@ from loguru_stdbridge.record.stock import row_of_stock_fields
 from loguru_stdbridge.sink.replay import Replay
 from loguru_stdbridge.wire.frames import MAX_PAYLOAD, encode_frame
 from loguru_stdbridge.wire.receiving import (
+    KnownReceived,
     PayloadRefused,
     ReceiverConnection,
     RowsReceived,
@@ -237,10 +238,13 @@ def check_stream(data: bytes, rng: random.Random) -> bool:
         events: list[str] = []
         for at in range(0, len(data), cut):
             new = connection.receive(data[at : at + cut])
-            events += [
-                f"{type(e.error).__name__} {e.fatal}" if isinstance(e, PayloadRefused) else repr(e)
-                for e in new
-            ]
+            for event in new:
+                if isinstance(event, PayloadRefused):
+                    events.append(f"{type(event.error).__name__} {event.fatal}")
+                elif isinstance(event, KnownReceived):
+                    events += map(repr, event.records)
+                else:
+                    events.append(repr(event))
             if any(isinstance(e, PayloadRefused) and e.fatal for e in new):
                 break
         outcomes.append(events)

@@ -19,9 +19,11 @@ from loguru_stdbridge.wire import sending as protocol
 from loguru_stdbridge.wire.frames import MAX_PAYLOAD, encode_frame
 from loguru_stdbridge.wire.receiving import (
     MAX_REFUSED,
+    MAX_TOGETHER,
     GapReceived,
     GoodbyeReceived,
     HelloReceived,
+    KnownReceived,
     MarkedReceived,
     PayloadRefused,
     ReceiverConnection,
@@ -182,6 +184,60 @@ def test_a_stock_client_is_a_stranger():
     assert isinstance(event, StrangerReceived)
     assert event.fields["msg"] == "old friend"
     assert receiver.sender is None
+
+
+def stock_frame(number):
+    record = logging.makeLogRecord({"msg": f"number {number}", "created": number + 0.5})
+    return logging.handlers.SocketHandler("localhost", 1).makePickle(record)
+
+
+def stock_fields(events):
+    """Return the fields of every stock record, known or not."""
+    for event in events:
+        if isinstance(event, KnownReceived):
+            yield from (fields for fields, _ in event.records)
+        elif isinstance(event, StrangerReceived):
+            yield event.fields
+
+
+@pytest.mark.parametrize("size", [1_000_000, 1000, 7])
+def test_stock_records_are_the_same_however_they_are_cut(size):
+    """Stock records come in their order and whole, those of a known shape together."""
+    stream = b"".join(map(stock_frame, range(700)))
+    receiver, events = ReceiverConnection(MAX_PAYLOAD), []
+    for at in range(0, len(stream), size):
+        events += receiver.receive(stream[at : at + size])
+    assert [f["msg"] for f in stock_fields(events)] == [f"number {n}" for n in range(700)]
+    together = [len(event.records) for event in events if isinstance(event, KnownReceived)]
+    assert sum(together) > 650
+    assert max(together) <= MAX_TOGETHER
+    assert (max(together) == MAX_TOGETHER) is (size == 1_000_000)
+
+
+def test_what_is_no_known_record_keeps_its_place_among_them():
+    """A refused payload, one of another shape, and a skipped frame stand where they came."""
+    receiver = ReceiverConnection(1000)
+    receiver.receive(b"".join(map(stock_frame, range(10))))
+    other = encode_frame(pickle.dumps({"msg": {1}}, 1))
+    parts = [stock_frame(1), stock_frame(2), encode_frame(b"}"), stock_frame(3), other,
+             encode_frame(bytes(5000)), encode_frame(b""), stock_frame(4)]  # fmt: skip
+    events = receiver.receive(b"".join(parts))
+    assert [type(event) for event in events] == [
+        KnownReceived, PayloadRefused, KnownReceived, StrangerReceived, PayloadRefused,
+        PayloadRefused, KnownReceived,
+    ]  # fmt: skip
+    assert [len(event.records) for event in events if isinstance(event, KnownReceived)] == [2, 1, 1]
+
+
+def test_a_known_record_ends_a_row_of_refusals():
+    """Refusals are counted in a row, and a record of a known shape ends the row."""
+    receiver = ReceiverConnection(MAX_PAYLOAD)
+    receiver.receive(b"".join(map(stock_frame, range(10))))
+    for _ in range(3):
+        refused = receiver.receive(encode_frame(b"}") * (MAX_REFUSED - 1))
+        assert not any(event.fatal for event in refused)
+        while not isinstance(receiver.receive(stock_frame(1))[0], KnownReceived):
+            pass
 
 
 def test_a_stock_client_cannot_speak_the_dense_dialect():
