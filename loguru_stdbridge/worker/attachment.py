@@ -55,11 +55,11 @@ from __future__ import annotations
 import copy
 import logging
 import logging.handlers
+from functools import partial
 from typing import Any
 
 from loguru import logger as loguru_logger
 
-from ..record.encode import encode_logrecord
 from ..record.fallback import message_of
 from . import kept_handlers
 from .channel import Channel
@@ -70,12 +70,13 @@ from .crossings import (
     may_come_from_loguru,
     thread_states,
 )
-from .levels import level_styles
+from .direct_handler import stand_before
 from .logging_hook import LEAVE_ALONE, LoggingHook, NewSubclasses, Probe, Visit, owners
 from .loguru_sink import BridgeSink, is_sent_by_sink
 from .marks import Marks, find_travelling_mark, marks_for
 from .pipeline import report
 from .places import Place
+from .rendering import row_of_logrecord
 from .root_level import RootLevel
 from .travelling import start_marking, stop_marking
 
@@ -145,7 +146,7 @@ class Attachment:
         options = {name: value for name, value in wanted.items() if value is not None}
         self._sink = BridgeSink(self._channel)
         handler_id = self._sink.add_to_loguru(self._level, **options)
-        self._sink.is_first = kept_handlers.keep(handler_id)
+        self._sink.is_first = kept_handlers.keep(handler_id, partial(stand_before, sink=self._sink))
         self._sink_id = None if self._sink.is_first else handler_id
 
     def is_in_loguru(self) -> bool:
@@ -258,7 +259,8 @@ class Attachment:
         """Send a record of at least the bridge's level. Never raises."""
         try:
             if record.levelno >= self._level:
-                self._channel.emit(encode_logrecord(record, level_styles))
+                channel = self._channel
+                channel.emit(row_of_logrecord(channel.rendering, record))
         except Exception as error:
             report(f"a record of logging could not be sent: {error!r}")
 

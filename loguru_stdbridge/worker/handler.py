@@ -17,7 +17,6 @@ import logging.handlers
 from typing import TYPE_CHECKING, Any
 
 from ..addresses import AddressLike
-from ..record.encode import encode_logrecord
 from .channel import Channel, shared_channel
 from .crossings import (
     calling_frame,
@@ -25,10 +24,10 @@ from .crossings import (
     make_thread_state,
     may_come_from_loguru,
 )
-from .levels import level_styles
 from .loguru_sink import is_sent_by_sink
 from .marks import is_marked, marks_for
 from .options import check_options
+from .rendering import row_of_logrecord
 
 if TYPE_CHECKING:
     from .stats import Stats
@@ -114,7 +113,8 @@ class BridgeHandler(LocklessHandler, logging.handlers.SocketHandler):
         """Put the record into the journal, unless the bridge sends it anyway. Never raises."""
         try:
             if not self._is_sent(record):
-                self.channel.emit(encode_logrecord(record, level_styles))
+                channel = self.channel
+                channel.emit(row_of_logrecord(channel.rendering, record))
         except Exception:
             self.handleError(record)
 

@@ -20,7 +20,7 @@ A loguru that keeps its sinks otherwise gets an ordinary sink, which ``logger.re
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, KeysView
-from typing import Any
+from typing import Any, Callable
 
 from loguru import logger
 
@@ -51,17 +51,18 @@ class KeptHandlers(dict[Any, Any]):
         return KeptHandlers, (list(dict.items(self)),)
 
 
-def keep(handler_id: int) -> bool:
+def keep(handler_id: int, stand_before: Callable[[Any], Any]) -> bool:
     """Hide the sink that ``logger.add`` has just given ``handler_id``, and put it first.
 
-    Returns False where this loguru has no such table; the sink is an ordinary one then.
+    ``stand_before`` returns what takes the place of loguru's handler in the table. Returns False
+    where this loguru has no such table; the sink is an ordinary one then.
     """
     core: Any = getattr(logger, "_core", None)
     if not isinstance(getattr(core, "handlers", None), dict) or not hasattr(core, "lock"):
         return False
     with core.lock:
         items = dict(core.handlers.items())
-        kept = KeptHandlers({KEY: items.pop(handler_id)})
+        kept = KeptHandlers({KEY: stand_before(items.pop(handler_id))})
         kept.update(items)
         core.handlers = kept
         following = core.handlers_count

@@ -2,6 +2,10 @@
 
 Owns the step from loguru's record dict to a row. No sockets or files here.
 
+Most records are taken before loguru's own handler sees them (:meth:`BridgeSink.take`, called by
+:mod:`~loguru_stdbridge.worker.direct_handler`). What follows is about the others: records with an
+exception, and all records of a sink that is not the attachment's own.
+
 Why a log call inside a log call loses nothing
 ----------------------------------------------
 loguru holds a handler's lock while it calls the sink, and refuses a second call of the same thread
@@ -53,7 +57,7 @@ from ..addresses import Address
 from ..record.encode import encode_loguru_record
 from ..record.values import show
 from .channel import Channel
-from .crossings import find_logrecord, make_thread_state, thread_states
+from .crossings import ThreadState, find_logrecord, make_thread_state, thread_states
 from .levels import level_styles
 from .marks import marks_for
 from .rendering import MARKER, LineRenderer
@@ -124,6 +128,8 @@ class BridgeSink:
         """Whether it takes every record: attached, and before any other of its destination."""
         self.is_detached = False
         """Whether it takes nothing any more: copies of the logger may keep it."""
+        self.level_no = 0
+        """The least level of the records that :meth:`take` takes."""
 
     @property
     def address(self) -> Address:
@@ -146,6 +152,33 @@ class BridgeSink:
             catch=True,
             **options,
         )
+
+    def take(self, record: Any, is_raw: bool) -> bool:
+        """Put the record into the journal, if its row can be made from the record alone.
+
+        Returns whether nothing is left to do with it. Called by
+        :class:`~loguru_stdbridge.worker.direct_handler.DirectHandler` before loguru does anything.
+        """
+        try:
+            if record["exception"] is not None or not self.is_first:
+                return False
+            if record["level"].no < self.level_no:
+                return True
+            thread = thread_states.state or make_thread_state()
+            thread.last_message = record["message"]
+            if _looks_twice(thread) and not self._admit_crossing(record, thread):
+                return True
+            channel = self._channel
+            renderer = None if is_raw else channel.rendering
+            row = None if renderer is None else renderer.row(record)
+            if row is None:
+                if renderer is not None and renderer.suits(record):
+                    return False  # loguru has to render a first line
+                row = _encode(record, raw=is_raw)
+        except Exception:  # a patcher may have put anything anywhere: loguru tells what is wrong
+            return False
+        self._emit(record, row)
+        return True
 
     def _format(self, record: Any) -> str:
         channel = self._channel
@@ -183,15 +216,8 @@ class BridgeSink:
             return False
         thread = thread_states.state or make_thread_state()
         thread.last_message = record["message"]
-        try:
-            looks_twice = thread.alert or sys._getframe(4).f_code.co_name == "emit"
-        except ValueError:  # loguru was called by a C function
-            looks_twice = False
-        if looks_twice:
-            if thread.watch is not None:
-                thread.watch.see(record["message"], getattr(record["exception"], "value", None))
-            if not self._admit_crossing(record):
-                return False
+        if _looks_twice(thread) and not self._admit_crossing(record, thread):
+            return False
         if self._channel.is_inside():
             self._write_reentrant(record)
             return False
@@ -218,11 +244,13 @@ class BridgeSink:
         first = next(sinks_in(handlers, self.address, record["level"].no), self)
         return first is self
 
-    def _admit_crossing(self, record: Any) -> bool:
+    def _admit_crossing(self, record: Any, thread: ThreadState) -> bool:
         """Return whether a record is to be sent that a handler of logging may have made.
 
         See :mod:`~loguru_stdbridge.worker.attachment` for the cases.
         """
+        if thread.watch is not None:
+            thread.watch.see(record["message"], getattr(record["exception"], "value", None))
         handled, visited = find_logrecord(record, sys._getframe(2))
         if handled is None:
             return True
@@ -286,6 +314,19 @@ def _remake_sink(channel: Channel) -> BridgeSink:
     sink = BridgeSink(channel)
     channel.add_user(sink)
     return sink
+
+
+def _looks_twice(thread: ThreadState) -> bool:
+    """Return whether a handler of logging may have made the record at hand.
+
+    Called by a method that a handler's ``emit`` calls.
+    """
+    if thread.alert:
+        return True
+    try:
+        return sys._getframe(5).f_code.co_name == "emit"
+    except ValueError:  # loguru was called by a C function
+        return False
 
 
 def sinks_in(handlers: Any, address: Address, level: int) -> Iterator[BridgeSink]:

@@ -6,10 +6,10 @@ sent whole (:mod:`~loguru_stdbridge.record.encode`).
 
 Why two ways give the same line
 -------------------------------
-loguru renders by the format, markup and all, as it does for any sink. Its first line is compared
-with what the format without its markup makes of the same record. If the two are equal, records
-without an exception are rendered without loguru from then on: by one ``format_map``, while loguru
-has only a short constant to render and to copy. If they differ, loguru goes on rendering.
+The format without its markup is filled in by one ``format_map``. That is what loguru does for a
+sink without colours, so the line is the same. It is made sure: when a format comes, loguru's own
+function takes its markup away, and the two texts are compared. If they differ, loguru goes on
+rendering. A record with an exception is rendered by loguru, too, which shows the traceback.
 
 The time is most of what a line costs to render. If it stands first and shows no more than
 milliseconds, loguru makes its text once for all records of the same millisecond.
@@ -17,14 +17,19 @@ milliseconds, loguru makes its text once for all records of the same millisecond
 
 from __future__ import annotations
 
+import logging
 from operator import itemgetter
 from time import time_ns
 from typing import Any
 
+from loguru import _handler
+
 from ..record.bounded_cache import BoundedCache
-from ..record.encode import encode_rendered
+from ..record.encode import encode_logrecord, encode_rendered
 from ..record.line_format import LineFormat, plain_format, split_time
 from ..record.row import rendered_row_head
+from .levels import level_styles
+from .logrecord_lines import LogRecordRenderer, make_logrecord_renderer
 
 MARKER = "\0\0stdbridge\0"
 """Begins the sink's format: a text without it comes from ``opt(raw=True)``."""
@@ -71,10 +76,14 @@ class LineRenderer:
         self._heads = BoundedCache(self._make_head, 100)
         self._values = itemgetter("level", "message", *line_format.fields)
         self._shape: tuple[type, ...] = ()  # types of the values of the records that it suits
-        self._candidate: str | _StampedFormat | None = None
+        self._plain: str | _StampedFormat | None = None  # if it is loguru's
+        self.logrecords: LogRecordRenderer | None = None
+        """Renders the records of logging; ``None``: they have to go whole."""
         if "exception" not in line_format.fields:  # which loguru makes a text of
-            self._candidate = _make_format(f"{plain_format(line_format.format)}\n")
-        self._plain: str | _StampedFormat | None = None  # the candidate, if it is right
+            plain = f"{plain_format(line_format.format)}\n"
+            if _is_loguru_s(plain, f"{line_format.format}\n"):
+                self._plain = _make_format(plain)
+                self.logrecords = make_logrecord_renderer(line_format, self._plain)
 
     def _make_head(self, level: tuple[int, str]) -> str:
         number, name = level
@@ -118,11 +127,6 @@ class LineRenderer:
 
     def row_of_line(self, record: Any, line: str) -> bytes:
         """Return the row of a line that loguru has rendered; ``line`` is without the marker."""
-        candidate = self._candidate
-        if candidate is not None and record["exception"] is None:
-            self._candidate = None
-            if candidate.format_map(record) == line:
-                self._plain = candidate
         return self._encode(record["level"], line)
 
     def _encode(self, level: Any, line: str) -> bytes:
@@ -141,3 +145,20 @@ def _is_plain(kind: type) -> bool:
     """Return whether values of this type always print alike and never raise."""
     own = kind.__module__.partition(".")[0] in ("loguru", "datetime")
     return own or kind in (str, int, type(None))
+
+
+def _is_loguru_s(plain: str, template: str) -> bool:
+    """Return whether loguru fills in ``plain`` for a sink without colours that has ``template``."""
+    try:
+        strip: Any = _handler.prepare_stripped_format
+        return bool(strip(template) == plain)
+    except Exception:  # a loguru that is made otherwise
+        return False
+
+
+def row_of_logrecord(renderer: LineRenderer | None, record: logging.LogRecord) -> bytes:
+    """Make the row of a record of logging: its line where ``renderer`` can make it, else the whole
+    record. Never raises."""
+    logrecords = None if renderer is None else renderer.logrecords
+    row = None if logrecords is None else logrecords.row(record)
+    return encode_logrecord(record, level_styles) if row is None else row

@@ -1,0 +1,147 @@
+"""Render a record of logging in the worker, as the finished line of the receiver's log file.
+
+Owns which records of logging are rendered here, and what the format is filled with. The format is
+the one that :mod:`~loguru_stdbridge.worker.rendering` holds.
+
+Why this is the line that the receiver would make
+-------------------------------------------------
+The receiver makes a loguru record of the row and fills it into its sink's format. The same is done
+here, with the same types, the same zone and the same format, so the line is the same. Each thing
+that the receiver would change on the way goes to it whole: a record with an exception or a stack, a
+level below the sink's, a field of another type than a row has, a name or a line of unusual length,
+and a format that shows the level's icon, which may be the receiver's own.
+
+What a record shows of its place, its level, its process and its thread is checked and made once for
+all records that have the same.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import string
+import time
+from typing import Any, Callable
+
+try:
+    from loguru import _recattrs
+    from loguru._datetime import datetime as LoguruDatetime
+
+    _types: Any = _recattrs
+    _has_types = True
+except ImportError:  # a loguru that is made otherwise: records go whole
+    _has_types = False
+
+from ..record.bounded_cache import BoundedCache
+from ..record.bounded_json import MAX_SMALL_ROW
+from ..record.decode import make_timezone
+from ..record.encode import encode_rendered
+from ..record.fallback import message_of
+from ..record.line_format import LineFormat
+from ..record.row import rendered_row_head
+
+_MAX_LOGGER_NAME = 1000
+"""Characters of a logger's name. The receiver shortens a longer one."""
+
+_MAX_CACHED = 4096
+
+
+class LogRecordRenderer:
+    """Renders the records of logging for one sink's format."""
+
+    def __init__(self, line_format: LineFormat, format_map: Callable[[Any], str]) -> None:
+        """``format_map`` fills in the plain format and returns the line."""
+        fields = set(line_format.fields)
+        self._format_map = format_map
+        self._level = line_format.level
+        self._id = line_format.id
+        self._zones = BoundedCache(lambda zone: make_timezone(*zone), 256)
+        self._levels = BoundedCache(self._make_level, _MAX_CACHED)
+        self._places = BoundedCache(self._make_place, _MAX_CACHED)
+        self._threads = BoundedCache(self._make_thread, _MAX_CACHED)
+        self._shows_time = "time" in fields
+        self._shows_elapsed = "elapsed" in fields
+        self._shows_thread = bool(fields & {"process", "thread"})
+
+    def _make_level(self, level: tuple[int, str]) -> tuple[str, Any]:
+        number, name = level
+        if type(number) is not int or type(name) is not str:
+            raise TypeError(f"a level of {number!r}, {name!r}: a row needs a number and a text")
+        return rendered_row_head(number, name, self._id), _types.RecordLevel(name, number, " ")
+
+    def _make_place(self, place: tuple[Any, ...]) -> dict[str, Any]:
+        name, function, line, file_name, file_path, module = place
+        texts = (name, function, file_name, file_path, module)
+        if type(line) is not int or any(type(text) is not str for text in texts):
+            raise TypeError(f"no place: {place!r}")
+        if len(name) > _MAX_LOGGER_NAME:
+            raise ValueError(f"a logger's name of {len(name)} characters")
+        return {
+            "name": name,
+            "function": function,
+            "line": line,
+            "file": _types.RecordFile(file_name, file_path),
+            "module": module,
+        }
+
+    def _make_thread(self, thread: tuple[Any, ...]) -> dict[str, Any]:
+        process_id, process_name, thread_id, thread_name = thread
+        if tuple(map(type, thread)) != (int, str, int, str):
+            raise TypeError(f"no process and thread: {thread!r}")
+        return {
+            "process": _types.RecordProcess(process_id, process_name),
+            "thread": _types.RecordThread(thread_id, thread_name),
+        }
+
+    def row(self, record: logging.LogRecord) -> bytes | None:
+        """Return the row of the record's line; ``None``: the record has to go whole. Never
+        raises."""
+        try:
+            if record.exc_info or record.exc_text or record.stack_info:
+                return None
+            number = record.levelno
+            if number < self._level:
+                return None
+            head, level = self._levels[number, record.levelname]
+            message = message_of(record)
+            if type(message) is not str:
+                return None
+            place = self._places[
+                record.name, record.funcName or "", record.lineno, record.filename,
+                record.pathname, record.module,
+            ]  # fmt: skip
+            created = record.created
+            fields = {**place, "level": level, "message": message}
+            if self._shows_thread:
+                fields.update(
+                    self._threads[
+                        record.process or 0, record.processName or "",
+                        record.thread or 0, record.threadName or "",
+                    ]
+                )  # fmt: skip
+            if self._shows_time:
+                local = time.localtime(created)
+                zone = self._zones[float(local.tm_gmtoff), local.tm_zone]
+                fields["time"] = LoguruDatetime.fromtimestamp(created, zone)
+            if self._shows_elapsed:
+                fields["elapsed"] = datetime.timedelta(seconds=record.relativeCreated / 1000.0)
+            row = encode_rendered(int(created * 1e9), head, self._format_map(fields))
+        except Exception:  # a record factory, a filter or a handler may have put anything anywhere
+            return None
+        return row if len(row) <= MAX_SMALL_ROW else None
+
+
+def make_logrecord_renderer(line_format: LineFormat, plain: Any) -> LogRecordRenderer | None:
+    """Return the renderer for a format whose plain form is ``plain``; ``None`` where records of
+    logging have to go whole."""
+    if not _has_types or _shows_icon(line_format.format):
+        return None
+    return LogRecordRenderer(line_format, plain.format_map)
+
+
+def _shows_icon(template: str) -> bool:
+    """Return whether a line shows the level's icon: ``{level.icon}``, and ``{level!r}``."""
+    for _, name, _, conversion in string.Formatter().parse(template):
+        if name == "level.icon" or (name == "level" and conversion is not None):
+            return True
+    return False
