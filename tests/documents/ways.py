@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -249,18 +250,18 @@ def _serve_shop(run: Run, command: str) -> None:
 
 
 class Server(NamedTuple):
-    """A web server: what tells it a port, and what has to be in the log when it has ended."""
+    """A web server: what tells it a port, and what is in the log then, and when it has ended."""
 
     environment: Mapping[str, str] = {}
     arguments: str = ""
     lines: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
+    last_lines: tuple[str, ...] = ()
 
 
 _GUNICORN = Server(
     {"GUNICORN_CMD_ARGS": "--bind 127.0.0.1:{port}"},
-    lines=("Booting worker", "a page is asked for", "Shutting down: Master"),
-    needs=("gunicorn",),
+    lines=("Booting worker", "a page is asked for"),
+    last_lines=("Shutting down: Master",),
 )
 
 
@@ -278,8 +279,8 @@ def _serve(run: Run, command: str, server: Server) -> None:
             return False
 
         run.wait_for(answers, "the server answers")
-        run.check_log()
-    run.check_log(*server.lines)
+        run.check_log(*server.lines)
+    run.check_log(*server.last_lines)
 
 
 def serving(server: Server) -> Callable[[Run], None]:
@@ -302,11 +303,10 @@ def run_uvicorn_program(run: Run) -> None:
 
 def run_django(run: Run) -> None:
     """A new project, with the lines at the top of its settings."""
+    shutil.rmtree(run.directory / "shop")
     run.run("django-admin startproject shop .")
-    settings = run.directory / "shop" / "settings.py"
-    new = (run.directory / "shop" / "settings.py").read_text(encoding="utf-8")
-    run.add_file("shop/settings.py", run.group.files["shop/settings.py"] + "\n" + new)
-    assert settings.exists()
+    settings = (run.directory / "shop" / "settings.py").read_text(encoding="utf-8")
+    run.add_file("shop/settings.py", run.group.files["shop/settings.py"] + "\n" + settings)
     server = Server(arguments=" --noreload 127.0.0.1:{port}", lines=("GET /",))
     _serve(run, f"exec {run.group.commands[0]}", server)
 
