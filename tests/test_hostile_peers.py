@@ -416,6 +416,31 @@ def test_an_impostor_needs_the_whole_secret(receiver, eventually):
     eventually(lambda: "owner 3" in receiver.lines(), 30, "the owner's record")
 
 
+def test_a_sender_that_streams_on_while_it_comes_anew_holds_nobody_up(receiver):
+    """A sender that says hello again is greeted, although its old connection brings rows for ever."""
+    over = threading.Event()
+    with Client(receiver) as old:
+        old.hello()
+        frames = old.protocol.rows(1, [row("again")] * 200) * 100
+
+        def stream():
+            with contextlib.suppress(OSError):  # until the receiver ends the connection
+                while not over.is_set():
+                    old.socket.sendall(frames)
+
+        thread = threading.Thread(target=stream)
+        thread.start()
+        try:
+            with Client(receiver) as new:
+                assert new.hello().last == 200
+                receiver.log()
+        finally:
+            over.set()
+            with contextlib.suppress(OSError):  # the receiver has ended it
+                old.socket.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
 def test_the_secret_is_told_to_nobody(tmp_path, eventually, capfd):
     """No message and no line shows more of a sender's id than its beginning."""
     running = Receiver(tmp_path / "app.log", format="{message} {extra} {name}")

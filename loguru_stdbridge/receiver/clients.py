@@ -55,6 +55,10 @@ disconnected. These bytes take up to 250 MB of memory, since freed memory is not
 FRAME_TIMEOUT = 60.0
 """Seconds that a client may take to complete a frame it has begun."""
 
+MAX_LAST_READS = 64
+"""Reads of a connection whose sender has come anew: 16 MB, more than a kernel holds for it. Else a
+sender that streams on would hold up the loop for ever."""
+
 
 class Greeted(NamedTuple):
     """What a greeting tells, besides the number of the last record."""
@@ -193,18 +197,21 @@ class Clients:
     def _end_earlier(self, sender: str, connection: Connection) -> None:
         """End the sender's earlier connections, now that it has said hello on ``connection``.
 
-        What they have brought is taken first, and nothing after that. So a record that the greeting
-        does not count comes on the new connection only.
+        What they have brought is taken first, within a bound, and nothing after that. So a record
+        that the greeting does not count comes on the new connection only.
         """
         for other in list(self._by_sender.get(sender, ())):
             if other is connection or other.ended:
                 continue
             if other.opened_at > connection.opened_at:
                 raise SequenceError(f"sender {sender[:8]} has a newer connection")
-            received_at = 0.0
-            while other.interest & selectors.EVENT_READ and other.received_at != received_at:
+            for _ in range(MAX_LAST_READS):
                 received_at = other.received_at
+                if not other.interest & selectors.EVENT_READ:
+                    break
                 self._read(other)
+                if other.ended or other.received_at == received_at:
+                    break
             self._end(other)
 
     # -- writing
