@@ -132,6 +132,7 @@ class OrphanIntake:
         for path in self._candidates:
             orphan = self._finder.adopt(path)
             if orphan is not None:
+                orphan.belong_to(self._log)
                 self._read, self._at_end = orphan.acked, False
                 return orphan
         self._candidates = None

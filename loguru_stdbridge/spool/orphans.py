@@ -29,12 +29,12 @@ import errno
 import os
 import time
 
-from ..addresses import parse_address
+from ..addresses import LogName, parse_address
 from ..exceptions import JournalError, JournalVersionError
 from ..record.row import MAX_ROWS
 from ..system.damaged import set_aside
 from ..system.locks import is_locked, let_go, take_lock
-from .belonging import Origin, noted_log, read_origin
+from .belonging import Origin, note_log, noted_log, read_origin
 from .directory import remove_journal
 from .segments import (
     ACKED_AT,
@@ -106,6 +106,17 @@ class Orphan:
     def origin(self) -> Origin:
         """Where it was made, and for what. Raises :class:`AddressError`."""
         return read_origin(parse_address(self.address), self._origin, self.log)
+
+    def belong_to(self, log: LogName) -> None:
+        """Note whose log it is, if that is not known: before a record of it is written there.
+
+        An adopter that is killed has noted less than it has written. Only the ledger of that log
+        knows how much, so the rest may never go to another one.
+        """
+        if self.log is None:
+            self.log = log
+            with contextlib.suppress(OSError):
+                note_log(self.path, log)
 
     @property
     def last(self) -> int:

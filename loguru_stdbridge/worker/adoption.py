@@ -22,6 +22,7 @@ from ..spool.directory import until_turn
 from ..spool.finder import OrphanFinder
 from ..spool.orphans import Orphan
 from ..spool.segments import Batch
+from ..system.host import host_facts
 from .conversation import JournalToSend
 from .sender import Sender
 
@@ -45,7 +46,8 @@ class AdoptedJournal(JournalToSend):
         self.log = orphan.log
 
     def belong_to(self, log: LogName) -> None:
-        """Do nothing: the receiver is that of the log that the orphan belongs to."""
+        """Note the log of the receiver that has greeted: the rest never goes to another."""
+        self._orphan.belong_to(log)
 
     @property
     def first(self) -> int:
@@ -124,7 +126,8 @@ class OrphanDelivery:
 
     def _is_ours(self, origin: Origin) -> bool:
         if self.log is None:  # an older receiver, or a stock one: it tells no log
-            return origin.address == self._address
+            here = not self._address.is_local or host_facts().is_same_host(origin.host)
+            return origin.log is None and here and origin.address == self._address
         return belongs(origin, self.log, self._address.__eq__)
 
     def _deliver(self, orphan: Orphan, peer: str) -> bool:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from loguru_stdbridge.addresses import parse_address
+from loguru_stdbridge.addresses import LogName, parse_address
+from loguru_stdbridge.spool import belonging
 from loguru_stdbridge.spool import finder as finder_module
 from loguru_stdbridge.spool.finder import journal_directories
 from loguru_stdbridge.spool.journal import Journal
 from loguru_stdbridge.spool.orphans import Orphan
+from loguru_stdbridge.system.host import host_facts
 from loguru_stdbridge.wire.receiving import GapReceived, GoodbyeReceived
 from loguru_stdbridge.worker import adoption as module
 from loguru_stdbridge.worker.adoption import OrphanDelivery
@@ -225,6 +227,43 @@ def test_what_goes_elsewhere_is_left_alone(leave, worker, receiver, at_once, spo
     with pytest.raises(OSError, match="timed out"):
         receiver.accept()
     assert (spool_dir / dead).exists()
+
+
+@pytest.mark.parametrize("whose", ["another host's", "a log's"])
+def test_a_receiver_that_names_no_log_gets_no_other_s_records(
+    leave, worker, receiver, at_once, spool_dir, monkeypatch, whose
+):
+    """A stock receiver gets no journal of another host's loopback address, nor one of a log."""
+    with monkeypatch.context() as patch:
+        if whose == "another host's":
+            facts = host_facts()._replace(network="1")
+            patch.setattr(belonging, "host_facts", lambda: facts)
+        dead = leave()
+    if whose == "a log's":
+        belonging.note_log(str(spool_dir / dead), LogName("/logs/app.log", "a" * 32))
+    worker(peer="stock")
+    assert receiver.accept().record().getMessage() == "alive"
+    receiver.listener.settimeout(0.2)
+    with pytest.raises(OSError, match="timed out"):
+        receiver.accept()
+    assert (spool_dir / dead).exists()
+
+
+def test_an_adopted_journal_belongs_to_the_log_that_has_greeted(
+    receiver, leave, worker, at_once, spool_dir
+):
+    """A journal of which a part is delivered notes the log, so that no other one gets the rest."""
+    dead = leave()
+    worker()
+    log = LogName("/logs/app.log", "a" * 32, "1:2")
+    for _ in range(2):
+        client = receiver.accept()
+        hello = client.hello()
+        client.socket.sendall(client.protocol.greeting(0, None, log))
+        client.rows(1)
+    assert hello.sender == dead
+    client.rows(2)
+    assert belonging.noted_log(str(spool_dir / dead)) == log
 
 
 def test_a_living_worker_keeps_its_journal(receiver, worker, at_once, spool_dir):
