@@ -9,11 +9,13 @@ Only the lock of a journal says that its owner is dead (:mod:`~loguru_stdbridge.
 Order of the steps
 ------------------
 A batch is acknowledged in the journal after it is in the file. When all is written, the journal is
-removed, and only then the sender is retired.
+removed, and only then the sender is retired: a ledger that has forgotten a sender would have all of
+its records written again.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from typing import Callable, NamedTuple
@@ -111,7 +113,8 @@ class OrphanIntake:
     def note_written(self, records: SequencedWriter) -> str | None:
         """Note in the journal that all that was taken is in the file.
 
-        At its end, remove the journal and return its sender, which will send no more.
+        At its end, remove the journal and return its sender, which will send no more. ``None``
+        where nothing could be noted or removed, so that it will be found, and delivered, again.
         """
         orphan = self._orphan
         if orphan is None:
@@ -121,7 +124,7 @@ class OrphanIntake:
             return None
         self._orphan = None
         self._finder.remove(orphan)
-        return orphan.sender_id
+        return orphan.sender_id if orphan.is_noted or not os.path.exists(orphan.path) else None
 
     def _find(self) -> Orphan | None:
         if time.monotonic() < self._look_at:

@@ -68,6 +68,8 @@ class Orphan:
         self.pid = meta.pid
         self.created = meta.created
         self.acked = meta.acked
+        self.is_noted = True
+        """Whether all that was acknowledged is noted: else the next adopter delivers it again."""
         self.damaged: list[str] = []
         """Segments of which not everything could be read; :meth:`remove` keeps them aside."""
         self._origin = meta.origin
@@ -198,9 +200,10 @@ class Orphan:
         self.acked = through
         # Else the next adopter delivers it again, and the numbers expose the duplicates.
         path = os.path.join(self.path, "meta")
+        self.is_noted = False
         with contextlib.suppress(OSError), open(path, "r+b", buffering=0) as file:
             file.seek(ACKED_AT)
-            file.write(NUMBER.pack(through))
+            self.is_noted = file.write(NUMBER.pack(through)) == NUMBER.size
 
     def give_up(self) -> int:
         """Give up what is left, and return how many records that are. Raises ``OSError``.

@@ -73,6 +73,8 @@ class OwnedDirectory:
         self._meta = meta
         self._numbers = {ACKED_AT: 0, GIVEN_UP_AT: 0, KNOWN_AT: 0}
         self._log: LogName | None = None
+        self.is_noted = True
+        """Whether the highest number that is acknowledged is noted."""
         self._lock = lock
         self._index = 0
         self._file = self._write_meta()
@@ -122,7 +124,9 @@ class OwnedDirectory:
         """
         if self._numbers[at] != number:
             self._numbers[at] = number
-            self._write(NUMBER.pack(number), at)
+            noted = self._write(NUMBER.pack(number), at)
+            if at == ACKED_AT:
+                self.is_noted = noted
 
     def note_log(self, log: LogName) -> None:
         """Note the log that the records belong to."""
@@ -130,12 +134,13 @@ class OwnedDirectory:
         with contextlib.suppress(OSError):  # at the next greeting again
             note_log(self.path, log)
 
-    def _write(self, data: bytes, at: int) -> None:
+    def _write(self, data: bytes, at: int) -> bool:
         try:
-            self._file.write(data, at)
+            return self._file.write(data, at) == len(data)
         except OSError as error:
             if error.errno is None:  # a signal handler's TimeoutError, say, which is the caller's
                 raise
+            return False
 
     # -- segments
 
@@ -196,6 +201,7 @@ class OwnedDirectory:
         if not self._file.is_intact(META_SIZE):
             before, self._file = self._file, self._write_meta()
             before.close()
+            self.is_noted = True
         if self._log is not None and not os.path.exists(os.path.join(self.path, "log")):
             note_log(self.path, self._log)
         return True

@@ -94,6 +94,7 @@ class Storage:
         self._no_space_until = 0.0
         self._told = ""  # of what others do to the files
         self._grows_on = False  # the active segment, since no other can be made
+        self._handed_over = False
 
     # -- figures
 
@@ -111,6 +112,15 @@ class Storage:
     def pending(self) -> int:
         """Numbers that are not acknowledged, those given up included: the sender's work."""
         return self._contents.position[1] - 1 - self._contents.acked
+
+    @property
+    def may_be_forgotten(self) -> bool:
+        """Whether nobody will find a record in the files and deliver it again.
+
+        Not where the disk did not take the last acknowledgement: it may be there again one day.
+        """
+        disk = self._disk
+        return not (self.pending or self._handed_over) and (disk is None or disk.is_noted)
 
     @property
     def size_bytes(self) -> int:
@@ -376,7 +386,7 @@ class Storage:
         """
         disk, contents = self._disk, self._contents
         contents.end_active()
-        self.closed = True
+        self.closed = self._handed_over = True
         self.trouble = f"{why}; records go on in another journal"
         for row in contents.rows_of_this_process(with_removed=with_removed):
             self._defer(row)

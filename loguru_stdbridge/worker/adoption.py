@@ -61,6 +61,10 @@ class AdoptedJournal(JournalToSend):
     def pending(self) -> int:
         return self._last - self._orphan.acked
 
+    @property
+    def may_be_forgotten(self) -> bool:
+        return not self.pending and self._orphan.is_noted
+
     def read(self, after: int, max_bytes: int) -> Batch:
         return self._orphan.read(after, max_bytes)
 

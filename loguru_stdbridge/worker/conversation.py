@@ -81,6 +81,11 @@ class JournalToSend(Protocol):
         """Numbers that are not acknowledged, those given up included."""
         ...
 
+    @property
+    def may_be_forgotten(self) -> bool:
+        """Whether all is acknowledged, and nobody will find it and send it again."""
+        ...
+
     def look_after(self) -> float:
         """Look after the journal's files, if it is time; return the seconds until the next time."""
         return 3600.0
@@ -267,9 +272,12 @@ class Conversation:
         self._frame_at, self._next_frame_at = now, now + pace
 
     def _leave(self) -> None:
-        """Say goodbye if all is delivered; read answers to the end of the stream, then return."""
+        """Say goodbye if all is delivered; read answers to the end of the stream, then return.
+
+        A receiver forgets a sender after its goodbye, and takes all that comes of it for new.
+        """
         sender = self._sender
-        if self._journal.pending == 0 and not self._out:
+        if self._journal.may_be_forgotten and not self._out:
             self._out = memoryview(self._connection.goodbye(self._sent))
             self._flush_out()
         self._transport.finish()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
+from unittest import mock
 
 import pytest
 
@@ -84,6 +86,26 @@ def fill(journal, count):
 
 
 # -- to a receiver of ours
+
+
+def test_a_journal_that_could_not_note_its_end_says_no_goodbye(receiver, tmp_path, start):
+    """A sender whose disk took no acknowledgement is not forgotten: its journal may come back."""
+    journal = Journal.create(str(tmp_path / "spool"), receiver.address)
+    fill(journal, 2)
+
+    def refuse(data, offset):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    journal._disk._file = mock.Mock(wraps=journal._disk._file, write=refuse)
+    sender = start(of=journal)
+    client = receiver.accept()
+    client.hello(greet_with=0)
+    client.rows(2)
+    client.acknowledge(2)
+    assert sender.flush(2, 30)
+    sender.close(5.0)
+    assert client.event() is None
+    journal.close(remove=True)
 
 
 def test_rows_are_delivered_and_acknowledged(receiver, journal, start):
