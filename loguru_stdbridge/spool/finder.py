@@ -2,6 +2,12 @@
 
 The receiver adopts the orphans of its machine; a worker adopts where the receiver is elsewhere.
 Each brings the rule whose journal it is. What is in an orphan is :mod:`orphans`' business.
+
+Why a downgrade costs no record
+-------------------------------
+A program of the first version cannot read the journals of this one. It takes them for damaged,
+tells so, and renames each orphan to ``damaged-`` and its name. A program of this version that looks
+there later gives such a journal its name back (:func:`take_back`), and it is delivered.
 """
 
 from __future__ import annotations
@@ -15,8 +21,11 @@ from .belonging import Origin
 from .directory import default_spool_dir, former_spool_dirs
 from .elsewhere import noted_spools
 from .orphans import Orphan
+from .segments import META_SIZE, decode_meta
 
 _ID_LENGTH = 32
+
+_SET_ASIDE = "damaged-"  # by a program of the first version
 
 _MAX_REMEMBERED = 50
 """Troubles that a finder remembers, each of which it tells once."""
@@ -28,10 +37,25 @@ def journal_directories(spool_dir: str) -> list[str]:
         entries = list(os.scandir(spool_dir))
     except OSError:
         return []
-    return [
-        entry.path for entry in entries
-        if len(entry.name) == _ID_LENGTH and set(entry.name) <= set("0123456789abcdef")
-    ]  # fmt: skip
+    return [entry.path for entry in entries if _is_id(entry.name)]
+
+
+def take_back(spool_dir: str) -> None:
+    """Give the journals their names back that a program of the first version could not read."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(spool_dir):
+            if name.startswith(_SET_ASIDE) and _is_id(name[len(_SET_ASIDE) :]):
+                aside = os.path.join(spool_dir, name)
+                with contextlib.suppress(OSError, JournalError):
+                    with open(os.path.join(aside, "meta"), "rb") as file:
+                        version = decode_meta(file.read(META_SIZE + 1)).version
+                    path = os.path.join(spool_dir, name[len(_SET_ASIDE) :])
+                    if version > 1 and not os.path.lexists(path):
+                        os.rename(aside, path)
+
+
+def _is_id(name: str) -> bool:
+    return len(name) == _ID_LENGTH and set(name) <= set("0123456789abcdef")
 
 
 class OrphanFinder:
@@ -63,6 +87,8 @@ class OrphanFinder:
         spools = list(self._spool_dirs)
         if self._looks_elsewhere:
             spools += [path for path in noted_spools(spools[0]) if path not in spools]
+        for spool in spools:
+            take_back(spool)
         return [path for spool in spools for path in journal_directories(spool)]
 
     def has_journal(self, sender_id: str) -> bool:
