@@ -441,6 +441,18 @@ def test_a_sender_that_streams_on_while_it_comes_anew_holds_nobody_up(receiver):
             thread.join()
 
 
+def test_a_challenge_is_answered_once(receiver):
+    """A client that asks for proofs without an end, and reads none, makes no answers pile up."""
+    with Client(receiver) as client:
+        frame = client.protocol.challenge("1")
+        client.socket.sendall(frame * 3)
+        client.socket.shutdown(socket.SHUT_WR)
+        received = b""
+        while data := client.socket.recv(65536):
+            received += data
+    assert received.count(b"proof") == 1
+
+
 def test_the_secret_is_told_to_nobody(tmp_path, eventually, capfd):
     """No message and no line shows more of a sender's id than its beginning."""
     running = Receiver(tmp_path / "app.log", format="{message} {extra} {name}")

@@ -29,7 +29,9 @@ from ..addresses import Address, LogName
 from ..exceptions import OtherLogError, PeerError, RowError, SequenceError
 from ..record.line_format import LineFormat
 from ..sink.ledger import Ledger
+from ..spool.proof import answer_nonce
 from ..wire.receiving import (
+    ChallengeReceived,
     Event,
     GapReceived,
     GoodbyeReceived,
@@ -66,6 +68,7 @@ class Greeted(NamedTuple):
     log: LogName
     line_format: LineFormat | None
     words: Mapping[str, str] | None
+    spool_dir: str | None = None  # whose secret proves that the receiver has it
 
 
 class Clients:
@@ -165,6 +168,8 @@ class Clients:
                 self.admission.classify(connection, Standing.STRANGER)
         elif isinstance(event, MarkedReceived):
             self._records.take_marked(event)
+        elif isinstance(event, ChallengeReceived):
+            connection.send(connection.protocol.proof(self._prove(connection, event.nonce)))
         elif isinstance(event, HelloReceived):
             if event.log is not None and not self._greeted.log.is_same(event.log):
                 raise OtherLogError(
@@ -178,9 +183,10 @@ class Clients:
             self._end_earlier(event.sender, connection)
             last = self._records.greet(event.sender, event.base)
             self._by_sender.setdefault(event.sender, set()).add(connection)
-            log, line_format, words = self._greeted
+            log, line_format, words, _ = self._greeted
+            proof = self._prove(connection, event.nonce) if event.nonce else ""
             connection.send(
-                connection.protocol.greeting(last, line_format, log, words, __version__)
+                connection.protocol.greeting(last, line_format, log, words, __version__, proof)
             )
             connection.is_greeted = True
         elif isinstance(event, GapReceived):
@@ -193,6 +199,9 @@ class Clients:
                 self._refuse(connection, kind, detail, answer=True)
             else:
                 self._reporter.report_refusal(connection.peer, kind, detail)
+
+    def _prove(self, connection: Connection, nonce: str) -> str:
+        return answer_nonce(self._greeted.spool_dir, nonce, connection.place)
 
     def _end_earlier(self, sender: str, connection: Connection) -> None:
         """End the sender's earlier connections, now that it has said hello on ``connection``.

@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from ..pickles.known import KnownShapes
+from ..system.peers import place_of
 from ..wire.receiving import Event, ReceiverConnection
 from .places import Standing
 
@@ -72,6 +73,13 @@ class Connection:
     def sender(self) -> str | None:
         """The sender's id, once it has said its hello."""
         return self.protocol.sender
+
+    @property
+    def place(self) -> str:
+        """Our address, as the client has reached it; "" where it has gone."""
+        with contextlib.suppress(OSError):
+            return place_of(self.socket.getsockname())
+        return ""
 
     @property
     def sending(self) -> bool:

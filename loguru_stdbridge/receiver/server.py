@@ -55,6 +55,7 @@ class Receiver:
         linger: float | None = None,
         words: Mapping[str, str] | None = None,
         rendering: bool = True,
+        spool_dir: str | None = None,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
@@ -62,6 +63,7 @@ class Receiver:
         ``words`` are the sink's options, told to workers that may have asked for others.
         ``linger`` is the seconds after which it ends without a client; ``None``: never.
         Without ``rendering`` no worker is told the line format: each record is rendered here.
+        ``spool_dir`` is the directory of which workers may want a proof (:mod:`spool.proof`).
         """
         self.orphans: OrphanIntake | None = None
         self._sink = sink
@@ -92,7 +94,7 @@ class Receiver:
                 writer=self._writer,
                 ledger=ledger,
                 reporter=self._reporter,
-                greeted=Greeted(log, self.line_format, words),
+                greeted=Greeted(log, self.line_format, words, spool_dir),
                 max_connections=max_connections,
                 has_journal=self._has_journal,
                 on_sender_gone=self._look_for_orphans,

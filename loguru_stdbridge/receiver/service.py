@@ -31,6 +31,7 @@ from ..sink.rotating import RotatingSink
 from ..sink.streams import StreamSink, find_stream, open_stream_ledger
 from ..sink_words import show_sink_words
 from ..spool.directory import default_spool_dir, make_spool_dir, note_line_format
+from ..spool.proof import make_secret
 from ..system.host import directory_id
 from .admission import MAX_CONNECTIONS
 from .adoption import OrphanIntake
@@ -106,9 +107,11 @@ class Service:
                 report=report,
                 max_connections=max_connections,
                 rendering=render == "worker",
+                spool_dir=self.spool_dir,
             )
             opened.callback(self._receiver.close)
             if self.spool_dir is not None:
+                make_secret(self.spool_dir)
                 self._note_line_formats(self.spool_dir)
                 self._receiver.orphans = OrphanIntake(
                     self.spool_dir, self.addresses, self.log, report

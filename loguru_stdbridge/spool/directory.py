@@ -146,7 +146,8 @@ def _check(directory: str) -> None:
             )
 
 
-def _note_path(spool_dir: str, address: Address) -> str:
+def note_path(spool_dir: str, address: Address) -> str:
+    """Return the path of what is noted for an address."""
     text = str(address).encode()
     name = f"{zlib.crc32(text):08x}{zlib.adler32(text):08x}"
     return os.path.join(spool_dir, _NOTES, name)
@@ -162,7 +163,7 @@ def note_line_format(spool_dir: str, address: Address, line_format: LineFormat |
 
     A failure is ignored: without the note a worker renders from its first greeting on.
     """
-    path = _note_path(spool_dir, address)
+    path = note_path(spool_dir, address)
     with contextlib.suppress(OSError):
         if line_format is None:
             os.unlink(path)
@@ -183,7 +184,7 @@ def noted_line_format(spool_dir: str, address: Address) -> LineFormat | None:
     another format gets a few lines in the old one, as from any worker that logged meanwhile.
     """
     try:
-        with open(_note_path(spool_dir, address), encoding="utf-8") as file:
+        with open(note_path(spool_dir, address), encoding="utf-8") as file:
             text = file.read()
         return make_line_format(*json.loads(text.split("\n")[1]))
     except (OSError, ValueError, TypeError, IndexError):
@@ -196,7 +197,7 @@ def until_turn(spool_dir: str, address: Address, pause: float) -> float:
     However many workers share the address, one scans per ``pause`` seconds, or a few that ask at
     the same instant.
     """
-    return _until_turn(f"{_note_path(spool_dir, address)}.looked", pause)
+    return _until_turn(f"{note_path(spool_dir, address)}.looked", pause)
 
 
 def take_turn(spool_dir: str, what: str, pause: float) -> bool:

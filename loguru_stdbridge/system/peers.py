@@ -54,6 +54,11 @@ def users_listening_at(host: str, port: int) -> set[int] | None:
     return found
 
 
+def can_tell_listeners() -> bool:
+    """Return whether this system tells who listens at its ports."""
+    return os.path.exists("/proc/self/net/tcp")
+
+
 def users_of_clients(port: int) -> dict[tuple[str, int], int]:
     """Return the users of the sockets on this machine that are connected to TCP ``port``.
 
@@ -79,6 +84,13 @@ def plain_host(host: str) -> str:
     """Return a numeric address as IPv4 where IPv6 only maps it, and without a zone."""
     packed = _packed(host.partition("%")[0])
     return _text(packed) if packed else host
+
+
+def place_of(address: object) -> str:
+    """Return the same text of a socket address at both of its ends."""
+    if isinstance(address, tuple):
+        return f"{plain_host(address[0])} {address[1]}"
+    return str(address)
 
 
 def _text(packed: bytes) -> str:

@@ -27,6 +27,7 @@ from ..record.row import Buffer, decode_row
 from ..record.stock import MARK
 from ..record.stock_rows import Repeated
 from ..record.values import show
+from ..spool.proof import MAX_NONCE
 from .frames import MAX_SKIPPED, FrameDecoder, SkippedFrame, encode_frame
 from .payloads import MAX_SEQUENCE, encode_control, rescue_rows, split_rows
 from .sending import ACKNOWLEDGEMENT, PROTOCOL_VERSION, read_log_name
@@ -49,6 +50,13 @@ class HelloReceived(NamedTuple):
     sender: str
     base: int
     log: LogName | None = None  # the one that its records belong to, where it knows
+    nonce: str = ""  # to be answered with the greeting
+
+
+class ChallengeReceived(NamedTuple):
+    """A worker wants a proof before it says hello."""
+
+    nonce: str
 
 
 class RowsReceived(NamedTuple):
@@ -111,6 +119,7 @@ class PayloadRefused(NamedTuple):
 
 
 Event = Union[
+    ChallengeReceived,
     HelloReceived,
     RowsReceived,
     MarkedReceived,
@@ -132,6 +141,7 @@ class ReceiverConnection:
         self._decoder = FrameDecoder(max_payload, MAX_SKIPPED)
         self._reader = RecordReader(KnownShapes() if known is None else known)
         self._refused = 0
+        self._is_challenged = False
 
     @property
     def pending_bytes(self) -> int:
@@ -225,6 +235,12 @@ class ReceiverConnection:
         if type(mark) is not dict or mark.get("version") != PROTOCOL_VERSION:
             return [StrangerReceived(fields, len(payload))]
         sender, sequence = mark.get("sender"), mark.get("sequence", 0)
+        nonce = mark.get("nonce")
+        if type(nonce) is not str or len(nonce) > MAX_NONCE:
+            nonce = ""
+        if nonce and sender is None and self.sender is None and not self._is_challenged:
+            self._is_challenged = True  # once: the answers of one that reads none would pile up
+            return [ChallengeReceived(nonce)]
         if type(sender) is not str or not _SENDER_ID.fullmatch(sender):
             return [StrangerReceived(fields, len(payload))]
         if not _is_sequence(sequence) or self.sender not in (None, sender):
@@ -234,7 +250,8 @@ class ReceiverConnection:
         self.sender = sender
         base, text = mark.get("base", 0), mark.get("row")
         log = read_log_name(mark.get("log"))
-        events: list[Event] = [HelloReceived(sender, base if _is_sequence(base) else sequence, log)]
+        base = base if _is_sequence(base) else sequence
+        events: list[Event] = [HelloReceived(sender, base, log, nonce)]
         if mark.get("notice") is True:
             return events
         if type(text) is str:
@@ -253,11 +270,12 @@ class ReceiverConnection:
         log: LogName | None = None,
         words: Mapping[str, str] | None = None,
         package: str = "",
+        proof: str = "",
     ) -> bytes:
         """Answer a hello; ``last`` is the highest number held from this sender.
 
         ``log`` is what this receiver writes, ``words`` are those of its sink, ``package`` is the
-        version of its package.
+        version of its package, ``proof`` answers the nonce.
         """
         answer: dict[str, Any] = {MARK: PROTOCOL_VERSION, "last": last}
         if line_format is not None:
@@ -268,7 +286,13 @@ class ReceiverConnection:
             answer["words"] = dict(words)
         if package:
             answer["package"] = package
+        if proof:
+            answer["proof"] = proof
         return encode_frame(encode_control(answer))
+
+    def proof(self, answer: str) -> bytes:
+        """Answer a challenge; "" says that there is no proof."""
+        return encode_frame(encode_control({"proof": answer}))
 
     def acknowledgement(self, through: int) -> bytes:
         """Make the acknowledgement that everything up to ``through`` is in the file."""

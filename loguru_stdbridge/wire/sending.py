@@ -94,6 +94,7 @@ class Greeting(NamedTuple):
     log: LogName | None = None  # what the receiver writes; ``None``: an older one, it tells nothing
     words: Mapping[str, str] = {}  # what its sink was asked for, in loguru's words
     package: str = ""  # version of the receiver's package
+    proof: str = ""  # what it answers to the nonce of the hello
 
 
 class Acknowledged(NamedTuple):
@@ -102,13 +103,19 @@ class Acknowledged(NamedTuple):
     through: int
 
 
+class Proof(NamedTuple):
+    """What the receiver answers to a challenge."""
+
+    answer: str
+
+
 class Refusal(NamedTuple):
     """The receiver could not take what was sent, and closes the connection."""
 
     reason: str
 
 
-Answer = Union[Greeting, Acknowledged, Refusal]
+Answer = Union[Greeting, Acknowledged, Proof, Refusal]
 
 
 class SenderConnection:
@@ -121,13 +128,29 @@ class SenderConnection:
         self.greeting: Greeting | None = None
         self._decoder = FrameDecoder(MAX_ANSWER)
         self._through = 0  # the highest number that can be acknowledged
+        self._is_challenged = False
 
-    def hello(self, row: Buffer, sequence: int, base: int, *, notice: bool = False) -> bytes:
-        """Make the first frame of a connection: ``row`` as a stock payload with the mark.
+    def challenge(self, nonce: str) -> bytes:
+        """Make a frame that asks the receiver for a proof, and says nothing else.
+
+        A stock receiver would log it as a record.
+        """
+        self._is_challenged = True
+        mark = {"version": PROTOCOL_VERSION, "nonce": nonce}
+        fields = notice("a worker asks its receiver for a proof", 0.0)
+        return encode_frame(dump_record(logrecord_fields(fields, mark)))
+
+    def hello(
+        self, row: Buffer, sequence: int, base: int, *, notice: bool = False, nonce: str = ""
+    ) -> bytes:
+        """Make the hello: ``row`` as a stock payload with the mark.
 
         A ``notice`` tells a stock receiver of numbers given up; one of this package ignores it.
+        With a ``nonce`` the greeting may hold a proof.
         """
         more: dict[str, Any] = {"base": base}
+        if nonce:
+            more["nonce"] = nonce
         if self._log is not None:
             more["log"] = [self._log.path, self._log.id]
         if notice:
@@ -183,6 +206,9 @@ class SenderConnection:
                 raise PeerError("a second greeting on one connection")
             if "error" in fields:
                 return Refusal(str(fields["error"])[:1000])
+            if self._is_challenged:  # a greeting now would be one of somebody unknown
+                self._is_challenged = False
+                return Proof(str(fields["proof"])[:1000])
             given = fields.get("style")
             greeting = Greeting(
                 version=_whole(fields[MARK]),
@@ -191,6 +217,7 @@ class SenderConnection:
                 log=read_log_name(fields.get("log")),
                 words=_texts_of(fields.get("words")),
                 package=_texts_of({"": fields.get("package")}).get("", ""),
+                proof=_texts_of({"": fields.get("proof")}).get("", ""),
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise PeerError(f"the peer answers {payload[:60]!r}, which is no greeting") from error

@@ -49,6 +49,7 @@ from ..spool.directory import (
 )
 from ..spool.elsewhere import note_spool
 from ..spool.journal import Journal
+from ..spool.proof import prepare_to_prove
 from ..system.forks import drop_in_children, notice_fork, process_mark
 from .options import ChannelOptions
 from .pipeline import Pipeline, report
@@ -140,6 +141,7 @@ class Channel:
         self._read_noted_line_format()
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
         prepare_to_resolve(options.address)
+        prepare_to_prove(self._spool_dir, options.address)
         _channels.add(self)
         drop_in_children(self)
 

@@ -16,8 +16,9 @@ from typing import Any, Callable, Protocol
 from ..addresses import Address, LogName
 from ..exceptions import JournalError, PeerError
 from ..record.row import MAX_ROWS
+from ..spool.proof import ReceiverProof
 from ..spool.segments import Batch, Gap
-from ..wire.sending import Acknowledged, Greeting, Refusal, SenderConnection
+from ..wire.sending import Acknowledged, Greeting, Proof, Refusal, SenderConnection
 from .ending import Ending
 from .stock_proof import PROOF_TIMEOUT, StockProof
 from .transport import Transport
@@ -102,6 +103,7 @@ class SenderThread(Protocol):
     address: Address
     journal: JournalToSend
     peer: str
+    proof: ReceiverProof | None
     greeted: bool
     silence_told: bool
     greeting_timeout: float
@@ -148,8 +150,15 @@ class Conversation:
         self._frame_at = 0.0
         self._next_frame_at = 0.0
         self._lag = 0.0  # seconds by which the frame that is next is late
+        self._proof = None if transport.is_listener_known else sender.proof
+        self._nonce = ""
+        self._answer: str | None = None  # the receiver's, to a challenge
 
     def run(self) -> None:
+        if self._proof is not None:
+            self._nonce = self._proof.new_nonce()
+            if self._proof.is_required():
+                self._have_proved(self._proof)
         self._hello()
         if self._sender.peer == "stock":
             try:
@@ -159,7 +168,7 @@ class Conversation:
                     self._sender.stock_proof.is_uncertain = True
                 self._sender.tell_progress()
         else:
-            self._await_greeting()
+            self._await(self._greeted)
             self._deliver()
 
     # -- the hello
@@ -171,26 +180,36 @@ class Conversation:
         if batch.gap is not None:
             self._sent = first - 1
             row, number = self._notice_of(batch.gap), batch.gap.last
-            frame = self._connection.hello(row, number, first, notice=True)
+            frame = self._connection.hello(row, number, first, notice=True, nonce=self._nonce)
         elif batch.rows:
             self._sent = first
             if self._sender.peer == "stock":  # it is not greeted; a large record goes whole
                 frame = self._connection.stock(batch.rows[0], first)
             else:
-                frame = self._connection.hello(batch.rows[0], first, first)
+                frame = self._connection.hello(batch.rows[0], first, first, nonce=self._nonce)
         else:
             raise JournalError(f"record {first} is not in the journal")
         self._out = memoryview(frame)
+
+    def _have_proved(self, proof: ReceiverProof) -> None:
+        """Have the receiver prove that it has the spool, before it is told anything."""
+        self._out = memoryview(self._connection.challenge(self._nonce))
+        self._await(lambda: self._answer is not None)
+        if not proof.is_right(self._nonce, self._transport.place, str(self._answer)):
+            raise PeerError(
+                "another receiver than before answers there: it cannot prove that it has the "
+                f"spool directory of this process. If it is yours all the same, remove {proof.note}"
+            )
 
     def _notice_of(self, gap: Gap) -> bytes:
         count = gap.last - gap.first + 1
         return self._sender.notice(f"{count} records were given up: {gap.reason}")
 
-    def _await_greeting(self) -> None:
-        """Wait for the greeting, however long it takes. Raise ``OSError`` at the sender's end."""
+    def _await(self, is_there: Callable[[], bool]) -> None:
+        """Wait for an answer, however long it takes. Raise ``OSError`` at the sender's end."""
         sender = self._sender
         deadline = time.monotonic() + sender.greeting_timeout
-        while not self._greeted():
+        while not is_there():
             self._flush_out()
             if sender.ending.is_over():
                 raise OSError("no greeting before the end")
@@ -385,10 +404,15 @@ class Conversation:
         for answer in self._connection.receive(data):
             if isinstance(answer, Acknowledged):
                 self._sender.acknowledge(answer.through)
+            elif isinstance(answer, Proof):
+                self._answer = answer.answer
             elif isinstance(answer, Refusal):
                 raise PeerError(f"the receiver refuses: {answer.reason}")
             else:
                 assert isinstance(answer, Greeting)
+                proof, place = self._proof, self._transport.place
+                if proof is not None and proof.is_right(self._nonce, place, answer.proof):
+                    proof.require()
                 if answer.log is not None:
                     self._journal.belong_to(answer.log)
                 if answer.last >= self._journal.next:

@@ -26,6 +26,7 @@ from ..exceptions import JournalError
 from ..record.line_format import LineFormat
 from ..spool.directory import default_spool_dir, note_line_format
 from ..spool.journal import Journal
+from ..spool.proof import ReceiverProof
 from ..spool.total import keep_within
 from ..system.forks import is_fork_ahead
 from ..system.peers import own_users
@@ -78,6 +79,7 @@ class Pipeline:
         """Whether the process ends: whatever comes after that, no fork does."""
         self.adoption: OrphanDelivery | None = None
         self._starter: ReceiverStarter | None = None
+        self._proof: ReceiverProof | None = None
         journal: Journal | None = None
         try:
             journal = self.journal = self._make_journal()
@@ -88,6 +90,8 @@ class Pipeline:
                 )
             if options.sink is not None:
                 self._starter = ReceiverStarter(options.sink, self._spool_dir)
+            if options.peer == "bridge":
+                self._proof = ReceiverProof.of(self._spool_dir, options.address)
             self.sender = self._make_sender(
                 journal,
                 starter=self._starter,
@@ -147,6 +151,7 @@ class Pipeline:
             notice=notice_row,
             peer=peer,
             trusted_users=None if user is None else own_users() | {user},
+            proof=self._proof if peer == "bridge" else None,
             starter=starter,
             on_lost=on_lost,
             on_greeting=on_greeting,

@@ -37,6 +37,7 @@ from typing import Callable
 
 from ..addresses import Address
 from ..exceptions import PeerError
+from ..spool.proof import ReceiverProof
 from ..system.wakeup import WakeUp
 from ..wire.sending import Greeting
 from .conversation import Conversation, JournalToSend
@@ -71,6 +72,7 @@ class Sender:
         notice: Callable[[str], bytes],
         peer: str = "bridge",
         trusted_users: set[int] | None = None,
+        proof: ReceiverProof | None = None,
         starter: ReceiverStarter | None = None,
         on_lost: Callable[[], None] = lambda: None,
         on_greeting: Callable[[Greeting | None], None] = lambda greeting: None,
@@ -82,11 +84,12 @@ class Sender:
 
         ``peer`` is ``"bridge"`` (wait for its greeting) or ``"stock"`` (wait for nothing).
         ``trusted_users`` may have a receiver on this machine; ``None``: see :class:`.Transport`.
-        ``starter`` starts a receiver where none answers. ``look`` is called while the peer takes
-        records, with what the peer has shown itself to be; it returns the seconds after which it
-        wants to be called again. ``on_greeting`` is called on each connection with what the
-        receiver greets with, or with ``None`` for a stock one; ``on_lost`` where a receiver
-        cannot be reached; ``on_end`` at the end. All of them in the thread.
+        ``proof`` is asked for where the system does not tell whose the receiver is. ``starter``
+        starts a receiver where none answers. ``look`` is called while the peer takes records, with
+        what the peer has shown itself to be; it returns the seconds until the next call.
+        ``on_greeting`` is called on each connection with what the receiver greets with, or with
+        ``None`` for a stock one; ``on_lost`` where none can be reached; ``on_end`` at the end. All
+        of them in the thread.
         """
         self.journal = journal
         self.address = address
@@ -95,6 +98,7 @@ class Sender:
         self.peer = peer
         """``"bridge"`` or ``"stock"``."""
         self._trusted_users = trusted_users
+        self.proof = proof
         self._starter = starter
         self._on_lost = on_lost
         self.on_greeting = on_greeting
@@ -102,7 +106,6 @@ class Sender:
         self._look = look
         self._look_at = 0.0
         self.greeting_timeout = greeting_timeout
-
         self.ident: int | None = None
         """The thread's identifier, by which its own log calls are known."""
         self.send_now = False

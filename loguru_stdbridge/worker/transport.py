@@ -15,7 +15,7 @@ from typing import Any
 
 from ..addresses import Address
 from ..system.host import host_facts
-from ..system.peers import own_users, user_at, users_listening_at
+from ..system.peers import own_users, place_of, user_at, users_listening_at
 from ..system.runtime import log_socket_name, runtime_directories
 
 CONNECT_TIMEOUT = 5.0  # seconds; loopback answers at once, a lost host never
@@ -78,6 +78,10 @@ class Transport:
         """
         family, sockaddr = target
         self._trusted = own_users() if trusted is None else trusted
+        self.is_listener_known = family == _AF_UNIX
+        """Whether the system has told whose receiver it is, or the socket's directory shows it."""
+        self.place = ""
+        """The receiver's address, as :func:`~loguru_stdbridge.system.peers.place_of` writes it."""
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.setblocking(False)
         if family != _AF_UNIX:
@@ -111,6 +115,8 @@ class Transport:
                 raise ConnectionRefusedError(errno.ECONNREFUSED, "the socket met itself")
             local = peer[0].startswith("127.") or peer[0] == "::1"
             users = users_listening_at(*peer[:2]) if local else None
+            self.is_listener_known = users is not None
+            self.place = place_of(peer)
         strangers = (users or set()) - self._trusted
         if strangers:
             raise PermissionError(

@@ -324,11 +324,13 @@ class Scene:
         ]  # fmt: skip
 
     def journals(self) -> list[str]:
-        """List what is in the spool directory but the peers' marks and empty directories."""
+        """List what is in the spool directory but notes of peers, the secret and empty directories."""
         found = []
         for entry in os.scandir(self.spool):
             with contextlib.suppress(FileNotFoundError):
-                if entry.name != "peers" and (entry.is_file() or os.listdir(entry.path)):
+                if entry.name in ("peers", "secret"):
+                    continue
+                if entry.is_file() or os.listdir(entry.path):
                     found.append(entry.name)
         return found
 
@@ -550,6 +552,7 @@ def both_sides(directory: Path, seed: int, seconds: float) -> Figures:
             scene.more = ("--also", proxy.address)
             scene.receiver.kill()
             scene.start_receiver()
+            scene.receiver.wait_ready()  # else it says why not: no worker would ever be greeted
             living = [scene.add_worker(f"w{number}") for number in range(3)]
             for worker in living:
                 worker.began()

@@ -172,7 +172,7 @@ def converse(journal, monkeypatch, rows, late, *, send=lambda data, **options: l
     which ``rows`` records come; returns its sender. It ends without having spun."""
     sender = Stepwise(journal, rows, late)
     monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=sender.monotonic))
-    transport = types.SimpleNamespace(send=send, finish=lambda: None)
+    transport = types.SimpleNamespace(send=send, finish=lambda: None, is_listener_known=True)
     conversation = Conversation(sender, transport)
     conversation._connection.greeting = Greeting(1, 0)
     conversation._deliver()
