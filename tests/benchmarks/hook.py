@@ -76,7 +76,7 @@ def _set_up(title: str) -> Iterator[None]:
         install_bridge(_NOWHERE, loguru=False)
         with contextlib.ExitStack() as stack:
             if title == "hook":
-                nothing = mock.patch.object(attachment, "encode_logrecord", lambda *args: b"")
+                nothing = mock.patch.object(attachment, "row_of_logrecord", lambda *args: b"")
                 stack.enter_context(nothing)
             yield
         uninstall_bridge()

@@ -119,6 +119,24 @@ class Limit(Peer):
         return list(self.sink.parent.iterdir())
 
 
+class StdlibLimit(Peer):
+    """A rotating file of stdlib logging for each process, with nothing shared."""
+
+    label = "stdlib logging, a RotatingFileHandler per process"
+    keeps = "-"
+
+    def work(self, index: int) -> None:
+        handler = logging.handlers.RotatingFileHandler(
+            self.sink.with_name(f"worker{index}.log"), maxBytes=ROTATION, backupCount=1000
+        )
+        handler.setFormatter(logging.Formatter(_STDLIB_FORMAT, "%Y-%m-%d %H:%M:%S"))
+        self.log_stdlib(index, handler)
+        handler.close()
+
+    def files(self) -> list[Path]:
+        return list(self.sink.parent.iterdir())
+
+
 class ZeroMQ(Peer):
     """loguru's recipe with three changes that let it keep the lines and be fast.
 
@@ -302,6 +320,18 @@ class RenderedBridge(Bridge):
     render = "worker"
 
 
+class StdlibBridge(RenderedBridge):
+    """A program on stdlib logging that has called ``install_bridge()``."""
+
+    label = "loguru_stdbridge, stdlib logging"
+
+    def work(self, index: int) -> None:
+        bridge = install(self.receiver.address)
+        self.log_stdlib(index, logging.NullHandler())
+        if not bridge.close(300):
+            raise RuntimeError(f"not delivered: {bridge.stats()}")
+
+
 def _cannot_import(name: str) -> str | None:
     try:
         __import__(name)
@@ -312,6 +342,7 @@ def _cannot_import(name: str) -> str | None:
 
 PEERS: dict[str, type[Peer]] = {
     "limit": Limit,
+    "stdlib-limit": StdlibLimit,
     "zeromq": ZeroMQ,
     "clh": ConcurrentLogHandler,
     "queue": Queue,
@@ -319,9 +350,12 @@ PEERS: dict[str, type[Peer]] = {
     "enqueue": Enqueue,
     "replay": Bridge,
     "rendered": RenderedBridge,
+    "stdlib": StdlibBridge,
 }
-LIMIT, REPLAY, RENDERED = "limit", "replay", "rendered"
-OURS = (REPLAY, RENDERED)
+LIMIT, STDLIB_LIMIT = "limit", "stdlib-limit"
+REPLAY, RENDERED, STDLIB = "replay", "rendered", "stdlib"
+OURS = (REPLAY, RENDERED, STDLIB)
+CONCURRENT = "clh"
 
 
 def available(names: Iterable[str]) -> list[str]:

@@ -11,13 +11,26 @@ from pathlib import Path
 
 from .figure import Figure, Options, Sample, Samples, at_least, table
 from .lines import count_lines, flaws
-from .peers import LIMIT, OURS, PEERS, RENDERED, REPLAY, available
+from .peers import (
+    CONCURRENT,
+    LIMIT,
+    OURS,
+    PEERS,
+    RENDERED,
+    REPLAY,
+    STDLIB,
+    STDLIB_LIMIT,
+    available,
+)
 from .workers import Workers, processor_seconds
 
 _TARGETS = {  # least ratio to the best peer that keeps records, and to the limit
     REPLAY: (1.5, 0.5),
     RENDERED: (2.2, 0.75),
 }
+_STDLIB_TARGETS = {STDLIB_LIMIT: 0.9, CONCURRENT: 1.8}
+"""Least ratio of stdlib logging through the bridge to those."""
+
 _RATE = "records_per_second"
 
 
@@ -66,13 +79,20 @@ class Throughput(Figure):
 
     def _verdicts(self, samples: Samples) -> list[str]:
         whole = [case for case in samples if not any(map(flaws, samples[case]))]
-        others = [case for case in whole if case not in (LIMIT, *OURS)]
+        others = [case for case in whole if case not in (LIMIT, STDLIB_LIMIT, *OURS)]
         found = []
         for case in OURS:
+            if case in samples and case not in whole:
+                found.append(f"  MISSED {PEERS[case].label}: lines lost, doubled or torn")
+        for peer, target in _STDLIB_TARGETS.items():
+            if STDLIB in samples and peer in samples:
+                ratio = samples.ratio(STDLIB, peer, _RATE)
+                text = f"{PEERS[STDLIB].label}, over {PEERS[peer].label}"
+                found.append(at_least(text, ratio, target))
+        for case, (of_best, of_limit) in _TARGETS.items():
             if case not in samples:
                 continue
             label = PEERS[case].label
-            of_best, of_limit = _TARGETS[case]
             keeping = [name for name in others if PEERS[name].keeps == "yes"]
             for among, limit, what in ((keeping, of_best, "best peer that keeps records"),
                                        (others, 1.0, "best peer of all")):  # fmt: skip
@@ -82,6 +102,4 @@ class Throughput(Figure):
                 found.append(at_least(f"{label}, over the {what}{named}", ratio, limit))
             ratio = samples.ratio(case, LIMIT, _RATE)
             found.append(at_least(f"{label}, of the limit", ratio, of_limit))
-            if case not in whole:
-                found.append(f"  MISSED {label}: lines lost, doubled or torn")
         return found
