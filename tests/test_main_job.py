@@ -63,19 +63,3 @@ def _run_demo(directory: Path, *options: str):
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
-
-
-def test_the_readme_s_main_command(tmp_path):
-    """The README's main command runs the demo under a receiver and ends with its status."""
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "loguru_stdbridge.receiver", "logs/app.log", "--rotation", "1 MB",
-            "--compression", "gz", "--", sys.executable, "-m", "loguru_stdbridge.demo",
-            "--records", "5000",
-        ],
-        capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "20,000 records of 4 processes delivered" in done.stdout
-    assert "20000 records" in done.stderr
-    assert "Traceback" not in done.stdout + done.stderr  # the console has the figures alone
