@@ -305,14 +305,21 @@ class Clients:
         for connection in list(self._connections):
             began_at = connection.frame_began_at
             if began_at is not None and now - began_at > FRAME_TIMEOUT:
-                self._refuse(connection, "slow", f"a frame took over {FRAME_TIMEOUT:.0f} s")
+                self._refuse(
+                    connection, "slow", f"only a part of a frame came within {FRAME_TIMEOUT:.0f} s"
+                )
         if not self.are_last:
             self.admission.look_for_room()
 
     def _drop_largest(self) -> None:
         """Disconnect the client that holds most of the incomplete frames."""
         largest = max(self._connections, key=lambda c: c.protocol.pending_bytes)
-        self._refuse(largest, "memory", f"incomplete frames of over {MAX_INCOMPLETE} bytes in all")
+        self._refuse(
+            largest,
+            "memory",
+            f"the incomplete frames of all clients have over {MAX_INCOMPLETE} bytes, and this "
+            "client has sent the most of them",
+        )
         self._incomplete -= largest.protocol.drop()
 
 

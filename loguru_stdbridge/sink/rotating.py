@@ -409,7 +409,11 @@ class RotatingSink:
                     self._logger.add(self._path, retention=self._retention, delay=True)
                 )
         except Exception as error:
-            self._report(f"closing {path or self._path}: {type(error).__name__}: {error}")
+            self._report(
+                f"{path or self._path} could not be closed in order ({type(error).__name__}: "
+                f"{error}); what was acknowledged is in it, but a compression or a retention at the "
+                "end may be missing"
+            )
 
     def _is_ours(self, path: str) -> bool:
         """Return whether the file at ``path`` is the one that this process writes."""

@@ -262,7 +262,7 @@ class Attachment:
                 channel = self._channel
                 channel.emit(row_of_logrecord(channel.rendering, record))
         except Exception as error:
-            report(f"a record of logging could not be sent: {error!r}")
+            report(f"a record of logging is not in the log, since it could not be sent: {error!r}")
 
     def _is_reached(self) -> bool:
         return self._probe.send()

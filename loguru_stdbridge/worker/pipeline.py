@@ -119,7 +119,10 @@ class Pipeline:
                 report(f"{failure}. Records are kept in {other}.")
                 self._spool_dir = other
                 return journal
-        report(f"{failure}. Records are kept in memory only.")
+        report(
+            f"{failure}. Records are kept in memory only: what is not delivered when this process "
+            "is killed is lost."
+        )
         self._spool_dir = None
         return self._make_journal_in(None)
 
