@@ -411,7 +411,7 @@ class RotatingSink:
         except Exception as error:
             self._report(
                 f"{path or self._path} could not be closed in order ({type(error).__name__}: "
-                f"{error}); what was acknowledged is in it, but a compression or a retention at the "
+                f"{error}); what was acknowledged is in it, but a compression or retention at the "
                 "end may be missing"
             )
 
