@@ -382,6 +382,7 @@ _FLASK = Server({"FLASK_RUN_PORT": "{port}"}, lines=("GET /",))
 WAYS = {
     "script": Way(run_script),
     "commands": Way(run_commands),
+    "inject": Way(run_commands),
     "install": Way(run_install),
     "beside": Way(run_receiver_beside),
     "legacy": Way(run_receiver_beside),
