@@ -6,8 +6,9 @@ Each brings the rule whose journal it is. What is in an orphan is :mod:`orphans`
 Why a downgrade costs no record
 -------------------------------
 A program of the first version cannot read the journals of this one. It takes them for damaged,
-tells so, and renames each orphan to ``damaged-`` and its name. A program of this version that looks
-there later gives such a journal its name back (:func:`take_back`), and it is delivered.
+tells so, and renames each orphan to ``damaged-`` and its name. A program of this version that may
+deliver such a journal gives it its name back. No other does: a program of the first version that
+still runs would rename it again, for ever.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import contextlib
 import os
 from typing import Callable
 
+from ..addresses import parse_address
 from ..exceptions import AddressError, JournalError
-from .belonging import Origin
+from .belonging import Origin, noted_log, read_origin
 from .directory import default_spool_dir, former_spool_dirs
 from .elsewhere import noted_spools
 from .orphans import Orphan
@@ -38,20 +40,6 @@ def journal_directories(spool_dir: str) -> list[str]:
     except OSError:
         return []
     return [entry.path for entry in entries if _is_id(entry.name)]
-
-
-def take_back(spool_dir: str) -> None:
-    """Give the journals their names back that a program of the first version could not read."""
-    with contextlib.suppress(OSError):
-        for name in os.listdir(spool_dir):
-            if name.startswith(_SET_ASIDE) and _is_id(name[len(_SET_ASIDE) :]):
-                aside = os.path.join(spool_dir, name)
-                with contextlib.suppress(OSError, JournalError):
-                    with open(os.path.join(aside, "meta"), "rb") as file:
-                        version = decode_meta(file.read(META_SIZE + 1)).version
-                    path = os.path.join(spool_dir, name[len(_SET_ASIDE) :])
-                    if version > 1 and not os.path.lexists(path):
-                        os.rename(aside, path)
 
 
 def _is_id(name: str) -> bool:
@@ -88,8 +76,24 @@ class OrphanFinder:
         if self._looks_elsewhere:
             spools += [path for path in noted_spools(spools[0]) if path not in spools]
         for spool in spools:
-            take_back(spool)
+            self._take_back(spool)
         return [path for spool in spools for path in journal_directories(spool)]
+
+    def _take_back(self, spool_dir: str) -> None:
+        """Give those of our journals their names back that the first version could not read."""
+        with contextlib.suppress(OSError):
+            for name in os.listdir(spool_dir):
+                if not (name.startswith(_SET_ASIDE) and _is_id(name[len(_SET_ASIDE) :])):
+                    continue
+                aside = os.path.join(spool_dir, name)
+                path = os.path.join(spool_dir, name[len(_SET_ASIDE) :])
+                with contextlib.suppress(OSError, JournalError, AddressError):
+                    with open(os.path.join(aside, "meta"), "rb") as file:
+                        meta = decode_meta(file.read(META_SIZE + 1))
+                    origin = read_origin(parse_address(meta.address), meta.origin, noted_log(aside))
+                    readable = meta.version > 1 and not os.path.lexists(path)
+                    if readable and self._is_ours(origin):
+                        os.rename(aside, path)
 
     def has_journal(self, sender_id: str) -> bool:
         """Return whether a journal of that sender is there, whoever has it."""

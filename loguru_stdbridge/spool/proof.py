@@ -34,6 +34,7 @@ from typing import Any
 
 from ..addresses import Address
 from ..system.host import HostFacts, host_facts
+from ..system.own_file import freshen
 from ..system.peers import can_tell_listeners
 from .directory import note_path
 
@@ -42,6 +43,7 @@ MAX_NONCE = 64
 """Characters of a nonce that a receiver answers."""
 
 _SECRET = "secret"
+_FRESH = 24 * 3600.0  # seconds
 _PURPOSE = b"loguru_stdbridge receiver 1"
 
 
@@ -60,10 +62,11 @@ def make_secret(spool_dir: str) -> bytes | None:
 
     Of several receivers that make it at once, one is first, and the others take that one's.
     """
+    path = os.path.join(spool_dir, _SECRET)
     secret = read_secret(spool_dir)
     if secret is not None:
+        freshen(path, _FRESH)  # whatever removes old files goes by their times
         return secret
-    path = os.path.join(spool_dir, _SECRET)
     temporary = f"{path}.{os.getpid()}"
     with contextlib.suppress(OSError):
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -672,13 +672,15 @@ def test_a_finder_tells_where_damaged_segments_are_kept(spool):
 
 
 def test_a_journal_that_a_downgrade_has_set_aside_is_taken_back(spool):
-    """A journal that version 1 could not read, and has renamed, is found under its name again."""
+    """A journal that version 1 could not read, and has renamed, is found by whoever may deliver it."""
     journal = make_orphan(spool, [1])
     set_aside, other = spool / f"damaged-{SENDER}", spool / f"damaged-{'f' * 32}"
     journal.rename(set_aside)
     other.mkdir()
     (other / "meta").write_bytes(b"really damaged")
-    finder = OrphanFinder(str(spool), lambda origin: True, lambda text: None)
+    stranger = OrphanFinder(str(spool), lambda origin: False, lambda text: None)
+    finder = OrphanFinder(str(spool), lambda origin: origin.address == ADDRESS, lambda text: None)
+    assert stranger.paths() == []
     assert finder.paths() == [str(journal)]
     assert other.exists()
     journal.rename(set_aside)

@@ -40,6 +40,14 @@ def test_a_secret_is_its_user_s_alone(tmp_path):
     assert make_secret(str(tmp_path / "other")) != secret
 
 
+def test_a_secret_that_is_used_stays_young(tmp_path):
+    """A receiver that answers sets the times of an old secret anew: cleaners go by them."""
+    make_secret(str(tmp_path))
+    os.utime(tmp_path / "secret", (1e9, 1e9))
+    assert answer_nonce(str(tmp_path), "nonce", "place")
+    assert (tmp_path / "secret").stat().st_mtime > 1e9
+
+
 def test_many_that_make_a_secret_at_once_have_the_same(tmp_path, monkeypatch):
     """Of several receivers that make a secret at the same time one is first, and all take its."""
     everybody_looked = threading.Barrier(4)
