@@ -59,6 +59,15 @@ def test_a_script_of_two_lines_has_its_line_in_the_file(sink, eventually):
     eventually(lambda: sink.read_text() == "a line\n", what="the line is in the file")
 
 
+@pytest.mark.parametrize("environment", [{}, {"LOGURU_LEVEL": "WARNING"}])
+def test_what_the_level_sends_the_file_takes(sink, environment):
+    """A level below the one from which loguru's files take records is the file's, too."""
+    code = SCRIPT.replace("install_bridge(s", "b = install_bridge(level='trace', s")
+    code += "logger.trace('a small line'); assert b.flush(60)"
+    assert run_python(code, str(sink), **environment) == (0, "", "")
+    assert sink.read_text() == "a line\na small line\n"
+
+
 def test_who_reads_the_script_s_output_is_not_kept_waiting(sink, eventually):
     """The receiver holds no stream of the script's: its reader sees the end when the script ends."""
     done = subprocess.run(

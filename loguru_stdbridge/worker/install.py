@@ -16,7 +16,7 @@ from ..system.forks import drop_in_children
 from .attachment import Attachment
 from .channel import EXIT_TIMEOUT, shared_channel
 from .children import hand_down, stop_waiting, withdraw
-from .levels import level_number
+from .levels import file_level, level_number
 from .options import ChannelOptions, Peer, WhenFull, check_flags, check_options
 from .showwarning import Warnings
 from .uncaught import UncaughtExceptions
@@ -146,7 +146,7 @@ class Bridge:
             withdraw()
             return
         libraries = {"logging": options.stdlib, "loguru": options.loguru}
-        given = {**options._asdict(), **options.channel.as_arguments()}
+        given = {**options._asdict(), **options.channel.as_arguments(), "level": options.level}
         del given["channel"]
         hand_down(options.level, tuple(name for name, wanted in libraries.items() if wanted), given)
 
@@ -285,6 +285,9 @@ def install_bridge(
     }
     shown = {"backtrace": backtrace, "diagnose": diagnose}
     check_flags(**flags, **{name: value for name, value in shown.items() if value is not None})
+    number = None if level is None else level_number(level)
+    if sink is not None and number is not None and number < file_level():
+        sink_words = {**sink_words, "level": number}  # else the file leaves out what is sent
     options = BridgeOptions(
         check_options(
             address,
@@ -298,7 +301,7 @@ def install_bridge(
             sink=sink,
             **sink_words,
         ),
-        level=None if level is None else level_number(level),
+        level=number,
         backtrace=backtrace,
         diagnose=diagnose,
         **flags,

@@ -6,6 +6,7 @@ All of it needs loguru's ``logger``, which nothing below the worker imports.
 from __future__ import annotations
 
 import logging
+import os
 
 from loguru import logger
 
@@ -57,6 +58,11 @@ def level_number(level: int | str) -> int:
         f"level={level!r}: a number from 0 on, or a name that loguru or logging knows, "
         "such as 'INFO'"
     )
+
+
+def file_level() -> int:
+    """Return the least level that loguru writes to a file for which none is named."""
+    return level_number(os.environ.get("LOGURU_LEVEL") or "DEBUG")
 
 
 def notice_row(text: str) -> bytes:
