@@ -27,6 +27,7 @@ from typing import Callable, NamedTuple
 
 from ..addresses import Address, LogName
 from ..system.host import HostFacts, directory_id, host_facts
+from .foreign import open_journal_file
 
 _MAX_PROGRAM = 60
 """Characters of a program's name that are kept. Each takes up to six bytes as JSON, and the whole
@@ -76,7 +77,7 @@ def note_log(directory: str, log: LogName) -> None:
     """
     path = os.path.join(directory, "log")
     data = json.dumps(log).encode("ascii")
-    descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = open_journal_file(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         written = os.write(descriptor, data)
     finally:
@@ -88,7 +89,8 @@ def note_log(directory: str, log: LogName) -> None:
 def noted_log(directory: str) -> LogName | None:
     """Return the log that a journal's directory notes; ``None`` for none."""
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
-        with open(os.path.join(directory, "log"), encoding="ascii") as file:
+        path = os.path.join(directory, "log")
+        with open(path, encoding="ascii", opener=open_journal_file) as file:
             path, identity, place = map(str, json.loads(file.read(65536)))
         return LogName(path, identity, place)
     return None

@@ -22,6 +22,7 @@ from ..exceptions import AddressError, JournalError
 from .belonging import Origin, noted_log, read_origin
 from .directory import default_spool_dir, former_spool_dirs
 from .elsewhere import noted_spools
+from .foreign import open_journal_file
 from .orphans import Orphan
 from .segments import META_SIZE, decode_meta
 
@@ -88,7 +89,8 @@ class OrphanFinder:
                 aside = os.path.join(spool_dir, name)
                 path = os.path.join(spool_dir, name[len(_SET_ASIDE) :])
                 with contextlib.suppress(OSError, JournalError, AddressError):
-                    with open(os.path.join(aside, "meta"), "rb") as file:
+                    noted = os.path.join(aside, "meta")
+                    with open(noted, "rb", opener=open_journal_file) as file:
                         meta = decode_meta(file.read(META_SIZE + 1))
                     origin = read_origin(parse_address(meta.address), meta.origin, noted_log(aside))
                     readable = meta.version > 1 and not os.path.lexists(path)

@@ -28,6 +28,8 @@ import contextlib
 import errno
 import os
 import time
+from functools import partial
+from typing import Any
 
 from ..addresses import LogName, parse_address
 from ..exceptions import JournalError, JournalVersionError
@@ -36,6 +38,7 @@ from ..system.damaged import set_aside
 from ..system.locks import is_locked, let_go, take_lock
 from .belonging import Origin, note_log, noted_log, read_origin
 from .directory import remove_journal
+from .foreign import JournalPlace, open_journal_file
 from .segments import (
     ACKED_AT,
     GIVEN_UP_AT,
@@ -53,6 +56,8 @@ from .segments import (
     scan_segment,
 )
 
+_open: Any = partial(open, opener=open_journal_file)
+
 HALF_MADE_AGE = 60.0
 """Seconds after which a directory without a lock file is taken for abandoned, not half made."""
 
@@ -60,11 +65,16 @@ HALF_MADE_AGE = 60.0
 class Orphan:
     """An adopted journal, locked until :meth:`release` or :meth:`remove`."""
 
-    def __init__(self, path: str, meta: Meta, descriptor: int) -> None:
+    def __init__(
+        self, path: str, meta: Meta, descriptor: int, place: JournalPlace | None = None
+    ) -> None:
+        """Use :meth:`adopt`."""
+        place = JournalPlace(path) if place is None else place
         self.path = path
+        self._place = place
         self.sender_id = os.path.basename(path)
         self.address = meta.address
-        self.log = noted_log(path)
+        self.log = noted_log(place.path)
         self.pid = meta.pid
         self.created = meta.created
         self.acked = meta.acked
@@ -75,7 +85,7 @@ class Orphan:
         self._origin = meta.origin
         self._given_up = meta.given_up
         self._descriptor = descriptor
-        self._segments = _list_segments(path)
+        self._segments = _list_segments(place.path)
         self._loaded: tuple[int, bytes, Scan] | None = None
         # The highest number that it had, as far as it is known.
         self._highest = max(self.acked, meta.given_up, meta.known)
@@ -89,20 +99,26 @@ class Orphan:
         journal of which nothing can be known, and that is kept aside: the message says where.
         Raises :class:`JournalVersionError` for one of a later version, which stays where it is.
         """
-        descriptor = _take_over(path)
-        if descriptor is None:
-            return None
-        orphan = None
         try:
-            meta = _find_meta(path)
-            if meta is None:  # half made or half removed: nothing to deliver
-                remove_journal(path)
+            place = JournalPlace(path)
+        except FileNotFoundError:  # another has removed it
+            return None
+        descriptor = orphan = None
+        try:
+            descriptor = _take_over(place.path)
+            if descriptor is None:
                 return None
-            orphan = cls(path, meta, descriptor)
+            meta = _find_meta(place.path, path)
+            if meta is None:  # half made or half removed: nothing to deliver
+                remove_journal(place.path, path)
+                return None
+            orphan = cls(path, meta, descriptor, place)
             return orphan
         finally:
             if orphan is None:
-                let_go(descriptor)
+                if descriptor is not None:
+                    let_go(descriptor)
+                place.close()
 
     @property
     def origin(self) -> Origin:
@@ -118,7 +134,7 @@ class Orphan:
         if self.log is None:
             self.log = log
             with contextlib.suppress(OSError):
-                note_log(self.path, log)
+                note_log(self._place.path, log)
 
     @property
     def last(self) -> int:
@@ -199,9 +215,9 @@ class Orphan:
             return
         self.acked = through
         # Else the next adopter delivers it again, and the numbers expose the duplicates.
-        path = os.path.join(self.path, "meta")
+        path = os.path.join(self._place.path, "meta")
         self.is_noted = False
-        with contextlib.suppress(OSError), open(path, "r+b", buffering=0) as file:
+        with contextlib.suppress(OSError), _open(path, "r+b", buffering=0) as file:
             file.seek(ACKED_AT)
             self.is_noted = file.write(NUMBER.pack(through)) == NUMBER.size
 
@@ -213,8 +229,8 @@ class Orphan:
         last, told = self.last, max(self.acked, self._given_up)
         if last <= told and not self._segments:
             return 0
-        path = os.path.join(self.path, "meta")
-        with open(path, "r+b", buffering=0) as file:
+        path = os.path.join(self._place.path, "meta")
+        with _open(path, "r+b", buffering=0) as file:
             file.seek(GIVEN_UP_AT)
             file.write(NUMBER.pack(last))
         for _, segment in self._segments:
@@ -227,7 +243,7 @@ class Orphan:
         for path in self.damaged:
             with contextlib.suppress(OSError):
                 kept.append(set_aside(path, beside=f"{self.path}-{os.path.basename(path)}"))
-        remove_journal(self.path)
+        remove_journal(self._place.path, self.path)
         self.release()
         return kept
 
@@ -235,6 +251,7 @@ class Orphan:
         """Unlock the journal as it is: an orphan still, for the next adopter."""
         let_go(self._descriptor)
         self._descriptor = -1
+        self._place.close()
 
 
 def _take_over(path: str) -> int | None:
@@ -293,10 +310,11 @@ def _is_running(pid: int) -> bool:
     return True
 
 
-def _find_meta(path: str) -> Meta | None:
+def _find_meta(path: str, named: str) -> Meta | None:
     """Return the ``meta`` of a locked journal, by its segments where the file is gone or damaged.
 
-    ``None`` where the journal holds nothing. Raises as :meth:`Orphan.adopt`.
+    ``named`` is the journal's path for messages. ``None`` where the journal holds nothing. Raises
+    as :meth:`Orphan.adopt`.
     """
     file = os.path.join(path, "meta")
     trouble: JournalError
@@ -305,7 +323,7 @@ def _find_meta(path: str) -> Meta | None:
     except FileNotFoundError:
         trouble = JournalError("it has no meta file")
     except JournalVersionError as error:
-        raise JournalVersionError(f"the journal {path}: {error}") from None
+        raise JournalVersionError(f"the journal {named}: {error}") from None
     except JournalError as error:
         trouble = error
     segments = _list_segments(path)
@@ -314,10 +332,10 @@ def _find_meta(path: str) -> Meta | None:
     headers = [header for header, _ in reversed(segments) if header is not None]
     meta = next((header.meta for header in headers if header.meta is not None), None)
     if meta is None:
-        aside = set_aside(path)
-        raise JournalError(f"the journal {path}: {trouble}; kept at {aside}") from trouble
+        aside = set_aside(named)
+        raise JournalError(f"the journal {named}: {trouble}; kept at {aside}") from trouble
     # Else each adopter begins where this one does.
-    with contextlib.suppress(OSError), open(file, "wb") as anew:
+    with contextlib.suppress(OSError), _open(file, "wb") as anew:
         anew.write(encode_meta(meta))
     return meta
 
@@ -334,7 +352,7 @@ def _list_segments(path: str) -> list[tuple[SegmentHeader | None, str]]:
     """
     segments = []
     for segment in _segment_paths(path):
-        with open(segment, "rb") as file:
+        with _open(segment, "rb") as file:
             data = file.read(META_SIZE)
         header = decode_segment_header(data)
         if not is_torn_header(data) and not _is_unused(segment, header):
@@ -344,7 +362,7 @@ def _list_segments(path: str) -> list[tuple[SegmentHeader | None, str]]:
 
 def _is_unused(path: str, header: SegmentHeader | None) -> bool:
     """Return whether nothing is in a segment but zeros behind its header."""
-    with open(path, "rb") as file:
+    with _open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if header is None and _next_data(file.fileno(), 0, size) >= size:
             return True  # of zeros, as a power cut leaves it: it is not read at all
@@ -370,7 +388,7 @@ def _next_data(descriptor: int, offset: int, size: int) -> int:
 def _read_data(path: str) -> bytes:
     """Read a file; of its holes only some zeros, which are not more than the hole has."""
     chunks = []
-    with open(path, "rb", buffering=0) as file:
+    with _open(path, "rb", buffering=0) as file:
         descriptor = file.fileno()
         size, offset = os.fstat(descriptor).st_size, 0
         while offset < size:

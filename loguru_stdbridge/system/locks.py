@@ -97,7 +97,8 @@ def take_lock(path: str, *, create: bool = False) -> int | None:
     file was removed meanwhile. A forked child does not have the lock. Raises ``FileNotFoundError``
     where there is no file and ``create`` is false, and ``OSError`` on a file system without locks.
     """
-    flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | (os.O_CREAT if create else 0)
+    flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    flags |= os.O_CREAT if create else 0
     with block_forks():
         descriptor = os.open(path, flags, 0o600)
         try:
