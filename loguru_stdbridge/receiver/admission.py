@@ -26,6 +26,7 @@ from .connection import Connection, describe_peer
 from .listeners import Listener, listen
 from .origins import find_origins
 from .places import Places, Standing
+from .sharing import NOT_SHARED, SocketAccess
 
 MAX_CONNECTIONS = 1000
 """Clients served at a time, if the process may open that many files."""
@@ -43,6 +44,7 @@ class Admission:
         read_client: Callable[[Connection], None],
         dismiss: Callable[[Connection, str], None],
         report: Callable[[str], None],
+        access: SocketAccess = NOT_SHARED,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
@@ -62,7 +64,7 @@ class Admission:
         try:
             for address in addresses:
                 try:
-                    self._listeners.append(listen(address, self._admit))
+                    self._listeners.append(listen(address, self._admit, access))
                 except OSError as error:
                     if address.scheme != "log" or len(addresses) == 1:
                         raise

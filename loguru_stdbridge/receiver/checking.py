@@ -24,12 +24,16 @@ from ..sink.rotating import RotatingSink
 from ..sink.streams import StreamSink, find_stream, open_stream_ledger
 from ..spool.directory import default_spool_dir, make_spool_dir
 from .service import RENDER
+from .sharing import group_id, read_socket_access
 
 
 def check_sink(
     path: str | Path,
     *,
     spool_dir: str | Path | None = None,
+    spool_group: str | int | None = None,
+    socket_mode: str | int | None = None,
+    socket_group: str | int | None = None,
     fsync: bool = False,
     render: str = "worker",
     **options: Any,
@@ -41,6 +45,8 @@ def check_sink(
     """
     if render not in RENDER:
         raise ConfigurationError(f"render={render!r}: one of {', '.join(map(repr, RENDER))}")
+    group_id("spool_group", spool_group)
+    read_socket_access(socket_mode, group_id("socket_group", socket_group))
     look = {name: options.pop(name) for name in RENDER_OPTIONS if name in options}
     misfit = Replay(**look).find_misfit()
     if misfit is not None:
@@ -58,6 +64,8 @@ def check_sink(
             opened.callback(ledger.close)
             sink = RotatingSink(copy, ledger, fsync=fsync, report=_ignore, **options)
             opened.callback(sink.close)
+    if spool_group is not None:
+        return  # its mode may still be another
     directory = os.fspath(default_spool_dir() if spool_dir is None else spool_dir)
     if os.path.lexists(directory):  # it makes none then
         try:

@@ -47,6 +47,7 @@ from .connection import Connection
 from .places import Standing
 from .reporting import RateLimitedReporter
 from .sequencing import SequencedWriter
+from .sharing import SocketAccess
 from .writer import Writer
 
 MAX_INCOMPLETE = 128 * 1024 * 1024
@@ -88,6 +89,7 @@ class Clients:
         has_journal: Callable[[str], bool],
         on_sender_gone: Callable[[], None],
         report: Callable[[str], None],
+        access: SocketAccess,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
@@ -114,6 +116,7 @@ class Clients:
             read_client=self._read,
             dismiss=self._dismiss,
             report=report,
+            access=access,
         )
         self._connections = self.admission.connections
 

@@ -32,10 +32,17 @@ Who can reach it:
   --listen ADDRESS       tcp://host:port or unix:///path; may be repeated; port 0 takes any free
                          port (default: $LOGURU_STDBRIDGE_ADDRESS, else tcp://127.0.0.1:9020; with
                          a command, none). log:///path/of/SINK reaches it in any case.
+  --socket-mode MODE     mode of the log's own socket and of unix:// sockets (default: 0600; 0660
+                         with a group)
+  --socket-group GROUP   their group (default: that of --spool-group)
   --ready-file PATH      there while clients can connect: the addresses, one on a line
 
 Journals and lines:
   --spool-dir DIR        where workers keep their journals (default: one directory for each user)
+  --spool-group GROUP    for a COMMAND that root starts and that becomes another user: members of
+                         GROUP keep their journals in DIR, and see no others' (default: none; DIR
+                         is /var/lib/loguru_stdbridge-0-GROUP then). GROUP is one that COMMAND has
+                         as that user: gunicorn -u www-data -g www-data
   --render WHO           who renders plain lines: worker or receiver (default: worker, which is
                          faster)
 

@@ -17,7 +17,8 @@ from typing import Any, Callable
 from ..addresses import Address
 from ..system.host import host_facts
 from ..system.listening import logs_written_by, process_listening_at, program_of
-from ..system.runtime import log_socket_name, runtime_directories
+from ..system.runtime import log_socket_name, runtime_directories, shared_directory
+from .sharing import NOT_SHARED, OWNER_MODE, SocketAccess
 
 Accept = Callable[[Any, Any], None]
 
@@ -40,8 +41,9 @@ class Listener(socketserver.TCPServer):
     request_queue_size = BACKLOG
     timeout = 0  # handle_request() never waits: the loop knows when a client is there
 
-    def __init__(self, address: Address, accept: Accept) -> None:
+    def __init__(self, address: Address, accept: Accept, access: SocketAccess) -> None:
         self._accept = accept
+        self._access = access
         super().__init__(self._bind_to(address), socketserver.BaseRequestHandler)
         self.socket.setblocking(False)
 
@@ -87,6 +89,14 @@ class _UnixListener(Listener):
             self.socket.bind(self._path)
         finally:
             os.umask(old)
+        try:
+            if self._access.group is not None:
+                os.chown(self._path, -1, self._access.group)
+            if self._access.mode != OWNER_MODE:
+                os.chmod(self._path, self._access.mode)
+        except BaseException:
+            os.unlink(self._path)
+            raise
         self.server_address = self._path  # type: ignore[assignment]
 
     def server_close(self) -> None:
@@ -104,6 +114,9 @@ class _LogListener(_UnixListener):
 
     def _bind_to(self, address: Address) -> Any:
         directories = runtime_directories(make=True)
+        if self._access.is_shared:
+            shared = shared_directory(os.getuid(), make=True)
+            directories = [] if shared is None else [shared]
         if not directories:
             raise OSError(errno.EACCES, "no directory for sockets can be made that is ours alone")
         _remove_old_sockets(directories[0])
@@ -148,15 +161,17 @@ def _remove_dead_socket(path: str) -> None:
 _KINDS = {"tcp": Listener, "unix": _UnixListener, "log": _LogListener}
 
 
-def listen(address: Address, accept: Accept) -> Listener:
+def listen(address: Address, accept: Accept, access: SocketAccess = NOT_SHARED) -> Listener:
     """Return a listener on ``address`` that calls ``accept(socket, peer address)`` for each client.
+
+    ``access`` says who may use a Unix socket.
 
     Raises ``OSError`` that names the address if it cannot be bound.
     """
     if address.scheme in ("log", "unix") and not hasattr(socket, "AF_UNIX"):
         raise OSError(f"cannot listen on {address}: this platform has no Unix sockets")
     try:
-        return _KINDS[address.scheme](address, accept)
+        return _KINDS[address.scheme](address, accept, access)
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno == errno.EADDRINUSE:

@@ -50,7 +50,7 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     add("--listen", action="append")
     for name in (
         "rotation", "retention", "compression", "format", "level", "encoding", "spool-dir",
-        "render", "grace", "linger", "ready-file",
+        "spool-group", "socket-mode", "socket-group", "render", "grace", "linger", "ready-file",
     ):  # fmt: skip
         add(f"--{name}")
     for name in _SWITCHES:

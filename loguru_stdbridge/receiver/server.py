@@ -34,6 +34,7 @@ from .connection import Connection
 from .listeners import Listener
 from .reporting import RateLimitedReporter, to_stderr
 from .sequencing import SequencedWriter
+from .sharing import NOT_SHARED, SocketAccess
 from .writer import Writer
 
 _SWEEP_INTERVAL = 1.0  # seconds between two looks at time-outs
@@ -56,6 +57,7 @@ class Receiver:
         words: Mapping[str, str] | None = None,
         rendering: bool = True,
         spool_dir: str | None = None,
+        access: SocketAccess = NOT_SHARED,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
@@ -64,6 +66,7 @@ class Receiver:
         ``linger`` is the seconds after which it ends without a client; ``None``: never.
         Without ``rendering`` no worker is told the line format: each record is rendered here.
         ``spool_dir`` is the directory of which workers may want a proof (:mod:`spool.proof`).
+        ``access`` says who may use the Unix sockets.
         """
         self.orphans: OrphanIntake | None = None
         self._sink = sink
@@ -99,6 +102,7 @@ class Receiver:
                 has_journal=self._has_journal,
                 on_sender_gone=self._look_for_orphans,
                 report=report,
+                access=access,
             )
             opened.pop_all()  # it is whole: close() has it now
         drop_in_children(self)

@@ -31,12 +31,14 @@ from ..sink.rotating import RotatingSink
 from ..sink.streams import StreamSink, find_stream, open_stream_ledger
 from ..sink_words import show_sink_words
 from ..spool.directory import default_spool_dir, make_spool_dir, note_line_format
+from ..spool.group import default_group_spool, make_group_spool
 from ..spool.proof import make_secret
 from ..system.host import directory_id
 from .admission import MAX_CONNECTIONS
 from .adoption import OrphanIntake
 from .reporting import to_stderr
 from .server import Receiver
+from .sharing import group_id, read_socket_access
 
 RENDER = ("worker", "receiver")
 GRACE = 5.0
@@ -59,6 +61,9 @@ class Service:
         linger: float | None = None,
         wait: Callable[[], bool] | None = None,
         report: Callable[[str], None] = to_stderr,
+        spool_group: str | int | None = None,
+        socket_mode: str | int | None = None,
+        socket_group: str | int | None = None,
         **options: Any,
     ) -> None:
         """Open everything. See :func:`start_receiver` for most of the options.
@@ -73,10 +78,13 @@ class Service:
         if addresses is None:
             addresses = default_listen()
         targets = [parse_address(address) for address in addresses]
+        members = group_id("spool_group", spool_group)
+        group = members if socket_group is None else group_id("socket_group", socket_group)
+        access = read_socket_access(socket_mode, group)
         look = {name: options.pop(name) for name in RENDER_OPTIONS if name in options}
         replay = Replay(**look)
         with contextlib.ExitStack() as opened:
-            self.spool_dir = _make_spool(spool_dir, report)
+            self.spool_dir = _make_spool(spool_dir, members, report)
             self._sink: Sink
             stream = find_stream(path)
             if stream is None:
@@ -108,6 +116,7 @@ class Service:
                 max_connections=max_connections,
                 rendering=render == "worker",
                 spool_dir=self.spool_dir,
+                access=access,
             )
             opened.callback(self._receiver.close)
             if self.spool_dir is not None:
@@ -172,8 +181,21 @@ class Service:
         self._receiver.reopen()
 
 
-def _make_spool(spool_dir: str | Path | bool | None, report: Callable[[str], None]) -> str | None:
-    """Make the spool directory; ``None`` where there is to be none, or it cannot be used."""
+def _make_spool(
+    spool_dir: str | Path | bool | None, group: int | None, report: Callable[[str], None]
+) -> str | None:
+    """Make the spool directory; ``None`` where there is to be none, or it cannot be used.
+
+    One for a ``group`` that cannot be made is a :class:`ConfigurationError`.
+    """
+    if group is not None:
+        if spool_dir is False:
+            raise ConfigurationError("spool_dir=False: a spool_group needs a directory")
+        place = default_group_spool(group) if spool_dir in (None, True) else spool_dir
+        try:
+            return make_group_spool(str(place), group)
+        except JournalError as error:
+            raise ConfigurationError(f"{error}") from error
     if spool_dir is False:
         return None
     named = default_spool_dir() if spool_dir is None or spool_dir is True else spool_dir
@@ -251,6 +273,9 @@ def start_receiver(
     spool_dir: str | Path | bool | None = None,
     fsync: bool = False,
     render: str = "worker",
+    spool_group: str | int | None = None,
+    socket_mode: str | int | None = None,
+    socket_group: str | int | None = None,
     **options: Any,
 ) -> EmbeddedReceiver:
     """Start a receiver in a thread of this process. The process may use loguru as it likes.
@@ -266,6 +291,15 @@ def start_receiver(
     spool_dir
         Where workers of this machine keep their journals, as for ``install_bridge``. ``False``:
         leave the journals of dead workers alone.
+    spool_group
+        A group, by name or number, whose members keep their journals in the spool directory, which
+        gets mode 1730: they make journals there and see no others' names. For programs that are
+        started by root and become another user; only root's receiver delivers what a member of
+        another user has left behind. The directory is ``/var/lib/loguru_stdbridge-0-GROUP`` for
+        root unless ``spool_dir`` names one. ``None``: the spool directory is this user's alone.
+    socket_mode, socket_group
+        Mode (octal digits, or a number) and group of the log's own socket and of ``unix://``
+        sockets. ``None``: 0660 and the ``spool_group`` where there is one, else 0600.
     fsync
         Acknowledge only what is on the disk itself. It survives a power cut, and takes longer.
     render
@@ -295,5 +329,15 @@ def start_receiver(
     if not isinstance(sink, (str, Path)):
         raise ConfigurationError(f"the sink must be the path of a file, not {sink!r}")
     return EmbeddedReceiver(
-        Service(sink, addresses, spool_dir=spool_dir, fsync=fsync, render=render, **options)
+        Service(
+            sink,
+            addresses,
+            spool_dir=spool_dir,
+            fsync=fsync,
+            render=render,
+            spool_group=spool_group,
+            socket_mode=socket_mode,
+            socket_group=socket_group,
+            **options,
+        )
     )

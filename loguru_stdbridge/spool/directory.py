@@ -23,14 +23,26 @@ from ..addresses import Address
 from ..exceptions import JournalError
 from ..record.line_format import LineFormat, make_line_format
 
+GROUP_SPOOL_MODE = 0o1730
+"""Mode of a spool directory for a group: see :mod:`group`."""
+
+OWN_FOLDERS = ("peers", "streams")
+"""Directories in the spool that are the receiver's own, beside the journals."""
+
 SPOOL_VARIABLE = "LOGURU_STDBRIDGE_SPOOL_DIR"
 _NAME = "loguru_stdbridge"
 _NOTE_LIFETIME = 7 * 24 * 3600.0  # seconds; ports given by the system come and go
-_NOTES = "peers"
+_NOTES = OWN_FOLDERS[0]
 
 _TEMPORARY_DIRS = ("/var/tmp", "/tmp")
 """Where a user without a home has its spool. The system keeps files in the first one for a month
 and through a start, in the second one for days."""
+
+
+_HINT = (
+    ". Where a program gives up its privileges, start its receiver with --spool-group GROUP, a "
+    "group that the program has afterwards"
+)
 
 
 def default_spool_dir() -> str:
@@ -63,7 +75,7 @@ def _state_dirs() -> Iterator[str]:
     try:
         import pwd
 
-        yield os.path.join(pwd.getpwuid(_user()).pw_dir, ".local", "state")
+        yield os.path.join(pwd.getpwuid(current_spool_user()).pw_dir, ".local", "state")
     except (ImportError, KeyError):
         pass
     yield os.environ.get("STATE_DIRECTORY", "").split(os.pathsep)[0]
@@ -75,12 +87,12 @@ def _temporary_spool_dirs() -> list[str]:
 
         return [os.path.join(tempfile.gettempdir(), _NAME)]
     parents = [_TEMPORARY_DIRS[0], os.environ.get("TMPDIR", ""), _TEMPORARY_DIRS[1]]
-    paths = [os.path.join(parent, f"{_NAME}-{_user()}") for parent in parents]
+    paths = [os.path.join(parent, f"{_NAME}-{current_spool_user()}") for parent in parents]
     return [path for path in dict.fromkeys(paths) if os.path.isabs(path)]
 
 
-def _user() -> int:
-    """The user as whom files are made now."""
+def current_spool_user() -> int:
+    """Return the user as whom files are made now."""
     return os.geteuid() if sys.platform != "win32" else 0
 
 
@@ -119,7 +131,8 @@ def make_spool_dir(path: str | os.PathLike[str]) -> str:
         os.makedirs(directory, 0o700, exist_ok=True)
         _check(directory)
     except OSError as error:
-        raise JournalError(f"cannot make the spool directory {directory}: {error}") from error
+        hint = _HINT if isinstance(error, PermissionError) else ""
+        raise JournalError(f"cannot make the spool directory {directory}: {error}{hint}") from error
     return directory
 
 
@@ -134,16 +147,29 @@ def _check(directory: str) -> None:
     if not stat.S_ISDIR(status.st_mode):
         raise JournalError(f"the spool directory {directory} is not a directory")
     if sys.platform != "win32":
-        if status.st_uid != _user():
+        user = current_spool_user()
+        if stat.S_IMODE(status.st_mode) == GROUP_SPOOL_MODE and status.st_uid in (0, user):
+            if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+                raise JournalError(
+                    f"the spool directory {directory} is for group {status.st_gid}, and user "
+                    f"{user} has the groups {', '.join(map(str, sorted(_groups())))}"
+                )
+            return
+        if status.st_uid != user:
             raise JournalError(
                 f"the spool directory {directory} belongs to user {status.st_uid}, not to user "
-                f"{_user()}: name another one with spool_dir="
+                f"{user}: name another one with spool_dir={_HINT}"
             )
         if status.st_mode & 0o077:
             raise JournalError(
                 f"the spool directory {directory} is open to others (mode "
                 f"{stat.S_IMODE(status.st_mode):04o}): make it 0700 or name another one"
             )
+
+
+def _groups() -> set[int]:
+    """Return the groups by which this process is allowed what a group is."""
+    return {os.getegid(), *os.getgroups()} if sys.platform != "win32" else set()
 
 
 def note_path(spool_dir: str, address: Address) -> str:
@@ -218,8 +244,10 @@ def _until_turn(path: str, pause: float) -> float:
     return 0.0
 
 
-def remove_journal(directory: str) -> None:
+def remove_journal(directory: str, named: str = "") -> None:
     """Remove a journal whose lock the caller holds, and of which everything is acknowledged.
+
+    ``named`` is its path where ``directory`` is another way to it.
 
     The segments go first, from the oldest on, and ``meta`` after them, which says that they are
     acknowledged. So whatever a kill leaves is no journal with something to deliver. The lock goes
@@ -231,4 +259,4 @@ def remove_journal(directory: str) -> None:
         for name in [*(name for name in names if name not in last), *last]:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(directory, name))
-        os.rmdir(directory)
+        os.rmdir(named or directory)

@@ -42,7 +42,7 @@ SECRET_SIZE = 32
 MAX_NONCE = 64
 """Characters of a nonce that a receiver answers."""
 
-_SECRET = "secret"
+SECRET_NAME = "secret"
 _FRESH = 24 * 3600.0  # seconds
 _PURPOSE = b"loguru_stdbridge receiver 1"
 
@@ -50,7 +50,7 @@ _PURPOSE = b"loguru_stdbridge receiver 1"
 def read_secret(spool_dir: str) -> bytes | None:
     """Return the secret of a spool directory; ``None`` where there is none."""
     with contextlib.suppress(OSError):
-        with open(os.path.join(spool_dir, _SECRET), "rb") as file:
+        with open(os.path.join(spool_dir, SECRET_NAME), "rb") as file:
             secret = file.read(SECRET_SIZE + 1)
         if len(secret) == SECRET_SIZE:
             return secret
@@ -62,14 +62,14 @@ def make_secret(spool_dir: str) -> bytes | None:
 
     Of several receivers that make it at once, one is first, and the others take that one's.
     """
-    path = os.path.join(spool_dir, _SECRET)
+    path = os.path.join(spool_dir, SECRET_NAME)
     secret = read_secret(spool_dir)
     if secret is not None:
         freshen(path, _FRESH)  # whatever removes old files goes by their times
         return secret
-    temporary = f"{path}.{os.getpid()}"
+    temporary = f"{path}.{os.urandom(8).hex()}"
     with contextlib.suppress(OSError):
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             os.write(descriptor, os.urandom(SECRET_SIZE))
         finally:

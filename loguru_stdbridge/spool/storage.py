@@ -283,7 +283,8 @@ class Storage:
         self._tell_once(
             f"user {user} cannot make files in the journal {self.path}: records go on in the file "
             "that is open there. What is left of them after a kill is delivered by a receiver, or "
-            "another process, of the user to whom the journal belongs"
+            "another process, of the user to whom the journal belongs. A receiver with "
+            "--spool-group GROUP lets this user have a journal of its own"
         )
         return active
 

@@ -13,10 +13,16 @@ Why both sides find the same directory
 Not every process of a user has the same environment: cron sets no ``XDG_RUNTIME_DIR``. A receiver
 takes the first directory that it can use. A worker tries all that are there, in the same order. No
 variable but ``XDG_RUNTIME_DIR`` has a say, ``TMPDIR`` neither.
+
+A receiver whose socket others may use, too (``--socket-group``), has it in another directory, at a
+fixed place for each user. A worker looks there for its own user, for root and for the user that
+``receiver_user=`` names: those to whom it gives records. It asks the system who listens before it
+sends one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import zlib
@@ -43,6 +49,28 @@ def runtime_directories(*, make: bool = False) -> list[str]:
             if make:
                 break
     return found
+
+
+def shared_directory(user: int, *, make: bool = False) -> str | None:
+    """Return the directory for sockets of ``user``'s receivers that others may use, or ``None``.
+
+    Everybody may look a name up in it, nobody may list it, and its owner alone may change it. With
+    ``make`` it is made, for this process's own user.
+    """
+    places = [("/tmp", f"{_FOLDER}-{user}.shared")]
+    if user == 0:
+        places.insert(0, ("/run", _FOLDER))
+    for place in places:
+        path = os.path.join(*place)
+        with contextlib.suppress(OSError, ValueError):
+            if make and not os.path.lexists(path):
+                os.mkdir(path, 0o700)
+                os.chmod(path, 0o711)
+            status = os.lstat(path)
+            closed = not status.st_mode & 0o022
+            if stat.S_ISDIR(status.st_mode) and status.st_uid == user and closed:
+                return path
+    return None
 
 
 def log_socket_name(log_path: str, network: str) -> str:

@@ -419,7 +419,7 @@ class Sender:
     def _connect(self, waiter: Waiter) -> Transport:
         """Connect to the first of the address's targets that takes it. Raises ``OSError``."""
         failure = OSError(f"{self.address} has no address")
-        for target in targets(self.address):
+        for target in targets(self.address, self._trusted_users):
             try:
                 transport = Transport(target, self._trusted_users)
                 waiter.hold(transport)

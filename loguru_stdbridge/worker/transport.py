@@ -16,7 +16,7 @@ from typing import Any
 from ..addresses import Address
 from ..system.host import host_facts
 from ..system.peers import own_users, place_of, user_at, users_listening_at
-from ..system.runtime import log_socket_name, runtime_directories
+from ..system.runtime import log_socket_name, runtime_directories, shared_directory
 
 CONNECT_TIMEOUT = 5.0  # seconds; loopback answers at once, a lost host never
 
@@ -46,11 +46,16 @@ def _encode(host: str) -> bytes:
     return host.encode("ascii" if host.isascii() else "idna")
 
 
-def targets(address: Address) -> list[Target]:
-    """What to connect to for ``address``, in order. Raises ``OSError`` for an unknown host."""
+def targets(address: Address, trusted: set[int] | None = None) -> list[Target]:
+    """What to connect to for ``address``, in order. Raises ``OSError`` for an unknown host.
+
+    ``trusted``: see :class:`Transport`.
+    """
     if address.scheme == "log":
         name = log_socket_name(address.path, host_facts().network)
-        paths = [os.path.join(directory, name) for directory in runtime_directories()]
+        users = sorted(own_users() if trusted is None else trusted, reverse=True)
+        shared = [found for user in users for found in [shared_directory(user)] if found]
+        paths = [os.path.join(directory, name) for directory in [*runtime_directories(), *shared]]
         paths = [path for path in paths if os.path.exists(path)]
         if not paths:
             raise FileNotFoundError(errno.ENOENT, "no receiver of this log is running")

@@ -78,6 +78,15 @@ def test_a_wrong_variable_is_told_in_one_line(capsys, monkeypatch, name, value, 
     assert told(capsys, "x.log") == line
 
 
+@pytest.mark.parametrize("name", ["spool_group", "socket_mode", "socket_group"])
+def test_an_option_of_access_may_be_a_variable(monkeypatch, name):
+    """Who may use socket and spool can be said in the environment, and the command line wins."""
+    monkeypatch.setenv(f"LOGURU_STDBRIDGE_{name.upper()}", "0660")
+    assert getattr(read_options(["x.log"], PROGRAM), name) == "0660"
+    option = f"--{name.replace('_', '-')}=0600"
+    assert getattr(read_options(["x.log", option], PROGRAM), name) == "0600"
+
+
 def test_a_value_that_is_the_word_of_a_command_is_not_taken_for_it():
     """What stands behind ``--`` is the command's, whatever it looks like."""
     options = read_options(["x.log", "--", "gunicorn", "--grace", "x", "--", "y"], PROGRAM)
