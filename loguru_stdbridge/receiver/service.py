@@ -250,7 +250,8 @@ class EmbeddedReceiver:
     def stop(self, grace: float = GRACE) -> None:
         """Take what clients have sent, close the sink, and end the thread.
 
-        ``grace`` is the most seconds to wait for clients. Stopping it again does no harm.
+        ``grace`` is the most seconds to wait for clients, 5 by default. Stopping it again does no
+        harm.
         """
         self._service.stop(grace)
         self._thread.join(grace + 30.0)

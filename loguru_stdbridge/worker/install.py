@@ -101,8 +101,8 @@ class Bridge:
     def close(self, timeout: float = EXIT_TIMEOUT) -> bool:
         """Detach the bridge, deliver what is left, and return whether all was delivered.
 
-        ``timeout`` is in seconds. What is not delivered by then is in the journal, and is delivered
-        later. Closing a bridge again does no harm.
+        ``timeout`` is in seconds, 2 by default. What is not delivered by then is in the journal,
+        and is delivered later. Closing a bridge again does no harm.
         """
         with _installation.lock:
             self._warnings.detach()
@@ -232,9 +232,11 @@ def install_bridge(
         Python, or with its options ``-I``, ``-E`` or ``-S``: call ``install_bridge()`` there, or
         give ``initializer=install_bridge`` to a pool. A forked child has the bridge in any case.
     spool_dir
-        Directory of the journals, made with mode 0700. ``None``: see
-        :func:`loguru_stdbridge.spool.directory.default_spool_dir`. ``False``: keep records in
-        memory, which does not survive the process.
+        Directory of the journals, made with mode 0700. ``None``: the environment variable
+        ``LOGURU_STDBRIDGE_SPOOL_DIR``, else ``loguru_stdbridge`` in the first of these that this
+        user may write: ``$XDG_STATE_HOME``, ``~/.local/state``, ``$STATE_DIRECTORY``, or a
+        directory of this user's in ``/var/tmp``, ``$TMPDIR`` or ``/tmp``. ``False``: keep records
+        in memory, which does not survive the process.
     spool_limit
         Bytes that the journal may grow to while the receiver is away. ``None``: 256 MiB.
     spool_total
@@ -323,8 +325,9 @@ def install_bridge(
 def uninstall_bridge(timeout: float = EXIT_TIMEOUT) -> bool:
     """Detach the bridge of this process, if there is one; see :meth:`Bridge.close`.
 
-    Both libraries are as they were before :func:`install_bridge`. ``timeout`` is in seconds.
-    Returns whether everything that was logged is delivered; ``True`` where there was no bridge.
+    Both libraries are as they were before :func:`install_bridge`. ``timeout`` is in seconds, 2 by
+    default. Returns whether everything that was logged is delivered; ``True`` where there was no
+    bridge.
     """
     bridge = _installation.bridge
     return bridge.close(timeout) if bridge is not None else True
