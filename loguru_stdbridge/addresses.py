@@ -67,6 +67,11 @@ class Address(str):
         """Whether it can only mean this machine."""
         return self.scheme != "tcp" or _is_loopback(self.host)
 
+    @property
+    def log_path(self) -> str:
+        """The path of the log that it names; empty where it names none."""
+        return self.path if self.scheme == "log" else ""
+
     def serves(self, wanted: Address) -> bool:
         """Whether a receiver on this machine bound to ``self`` is what ``wanted`` names.
 

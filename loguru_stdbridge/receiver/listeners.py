@@ -18,6 +18,7 @@ from ..addresses import Address
 from ..system.host import host_facts
 from ..system.listening import logs_written_by, process_listening_at, program_of
 from ..system.runtime import log_socket_name, runtime_directories, shared_directory
+from ..system.socket_paths import short_path
 from .sharing import NOT_SHARED, OWNER_MODE, SocketAccess
 
 Accept = Callable[[Any, Any], None]
@@ -86,7 +87,8 @@ class _UnixListener(Listener):
         _remove_dead_socket(self._path)
         old = os.umask(0o177)  # the socket is its owner's alone from the first instant
         try:
-            self.socket.bind(self._path)
+            with short_path(self._path) as path:
+                self.socket.bind(path)
         finally:
             os.umask(old)
         try:
@@ -113,7 +115,7 @@ class _LogListener(_UnixListener):
     """The log's own socket: whoever knows the log's path finds it (:mod:`system.runtime`)."""
 
     def _bind_to(self, address: Address) -> Any:
-        directories = runtime_directories(make=True)
+        directories = runtime_directories(make=True, beside=address.path)
         if self._access.is_shared:
             shared = shared_directory(os.getuid(), make=True)
             directories = [] if shared is None else [shared]
@@ -151,7 +153,8 @@ def _remove_dead_socket(path: str) -> None:
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
         probe.settimeout(1.0)
         try:
-            probe.connect(path)
+            with short_path(path) as shorter:
+                probe.connect(shorter)
         except ConnectionRefusedError:
             os.unlink(path)
         except OSError:

@@ -45,13 +45,14 @@ _HINT = (
 )
 
 
-def default_spool_dir() -> str:
+def default_spool_dir(beside: str = "") -> str:
     """Return where journals go unless told otherwise; the same for every process of a user.
 
     ``$LOGURU_STDBRIDGE_SPOOL_DIR``, else ``loguru_stdbridge`` in the first of these that this user
     may write: ``$XDG_STATE_HOME``, ``~/.local/state``, the same in the home that the system knows
     (``$HOME`` may be another user's), and ``$STATE_DIRECTORY`` of a service. Where none is, it is
-    ``loguru_stdbridge-<user id>`` in a temporary directory, which the system cleans.
+    ``loguru_stdbridge-<user id>`` in a temporary directory, which the system cleans. Where nothing
+    of all this can be written, it is a hidden directory beside the log ``beside``.
     """
     named = os.environ.get(SPOOL_VARIABLE)
     if named:
@@ -61,6 +62,9 @@ def default_spool_dir() -> str:
         if os.path.isabs(candidate) and _is_usable(candidate):
             return candidate
     candidates = _temporary_spool_dirs()
+    if beside:
+        place = os.path.dirname(os.path.abspath(beside))
+        candidates.append(os.path.join(place, f".{_NAME}-{current_spool_user()}.spool"))
     return next(filter(_is_usable, candidates), candidates[-1])
 
 

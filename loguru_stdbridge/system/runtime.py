@@ -12,7 +12,9 @@ Why both sides find the same directory
 --------------------------------------
 Not every process of a user has the same environment: cron sets no ``XDG_RUNTIME_DIR``. A receiver
 takes the first directory that it can use. A worker tries all that are there, in the same order. No
-variable but ``XDG_RUNTIME_DIR`` has a say, ``TMPDIR`` neither.
+variable but ``XDG_RUNTIME_DIR`` has a say, ``TMPDIR`` neither. Where none of these can be made (a
+service that may write its log's directory and nothing else), a hidden directory beside the log
+takes their part.
 
 A receiver whose socket others may use, too (``--socket-group``), has it in another directory, at a
 fixed place for each user. A worker looks there for its own user, for root and for the user that
@@ -30,14 +32,15 @@ import zlib
 _FOLDER = "loguru_stdbridge"
 
 
-def runtime_directories(*, make: bool = False) -> list[str]:
+def runtime_directories(*, make: bool = False, beside: str = "") -> list[str]:
     """Return the directories for sockets that this user can trust, best first.
 
-    With ``make``, the first one that can be made is made, and alone returned. The list is empty
-    where there is none, or the system has no Unix sockets.
+    ``beside`` is the path of a log: a directory beside it comes last. With ``make``, the first one
+    that can be made is made, and alone returned. The list is empty where there is none, or the
+    system has no Unix sockets.
     """
     found = []
-    for parent, name in _candidates():
+    for parent, name in _candidates(beside):
         path = os.path.join(parent, name)
         if make:
             try:
@@ -92,7 +95,7 @@ def messages_path(sink: str) -> str:
     return os.path.join(directory, f".{name}.receiver")
 
 
-def _candidates() -> list[tuple[str, str]]:
+def _candidates(beside: str) -> list[tuple[str, str]]:
     """Return parent and name of each directory that may be used."""
     if not hasattr(os, "getuid"):
         return []
@@ -101,7 +104,10 @@ def _candidates() -> list[tuple[str, str]]:
     parents = [named] if os.path.isabs(named) else []
     parents.append(f"/run/user/{user}")
     found = [(parent, _FOLDER) for parent in dict.fromkeys(parents)]
-    return [*found, ("/tmp", f"{_FOLDER}-{user}")]
+    found.append(("/tmp", f"{_FOLDER}-{user}"))
+    if beside:
+        found.append((os.path.dirname(beside), f".{_FOLDER}-{user}"))
+    return found
 
 
 def _is_safe(path: str) -> bool:

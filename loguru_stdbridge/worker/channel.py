@@ -37,7 +37,7 @@ import time
 import weakref
 from collections.abc import Mapping
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..addresses import Address
 from ..exceptions import JournalError
@@ -131,7 +131,7 @@ class Channel:
         self.rendering: LineRenderer | None = None
         """Makes the lines of the receiver's sink; ``None`` where it wants whole records."""
         self._line_format: LineFormat | None = None
-        self._spool_dir = self._choose_spool_dir(options.spool_dir)
+        self._spool_dir = self._choose_spool_dir(options)
         self._lock = threading.RLock()
         self._inside = _SectionDepth()
         self._past = Totals()  # of the pipelines that are closed
@@ -150,12 +150,13 @@ class Channel:
         return self.options.address
 
     @staticmethod
-    def _choose_spool_dir(spool_dir: str | Literal[False] | None) -> str | None:
+    def _choose_spool_dir(options: ChannelOptions) -> str | None:
+        spool_dir = options.spool_dir
         if spool_dir is False:
             return None
         try:
             if spool_dir is None:
-                return make_spool_dir(default_spool_dir())
+                return make_spool_dir(default_spool_dir(options.address.log_path))
             directory = make_spool_dir(spool_dir)
             note_spool(directory)
             return directory
@@ -461,7 +462,7 @@ def shared_channel(options: ChannelOptions) -> Channel:
     """Return the channel of this process for these options."""
     key = options
     if options.spool_dir is None:
-        key = options._replace(spool_dir=default_spool_dir())
+        key = options._replace(spool_dir=default_spool_dir(options.address.log_path))
     with _sharing.lock:
         channel = _sharing.channels.get(key)
         if channel is None:

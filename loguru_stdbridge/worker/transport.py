@@ -17,6 +17,7 @@ from ..addresses import Address
 from ..system.host import host_facts
 from ..system.peers import own_users, place_of, user_at, users_listening_at
 from ..system.runtime import log_socket_name, runtime_directories, shared_directory
+from ..system.socket_paths import short_path
 
 CONNECT_TIMEOUT = 5.0  # seconds; loopback answers at once, a lost host never
 
@@ -55,7 +56,8 @@ def targets(address: Address, trusted: set[int] | None = None) -> list[Target]:
         name = log_socket_name(address.path, host_facts().network)
         users = sorted(own_users() if trusted is None else trusted, reverse=True)
         shared = [found for user in users for found in [shared_directory(user)] if found]
-        paths = [os.path.join(directory, name) for directory in [*runtime_directories(), *shared]]
+        directories = [*runtime_directories(beside=address.path), *shared]
+        paths = [os.path.join(directory, name) for directory in directories]
         paths = [path for path in paths if os.path.exists(path)]
         if not paths:
             raise FileNotFoundError(errno.ENOENT, "no receiver of this log is running")
@@ -94,7 +96,11 @@ class Transport:
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         try:
-            status = self._socket.connect_ex(sockaddr)
+            if family == _AF_UNIX:
+                with short_path(sockaddr) as path:
+                    status = self._socket.connect_ex(path)
+            else:
+                status = self._socket.connect_ex(sockaddr)
             if status not in _CONNECTING:
                 raise OSError(status, os.strerror(status))
         except BaseException:  # it raises by itself where the path of a Unix socket is too long
