@@ -60,6 +60,17 @@ class OtherLogError(PeerError):
     """A worker and a receiver met that serve two logs; the records wait for their own."""
 
 
+class ProtocolVersionError(PeerError):
+    """A worker and a receiver met that speak different versions of the protocol.
+
+    ``version`` is the peer's.
+    """
+
+    def __init__(self, message: str, version: int) -> None:
+        super().__init__(message)
+        self.version = version
+
+
 class JournalError(StdbridgeError):
     """A journal that cannot be made, opened or trusted."""
 
@@ -78,6 +89,10 @@ class LedgerHeldError(LedgerError):
     def __init__(self, message: str, holder: int | None = None) -> None:
         super().__init__(message)
         self.holder = holder
+
+
+class FurtherSinkHeldError(LedgerHeldError):
+    """Another log's receiver writes a file that is to be one of this log's sinks, too."""
 
 
 class SinkError(StdbridgeError):

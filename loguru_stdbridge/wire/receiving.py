@@ -18,7 +18,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable, NamedTuple, Union
 
 from ..addresses import LogName
-from ..exceptions import FrameError, PayloadError, PeerError, RowError, SequenceError
+from ..exceptions import (
+    FrameError,
+    PayloadError,
+    PeerError,
+    ProtocolVersionError,
+    RowError,
+    SequenceError,
+)
 from ..pickles.known import KnownShapes, RecordReader
 from ..record.bounded_json import MAX_SMALL_FRAME, decode_json
 from ..record.expansion import bound_growth
@@ -41,6 +48,9 @@ MAX_REFUSED = 100
 
 _OURS = (b"[", b"{", b"")  # how a payload begins that is no pickle
 
+MAX_VERSION = 50
+"""Characters of a package's version that a hello may tell."""
+
 _SENDER_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -51,6 +61,7 @@ class HelloReceived(NamedTuple):
     base: int
     log: LogName | None = None  # the one that its records belong to, where it knows
     nonce: str = ""  # to be answered with the greeting
+    package: str = ""  # version of the worker's package
 
 
 class ChallengeReceived(NamedTuple):
@@ -196,7 +207,7 @@ class ReceiverConnection:
                 events = [self._control(payload)]
             else:
                 events = self._stock(payload)
-        except RowError as error:
+        except (RowError, ProtocolVersionError) as error:
             return [self._refuse(error, len(payload), True)]
         except PayloadError as error:
             return [self._refuse(error, len(payload))]
@@ -232,7 +243,7 @@ class ReceiverConnection:
     def _stock(self, payload: bytes) -> list[Event]:
         fields = self._reader.read(payload)
         mark = fields.get(MARK)
-        if type(mark) is not dict or mark.get("version") != PROTOCOL_VERSION:
+        if type(mark) is not dict or not _is_sequence(mark.get("version")):
             return [StrangerReceived(fields, len(payload))]
         sender, sequence = mark.get("sender"), mark.get("sequence", 0)
         nonce = mark.get("nonce")
@@ -245,13 +256,22 @@ class ReceiverConnection:
             return [StrangerReceived(fields, len(payload))]
         if not _is_sequence(sequence) or self.sender not in (None, sender):
             return [StrangerReceived(fields, len(payload))]
+        if mark["version"] != PROTOCOL_VERSION:
+            self.sender = sender  # which is told so, and keeps its records
+            raise ProtocolVersionError(
+                f"this receiver speaks protocol {PROTOCOL_VERSION}, the worker speaks protocol "
+                f"{mark['version']}: install one version of loguru_stdbridge for both, and start "
+                "the older one again. The records wait in the worker's journal",
+                mark["version"],
+            )
         if self.sender is not None:
             return [MarkedReceived(sender, sequence, fields, len(payload))]
         self.sender = sender
         base, text = mark.get("base", 0), mark.get("row")
-        log = read_log_name(mark.get("log"))
+        log, package = read_log_name(mark.get("log")), mark.get("package")
+        package = package[:MAX_VERSION] if type(package) is str else ""
         base = base if _is_sequence(base) else sequence
-        events: list[Event] = [HelloReceived(sender, base, log, nonce)]
+        events: list[Event] = [HelloReceived(sender, base, log, nonce, package)]
         if mark.get("notice") is True:
             return events
         if type(text) is str:

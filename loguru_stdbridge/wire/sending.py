@@ -6,16 +6,18 @@ The conversation
 ----------------
 1. The worker's first frame is the *hello*: its oldest undelivered record as an ordinary stock
    payload. One more key, the mark ``stdbridge``, holds the protocol's version, the sender's id, the
-   record's sequence number, ``base`` (the lowest number that the sender still holds) and the exact
-   row. A stock receiver logs it as one more record. If the lowest numbers were given up, the hello
-   is a *notice* of that for a stock receiver. A receiver of this package only greets. It is told
-   of the gap afterwards, when it is known what had arrived before.
+   record's sequence number, ``base`` (the lowest number that the sender still holds), the exact row
+   and the version of the worker's package. A stock receiver logs it as one more record. If the
+   lowest numbers were given up, the hello is a *notice* of that for a stock receiver. A receiver of
+   this package only greets. It is told of the gap afterwards, when it is known what had arrived
+   before.
 2. The receiver answers at once, before it writes anything, with the *greeting*. That is a framed
    JSON object with the last number that the receiver holds from this sender, the log that it
    writes, and its sink's line format if workers may render by it (:mod:`record.line_format`). A
    worker whose records belong to another log says so and leaves. The receiver has sent nothing
    before: a stock client never reads its socket, and closing a socket with unread bytes sends a
-   reset, which destroys the bytes that are still to be sent.
+   reset, which destroys the bytes that are still to be sent. A worker that speaks another version
+   of the protocol is told so in place of the greeting, and keeps its records.
 3. From then on the worker sends frames of rows (:mod:`record.row`), and the receiver cumulative
    *acknowledgements* of 8 bytes: everything up to N is in the file.
 4. ``{"gap": [first, last, reason]}`` says that the sender has given these numbers up.
@@ -57,8 +59,9 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Union
 
+from .._version import __version__
 from ..addresses import LogName
-from ..exceptions import OtherLogError, PeerError, RowError
+from ..exceptions import OtherLogError, PeerError, ProtocolVersionError, RowError
 from ..pickles.write import dump_record
 from ..record.line_format import LineFormat, make_line_format
 from ..record.row import MAX_ROW, Buffer, Row, decode_row, read_row
@@ -148,7 +151,7 @@ class SenderConnection:
         A ``notice`` tells a stock receiver of numbers given up; one of this package ignores it.
         With a ``nonce`` the greeting may hold a proof.
         """
-        more: dict[str, Any] = {"base": base}
+        more: dict[str, Any] = {"base": base, "package": __version__}
         if nonce:
             more["nonce"] = nonce
         if self._log is not None:
@@ -221,6 +224,14 @@ class SenderConnection:
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise PeerError(f"the peer answers {payload[:60]!r}, which is no greeting") from error
+        if greeting.version != PROTOCOL_VERSION:
+            raise ProtocolVersionError(
+                f"the receiver (loguru_stdbridge {greeting.package or 'of an unknown version'}) "
+                f"speaks protocol {greeting.version}, this worker (loguru_stdbridge {__version__}) "
+                f"speaks protocol {PROTOCOL_VERSION}: install one version for both, and start the "
+                "older one again. The records wait in the journal",
+                greeting.version,
+            )
         wanted, there = self._log, greeting.log
         if wanted is not None and there is not None and not there.is_same(wanted):
             raise OtherLogError(

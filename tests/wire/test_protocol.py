@@ -10,8 +10,15 @@ import struct
 
 import pytest
 
+from loguru_stdbridge import __version__
 from loguru_stdbridge.addresses import LogName
-from loguru_stdbridge.exceptions import OtherLogError, PeerError, RowError, SequenceError
+from loguru_stdbridge.exceptions import (
+    OtherLogError,
+    PeerError,
+    ProtocolVersionError,
+    RowError,
+    SequenceError,
+)
 from loguru_stdbridge.record.bounded_json import MAX_FRAME_CONTAINERS, MAX_SMALL_FRAME
 from loguru_stdbridge.record.encode import encode_logrecord
 from loguru_stdbridge.record.row import MAX_ROW
@@ -89,7 +96,9 @@ def test_the_hello_is_a_record_that_any_receiver_can_log():
     record = logging.makeLogRecord(fields)
     assert record.getMessage() == "hi {}"
     assert record.user == 5
-    assert set(fields["stdbridge"]) == {"version", "sender", "sequence", "base", "row"}
+    assert set(fields["stdbridge"]) == {
+        "version", "sender", "sequence", "base", "package", "row",
+    }  # fmt: skip
     assert (
         logging.Formatter("%(levelname)s:%(name)s:%(message)s").format(record) == "INFO:app:hi {}"
     )
@@ -99,7 +108,9 @@ def test_a_hello_without_a_record_only_introduces_the_sender():
     """A notice of numbers given up is logged by a stock receiver; one of this package only greets."""
     frame = SenderConnection(SENDER).hello(a_row("5 records were given up"), 9, 5, notice=True)
     assert logging.makeLogRecord(pickle.loads(frame[4:])).getMessage() == "5 records were given up"
-    assert ReceiverConnection(MAX_PAYLOAD).receive(frame) == [HelloReceived(SENDER, 5)]
+    assert ReceiverConnection(MAX_PAYLOAD).receive(frame) == [
+        HelloReceived(SENDER, 5, package=__version__)
+    ]
 
 
 def test_a_record_for_a_stock_peer_has_no_keys_but_those_of_logging_and_the_mark():
@@ -252,7 +263,7 @@ def test_a_stock_client_cannot_speak_the_dense_dialect():
 @pytest.mark.parametrize(
     "mark",
     [
-        None, 5, "x", {}, {"version": 2, "sender": SENDER, "sequence": 1}, {"version": 1},
+        None, 5, "x", {}, {"version": 2, "sender": SENDER}, {"version": 1},
         {"version": 1, "sender": "x" * 32, "sequence": 1}, {"version": 1, "sender": SENDER},
         {"version": 1, "sender": SENDER, "sequence": 0}, {"version": 1, "sender": SENDER, "sequence": "1"},
         {"version": 1, "sender": SENDER, "sequence": 1 << 60}, {"version": 1, "sender": 5, "sequence": 1},
@@ -263,6 +274,36 @@ def test_a_bad_mark_makes_a_stranger(mark):
     payload = pickle.dumps({"msg": "x", "stdbridge": mark}, 1)
     (event,) = ReceiverConnection(MAX_PAYLOAD).receive(encode_frame(payload))
     assert isinstance(event, StrangerReceived)
+
+
+def test_a_worker_of_another_protocol_is_refused_with_both_versions():
+    """The receiver tells a worker that speaks protocol 2 so, and takes none of its records."""
+    frame = SenderConnection(SENDER).hello(a_row(), 1, 1)
+    fields = pickle.loads(frame[4:])
+    fields["stdbridge"]["version"] = 2
+    receiver = ReceiverConnection(MAX_PAYLOAD)
+    (refused,) = receiver.receive(encode_frame(pickle.dumps(fields, 1)))
+    assert refused.fatal
+    assert (type(refused.error), refused.error.version) == (ProtocolVersionError, 2)
+    (answer,) = SenderConnection(SENDER).receive(receiver.error(str(refused.error)))
+    assert "speaks protocol 1, the worker speaks protocol 2" in answer.reason
+
+
+def test_a_receiver_of_another_protocol_is_refused_with_both_versions():
+    """A worker that is greeted with protocol 2 says so, and its records stay."""
+    answer = {"stdbridge": 2, "last": 0, "package": "9.1"}
+    with pytest.raises(ProtocolVersionError, match=r"\(loguru_stdbridge 9.1\) speaks protocol 2"):
+        SenderConnection(SENDER).receive(encode_frame(json.dumps(answer).encode()))
+
+
+def test_a_hello_tells_the_version_of_its_package():
+    """The receiver learns it; a hello of a version that tells nothing has an empty one."""
+    frame = SenderConnection(SENDER).hello(a_row(), 1, 1)
+    assert ReceiverConnection(MAX_PAYLOAD).receive(frame)[0].package == __version__
+    fields = pickle.loads(frame[4:])
+    del fields["stdbridge"]["package"]
+    older = encode_frame(pickle.dumps(fields, 1))
+    assert ReceiverConnection(MAX_PAYLOAD).receive(older)[0].package == ""
 
 
 def test_a_marked_record_after_the_hello_is_taken():
