@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
+import pty
+import random
+import shlex
 import signal
 import subprocess
 import sys
-from collections import Counter
 
 import pytest
 
-from loguru_stdbridge import install_bridge
+from loguru_stdbridge import __version__, install_bridge
 from loguru_stdbridge.exceptions import ConfigurationError
+from tests.support.at_home import Home, copy_packages, receiver_pids, writer_of
 from tests.support.processes import run_python, start_python
+from tests.support.waiting import wait_until
+
+SEED = random.SystemRandom().randrange(10**6)
 
 SCRIPT = """
 import sys
@@ -36,19 +42,12 @@ print(bridge.flush(60))
 """
 
 
-def receivers_of(sink):
-    """The process ids of the receivers of a sink that run now."""
-    found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
-    pattern = rf"^ *(\d+) .*loguru_stdbridge\.receiver {re.escape(str(sink))} "
-    return [int(pid) for pid in re.findall(pattern, found.stdout, re.MULTILINE)]
-
-
 @pytest.fixture
 def sink(tmp_path, eventually):
     """A log whose receiver, if there is one, has ended by itself after the test."""
     path = tmp_path / "logs" / "app.log"
     yield path
-    eventually(lambda: not receivers_of(path), 60, "the receiver ends by itself")
+    eventually(lambda: not receiver_pids(path), 60, "the receiver ends by itself")
 
 
 def test_a_script_of_two_lines_has_its_line_in_the_file(sink, eventually):
@@ -74,23 +73,19 @@ def test_who_reads_the_script_s_output_is_not_kept_waiting(sink, eventually):
         [sys.executable, "-c", SCRIPT, str(sink)], capture_output=True, check=True, timeout=60
     )
     assert done.stdout == done.stderr == b""
-    eventually(lambda: receivers_of(sink) or sink.exists(), what="a receiver lives on")
+    eventually(lambda: receiver_pids(sink) or sink.exists(), what="a receiver lives on")
 
 
-def test_many_processes_at_once_have_one_receiver(sink, eventually):
-    """Each of them asks in the same instant; every line is there once, and one receiver wrote."""
-    workers = [start_python(CROWD, str(sink), str(name), "20", stdin=True) for name in range(12)]
-    for worker in workers:
-        worker.stdin.write(b"\n")
-        worker.stdin.flush()
-    for worker in workers:
-        out, err = worker.communicate(timeout=120)
-        assert (out, err) == (b"True\n", b"")
-    assert len(receivers_of(sink)) <= 1
-    found = Counter(sink.read_text().splitlines())
-    assert found == Counter(
-        f"worker {name} number {number}" for name in range(12) for number in range(20)
-    )
+def test_many_processes_of_one_instant_have_one_receiver_and_another_after_a_kill(tmp_path):
+    """Every line is there once, one receiver began and one more after the kill, and nothing is left."""
+    home = Home(tmp_path / "home", SEED, processes=8, lines=40, kills=1, linger=1.0)
+    try:
+        home.play()
+    finally:
+        home.release()
+    shown = home.finish()
+    assert shown.wrong == [], f"seed {SEED}"
+    assert shown.kills == 1 and len(shown.takeovers) == 1
 
 
 def test_a_receiver_that_is_killed_is_started_again(sink, eventually):
@@ -100,7 +95,7 @@ def test_a_receiver_that_is_killed_is_started_again(sink, eventually):
         with install_bridge(sink=sink, format="{message}", linger=1, loguru=False) as bridge:
             bridge._channel.emit(_row(f"before kill {count}"))
             assert bridge.flush(60)
-            for pid in receivers_of(sink):
+            for pid in receiver_pids(sink):
                 os.kill(pid, 9)
             bridge._channel.emit(_row(f"after kill {count}"))
             assert bridge.flush(60)
@@ -116,6 +111,90 @@ def _row(message):
     return a_row(message)
 
 
+CHILDREN = """
+import os, threading
+assert bridge.flush(60)
+while True:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        break
+    threading.Event().wait(0.01)
+"""
+
+
+def test_no_child_is_left_of_the_start(sink):
+    """The process by which a receiver was started is waited for, while nothing else is logged."""
+    code = SCRIPT.replace("install_bridge(sink", "bridge = install_bridge(sink") + CHILDREN
+    assert run_python(code, str(sink)) == (0, "", "")
+
+
+LEAVING = SCRIPT + "import os; os._exit(0)"
+
+
+def test_an_idle_worker_has_a_killed_receiver_started_again(sink, eventually):
+    """What dead processes have left is delivered, though nobody logs any more."""
+    with install_bridge(sink=sink, format="{message}", linger=600, loguru=False) as bridge:
+        bridge._channel.emit(_row("first"))
+        assert bridge.flush(60)
+        first = writer_of(sink)
+        os.kill(first, signal.SIGSTOP)  # or it would deliver the orphan at once
+        assert run_python(LEAVING, str(sink))[0] == 0
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: sink.read_text() == "first\na line\n", 60, "the orphan is delivered")
+    for pid in receiver_pids(sink):  # it would stay for ten minutes
+        os.kill(pid, signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        'out=$(python_here); echo "$out"', "python_here | cat", "exec 9>&1 8>&2; python_here",
+        "python_here & wait; python_here",
+    ],
+)  # fmt: skip
+def test_a_shell_step_ends_with_its_script(sink, step):
+    """Whoever reads the output of a shell, over ``ssh`` or in a CI job, sees its end at once.
+
+    The receiver is there for ten minutes and holds no descriptor of the shell's.
+    """
+    script = f'python_here() {{ {shlex.quote(sys.executable)} -c "$CODE" "$SINK"; }}\n{step}'
+    code = SCRIPT.replace("linger=1", "linger=600") + "print('done')"
+    done = subprocess.run(
+        ["sh", "-c", script],
+        env={**os.environ, "CODE": code, "SINK": str(sink)},
+        capture_output=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert set(done.stdout.split()) == {b"done"}
+    assert receiver_pids(sink)
+    for pid in receiver_pids(sink):
+        os.kill(pid, signal.SIGTERM)
+
+
+def test_a_terminal_that_closes_leaves_the_receiver_alone(sink, eventually):
+    """As in ``ssh -t``: the terminal sees its end with the script, and its hang-up ends nobody."""
+    code = SCRIPT.replace("linger=1", "linger=600") + "print('done')"
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", code, str(sink)])
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: nobody holds the other end any more
+        while True:
+            shown += os.read(master, 1000)
+    os.close(master)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert shown == b"done\r\n"
+    eventually(lambda: sink.exists() and sink.read_text() == "a line\n", 60, "the line is there")
+    assert receiver_pids(sink)
+    for receiver in receiver_pids(sink):
+        os.kill(receiver, signal.SIGTERM)
+
+
 def test_a_receiver_that_runs_keeps_its_options_and_the_worker_says_so(sink, eventually):
     """The second program asks for another rotation: each difference is named once, on stderr."""
     code = SCRIPT.replace("linger=1", "linger=600, rotation=sys.argv[2]").replace(
@@ -127,20 +206,63 @@ def test_a_receiver_that_runs_keeps_its_options_and_the_worker_says_so(sink, eve
     assert (status, out) == (0, "")
     assert err.count("rotation='1 MB' there, '2 MB' here") == 1
     assert sink.read_text() == "a line\nagain\n" * 2
-    for pid in receivers_of(sink):  # it would stay for ten minutes
+    for pid in receiver_pids(sink):  # it would stay for ten minutes
         os.kill(pid, signal.SIGTERM)
 
 
-def test_a_word_that_loguru_does_not_know_is_told_once_with_the_place(sink):
-    """The receiver could not begin: stderr names the file that has the reason."""
+def test_a_receiver_of_an_older_version_serves_until_its_last_worker_has_gone(sink, tmp_path):
+    """A newer worker says so once; its end is the old receiver's, and the next one is new."""
+    copy_packages(tmp_path / "older", "0.0.1")
+    code = SCRIPT.replace("linger=1", "linger=600").replace(
+        "install_bridge(s", "b = install_bridge(s"
+    )
+    code = f"import sys; sys.path.remove('')\n{code}"  # where the tests run is this very version
+    code += "assert b.flush(60); logger.info('again'); assert b.flush(60)"
+    older = {"PYTHONPATH": str(tmp_path / "older")}
+    assert run_python(code, str(sink), **older) == (0, "", "")
+    first = writer_of(sink)
+    status, out, err = run_python(code, str(sink))
+    assert (status, out) == (0, "")
+    assert err.count(f"is of loguru_stdbridge 0.0.1, this program is of {__version__}") == 1
+    wait_until(lambda: not receiver_pids(sink), 60, "the older receiver ends")
+    assert run_python(code, str(sink)) == (0, "", "")
+    second = writer_of(sink)
+    assert second != first
+    assert run_python(code, str(sink), **older) == (
+        0,
+        "",
+        "",
+    )  # what is newer suits an older worker
+    assert sink.read_text() == "a line\nagain\n" * 4
+    os.kill(second, signal.SIGTERM)
+
+
+def test_what_lies_in_the_working_directory_is_not_run(sink, tmp_path, monkeypatch):
+    """The receiver imports no module of the directory in which a program happens to run."""
+    for name in ("loguru", "loguru_stdbridge", "argparse", "selectors"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')")
+    (tmp_path / "program.py").write_text(
+        SCRIPT.replace("install_bridge(s", "b = install_bridge(s") + "assert b.flush(60)"
+    )
+    (tmp_path / "elsewhere").mkdir()
+    program = tmp_path / "elsewhere" / "program.py"
+    (tmp_path / "program.py").rename(program)
+    command = [sys.executable, program, sink]
+    done = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert sink.read_text() == "a line\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_word_that_loguru_does_not_know_is_told_once(sink):
+    """The receiver could not begin: stderr has the reason, and so has the file of its messages."""
     code = SCRIPT.replace("linger=1", "linger=1, rotation='nonsense'") + "sys.stdin.read()"
     worker = start_python(code, str(sink), stdin=True)
     err = worker.stderr.readline().decode()
     assert worker.communicate() == (b"", b"")
     assert "could not begin" in err
-    messages = sink.parent / ".app.log.receiver"
-    assert str(messages) in err
-    assert "nonsense" in messages.read_text()
+    assert "nonsense" in err
+    assert "nonsense" in (sink.parent / ".app.log.receiver").read_text()
 
 
 @pytest.mark.parametrize("prepare", ["sys.executable = ''", "sys.frozen = True"])

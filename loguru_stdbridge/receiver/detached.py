@@ -16,6 +16,7 @@ Why each step is needed
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any, Callable
@@ -23,20 +24,26 @@ from typing import Any, Callable
 _MAX_DESCRIPTORS = 65536
 """How far to look for descriptors where the system's limit is higher, or not known."""
 
+_MAX_REASON = 3000
+"""Bytes of a reason why the receiver could not begin: one write to a pipe."""
 
-def detach() -> Callable[[int], None]:
+
+def detach() -> Callable[[int, str], None]:
     """Let go of the parent, its session, its terminal, its files and its directory.
 
     Returns in the new process only. The process that the worker has started waits: the function
     that is returned ends it with a given exit status, by which the worker learns whether the
-    receiver could begin. Every file that is open before this call is closed.
+    receiver could begin. It writes the given text, the reason, to the stderr that the worker gave
+    it. Every file that is open before this call is closed.
     """
     keep = 2
     if hasattr(os, "fork"):
         reader, writer = os.pipe()
         if os.fork():
             os.close(writer)
-            told = os.read(reader, 1)  # empty where the receiver has died before it could tell
+            told = _read_to_end(reader)  # empty where the receiver has died before it could tell
+            with contextlib.suppress(OSError):
+                os.write(2, told[1:])
             os._exit(told[0] if told else 1)
         os.setsid()
         os.dup2(writer, 3)
@@ -49,12 +56,22 @@ def detach() -> Callable[[int], None]:
             os.close(null)
     os.closerange(keep + 1, _descriptor_limit())
 
-    def tell_status(status: int) -> None:
+    def tell_status(status: int, text: str = "") -> None:
         if keep == 3:
-            os.write(3, bytes([status]))
+            with contextlib.suppress(OSError):  # somebody has killed the one that waits
+                os.write(3, bytes([status]) + text.encode("utf-8", "replace")[:_MAX_REASON])
             os.close(3)
 
     return tell_status
+
+
+def _read_to_end(descriptor: int) -> bytes:
+    data = b""
+    while True:
+        chunk = os.read(descriptor, 65536)
+        if not chunk:
+            return data
+        data += chunk
 
 
 def _descriptor_limit() -> int:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import copy
 import glob
-import importlib.util
 import os
 import re
 import string
@@ -38,14 +37,14 @@ def private_loguru() -> ModuleType:
     """Return the copy of loguru that shares nothing with the application's; made once."""
     module = sys.modules.get(_PRIVATE_NAME)
     if module is None:
-        spec = importlib.util.spec_from_file_location(
-            _PRIVATE_NAME, loguru.__file__, submodule_search_locations=list(loguru.__path__)
-        )
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
+        module = ModuleType(_PRIVATE_NAME, loguru.__doc__)
+        module.__file__, module.__path__ = loguru.__file__, list(loguru.__path__)
+        module.__package__ = _PRIVATE_NAME
         sys.modules[_PRIVATE_NAME] = module
         try:
-            spec.loader.exec_module(module)
+            # By its loader: in a zipapp or a frozen program there is no file to read.
+            loader: Any = vars(loguru)["__spec__"].loader
+            exec(loader.get_code(loguru.__name__), vars(module))
         except BaseException:
             del sys.modules[_PRIVATE_NAME]
             raise

@@ -114,7 +114,7 @@ class Pipeline:
             failure = error
         if self._options.spool_dir is None:  # it was the default of another user, perhaps
             with contextlib.suppress(JournalError, OSError):
-                other = default_spool_dir()
+                other = default_spool_dir(self._options.address.log_path)
                 journal = self._make_journal_in(other)
                 report(f"{failure}. Records are kept in {other}.")
                 self._spool_dir = other
@@ -263,5 +263,7 @@ class Pipeline:
         with contextlib.suppress(OSError):
             self.journal.after_fork_in_child()
         self.sender.after_fork_in_child()
+        if self._starter is not None:
+            self._starter.after_fork_in_child()
         if self.adoption is not None:
             self.adoption.after_fork_in_child()

@@ -28,7 +28,6 @@ because to :mod:`threading` it is no thread of the child. So it waits there for 
 
 from __future__ import annotations
 
-import errno
 import math
 import sys
 import threading
@@ -40,13 +39,14 @@ from ..exceptions import PeerError
 from ..spool.proof import ReceiverProof
 from ..system.wakeup import WakeUp
 from ..wire.sending import Greeting
+from .connecting import Connector
 from .conversation import Conversation, JournalToSend
 from .ending import NO_END, Ending
 from .outage import Outage
 from .starting import ReceiverStarter
 from .stock_proof import StockProof
-from .transport import CONNECT_TIMEOUT, Transport, targets
-from .waiting import READ, WRITE, DescriptorsLostError, Waiter
+from .transport import Transport
+from .waiting import READ, DescriptorsLostError, Waiter
 
 STARTING_TIMEOUT = 10.0
 """Seconds without a receiver that are no news where one is being started."""
@@ -97,9 +97,8 @@ class Sender:
         self.notice = notice
         self.peer = peer
         """``"bridge"`` or ``"stock"``."""
-        self._trusted_users = trusted_users
         self.proof = proof
-        self._starter = starter
+        self._connector = Connector(address, trusted_users, starter, report)
         self._on_lost = on_lost
         self.on_greeting = on_greeting
         self._on_end = on_end
@@ -256,6 +255,7 @@ class Sender:
                 self._outage.note_own_failure(error)
         finally:
             self.ident = self.journal.sender_thread_id = None
+            self._connector.close()
             self._close_wakeup()
             self.__dict__.pop("_running_as", None)
             self.is_running = False  # before the thread has ended: a flush would wait on
@@ -323,12 +323,16 @@ class Sender:
                     return True
                 self._sleep(pause)
             else:
+                if self._connector.misses_receiver and not pause:
+                    self._restore_receiver()
                 journal.sender_waiting = True
                 if journal.pending == 0 and not self.ending.is_called_for:
                     self._sleep(IDLE_INTERVAL)
                 journal.sender_waiting = False
 
-    def _tell_trouble(self) -> None:
+    def _look_after_others(self) -> None:
+        """Tell the journal's trouble; wait for the child by which a receiver was started."""
+        self._connector.look_after_children()
         trouble, self.journal.trouble = self.journal.trouble, None
         if trouble is not None:
             self.report(trouble)
@@ -343,7 +347,7 @@ class Sender:
         return min(self._look_at - now, IDLE_INTERVAL)
 
     def _sleep(self, timeout: float | None) -> None:
-        self._tell_trouble()
+        self._look_after_others()
         self._wait(self.ending.bound(timeout))
 
     def _wait(self, timeout: float | None) -> int:
@@ -381,7 +385,7 @@ class Sender:
         ``interest`` is :mod:`worker.waiting`'s, ``timeout`` seconds, which end with the time that
         :meth:`close` gives, unless ``beyond_end``.
         """
-        self._tell_trouble()
+        self._look_after_others()
         assert self._waiter is not None
         self._waiter.watch(interest)
         return bool(self._wait(timeout if beyond_end else self.ending.bound(timeout)) & READ)
@@ -391,55 +395,34 @@ class Sender:
         waiter = self._waiter
         assert waiter is not None
         try:
-            try:
-                transport = self._connect(waiter)
-            except OSError as error:
-                self._lost(error)
-                self._start_receiver()
-                return
-            if self._starter is not None:
-                self._starter.stop_waiting()
+            transport = self._connect(waiter)
             self._connections += 1
             self.connected = True
             Conversation(self, transport).run()
         except (OSError, PeerError) as error:
+            self._connector.note_lost()
             self._lost(error)
         finally:
             self.connected = False
             if self._waiter is not None:  # else it was abandoned
                 waiter.drop()
 
-    def _start_receiver(self) -> None:
-        """Nobody answers: start a receiver, where that is ours to do."""
-        if self._starter is not None:
-            told = self._starter.start(time.monotonic())
-            if told is not None:
-                self.report(told)
+    def _restore_receiver(self) -> None:
+        """Have a receiver started though nothing waits here: the one that is gone may have left
+        records of processes that have ended."""
+        waiter = self._waiter
+        assert waiter is not None
+        try:
+            self._connect(waiter)
+            self._outage.end()
+        except OSError as error:
+            self._lost(error)
+        finally:
+            if self._waiter is not None:  # else it was abandoned
+                self._waiter.drop()
 
     def _connect(self, waiter: Waiter) -> Transport:
-        """Connect to the first of the address's targets that takes it. Raises ``OSError``."""
-        failure = OSError(f"{self.address} has no address")
-        for target in targets(self.address, self._trusted_users):
-            try:
-                transport = Transport(target, self._trusted_users)
-                waiter.hold(transport)
-                self._await_connected(waiter)
-                transport.finish_connect()
-                return transport
-            except OSError as error:
-                waiter.drop()
-                failure = error
-        raise failure
-
-    def _await_connected(self, waiter: Waiter) -> None:
-        deadline = time.monotonic() + CONNECT_TIMEOUT
-        waiter.watch(WRITE)
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0 or self.ending.is_over():
-                raise OSError(errno.ETIMEDOUT, "the connection is not accepted")
-            if self._wait(self.ending.bound(left)):
-                return
+        return self._connector.connect(waiter, self._wait, lambda: self.ending)
 
     def _lost(self, error: Exception) -> None:
         waiting = self.journal.pending > 0

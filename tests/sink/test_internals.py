@@ -10,11 +10,11 @@ import sys
 import types
 from pathlib import Path
 
+import loguru
 import pytest
 from loguru import logger
 
 from loguru_stdbridge import ConfigurationError
-from loguru_stdbridge.sink import internals
 from loguru_stdbridge.sink.internals import (
     compile_rotation,
     private_logger,
@@ -73,18 +73,12 @@ def test_an_import_that_fails_leaves_no_half_copy(monkeypatch):
     for name in kept:
         monkeypatch.delitem(sys.modules, name)
 
-    def fail(module):
-        raise ImportError("broken")
-
-    real = internals.importlib.util.spec_from_file_location
-
-    def spec(*arguments, **options):
-        made = real(*arguments, **options)
-        monkeypatch.setattr(made.loader, "exec_module", fail)
-        return made
+    class Loader:
+        def get_code(self, name):
+            return compile("raise ImportError('broken')", name, "exec")
 
     with monkeypatch.context() as patch:
-        patch.setattr(internals.importlib.util, "spec_from_file_location", spec)
+        patch.setattr(loguru.__spec__, "loader", Loader())
         with pytest.raises(ImportError, match="broken"):
             private_loguru()
     assert "_loguru_of_stdbridge" not in sys.modules

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import subprocess
-import sys
-
 import pytest
 
 from loguru_stdbridge import start_receiver
 from loguru_stdbridge.addresses import LogName, parse_address
 from loguru_stdbridge.spool import proof as proof_module
-from loguru_stdbridge.spool.finder import journal_directories
 from loguru_stdbridge.spool.journal import Journal
 from loguru_stdbridge.spool.proof import ReceiverProof, make_secret, prepare_to_prove
 from loguru_stdbridge.wire.receiving import ChallengeReceived
@@ -148,87 +141,3 @@ def test_a_receiver_without_a_spool_has_no_proof(tmp_path, worker, eventually):
         log(sender, journal, "two")
         eventually(lambda: told, what="the operator is told")
     assert "remove" in told[0]
-
-
-WORKER = """
-import sys
-from loguru import logger
-from loguru_stdbridge import install_bridge
-logger.remove()
-bridge = install_bridge(sys.argv[1])
-for text in sys.argv[2:]:
-    logger.info(text)
-print(bridge.flush(30), flush=True)
-"""
-
-STRANGER = """
-import os, socket
-os.setuid(1234)
-listener = socket.create_server(("10.77.0.2", 9020))
-print("up", flush=True)
-client, _ = listener.accept()
-client.settimeout(30)
-data = client.recv(65536)
-print(data.hex(), flush=True)
-"""
-
-
-@pytest.fixture
-def hosts():
-    """Make two network namespaces with a cable between them: 10.77.0.1 and 10.77.0.2."""
-    names = [f"lsb-{os.getpid()}-{letter}" for letter in "pq"]
-    try:
-        for name in names:
-            subprocess.run(["ip", "netns", "add", name], check=True)
-        ends = [f"lsb{os.getpid()}{letter}" for letter in "pq"]
-        subprocess.run(["ip", "link", "add", ends[0], "type", "veth", "peer", ends[1]], check=True)
-        for number, (name, end) in enumerate(zip(names, ends), 1):
-            for command in (
-                f"ip link set {end} netns {name}",
-                f"ip -n {name} addr add 10.77.0.{number}/24 dev {end}",
-                f"ip -n {name} link set {end} up",
-                f"ip -n {name} link set lo up",
-            ):
-                subprocess.run(command.split(), check=True)
-        yield names
-    finally:
-        for name in names:
-            subprocess.run(["ip", "netns", "delete", name], check=False)
-
-
-@pytest.mark.skipif(
-    os.getuid() != 0 or shutil.which("ip") is None,
-    reason="only root can make network namespaces, with the tool ip",
-)
-def test_containers_that_share_a_spool_know_each_other(tmp_path, spool_dir, hosts, eventually):
-    """A worker in one container tells nothing to whoever takes its receiver's port in another."""
-    here, there = (["ip", "netns", "exec", host, sys.executable] for host in hosts)
-    sink, ready, address = tmp_path / "app.log", tmp_path / "ready", "tcp://10.77.0.2:9020"
-    receiver = [
-        *there, "-m", "loguru_stdbridge.receiver", str(sink), "--listen", address,
-        "--ready-file", str(ready), "--format", "{message}",
-    ]  # fmt: skip
-
-    def worker(*texts):
-        command = [*here, "-c", WORKER, address, *texts]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    with subprocess.Popen(receiver) as first:
-        eventually(ready.exists, 60, "the receiver is there")
-        assert worker("one").communicate(timeout=60)[0] == "True\n"
-        first.kill()
-    with contextlib.ExitStack() as stack:
-        stranger = subprocess.Popen([*there, "-c", STRANGER], stdout=subprocess.PIPE, text=True)
-        stack.enter_context(stranger)
-        assert stranger.stdout.readline() == "up\n"
-        late = stack.enter_context(worker("secret"))
-        stack.callback(late.kill)
-        heard = bytes.fromhex(stranger.stdout.readline())
-        assert b"proof" in heard and b"secret" not in heard
-        (journal,) = journal_directories(str(spool_dir))
-        assert os.path.basename(journal).encode() not in heard
-        stranger.wait()
-        second = stack.enter_context(subprocess.Popen(receiver))
-        stack.callback(second.terminate)
-        assert late.communicate(timeout=60)[0] == "True\n"
-    assert sink.read_text() == "one\nsecret\n"

@@ -15,8 +15,8 @@ from loguru_stdbridge.spool.journal import Figures, Journal
 from loguru_stdbridge.spool.segments import Batch
 from loguru_stdbridge.wire.frames import encode_frame
 from loguru_stdbridge.wire.receiving import GapReceived, GoodbyeReceived, RowsReceived
+from loguru_stdbridge.worker import connecting
 from loguru_stdbridge.worker import conversation as conversation_module
-from loguru_stdbridge.worker import sender as module
 from loguru_stdbridge.worker.sender import Sender
 from tests.support.scripted import ScriptedReceiver, a_row
 
@@ -245,11 +245,11 @@ def test_an_answer_that_is_none_ends_the_connection(receiver, journal, told, sta
 
 def test_a_host_has_several_addresses(receiver, journal, start, monkeypatch):
     """The sender tries a host's addresses in turn until one accepts."""
-    good = module.targets(receiver.address)
+    good = connecting.targets(receiver.address)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         bad = (socket.AF_INET, closed.getsockname())
-        monkeypatch.setattr(module, "targets", lambda address: [bad, *good])
+        monkeypatch.setattr(connecting, "targets", lambda address, trusted: [bad, *good])
         fill(journal, 1)
         start()
         receiver.accept().hello(greet_with=0)
@@ -264,14 +264,14 @@ def test_a_host_that_is_not_known_yet_is_tried_again(
     receiver, journal, told, start, monkeypatch, error
 ):
     """The sender waits for a name server that comes up later than the worker."""
-    original, errors = module.targets, [error] * 3
+    original, errors = connecting.targets, [error] * 3
 
-    def targets(address):
+    def targets(address, trusted):
         if errors:
             raise errors.pop()
         return original(address)
 
-    monkeypatch.setattr(module, "targets", targets)
+    monkeypatch.setattr(connecting, "targets", targets)
     fill(journal, 1)
     start()
     receiver.accept().hello(greet_with=0)
@@ -280,7 +280,7 @@ def test_a_host_that_is_not_known_yet_is_tried_again(
 
 def test_a_host_without_any_address(journal, told, start, monkeypatch, eventually):
     """A name server's empty answer is told like any other error."""
-    monkeypatch.setattr(module, "targets", lambda address: [])
+    monkeypatch.setattr(connecting, "targets", lambda address, trusted: [])
     fill(journal, 1)
     start()
     eventually(lambda: told)

@@ -1,0 +1,100 @@
+"""Connect a sender to its receiver, and have one started where none answers.
+
+Runs in the sender's thread, which does the waiting. What is said over the connection is
+:mod:`~loguru_stdbridge.worker.conversation`'s.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from typing import Callable
+
+from ..addresses import Address
+from .ending import Ending
+from .starting import ReceiverStarter
+from .transport import CONNECT_TIMEOUT, Transport, targets
+from .waiting import WRITE, Waiter
+
+
+class Connector:
+    """Makes the connections to one address."""
+
+    def __init__(
+        self,
+        address: Address,
+        trusted_users: set[int] | None,
+        starter: ReceiverStarter | None,
+        report: Callable[[str], None],
+    ) -> None:
+        """See :class:`.Sender`."""
+        self._address = address
+        self._trusted_users = trusted_users
+        self._starter = starter
+        self._report = report
+        self.misses_receiver = False
+        """Whether a receiver that this process may start has gone, and none was seen since."""
+
+    def connect(
+        self, waiter: Waiter, wait: Callable[[float | None], int], ending: Callable[[], Ending]
+    ) -> Transport:
+        """Connect to the first of the address's targets that takes it. Raises ``OSError``.
+
+        ``wait`` waits for the connection, so many seconds at most. Where nobody answers, a receiver
+        is started, if that is ours to do.
+        """
+        try:
+            transport = self._connect(waiter, wait, ending)
+        except OSError:
+            self.misses_receiver = self._starter is not None
+            if self._starter is not None:
+                told = self._starter.start(time.monotonic())
+                if told is not None:
+                    self._report(told)
+            raise
+        self.misses_receiver = False
+        if self._starter is not None:
+            self._starter.stop_waiting()
+        return transport
+
+    def note_lost(self) -> None:
+        """Note that a connection has ended by its receiver, or by the network."""
+        self.misses_receiver = self._starter is not None
+
+    def look_after_children(self) -> None:
+        """Wait for the child by which a receiver was started, if it has ended."""
+        if self._starter is not None:
+            self._starter.reap()
+
+    def close(self) -> None:
+        """Hold nothing any more: the sender's thread ends."""
+        if self._starter is not None:
+            self._starter.close()
+
+    def _connect(
+        self, waiter: Waiter, wait: Callable[[float | None], int], ending: Callable[[], Ending]
+    ) -> Transport:
+        failure = OSError(f"{self._address} has no address")
+        for target in targets(self._address, self._trusted_users):
+            try:
+                transport = Transport(target, self._trusted_users)
+                waiter.hold(transport)
+                self._await_connected(waiter, wait, ending)
+                transport.finish_connect()
+                return transport
+            except OSError as error:
+                waiter.drop()
+                failure = error
+        raise failure
+
+    def _await_connected(
+        self, waiter: Waiter, wait: Callable[[float | None], int], ending: Callable[[], Ending]
+    ) -> None:
+        deadline = time.monotonic() + CONNECT_TIMEOUT
+        waiter.watch(WRITE)
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or ending().is_over():
+                raise OSError(errno.ETIMEDOUT, "the connection is not accepted")
+            if wait(ending().bound(left)):
+                return
