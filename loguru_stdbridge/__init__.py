@@ -82,11 +82,10 @@ def _load_embed() -> "Any":
     """Load what starts a receiver inside a worker: only this module knows both programs."""
     from .exceptions import LedgerHeldError
     from .receiver import start_receiver
-    from .sink_words import parse_sink_words
 
-    def embed(path: str, words: "Any") -> "Any":
+    def embed(sink: "Any") -> "Any":
         try:
-            return start_receiver(path, address=[], **parse_sink_words(words))
+            return start_receiver(handlers=sink.handlers(), address=[])
         except LedgerHeldError:
             return None
 

@@ -1,13 +1,15 @@
-"""What a program says of its log file, as texts that go to another process and back.
+"""What a program says of its log's sinks, as texts that go to another process and back.
 
-Users say all of it in loguru's words, and loguru reads the values. A receiver that a worker starts
-gets them on its command line. Owns which words can go there, and their form as texts.
+Users say all of it in loguru's words, and loguru reads the values. Inside this package it is a list
+of handlers, as in ``logger.configure``: mappings of ``sink`` and the words for it. A receiver that
+a worker starts gets them on its command line. Owns which words can go there, and their form.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .exceptions import ConfigurationError
@@ -20,23 +22,50 @@ SINK_WORDS = (
 LINGER = 10.0
 """Seconds that a receiver stays when nobody needs it any more, unless told otherwise."""
 
+RECEIVER_HELD = 75
+"""Exit status of a receiver that has found another one at its log (``EX_TEMPFAIL``)."""
+
+MAX_COMPARED = 8000
+"""Characters of all words that a greeting shows for comparison. It has room for 64 kB."""
 
 _STREAMS = ("/dev/stdout", "/dev/stderr")
 
+Words = tuple[tuple[str, str], ...]
+"""A sink's words and their command-line texts."""
+
 
 class SinkWords(NamedTuple):
-    """What a program says of its log file: the path, and loguru's words as command-line texts."""
+    """What a program says of its log: the sinks' paths, and loguru's words for each as texts."""
 
     path: str
-    words: tuple[tuple[str, str], ...] = ()
+    words: Words = ()
     linger: float = LINGER
+    further: tuple[tuple[str, Words], ...] = ()
+    """The log's other sinks; the first one gives it its name."""
 
     def command_line(self) -> list[str]:
         """Return the receiver's arguments."""
-        options = []
-        for name, text in self.words:
-            options.append(f"--{name}" if name == "serialize" else f"--{name}={text}")
-        return [self.path, *options]
+        arguments = [self.path, *_options_of(self.words)]
+        for path, words in self.further:
+            arguments += ["--sink", path, *_options_of(words)]
+        return arguments
+
+    def handlers(self) -> list[dict[str, Any]]:
+        """Return the sinks as handlers, with their words as loguru takes them."""
+        sinks = ((self.path, self.words), *self.further)
+        return [{"sink": path, **parse_sink_words(dict(words))} for path, words in sinks]
+
+    def as_arguments(self) -> dict[str, Any]:
+        """Return the arguments of ``install_bridge`` that mean the same: texts and numbers."""
+        if not self.further:
+            return {**dict(self.words), "sink": self.path, "linger": self.linger}
+        sinks = ((self.path, self.words), *self.further)
+        handlers = [{"sink": path, **dict(words)} for path, words in sinks]
+        return {"handlers": handlers, "linger": self.linger}
+
+
+def _options_of(words: Words) -> list[str]:
+    return [f"--{name}" if name == "serialize" else f"--{name}={text}" for name, text in words]
 
 
 def read_sink_words(sink: str | os.PathLike[str], words: Mapping[str, Any]) -> SinkWords:
@@ -45,17 +74,64 @@ def read_sink_words(sink: str | os.PathLike[str], words: Mapping[str, Any]) -> S
     Raises :class:`ConfigurationError` for a word that no receiver knows, and for a value that
     cannot go to another process.
     """
+    others = {name: value for name, value in words.items() if name != "linger"}
+    return SinkWords(_read_path(sink), _read_words(others), _read_linger(words))
+
+
+def read_handlers(handlers: Sequence[Mapping[str, Any]], words: Mapping[str, Any]) -> SinkWords:
+    """Do the same for several sinks; ``words`` may hold ``linger`` only."""
+    misplaced = sorted(set(words) - {"linger"})
+    if misplaced:
+        raise ConfigurationError(
+            f"{misplaced[0]}={words[misplaced[0]]!r} beside handlers=: say it in the handler of "
+            "the sink that is meant"
+        )
+    sinks = []
+    for handler in check_handlers(handlers):
+        others = {name: value for name, value in handler.items() if name != "sink"}
+        sinks.append((_read_path(handler["sink"]), _read_words(others)))
+    (path, own), *further = sinks
+    return SinkWords(path, own, _read_linger(words), tuple(further))
+
+
+def check_handlers(handlers: object) -> Sequence[Mapping[str, Any]]:
+    """Return the handlers if each is a mapping that names a sink.
+
+    Raises :class:`ConfigurationError` that shows what is none.
+    """
+    form = '[{"sink": "logs/app.log", "rotation": "100 MB"}, {"sink": "logs/errors.log"}]'
+    if not isinstance(handlers, Sequence) or isinstance(handlers, (str, bytes)) or not handlers:
+        raise ConfigurationError(f"handlers={handlers!r}: a list of mappings, such as {form}")
+    for handler in handlers:
+        if not isinstance(handler, Mapping) or "sink" not in handler:
+            raise ConfigurationError(f"the handler {handler!r} names no sink: write {form}")
+        if not isinstance(handler["sink"], (str, os.PathLike)):
+            raise ConfigurationError(
+                f"the sink must be the path of a file, not {handler['sink']!r}"
+            )
+    return handlers
+
+
+def _read_path(sink: str | os.PathLike[str]) -> str:
     path = os.path.abspath(os.fsdecode(sink))
     if os.fsdecode(sink) == "-" or path in _STREAMS or _is_special(path):
         raise ConfigurationError(
             f"sink={sink!r}: name a file; a receiver in the background has no standard output. For "
             "a stream, run python -m loguru_stdbridge.receiver - -- COMMAND"
         )
+    return path
+
+
+def _read_linger(words: Mapping[str, Any]) -> float:
     linger = words.get("linger", LINGER)
     if not isinstance(linger, (int, float)) or not 0 <= linger < 1e6:
         raise ConfigurationError(f"linger={linger!r}: seconds, from 0 up")
+    return float(linger)
+
+
+def _read_words(words: Mapping[str, Any]) -> Words:
     texts = []
-    for name in sorted(set(words) - {"linger"}):
+    for name in sorted(words):
         value = words[name]
         if name not in SINK_WORDS:
             raise ConfigurationError(
@@ -66,7 +142,7 @@ def read_sink_words(sink: str | os.PathLike[str], words: Mapping[str, Any]) -> S
         if value is None or (name == "serialize" and not value):
             continue
         texts.append((name, _as_text(name, value)))
-    return SinkWords(path, tuple(texts), float(linger))
+    return tuple(texts)
 
 
 def _is_special(path: str) -> bool:
@@ -101,13 +177,27 @@ def parse_sink_words(texts: Mapping[str, Any]) -> dict[str, Any]:
     return chosen
 
 
-def show_sink_words(options: Mapping[str, Any]) -> dict[str, str]:
-    """Return the options of a sink as texts, for comparison; what has no text is left out."""
-    texts = {}
-    for name, value in options.items():
-        if name in SINK_WORDS and value is not None and value is not False:
-            try:
-                texts[name] = _as_text(name, value)
-            except ConfigurationError:
-                continue
+def show_handlers(handlers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the options of all sinks as texts, for comparison; what has no text is left out.
+
+    Those of the first sink have their own names, those of another one its path before them. If it
+    is too much to be shown, there is only a text that differs when they do.
+    """
+    texts: dict[str, str] = {}
+    for number, handler in enumerate(handlers):
+        prefix = ""
+        if number:
+            path = os.path.abspath(os.fsdecode(handler["sink"]))
+            texts[path] = "a sink"
+            prefix = f"{path} "
+        for name in SINK_WORDS:
+            value = handler.get(name)
+            if value is not None and value is not False:
+                try:
+                    texts[prefix + name] = _as_text(name, value)
+                except ConfigurationError:
+                    continue
+    if sum(map(len, (*texts, *texts.values()))) > MAX_COMPARED:
+        whole = repr(sorted(texts.items())).encode("utf-8", "surrogatepass")
+        return {"handlers": f"number {zlib.crc32(whole):08x}"}
     return texts

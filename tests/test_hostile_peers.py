@@ -84,14 +84,20 @@ class Client:
         self.socket.close()
 
 
+OF_SERVICE = ("max_connections", "spool_dir", "render")
+
+
 class Receiver:
     """A receiver in a thread, with a client that keeps logging whatever happens beside it."""
 
     def __init__(self, path, **options):
         self.path = path
         self.told = []
-        options = {"format": "{message}", "level": 0, **options}
-        self.service = Service(path, ["tcp://127.0.0.1:0"], report=self.told.append, **options)
+        of_service = {name: options.pop(name) for name in OF_SERVICE if name in options}
+        handler = {"sink": path, "format": "{message}", "level": 0, **options}
+        self.service = Service(
+            [handler], ["tcp://127.0.0.1:0"], report=self.told.append, **of_service
+        )
         self.address = self.service.addresses[0]
         self.thread = threading.Thread(target=self.service.serve)
         self.thread.start()
@@ -602,10 +608,9 @@ def test_who_has_just_spoken_is_heard_before_its_place_is_given_away(
     monkeypatch.setattr(places, "NEWCOMER_TIMEOUT", -1.0)
     told = []
     service = Service(
-        tmp_path / "app.log",
+        [{"sink": tmp_path / "app.log", "format": "{message}"}],
         ["tcp://127.0.0.1:0"],
         report=told.append,
-        format="{message}",
         max_connections=4,
     )
     host, port = service.addresses[0].host, service.addresses[0].port

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,12 +24,13 @@ from ..sink.replay import RENDER_OPTIONS, Replay
 from ..sink.rotating import RotatingSink
 from ..sink.streams import StreamSink, find_stream, open_stream_ledger
 from ..spool.directory import default_spool_dir, make_spool_dir
+from .outlets import refuse_handlers
 from .service import RENDER
 from .sharing import group_id, read_socket_access
 
 
-def check_sink(
-    path: str | Path,
+def check_sinks(
+    handlers: Sequence[Mapping[str, Any]],
     *,
     spool_dir: str | Path | None = None,
     spool_group: str | int | None = None,
@@ -36,9 +38,8 @@ def check_sink(
     socket_group: str | int | None = None,
     fsync: bool = False,
     render: str = "worker",
-    **options: Any,
 ) -> None:
-    """Return if a receiver with these options could write ``path``; else raise what it would.
+    """Return if a receiver with these options could write its sinks; else raise what it would.
 
     A format that no record fits is refused here. A receiver that runs would write each record in
     another format, for no record is given up.
@@ -47,6 +48,21 @@ def check_sink(
         raise ConfigurationError(f"render={render!r}: one of {', '.join(map(repr, RENDER))}")
     group_id("spool_group", spool_group)
     read_socket_access(socket_mode, group_id("socket_group", socket_group))
+    refuse_handlers(handlers)
+    for handler in handlers:
+        options = {name: value for name, value in handler.items() if name != "sink"}
+        _check_sink(handler["sink"], fsync and len(handlers) == 1, options)
+    if spool_group is not None:
+        return  # its mode may still be another
+    directory = os.fspath(default_spool_dir() if spool_dir is None else spool_dir)
+    if os.path.lexists(directory):  # it makes none then
+        try:
+            make_spool_dir(directory)
+        except JournalError as error:
+            raise ConfigurationError(f"{error}") from error
+
+
+def _check_sink(path: str | Path, fsync: bool, options: dict[str, Any]) -> None:
     look = {name: options.pop(name) for name in RENDER_OPTIONS if name in options}
     misfit = Replay(**look).find_misfit()
     if misfit is not None:
@@ -64,14 +80,6 @@ def check_sink(
             opened.callback(ledger.close)
             sink = RotatingSink(copy, ledger, fsync=fsync, report=_ignore, **options)
             opened.callback(sink.close)
-    if spool_group is not None:
-        return  # its mode may still be another
-    directory = os.fspath(default_spool_dir() if spool_dir is None else spool_dir)
-    if os.path.lexists(directory):  # it makes none then
-        try:
-            make_spool_dir(directory)
-        except JournalError as error:
-            raise ConfigurationError(f"{error}") from error
 
 
 def _ignore(text: str) -> None:

@@ -12,26 +12,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any, Callable
+from typing import Callable
 
 from ..addresses import Address, default_listen, parse_address
 from ..exceptions import AddressError, ConfigurationError, LedgerHeldError, StdbridgeError
 from ..sink.internals import private_logger
-from ..sink_words import SINK_WORDS, parse_sink_words
+from ..sink_words import RECEIVER_HELD
 from ..system.runtime import messages_path
-from .checking import check_sink
+from .checking import check_sinks
 from .detached import detach, report_to_file
 from .options import PREFIX, read_options
 from .reporting import to_stderr
 from .runner import EXIT_FAILURE, Runner
 from .service import RENDER, Service
+from .sink_option import read_handlers_of
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 _CALLED = "python -m loguru_stdbridge.receiver"
-
-
-def _sink_options(options: argparse.Namespace) -> dict[str, Any]:
-    return parse_sink_words({name: getattr(options, name) for name in SINK_WORDS})
 
 
 def main(argv: Sequence[str] | None = None, program: str = _CALLED) -> int:
@@ -61,15 +58,14 @@ def main(argv: Sequence[str] | None = None, program: str = _CALLED) -> int:
 def _check(options: argparse.Namespace) -> None:
     """Say that options and sink will do, or raise what is wrong."""
     _addresses(options)
-    check_sink(
-        options.sink,
+    check_sinks(
+        read_handlers_of(options),
         spool_dir=options.spool_dir,
         spool_group=options.spool_group,
         socket_mode=options.socket_mode,
         socket_group=options.socket_group,
         fsync=bool(options.fsync),
         render=options.render or RENDER[0],
-        **_sink_options(options),
     )
     to_stderr("the options and the sink are fine")
 
@@ -82,14 +78,15 @@ def _run_detached(options: argparse.Namespace) -> int:
     with runner.signals():
         try:
             service = _open(options, runner, report)
-        except LedgerHeldError:  # another one was quicker: the worker finds that one
-            tell_status(EXIT_FAILURE)
-            return EXIT_FAILURE
         except (StdbridgeError, ValueError, TypeError, OSError) as error:
-            report(f"cannot begin: {error}")
-            tell_status(EXIT_CONFIGURATION)
-            return EXIT_CONFIGURATION
-        tell_status(0)
+            status = EXIT_CONFIGURATION
+            if type(error) is LedgerHeldError:  # another one was quicker: the worker finds that one
+                status = RECEIVER_HELD
+            else:
+                report(f"cannot begin: {error}")
+            tell_status(status, str(error))
+            return status
+        tell_status(0, "")
         assert service is not None
         return runner.run(service)
 
@@ -128,7 +125,7 @@ def _open(
 
     try:
         return Service(
-            options.sink,
+            read_handlers_of(options),
             [] if options.detached else _addresses(options),
             spool_dir=options.spool_dir,
             spool_group=options.spool_group,
@@ -140,7 +137,6 @@ def _open(
             linger=options.linger,
             report=report,
             wait=wait if options.standby else None,
-            **_sink_options(options),
         )
     except StdbridgeError:
         if options.standby and runner.is_stopping:

@@ -26,10 +26,16 @@ from typing import Callable, NamedTuple
 
 from .._version import __version__
 from ..addresses import Address, LogName
-from ..exceptions import OtherLogError, PeerError, RowError, SequenceError
+from ..exceptions import (
+    OtherLogError,
+    PeerError,
+    ProtocolVersionError,
+    RowError,
+    SequenceError,
+)
 from ..record.line_format import LineFormat
-from ..sink.ledger import Ledger
 from ..spool.proof import answer_nonce
+from ..system.versions import is_later_version
 from ..wire.receiving import (
     ChallengeReceived,
     Event,
@@ -42,13 +48,15 @@ from ..wire.receiving import (
     RowsReceived,
     StrangerReceived,
 )
+from ..wire.sending import PROTOCOL_VERSION
 from .admission import Admission
 from .connection import Connection
+from .outlets import Outlets
 from .places import Standing
 from .reporting import RateLimitedReporter
 from .sequencing import SequencedWriter
+from .several import AnyWriter
 from .sharing import SocketAccess
-from .writer import Writer
 
 MAX_INCOMPLETE = 128 * 1024 * 1024
 """Bytes of incomplete frames held for all clients together. Beyond it the client that holds most is
@@ -81,8 +89,8 @@ class Clients:
         selector: selectors.BaseSelector,
         *,
         records: SequencedWriter,
-        writer: Writer,
-        ledger: Ledger,
+        writer: AnyWriter,
+        outlets: Outlets,
         reporter: RateLimitedReporter,
         greeted: Greeted,
         max_connections: int,
@@ -99,7 +107,8 @@ class Clients:
         self._selector = selector
         self._records = records
         self._writer = writer
-        self._ledger = ledger
+        self._outlets = outlets
+        self._last_settled = outlets.last
         self._reporter = reporter
         self._greeted = greeted
         self._has_journal = has_journal
@@ -107,6 +116,8 @@ class Clients:
         self._by_sender: dict[str, set[Connection]] = {}
         self._incomplete = 0  # bytes of incomplete frames, of all clients
         self._touched: set[Connection] = set()
+        self.has_met_newer = False
+        """Whether a worker has come whose package is later than this one."""
         self.are_last = False
         """Whether nobody is accepted any more."""
         self.admission = Admission(
@@ -179,6 +190,8 @@ class Clients:
                     f"this receiver writes {self._greeted.log.path!r}; the records of sender "
                     f"{event.sender[:8]} belong to {event.log.path!r} and wait for its receiver"
                 )
+            if is_later_version(event.package, __version__):
+                self.has_met_newer = True
             is_worker = self._has_journal(event.sender)
             standing = Standing.WORKER if is_worker else Standing.STRANGER
             if not self.admission.classify(connection, standing):
@@ -198,6 +211,8 @@ class Clients:
             connection.said_goodbye = True
         elif isinstance(event, PayloadRefused):
             kind, detail = _kind(event.error), str(event.error)
+            if isinstance(event.error, ProtocolVersionError):
+                self.has_met_newer |= event.error.version > PROTOCOL_VERSION
             if event.fatal:
                 self._refuse(connection, kind, detail, answer=True)
             else:
@@ -235,7 +250,7 @@ class Clients:
         touched, self._touched = self._touched, set()
         for connection in touched:
             if connection.is_greeted:  # an ended one may be half-closed, and still read
-                connection.acknowledge(self._ledger.last(str(connection.sender)))
+                connection.acknowledge(self._last_settled(str(connection.sender)))
             if connection.ended and not self._writer:  # else its records may wait for the sink
                 self._let_go(connection)
         for connection in touched & self._connections:
@@ -275,7 +290,7 @@ class Clients:
                 self._by_sender.pop(sender, None)
                 self._records.forget(sender)
             if connection.said_goodbye:
-                self._ledger.retire_sender(sender)
+                self._outlets.retire_sender(sender)
             self._on_sender_gone()
         if not self.are_last:
             self.admission.accept(True)

@@ -26,6 +26,8 @@ The file, in loguru's words:
   --level LEVEL          the least level written, a name or a number (default: DEBUG)
   --serialize            write JSON documents
   --encoding NAME        encoding of the file (default: utf8)
+  --sink PATH            one more file, or -, that gets each record; the options above, when they
+                         stand behind it, are for that one; may be repeated
   --fsync                acknowledge only what is on the disk itself
 
 Who can reach it:

@@ -16,8 +16,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .._version import __version__
+from ..sink_words import SINK_WORDS
 from .help_text import HELP
 from .service import GRACE
+from .sink_option import add_sink_options, sinks_of
 
 PREFIX = "LOGURU_STDBRIDGE_"
 
@@ -48,13 +50,15 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("sink", nargs="?")
     add("--listen", action="append")
+    add_sink_options(parser)
     for name in (
-        "rotation", "retention", "compression", "format", "level", "encoding", "spool-dir",
-        "spool-group", "socket-mode", "socket-group", "render", "grace", "linger", "ready-file",
+        "spool-dir", "spool-group", "socket-mode", "socket-group", "render", "grace", "linger",
+        "ready-file",
     ):  # fmt: skip
         add(f"--{name}")
     for name in _SWITCHES:
-        add(f"--{name}", action="store_true", default=None)
+        if name not in SINK_WORDS:
+            add(f"--{name}", action="store_true", default=None)
     add("--detached", action="store_true")
     add("--check", action="store_true")
     add("--version", action="version", version=f"loguru_stdbridge {__version__}")
@@ -90,8 +94,8 @@ def read_options(argv: Sequence[str], prog: str) -> argparse.Namespace:
         options.grace = GRACE
     if not options.sink:
         parser.error(f"name the log file: {prog} SINK, or {PREFIX}SINK; --help shows the rest")
-    if options.detached and (command or not os.path.isabs(options.sink)):
-        parser.error("--detached needs the absolute path of a sink, and no command")
+    if options.detached and (command or not all(map(os.path.isabs, sinks_of(options)))):
+        parser.error("--detached needs the absolute path of each sink, and no command")
     if options.inject and not command and not options.check:
         parser.error("--inject needs a command, as in --inject -- gunicorn -w 4 shop:app")
     if "--" in argv and not command:

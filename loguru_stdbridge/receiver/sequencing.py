@@ -18,13 +18,13 @@ from ..wire.receiving import (
     Sequencer,
     StrangerReceived,
 )
-from .writer import Writer
+from .several import AnyWriter
 
 
 class SequencedWriter:
     """Hands records to the writer in the order of their numbers. Used by the receiver's loop."""
 
-    def __init__(self, writer: Writer, last_written: Callable[[str], int]) -> None:
+    def __init__(self, writer: AnyWriter, last_written: Callable[[str], int]) -> None:
         """``last_written`` gives the highest number of a sender that is in the file."""
         self._writer = writer
         self._sequencer = Sequencer(last_written)
@@ -74,12 +74,8 @@ class SequencedWriter:
         """Write how many records of a sender are missing; ``origin`` says whose they were."""
         missing = self._sequencer.skip(gap.sender, gap.last)
         if missing:
-            self._writer.take_notice(
-                f"{missing} records of sender {gap.sender[:8]} ({origin}) were given up before "
-                f"they could be delivered: {gap.reason}",
-                gap.sender,
-                gap.last,
-            )
+            why = f"({origin}) were given up before they could be delivered: {gap.reason}"
+            self._writer.take_gap(gap.sender, gap.last - missing + 1, gap.last, why)
 
     def _skip_duplicates(self, sender: str, first: int, count: int) -> int:
         skip = self._sequencer.admit(sender, first, count)

@@ -1,7 +1,7 @@
 """The receiver's loop: read clients, write their lines, acknowledge. One thread for all clients.
 
 Owns the order of things. A round reads what the ready clients have sent, renders it, writes it with
-one call of the sink (which notes the intent in the ledger, writes, and settles), and only then
+one call of each sink (which notes the intent in the ledger, writes, and settles), and only then
 acknowledges. So an acknowledgement never runs ahead of the file.
 
 Why one thread is right
@@ -21,10 +21,6 @@ from collections.abc import Mapping, Sequence
 from typing import Callable
 
 from ..addresses import Address, LogName
-from ..exceptions import SinkError
-from ..sink.blocks import Sink
-from ..sink.ledger import Ledger
-from ..sink.replay import Replay
 from ..system.forks import drop_in_children
 from ..system.wakeup import WakeUp
 from .admission import MAX_CONNECTIONS
@@ -32,53 +28,49 @@ from .adoption import OrphanIntake
 from .clients import Clients, Greeted
 from .connection import Connection
 from .listeners import Listener
+from .outlets import Outlets
 from .reporting import RateLimitedReporter, to_stderr
 from .sequencing import SequencedWriter
 from .sharing import NOT_SHARED, SocketAccess
-from .writer import Writer
+
+FIRST_CLIENT_TIMEOUT = 5.0
+"""Seconds that a receiver waits for its first client before it may end by itself: the worker that
+has started it comes in a moment, but not at once."""
 
 _SWEEP_INTERVAL = 1.0  # seconds between two looks at time-outs
 
 
 class Receiver:
-    """Serves one sink. :meth:`serve` runs in one thread; :meth:`stop` may be called anywhere."""
+    """Serves one log. :meth:`serve` runs in one thread; :meth:`stop` may be called anywhere."""
 
     def __init__(
         self,
         addresses: Sequence[Address],
         *,
-        replay: Replay,
-        sink: Sink,
-        ledger: Ledger,
+        outlets: Outlets,
         log: LogName,
         report: Callable[[str], None] = to_stderr,
         max_connections: int = MAX_CONNECTIONS,
         linger: float | None = None,
         words: Mapping[str, str] | None = None,
-        rendering: bool = True,
         spool_dir: str | None = None,
         access: SocketAccess = NOT_SHARED,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
-        ``log`` names what the sink writes: a worker whose records belong to another is refused.
-        ``words`` are the sink's options, told to workers that may have asked for others.
-        ``linger`` is the seconds after which it ends without a client; ``None``: never.
-        Without ``rendering`` no worker is told the line format: each record is rendered here.
-        ``spool_dir`` is the directory of which workers may want a proof (:mod:`spool.proof`).
-        ``access`` says who may use the Unix sockets.
+        ``log`` names what it writes: a worker whose records belong to another is refused. ``words``
+        are the sinks' options, told to workers that may have asked for others. ``linger`` is the
+        seconds after which it ends without a client; ``None``: never. ``spool_dir`` is the
+        directory of which workers may want a proof (:mod:`spool.proof`). ``access`` says who
+        may use the Unix sockets.
         """
         self.orphans: OrphanIntake | None = None
-        self._sink = sink
-        self._ledger = ledger
+        self._outlets = outlets
         self._linger = linger
         self._needed_at = time.monotonic()
-        self.line_format = replay.line_format if rendering and not sink.needs_records else None
-        format_id = "" if self.line_format is None else self.line_format.id
-        self._writer = Writer(
-            replay, sink, report, format_id=format_id, on_unreadable=self._count_unreadable
-        )
-        self._records = SequencedWriter(self._writer, ledger.last)
+        self._had_client = False
+        self._writer = outlets.make_writer(report, self._count_unreadable)
+        self._records = SequencedWriter(self._writer, outlets.last)
         self._report = report
         self._reporter = RateLimitedReporter(report)
         self._sweep_at = 0.0
@@ -95,9 +87,9 @@ class Receiver:
                 self._selector,
                 records=self._records,
                 writer=self._writer,
-                ledger=ledger,
+                outlets=outlets,
                 reporter=self._reporter,
-                greeted=Greeted(log, self.line_format, words, spool_dir),
+                greeted=Greeted(log, outlets.line_format, words, spool_dir),
                 max_connections=max_connections,
                 has_journal=self._has_journal,
                 on_sender_gone=self._look_for_orphans,
@@ -178,7 +170,7 @@ class Receiver:
         ready = self._selector.select(self._pause())
         if self._reopen:
             self._reopen = False
-            self._reopen_sink()
+            self._outlets.reopen(self._report)
         for key, events in ready:
             target = key.fileobj
             if isinstance(target, Connection):
@@ -229,27 +221,30 @@ class Receiver:
             return
         sender = self.orphans.note_written(self._records)
         if sender is not None:
-            self._ledger.retire_sender(sender)
+            self._outlets.retire_sender(sender)
             if not self._clients.is_connected(sender):
                 self._records.forget(sender)
-
-    def _reopen_sink(self) -> None:
-        try:
-            self._sink.reopen()
-        except (SinkError, OSError) as error:
-            self._report(f"cannot reopen the sink: {error}")
 
     def _count_unreadable(self, sender: str, text: str) -> None:
         self._reporter.report_refusal(f"sender {sender[:8]}", "unreadable record", text)
 
     def _end_if_not_needed(self, now: float) -> None:
-        """Stop after ``linger`` seconds without a client, once a look has found no orphan."""
+        """Stop after ``linger`` seconds without a client, once a look has found no orphan.
+
+        Where a worker has a later version of this package, stop without waiting: the next worker
+        starts the later one.
+        """
         orphans = self.orphans
         looked = orphans is None or orphans.complete > self._needed_at
         if self._clients or self._writer or (orphans is not None and orphans.is_busy):
             self._needed_at = now
-        elif self._linger is not None and looked and now - self._needed_at >= self._linger:
-            self.stop()
+            self._had_client = self._had_client or bool(self._clients)
+        elif self._linger is not None and looked:
+            linger = 0.0 if self._clients.has_met_newer else self._linger
+            if not self._had_client:
+                linger = max(linger, FIRST_CLIENT_TIMEOUT)
+            if now - self._needed_at >= linger:
+                self.stop()
 
     def _close_own(self) -> None:
         self._selector.close()

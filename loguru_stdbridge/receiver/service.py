@@ -1,7 +1,7 @@
 """Put a receiver together, for the command line or for a thread of a program.
 
-Owns the order of opening and closing. The ledger comes first: its lock makes this process the only
-writer before any file is touched.
+Owns the order of opening and closing. The ledgers come first: their locks make this process the
+only writer before any file is touched (:mod:`~loguru_stdbridge.receiver.outlets`).
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Callable
 
 from ..addresses import (
@@ -24,18 +23,15 @@ from ..addresses import (
     parse_address,
 )
 from ..exceptions import ConfigurationError, JournalError
-from ..sink.blocks import Sink
-from ..sink.ledger import Ledger
-from ..sink.replay import RENDER_OPTIONS, Replay
-from ..sink.rotating import RotatingSink
-from ..sink.streams import StreamSink, find_stream, open_stream_ledger
-from ..sink_words import show_sink_words
+from ..sink.streams import find_stream
+from ..sink_words import check_handlers, show_handlers
 from ..spool.directory import default_spool_dir, make_spool_dir, note_line_format
 from ..spool.group import default_group_spool, make_group_spool
 from ..spool.proof import make_secret
 from ..system.host import directory_id
 from .admission import MAX_CONNECTIONS
 from .adoption import OrphanIntake
+from .outlets import Outlets, open_outlets
 from .reporting import to_stderr
 from .server import Receiver
 from .sharing import group_id, read_socket_access
@@ -46,11 +42,11 @@ GRACE = 5.0
 
 
 class Service:
-    """A receiver of one sink. :meth:`serve` runs it in the calling thread until :meth:`stop`."""
+    """A receiver of one log. :meth:`serve` runs it in the calling thread until :meth:`stop`."""
 
     def __init__(
         self,
-        path: str | Path,
+        handlers: Sequence[Mapping[str, Any]],
         addresses: Iterable[AddressLike] | None = None,
         *,
         spool_dir: str | Path | bool | None = None,
@@ -64,14 +60,14 @@ class Service:
         spool_group: str | int | None = None,
         socket_mode: str | int | None = None,
         socket_group: str | int | None = None,
-        **options: Any,
     ) -> None:
         """Open everything. See :func:`start_receiver` for most of the options.
 
-        ``addresses`` may be empty: the log's own socket is there where the system has one.
-        ``instance`` tells receivers of one stream, such as ``/dev/stdout``, from each other.
-        ``wait`` makes it a standby (:meth:`Ledger.open`). ``linger`` makes it end by
-        itself: so many seconds after the last client has gone and nothing is left to adopt.
+        ``handlers`` are the log's sinks, in the words of ``logger.configure``; the first one gives
+        the log its name. ``addresses`` may be empty: the log's own socket is there where the system
+        has one. ``instance`` tells receivers of one stream, such as ``/dev/stdout``, from each
+        other. ``wait`` makes it a standby (:meth:`Ledger.open`). ``linger`` makes it end by itself:
+        so many seconds after the last client has gone and nothing is left to adopt.
         """
         if render not in RENDER:
             raise ConfigurationError(f"render={render!r}: one of {', '.join(map(repr, RENDER))}")
@@ -81,40 +77,34 @@ class Service:
         members = group_id("spool_group", spool_group)
         group = members if socket_group is None else group_id("socket_group", socket_group)
         access = read_socket_access(socket_mode, group)
-        look = {name: options.pop(name) for name in RENDER_OPTIONS if name in options}
-        replay = Replay(**look)
         with contextlib.ExitStack() as opened:
-            self.spool_dir = _make_spool(spool_dir, members, report)
-            self._sink: Sink
-            stream = find_stream(path)
-            if stream is None:
-                self._ledger = Ledger.open(path, wait=wait, report=report)
-                opened.callback(self._ledger.close)
-                self._sink = RotatingSink(path, self._ledger, fsync=fsync, report=report, **options)
-            else:
-                place = self._stream_directory(opened)
-                self._ledger = open_stream_ledger(place, stream, instance, report)
-                opened.callback(self._ledger.close)
-                self._sink = StreamSink(stream, self._ledger, fsync=fsync, **options)
-                path = self._ledger.path.with_suffix("")
-            opened.callback(self._sink.close)
-            own = log_address(path)
+            self.spool_dir = _make_spool(spool_dir, members, report, beside=_log_path(handlers))
+            outlets = Outlets(
+                open_outlets(
+                    handlers,
+                    opened,
+                    spool_dir=self.spool_dir,
+                    instance=instance,
+                    fsync=fsync,
+                    wait=wait,
+                    report=report,
+                ),
+                rendering=render == "worker",
+            )
+            own = log_address(outlets.first.path)
             if own not in targets:
                 targets.append(own)
-            self.log = LogName(
-                own.path, self._ledger.log_id, directory_id(os.path.dirname(own.path))
-            )
+            log_id = outlets.first.ledger.log_id
+            self.log = LogName(own.path, log_id, directory_id(os.path.dirname(own.path)))
+            self._line_format = outlets.line_format
             self._receiver = Receiver(
                 targets,
+                outlets=outlets,
                 linger=linger,
-                words=show_sink_words({**look, **options}),
+                words=show_handlers(handlers),
                 log=self.log,
-                replay=replay,
-                sink=self._sink,
-                ledger=self._ledger,
                 report=report,
                 max_connections=max_connections,
-                rendering=render == "worker",
                 spool_dir=self.spool_dir,
                 access=access,
             )
@@ -127,19 +117,10 @@ class Service:
                 )
             self._opened = opened.pop_all()  # it is whole: close() has it now
 
-    def _stream_directory(self, opened: contextlib.ExitStack) -> str:
-        """Return where a stream's ledger is kept: in the spool, or where there is none, for now."""
-        if self.spool_dir is None:
-            return opened.enter_context(TemporaryDirectory(prefix="loguru_stdbridge-"))
-        place = os.path.join(self.spool_dir, "streams")
-        with contextlib.suppress(OSError):  # the ledger tells what is wrong
-            os.mkdir(place, 0o700)
-        return place
-
     def _note_line_formats(self, spool_dir: str) -> None:
         self._names = [name for address in self.addresses for name in local_names(address)]
         for name in self._names:
-            note_line_format(spool_dir, name, self._receiver.line_format)
+            note_line_format(spool_dir, name, self._line_format)
 
     @property
     def addresses(self) -> list[Address]:
@@ -181,8 +162,18 @@ class Service:
         self._receiver.reopen()
 
 
+def _log_path(handlers: Sequence[Mapping[str, Any]]) -> str:
+    """Return the path of the log file; empty where it is a stream."""
+    path = check_handlers(handlers)[0]["sink"]
+    return os.path.abspath(path) if find_stream(path) is None else ""
+
+
 def _make_spool(
-    spool_dir: str | Path | bool | None, group: int | None, report: Callable[[str], None]
+    spool_dir: str | Path | bool | None,
+    group: int | None,
+    report: Callable[[str], None],
+    *,
+    beside: str,
 ) -> str | None:
     """Make the spool directory; ``None`` where there is to be none, or it cannot be used.
 
@@ -198,7 +189,7 @@ def _make_spool(
             raise ConfigurationError(f"{error}") from error
     if spool_dir is False:
         return None
-    named = default_spool_dir() if spool_dir is None or spool_dir is True else spool_dir
+    named = default_spool_dir(beside) if spool_dir is None or spool_dir is True else spool_dir
     try:
         return make_spool_dir(named)
     except JournalError as error:
@@ -268,8 +259,9 @@ class EmbeddedReceiver:
 
 
 def start_receiver(
-    sink: str | Path,
+    sink: str | Path | None = None,
     *,
+    handlers: Sequence[Mapping[str, Any]] | None = None,
     address: AddressLike | list[AddressLike] | None = None,
     spool_dir: str | Path | bool | None = None,
     fsync: bool = False,
@@ -286,6 +278,11 @@ def start_receiver(
     sink
         Path of the log file; ``{time}`` in it is loguru's. Or a stream: ``-`` and ``/dev/stdout``
         are standard output, and a named pipe or a device is one, too. A stream is not rotated.
+    handlers
+        In place of ``sink``: several sinks, in the words of ``logger.configure``, as in
+        ``[{"sink": "app.log", "rotation": "1 GB"}, {"sink": "errors.log", "level": "ERROR"}]``.
+        Each record goes to each of them, once, and is acknowledged when all have it. The first one
+        gives the log its name.
     address
         Where to listen, one address or a list. Port 0 takes any free port; ``.address`` of what is
         returned tells which. ``None``: ``$LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``.
@@ -308,9 +305,9 @@ def start_receiver(
         ``extra``, no filter, no colours, no ``serialize``), which is two to three times as fast.
         ``"receiver"``: every record comes whole and is rendered here.
     options
-        loguru's own words for a file sink, handed on unchanged: ``rotation``, ``retention``,
-        ``compression``, ``format``, ``level``, ``filter``, ``serialize``, ``colorize``,
-        ``encoding``, ``errors``, ``delay``, ``watch``, ...
+        For ``sink``: loguru's own words for a file sink, handed on unchanged: ``rotation``,
+        ``retention``, ``compression``, ``format``, ``level``, ``filter``, ``serialize``,
+        ``colorize``, ``encoding``, ``errors``, ``delay``, ``watch``, ...
 
     Returns
     -------
@@ -320,18 +317,23 @@ def start_receiver(
     Raises
     ------
     LedgerHeldError
-        Another receiver writes this sink.
+        Another receiver writes one of the sinks.
     OSError
         An address cannot be bound, or the sink cannot be opened.
     ConfigurationError, ValueError, TypeError
         An option cannot be used.
     """
     addresses = [address] if address is not None and not isinstance(address, list) else address
-    if not isinstance(sink, (str, Path)):
-        raise ConfigurationError(f"the sink must be the path of a file, not {sink!r}")
+    if handlers is None:
+        handlers = [{"sink": sink, **options}]
+    elif sink is not None or options:
+        raise ConfigurationError(
+            f"handlers= with {'sink' if sink is not None else next(iter(options))}=: say it in the "
+            "handler of the sink that is meant"
+        )
     return EmbeddedReceiver(
         Service(
-            sink,
+            handlers,
             addresses,
             spool_dir=spool_dir,
             fsync=fsync,
@@ -339,6 +341,5 @@ def start_receiver(
             spool_group=spool_group,
             socket_mode=socket_mode,
             socket_group=socket_group,
-            **options,
         )
     )

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from ..exceptions import SinkError
-from ..record.row import FLAG_RAW, Row, read_row, rendered_lines
+from ..record.row import DEFAULT_LEVEL_NO, FLAG_RAW, Row, read_row, rendered_lines
 from ..record.stock import notice
 from ..sink.blocks import Block, Sink
 from ..sink.replay import Replay
@@ -39,16 +39,22 @@ class Writer:
         report: Callable[[str], None],
         *,
         format_id: str,
+        least_level: int | None = None,
+        name: str = "the sink",
         on_unreadable: Callable[[str, str], None] = lambda sender, text: None,
     ) -> None:
         """``format_id`` names the format by which workers may render lines; "": none may.
 
-        ``on_unreadable`` is called with the sender of each row that cannot be read, and why.
+        Of those lines, this sink takes the ones of ``least_level`` and above; ``None``: all.
+        ``name`` is what messages call the sink. ``on_unreadable`` is called with the sender of each
+        row that cannot be read, and why.
         """
         self._replay = replay
         self._sink = sink
         self._report = report
         self._format_id = format_id
+        self._least_level = least_level
+        self._name = name
         self._on_unreadable = on_unreadable
         self._keeps_records = sink.needs_records
         self._blocks: list[Block] = []
@@ -84,8 +90,11 @@ class Writer:
         format_id = self._format_id
         lines = rendered_lines(rows, format_id) if format_id else None
         if lines is not None:
+            if self._least_level is not None:
+                lines = _lines_from(self._least_level, rows, lines)
             if self._unended is not None:
-                lines[0] = self._end_before(sender, lines[0])
+                index = next((index for index, line in enumerate(lines) if line), 0)
+                lines[index] = self._end_before(sender, lines[index])
             block = self._block(sender, first)
             block.texts.extend(lines)
             self._size += sum(map(len, lines)) + 64 * len(lines)
@@ -98,6 +107,10 @@ class Writer:
                 row = _notice(text)
                 self._on_unreadable(sender, text)
             self.take(row, sender, number)
+
+    def take_gap(self, sender: str, first: int, last: int, why: str) -> None:
+        """Tell, in the place of the numbers ``first`` to ``last``, how many records are missing."""
+        self.take_notice(f"{last - first + 1} records of sender {sender[:8]} {why}", sender, last)
 
     def take_notice(self, text: str, sender: str, sequence: int) -> None:
         """Add a WARNING record of the receiver's own, about what a sender's records lack."""
@@ -165,7 +178,7 @@ class Writer:
         self._blocks, self._size = [], 0
         if not self._retry_pause:
             return False
-        self._report("the sink takes records again")
+        self._report(f"{self._name} takes records again")
         self._retry_pause = self.retry_at = 0.0
         return True
 
@@ -176,6 +189,12 @@ class Writer:
             self._report(f"{error}; trying again until it works, no record is given up")
         self._retry_pause = min(max(2 * self._retry_pause, RETRY_START), RETRY_MAX)
         self.retry_at = time.monotonic() + self._retry_pause
+
+
+def _lines_from(least: int, rows: Sequence[Any], lines: list[str]) -> list[str]:
+    """Return the lines of rendered rows of that level and above; an empty text for each other."""
+    levels = [row[2] if type(row[2]) is int else DEFAULT_LEVEL_NO for row in rows]
+    return [line if level >= least else "" for level, line in zip(levels, lines)]
 
 
 def _notice(text: str) -> Row:

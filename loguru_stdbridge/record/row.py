@@ -96,7 +96,10 @@ def _types_of(annotation: Any) -> tuple[type, ...]:
 FIELD_TYPES = {name: _types_of(Row.__annotations__[name]) for name in Row._fields[:ROW_LENGTH]}
 """The types that each field may have, by its name."""
 
-_INSTEAD = {"level_no": 20, "level_name": "INFO", "level_icon": " "}
+DEFAULT_LEVEL_NO = 20
+"""The level of a row that has no number for it: INFO."""
+
+_INSTEAD = {"level_no": DEFAULT_LEVEL_NO, "level_name": "INFO", "level_icon": " "}
 """What stands in for a field of a wrong type, where that is not ``None`` or empty."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..addresses import Address, AddressLike
@@ -189,6 +190,7 @@ def install_bridge(
     peer: Peer = "bridge",
     receiver_user: int | str | None = None,
     sink: str | os.PathLike[str] | None = None,
+    handlers: Sequence[Mapping[str, Any]] | None = None,
     **sink_words: Any,
 ) -> Bridge:
     """Send what this process logs, through loguru and stdlib logging, to a receiver.
@@ -255,9 +257,14 @@ def install_bridge(
         The path of the log file, in place of an address. Where no receiver writes it yet, one is
         started as a process of its own. It ends by itself ``linger=`` seconds (10) after the last
         worker has gone.
+    handlers
+        In place of ``sink``: several files, in the words of ``logger.configure``, as in
+        ``[{"sink": "app.log", "rotation": "1 GB"}, {"sink": "errors.log", "level": "ERROR"}]``. One
+        receiver writes each record to each of them, once. The first file gives the log its name.
     sink_words
-        Loguru's own words for that file: ``rotation``, ``retention``, ``compression``, ``format``,
-        ``level``, ``serialize``, ``encoding``. A receiver that is running already keeps its own.
+        Loguru's own words for the file of ``sink``: ``rotation``, ``retention``, ``compression``,
+        ``format``, ``serialize``, ``encoding``; in a handler ``level``, too. A receiver that is
+        running already keeps its own.
 
     Returns
     -------
@@ -301,6 +308,7 @@ def install_bridge(
             peer=peer,
             receiver_user=receiver_user,
             sink=sink,
+            handlers=handlers,
             **sink_words,
         ),
         level=number,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from ..addresses import Address, AddressLike, default_address, log_address, parse_address
 from ..exceptions import ConfigurationError
-from ..sink_words import SINK_WORDS, SinkWords, read_sink_words
+from ..sink_words import SINK_WORDS, SinkWords, read_handlers, read_sink_words
 from ..spool.total import DEFAULT_TOTAL
 
 WhenFull = Literal["drop_oldest", "drop_newest", "block"]
@@ -38,9 +39,8 @@ class ChannelOptions(NamedTuple):
         too: texts, numbers, booleans and ``None``."""
         arguments = {**self._asdict(), "address": str(self.address)}
         if self.sink is not None:
-            arguments.update(
-                self.sink.words, address=None, sink=self.sink.path, linger=self.sink.linger
-            )
+            del arguments["sink"]
+            arguments.update(self.sink.as_arguments(), address=None)
         return arguments
 
 
@@ -55,6 +55,7 @@ def check_options(
     peer: Peer = "bridge",
     receiver_user: int | str | None = None,
     sink: str | os.PathLike[str] | None = None,
+    handlers: Sequence[Mapping[str, Any]] | None = None,
     **sink_words: Any,
 ) -> ChannelOptions:
     """Return the options of a channel; ``address=None`` is the default address.
@@ -63,12 +64,21 @@ def check_options(
     allowed.
     """
     words = None
-    if sink is not None:
+    if sink is not None or handlers is not None:
+        name, named = ("handlers", handlers) if sink is None else ("sink", sink)
         if address is not None:
             raise ConfigurationError(
-                f"address={address!r} and sink={sink!r}: name the receiver or the file, not both"
+                f"address={address!r} and {name}={named!r}: name the receiver or the file, not both"
             )
-        words = read_sink_words(sink, sink_words)
+        if sink is None:
+            assert handlers is not None
+            words = read_handlers(handlers, sink_words)
+        elif handlers is not None:
+            raise ConfigurationError(
+                f"sink={sink!r} and handlers={handlers!r}: name all files in handlers="
+            )
+        else:
+            words = read_sink_words(sink, sink_words)
         target = log_address(words.path)
     elif sink_words:
         for name in sink_words:

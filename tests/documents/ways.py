@@ -204,15 +204,6 @@ def _run_beside(run: Run, command: str) -> None:
         run.check_log()
 
 
-def run_check(run: Run) -> None:
-    """A receiver that only root can run: its options are checked, with a group that is there.
-
-    ``tests/test_privileges.py`` shows what it does.
-    """
-    own, _, _ = run.group.commands[0].partition(" -- ")
-    run.run(re.sub(r"--spool-group \S+", f"--spool-group {os.getgid()}", own) + " --check")
-
-
 def run_cron(run: Run) -> None:
     """Each line of a crontab is run as cron runs it: in a shell, with little in the environment."""
     lines = [b.text for b in run.group.blocks if b.language == "text"]
@@ -397,7 +388,6 @@ WAYS = {
     "legacy": Way(run_receiver_beside),
     "listens": Way(run_receiver_beside),
     "volume": Way(run_receiver_beside),
-    "root": Way(run_check),
     "cron": Way(run_cron),
     "systemd": Way(run_unit, ("gunicorn",)),
     "systemd-alone": Way(run_unit),

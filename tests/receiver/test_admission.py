@@ -159,7 +159,7 @@ def test_a_receiver_that_cannot_be_made_leaves_nothing_open(tmp_path, monkeypatc
         with monkeypatch.context() as patch:
             patch.setattr(place, fail)
             with pytest.raises(OSError, match="Too many"):
-                Service(tmp_path / "app.log", ["tcp://127.0.0.1:0"])
+                Service([{"sink": tmp_path / "app.log"}], ["tcp://127.0.0.1:0"])
 
 
 def test_a_receiver_whose_thread_cannot_start_leaves_nothing_open(tmp_path, monkeypatch):

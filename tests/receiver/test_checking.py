@@ -7,9 +7,14 @@ import os
 import pytest
 
 from loguru_stdbridge.exceptions import ConfigurationError, LedgerHeldError
-from loguru_stdbridge.receiver.checking import check_sink
+from loguru_stdbridge.receiver.checking import check_sinks
 from loguru_stdbridge.receiver.cli import main
 from tests.support.processes import ReceiverProcess, run_python
+
+
+def check_sink(path, spool_dir=None, fsync=False, render="worker", **words):
+    """Check one sink."""
+    check_sinks([{"sink": path, **words}], spool_dir=spool_dir, fsync=fsync, render=render)
 
 
 def tree(directory):
@@ -131,3 +136,14 @@ def test_the_exit_code_of_a_check(tmp_path, options, status):
     """A check ends with 0 or, like the receiver, with 78, and makes nothing."""
     assert main([str(tmp_path / "app.log"), "--check", *options]) == status
     assert tree(tmp_path) == {}
+
+
+def test_each_of_several_sinks_is_checked(tmp_path):
+    """A fault of the second sink is found as that of the first one, and so is one file named twice."""
+    good = {"sink": tmp_path / "app.log", "level": "INFO"}
+    check_sinks([good, {"sink": tmp_path / "errors.log", "level": "ERROR"}])
+    with pytest.raises(ConfigurationError, match="fits no record"):
+        check_sinks([good, {"sink": tmp_path / "errors.log", "format": "{nothing}"}])
+    with pytest.raises(ConfigurationError, match="are one file"):
+        check_sinks([good, good])
+    assert list(tmp_path.iterdir()) == []

@@ -55,7 +55,7 @@ WRONG = [
         "name the log file: loguru-stdbridge receive SINK, or LOGURU_STDBRIDGE_SINK; "
         "--help shows the rest",
     ),
-    ("x.log --detached", "--detached needs the absolute path of a sink, and no command"),
+    ("x.log --detached", "--detached needs the absolute path of each sink, and no command"),
 ]
 
 

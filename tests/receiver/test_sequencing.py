@@ -24,8 +24,8 @@ class NotedWriter:
     def take(self, row, sender, sequence):
         self.taken.append((sender, sequence, row.message))
 
-    def take_notice(self, text, sender, sequence):
-        self.taken.append((sender, sequence, text))
+    def take_gap(self, sender, first, last, why):
+        self.taken.append((sender, last, f"{last - first + 1} of {sender[:8]} {why}"))
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_gap_is_told_with_the_records_that_it_really_leaves_out(records, write
     records.take_gap(GapReceived(SENDER, 4, 5, "spool_full"), "127.0.0.1:1")
     ((sender, number, text),) = writer.taken
     assert (sender, number) == (SENDER, 5)
-    assert text.startswith("3 records of sender 01234567 (127.0.0.1:1) were given up")
+    assert text.startswith("3 of 01234567 (127.0.0.1:1) were given up")
     assert text.endswith("spool_full")
 
 

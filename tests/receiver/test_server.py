@@ -23,20 +23,18 @@ from loguru_stdbridge.wire.sending import Refusal, SenderConnection
 SENDER = "0123456789abcdef" * 2
 
 
+OF_SERVICE = ("max_connections", "spool_dir", "render")
+
+
 class Running:
     """A receiver in a thread, whose messages are kept."""
 
     def __init__(self, path, **options):
         self.path = path
         self.told = []
-        self.service = Service(
-            path,
-            ["tcp://127.0.0.1:0"],
-            report=self.told.append,
-            format="{message}",
-            level=0,
-            **options,
-        )
+        own = {name: options.pop(name) for name in OF_SERVICE if name in options}
+        handler = {"sink": path, "format": "{message}", "level": 0, **options}
+        self.service = Service([handler], ["tcp://127.0.0.1:0"], report=self.told.append, **own)
         self.address = self.service.addresses[0]
         self.thread = threading.Thread(target=self.service.serve)
         self.thread.start()
@@ -385,8 +383,8 @@ def test_nothing_waits_behind_a_row_that_cannot_be_read(running, eventually):
 def test_an_address_in_use_is_named(running, tmp_path):
     """The error of a receiver that cannot bind names the address, and the sink is let go."""
     with pytest.raises(OSError, match="cannot listen on tcp://127.0.0.1"):
-        Service(tmp_path / "other.log", [running.address])
-    other = Service(tmp_path / "other.log", ["tcp://127.0.0.1:0"])
+        Service([{"sink": tmp_path / "other.log"}], [running.address])
+    other = Service([{"sink": tmp_path / "other.log"}], ["tcp://127.0.0.1:0"])
     other.stop(0)
     other.serve()
 
@@ -397,10 +395,10 @@ def test_the_socket_of_a_killed_receiver_is_replaced(tmp_path):
     dead = socket.socket(socket.AF_UNIX)
     dead.bind(str(path))
     dead.close()
-    first = Service(tmp_path / "one.log", [f"unix://{path}"])
+    first = Service([{"sink": tmp_path / "one.log"}], [f"unix://{path}"])
     assert os.stat(path).st_mode & 0o077 == 0
     with pytest.raises(OSError, match="cannot listen"):
-        Service(tmp_path / "two.log", [parse_address(f"unix://{path}")])
+        Service([{"sink": tmp_path / "two.log"}], [parse_address(f"unix://{path}")])
     first.stop(0)
     first.serve()
     assert not path.exists()

@@ -251,7 +251,9 @@ def test_stopping_twice_and_from_another_thread_is_harmless(tmp_path):
 
 def test_who_connected_before_the_stop_is_heard(tmp_path):
     """A receiver that stops takes the records of clients that it has not accepted yet."""
-    service = Service(tmp_path / "app.log", ["tcp://127.0.0.1:0"], format="{message}")
+    service = Service(
+        [{"sink": tmp_path / "app.log", "format": "{message}"}], ["tcp://127.0.0.1:0"]
+    )
     address = service.addresses[0]
     for number in range(5):
         handler = logging.handlers.SocketHandler(address.host, address.port)

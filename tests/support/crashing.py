@@ -35,6 +35,7 @@ from loguru_stdbridge.receiver.connection import Connection
 from loguru_stdbridge.sink import ledger
 from loguru_stdbridge.sink.archive import Archiver
 from loguru_stdbridge.sink.ledger import Ledger
+from loguru_stdbridge.sink.rotating import RotatingSink
 from loguru_stdbridge.spool import journal
 from loguru_stdbridge.spool.orphans import Orphan
 from loguru_stdbridge.system.own_file import OwnFile
@@ -156,6 +157,15 @@ def _in_a_line(data: bytes) -> int:
 
 def _is_news(client: Connection, through: int) -> bool:
     return through > client.acknowledged_through
+
+
+def _is_second(sink: RotatingSink, blocks: Any) -> bool:
+    return sink.path != _sink
+
+
+def _opens_second(descriptor: int, data: Any) -> bool:
+    name = os.readlink(f"/proc/self/fd/{descriptor}")
+    return os.path.dirname(name) == os.path.dirname(_sink) and name.endswith((".json", ".txt"))
 
 
 def _rotates(source: Any, target: Any) -> bool:
@@ -284,6 +294,13 @@ COMPACTION: dict[str, Callable[[], None]] = {
     "new ledger not in place": partial(before, os, "replace", _path_ends(".ledger")),
     "new ledger in place": partial(after, os, "replace", _path_ends(".ledger")),
 }
+SEVERAL: dict[str, Callable[[], None]] = {
+    "one sink written, the other not": partial(before, RotatingSink, "write", _is_second),
+    "in a line of the other sink": partial(within, "write", _opens_second, _in_a_line),
+    "both sinks written": partial(after, RotatingSink, "write", _is_second),
+}
+"""Points of a receiver of two sinks, the second of which has another suffix."""
+
 ADOPTION: dict[str, Callable[[], None]] = {
     "adopted": _after_adopt,
     "batch written, not noted": partial(before, Orphan, "acknowledge", _delivers),
@@ -385,10 +402,11 @@ def run_worker(options: argparse.Namespace) -> int:
         timer.start()
     number = 0
     while not notes[1] and number < count:
+        level = logging.ERROR if options.mixed and number % 3 == 0 else logging.INFO
         if number % 2:
-            stdlib.info("worker %s number %d end", name, number, extra=filler)
+            stdlib.log(level, "worker %s number %d end", name, number, extra=filler)
         else:
-            bound.info("worker {} number {} end", name, number)
+            bound.log(logging.getLevelName(level), "worker {} number {} end", name, number)
         number += 1
         notes[0] = number
         if number % 1000 == 0 and fate != "leave":  # the journal has a limit, and so has the test
@@ -416,12 +434,13 @@ def main() -> int:
     parser.add_argument("--ahead", type=int, default=20_000, help="most records undelivered")
     parser.add_argument("--spool-limit", type=int)
     parser.add_argument("--filler", action="store_true")
+    parser.add_argument("--mixed", action="store_true", help="each third record is an error")
     parser.add_argument("role", choices=["receiver", "worker"])
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     _passages_left = options.passage
     if options.point is not None:
-        {**RECEIVER, **WORKER, **WORKER_ADOPTION}[options.point]()
+        {**RECEIVER, **SEVERAL, **WORKER, **WORKER_ADOPTION}[options.point]()
     return run_receiver(options) if options.role == "receiver" else run_worker(options)
 
 

@@ -57,6 +57,7 @@ PASSAGES: dict[str, int] = {
     **dict.fromkeys(crashing.COMPRESSION, 4),
     **dict.fromkeys(crashing.SWEEP, 6),
     **dict.fromkeys(crashing.COMPACTION, 3),
+    **dict.fromkeys(crashing.SEVERAL, 8),
     "batch written, not noted": 4, "batch noted": 4, "between two segments": 2,
     "before a record": 3_000, "in the middle of a record": 3_000,
     "record written, call not returned": 3_000, "segment without its header": 3,

@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 
 class ReceiverProcess:
@@ -150,13 +150,14 @@ _RECORD = re.compile(r"worker (\w+) number (\d+) end\n")
 class Account:
     """Counts the records in the files of a sink whose lines are ``worker W number N end``."""
 
-    def __init__(self, sink: Path):
+    def __init__(self, sink: Path, text_of: Callable[[str], str] = str):
+        """``text_of`` gives the text of a record of a line of the file."""
         self.found: Counter[tuple[str, int]] = Counter()
         self.torn: list[str] = []
         self.out_of_order = 0
         last: dict[str, int] = {}
         for line in log_lines(sink):
-            match = _RECORD.fullmatch(line)
+            match = _RECORD.fullmatch(text_of(line))
             if match is None:
                 self.torn.append(line)
                 continue
@@ -165,12 +166,22 @@ class Account:
             last[worker] = number
             self.found[worker, number] += 1
 
-    def verdict(self, expected: dict[str, int], one_more: Container[str] = ()) -> Verdict:
+    def verdict(
+        self,
+        expected: dict[str, int],
+        one_more: Container[str] = (),
+        takes: Callable[[int], bool] = lambda number: True,
+    ) -> Verdict:
         """Compare the files with ``expected``, the number of records that each worker logged.
 
         A worker in ``one_more`` died inside a log call, whose record may be in the files or not.
+        ``takes`` says of a number whether the sink takes that record.
         """
-        wanted = {(worker, number) for worker, count in expected.items() for number in range(count)}
+        wanted = {
+            (worker, number)
+            for worker, count in expected.items()
+            for number in filter(takes, range(count))
+        }
         last_calls = {(worker, expected[worker]) for worker in expected if worker in one_more}
         return Verdict(
             lost=sorted(wanted - set(self.found)),

@@ -1,0 +1,224 @@
+"""Opens what a receiver writes to: one sink or several, each with its ledger and its renderer.
+
+Owns the order in which their locks are taken. What a program says of its sinks comes as a list of
+handlers, in the words of ``logger.configure``: mappings of ``sink`` and Loguru's options for it.
+
+Why the first sink's lock comes first
+-------------------------------------
+The first sink gives the log its identity and its address. Whoever holds its lock is the log's
+receiver; a second receiver of the same log fails there, holds nothing, and knows that another one
+serves. Only then the other sinks' locks are taken. At the end the first one is let go last. So if
+another lock is taken by then, it is another log's receiver that has it, and that is told. Only the
+end of a killed process may be under way, which takes an instant.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from tempfile import TemporaryDirectory
+from typing import Any, Callable, NamedTuple
+
+from ..exceptions import ConfigurationError, FurtherSinkHeldError, LedgerHeldError
+from ..record.line_format import LineFormat
+from ..sink.blocks import Sink
+from ..sink.internals import read_sink_path
+from ..sink.ledger import Ledger
+from ..sink.replay import RENDER_OPTIONS, Replay
+from ..sink.rotating import RotatingSink
+from ..sink.streams import Stream, StreamSink, find_stream, open_stream_ledger
+from ..sink_words import check_handlers
+from .several import AnyWriter, SeveralWriters
+from .writer import Writer
+
+MAX_HANDLERS = 20
+"""Sinks of one receiver. Each record is rendered and written for each of them."""
+
+_LEAVING = 2.0
+"""Seconds that the end of a killed receiver may take from its first lock to its last."""
+
+
+class Outlet(NamedTuple):
+    """One sink, and what belongs to it."""
+
+    path: str
+    """The log file's path; of a stream, the path of its ledger without the suffix."""
+    sink: Sink
+    replay: Replay
+    ledger: Ledger
+
+
+class Outlets:
+    """All that one receiver writes to. Used by the receiver's one thread."""
+
+    def __init__(self, outlets: Sequence[Outlet], *, rendering: bool = True) -> None:
+        """Without ``rendering`` no worker is told a line format."""
+        self._outlets = outlets
+        self.line_format = _common_format(outlets) if rendering else None
+        """The format by which workers may render lines for all of the sinks."""
+        ledgers = [outlet.ledger for outlet in outlets]
+        self.last: Callable[[str], int] = ledgers[0].last if len(ledgers) == 1 else self._lowest
+        """Returns the highest number of a sender that is settled in every sink."""
+
+    @property
+    def first(self) -> Outlet:
+        """The one whose sink gives the log its name and its identity."""
+        return self._outlets[0]
+
+    def _lowest(self, sender: str) -> int:
+        return min(outlet.ledger.last(sender) for outlet in self._outlets)
+
+    def make_writer(
+        self, report: Callable[[str], None], on_unreadable: Callable[[str, str], None]
+    ) -> AnyWriter:
+        """Make what takes records; ``on_unreadable`` is told of each row that cannot be read."""
+        if len(self._outlets) == 1:
+            return Writer(
+                self.first.replay, self.first.sink, report,
+                format_id="" if self.line_format is None else self.line_format.id,
+                on_unreadable=on_unreadable,
+            )  # fmt: skip
+        writers = []
+        for outlet in self._outlets:
+            format_id, least = "", None
+            if self.line_format is not None and outlet.replay.line_format is not None:
+                format_id, level = self.line_format.id, outlet.replay.line_format.level
+                least = level if level > self.line_format.level else None
+            writer = Writer(
+                outlet.replay, outlet.sink, report,
+                format_id=format_id, least_level=least, name=outlet.sink.path or outlet.path,
+                on_unreadable=on_unreadable if outlet is self.first else lambda sender, text: None,
+            )  # fmt: skip
+            writers.append((writer, outlet.ledger.last))
+        return SeveralWriters(writers)
+
+    def retire_sender(self, sender: str) -> None:
+        """Note that ``sender`` will never send again. Never raises."""
+        for outlet in self._outlets:
+            outlet.ledger.retire_sender(sender)
+
+    def reopen(self, report: Callable[[str], None]) -> None:
+        """Open each file anew, as after an outside rotation; ``report`` what fails."""
+        for outlet in self._outlets:
+            try:
+                outlet.sink.reopen()
+            except Exception as error:
+                report(f"cannot reopen the sink: {error}")
+
+
+def _common_format(outlets: Sequence[Outlet]) -> LineFormat | None:
+    """Return the format that a worker's finished line has to have to suit every sink.
+
+    The sinks may differ in their level: a finished line tells its own.
+    """
+    formats = [
+        None if outlet.sink.needs_records else outlet.replay.line_format for outlet in outlets
+    ]
+    known = [line_format for line_format in formats if line_format is not None]
+    if len(known) < len(formats) or len({line_format.format for line_format in known}) > 1:
+        return None
+    return known[0]._replace(level=min(line_format.level for line_format in known))
+
+
+def open_outlets(
+    handlers: Sequence[Mapping[str, Any]],
+    opened: contextlib.ExitStack,
+    *,
+    spool_dir: str | None,
+    instance: str,
+    fsync: bool,
+    wait: Callable[[], bool] | None,
+    report: Callable[[str], None],
+) -> list[Outlet]:
+    """Open every sink; ``opened`` closes them, the first one last.
+
+    ``instance`` tells receivers of one stream from each other. ``wait`` makes a standby of the
+    first sink (:meth:`Ledger.open`). Raises what :class:`RotatingSink` and :meth:`Ledger.open`
+    raise, :class:`FurtherSinkHeldError` where another log's receiver writes one of the others, and
+    :class:`ConfigurationError`.
+    """
+    refuse_handlers(handlers)
+    looks = [{name: item[name] for name in RENDER_OPTIONS if name in item} for item in handlers]
+    replays = [Replay(**look) for look in looks]  # what is wrong there is told before any lock
+    outlets: list[Outlet] = []
+    for handler, replay in zip(handlers, replays):
+        path = handler["sink"]
+        options = {
+            name: value
+            for name, value in handler.items()
+            if name != "sink" and name not in RENDER_OPTIONS
+        }
+        stream = find_stream(path)
+        sink: Sink
+        if stream is None:
+            ledger = _open_ledger(path, outlets, wait, report)
+            opened.callback(ledger.close)
+            sink = RotatingSink(path, ledger, fsync=fsync, report=report, **options)
+        else:
+            ledger = _open_stream(stream, opened, spool_dir, instance, report)
+            only = len(handlers) == 1
+            sink = StreamSink(stream, ledger, fsync=fsync and only, **options)
+            path = ledger.path.with_suffix("")
+        opened.callback(sink.close)
+        outlets.append(Outlet(os.fspath(path), sink, replay, ledger))
+    return outlets
+
+
+def refuse_handlers(handlers: Sequence[Mapping[str, Any]]) -> None:
+    """Raise :class:`ConfigurationError` for handlers that name no sink, too many, or one twice."""
+    check_handlers(handlers)
+    if len(handlers) > MAX_HANDLERS:
+        raise ConfigurationError(
+            f"{len(handlers)} handlers: a receiver takes at most {MAX_HANDLERS} sinks"
+        )
+    seen: dict[str, str] = {}
+    for handler in handlers:
+        path = handler["sink"]
+        if find_stream(path) is None:
+            template = read_sink_path(path).template
+            if template in seen:
+                raise ConfigurationError(
+                    f"the sinks {seen[template]!r} and {os.fspath(path)!r} are one file: "
+                    "name it once"
+                )
+            seen[template] = os.fspath(path)
+
+
+def _open_ledger(
+    path: Any,
+    earlier: Sequence[Outlet],
+    wait: Callable[[], bool] | None,
+    report: Callable[[str], None],
+) -> Ledger:
+    if not earlier:
+        return Ledger.open(path, wait=wait, report=report)
+    until = time.monotonic() + _LEAVING
+    try:
+        return Ledger.open(path, wait=lambda: time.monotonic() < until, report=report)
+    except LedgerHeldError as error:
+        raise FurtherSinkHeldError(
+            f"{error}; it cannot be written beside {earlier[0].path} as well: name another file, "
+            "or end that process",
+            error.holder,
+        ) from error
+
+
+def _open_stream(
+    stream: Stream,
+    opened: contextlib.ExitStack,
+    spool_dir: str | None,
+    instance: str,
+    report: Callable[[str], None],
+) -> Ledger:
+    """Open a stream's ledger: in the spool, or where there is none, for now."""
+    if spool_dir is None:
+        place = opened.enter_context(TemporaryDirectory(prefix="loguru_stdbridge-"))
+    else:
+        place = os.path.join(spool_dir, "streams")
+        with contextlib.suppress(OSError):  # the ledger tells what is wrong
+            os.mkdir(place, 0o700)
+    ledger = open_stream_ledger(place, stream, instance, report)
+    opened.callback(ledger.close)
+    return ledger
