@@ -14,15 +14,20 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
+import time
 import venv
 from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+
+PATIENCE = 30.0  # seconds
 
 _IMPORT = "from loguru_stdbridge import install_bridge"
 
@@ -40,7 +45,7 @@ def build(directory: Path) -> list[Path]:
     """Build both distributions, and return their paths."""
     subprocess.run(
         [sys.executable, "-m", "build", "--outdir", str(directory), str(ROOT)],
-        check=True, stdout=subprocess.DEVNULL,
+        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     return sorted(directory.iterdir())
 
@@ -84,18 +89,26 @@ def try_out(distribution: Path, directory: Path) -> None:
 
 
 def _expect(text: str, file: Path) -> None:
-    if not file.exists() or not file.read_text(encoding="utf-8").endswith(f" - {text}\n"):
-        raise SystemExit(f"{file} does not end with {text!r}")
+    """Wait until the file ends with a line: a receiver may have been started for it just now."""
+    deadline = time.monotonic() + PATIENCE
+    found = ""
+    while not found.endswith(f" - {text}\n"):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{file} does not end with {text!r}, but with {found[-200:]!r}")
+        threading.Event().wait(0.05)
+        found = file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory(prefix="loguru_stdbridge-") as name:
-        place = Path(name)
+    place = Path(tempfile.mkdtemp(prefix="lsb"))
+    try:
         for number, distribution in enumerate(build(place / "dist")):
             directory = place / str(number)
             directory.mkdir()
             try_out(distribution, directory)
             print(f"{distribution.name}: installed, and its lines gave the files", flush=True)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)  # a receiver may still be there, for seconds
     return 0
 
 
