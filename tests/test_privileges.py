@@ -31,6 +31,7 @@ needs_root = pytest.mark.skipif(
     reason="needs root, who can become another user",
 )
 USER = GROUP = 12345  # of nobody: any numbers do
+PRECIOUS = b"root:x:0:0:root:/root:/bin/sh\n" * 30
 OTHER = 12346
 
 
@@ -205,7 +206,7 @@ def test_no_file_that_another_users_journal_leads_to_is_touched(tmp_path, name, 
     """Whatever stands in the place of a journal's file, root's receiver changes nothing behind it."""
     journal = make_orphan(tmp_path)
     precious = tmp_path / "precious"
-    precious.write_bytes(bytes(range(256)) * 4)
+    precious.write_bytes(PRECIOUS)
     os.chmod(precious, 0o600)
     file = next(journal.glob("*.seg")) if name == "segment" else journal / name
     file.unlink(missing_ok=True)
@@ -227,7 +228,7 @@ def test_no_file_that_another_users_journal_leads_to_is_touched(tmp_path, name, 
         orphan.read(0, 1000)
         orphan.acknowledge(1)
         orphan.remove()
-    assert precious.read_bytes() == bytes(range(256)) * 4
+    assert precious.read_bytes() == PRECIOUS
     assert stat.S_IMODE(precious.stat().st_mode) == 0o600
 
 
