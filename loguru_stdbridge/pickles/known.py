@@ -99,27 +99,27 @@ class RecordReader:
         The fields are those that :func:`pickles.read.load_record` returns; none of them is the mark
         of our own records. What repeats is ``None`` while it is new.
         """
-        if len(payload) > MAX_KNOWN_PAYLOAD:
+        skeletons = self._skeletons
+        if not skeletons or len(payload) > MAX_KNOWN_PAYLOAD:
             return None
         if self._generation != self._known.generation:
-            self._generation = self._known.generation
+            skeletons.clear()
             self._price = FIRST_PRICE
-            self._skeletons.clear()
+            return None
         if self._untried:
             self._untried -= 1
             return None
-        skeletons = self._skeletons
-        for number, skeleton in enumerate(skeletons):
+        for skeleton in skeletons:
             answer = skeleton.read(payload)
             if answer is not None:
-                if number:
-                    skeletons.insert(0, skeletons.pop(number))
                 self._misses = 0
+                if skeleton is not skeletons[0]:
+                    skeletons.remove(skeleton)
+                    skeletons.insert(0, skeleton)
                 return answer
-        if skeletons:
-            self._misses += 1
-            if self._misses > MAX_MISSES:
-                self._untried = min(2 * (self._misses - MAX_MISSES), MAX_UNTRIED)
+        self._misses += 1
+        if self._misses > MAX_MISSES:
+            self._untried = min(2 * (self._misses - MAX_MISSES), MAX_UNTRIED)
         return None
 
     def read(self, payload: bytes) -> dict[str, Any]:
@@ -138,6 +138,8 @@ class RecordReader:
             return
         self._unlearned = 0
         self._price *= 2
+        if not self._skeletons:
+            self._generation = self._known.generation
         skeleton = self._known.learn(payload, fields)
         if skeleton is not None and skeleton not in self._skeletons:
             self._skeletons.insert(0, skeleton)

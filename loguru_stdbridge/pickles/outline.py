@@ -300,22 +300,25 @@ def read_integer(data: bytes, at: int) -> tuple[int, int]:
     data end in it.
     """
     code = data[at]
-    if code == ord("K"):
+    if code == INTEGER:
         return data[at + 1], at + 2
-    if code in _INTEGER_BYTES:
-        start, size = at + 1, _INTEGER_BYTES[code]
-    elif code == 0x8A:
-        start, size = at + 2, data[at + 1]
-    elif code in _LINE_ENDS:
-        ending = _LINE_ENDS[code]
-        end = data.find(ending, at, at + 1 + MAX_LINE_DIGITS + len(ending))
-        digits = data[at + 1 : max(end, 0)]
-        if not is_integer_line(digits):
-            raise Unsuitable
-        return int(digits), end + len(ending)
-    else:
-        raise Unsuitable
+    size = _INTEGER_BYTES.get(code)
+    start = at + 1
+    if size is None:
+        if code != 0x8A:
+            return _read_line(data, start, _LINE_ENDS.get(code))
+        start, size = at + 2, data[start]
     end = start + size
     if end > len(data) or size > MAX_LONG_BYTES:
         raise Unsuitable
-    return int.from_bytes(data[start:end], "little", signed=code != ord("M")), end
+    return int.from_bytes(data[start:end], "little", signed=code != 0x4D), end
+
+
+def _read_line(data: bytes, start: int, ending: bytes | None) -> tuple[int, int]:
+    if ending is None:
+        raise Unsuitable
+    end = data.find(ending, start, start + MAX_LINE_DIGITS + len(ending))
+    digits = data[start : max(end, 0)]
+    if not is_integer_line(digits):
+        raise Unsuitable
+    return int(digits), end + len(ending)

@@ -108,7 +108,13 @@ class _Stretches(dict[bytes, _Stretch]):
             if not data.startswith(constant, at):
                 raise Unsuitable
             at += len(constant)
-            if kind == INTEGER:
+            if kind == _TEXT:
+                start = at + 4
+                at = start + _LENGTH(data, at)[0]
+                if at > len(data):
+                    raise Unsuitable
+                value = data[start:at].decode("utf-8", "surrogatepass")
+            elif kind == INTEGER:
                 value, at = read_integer(data, at)
             else:
                 value, at = read_text(kind, data, at)
@@ -210,13 +216,19 @@ class Skeleton:
                     values.append(payload[start:at].decode("utf-8", "surrogatepass"))
                 elif kind == FLOAT:
                     parts = floats.unpack_from(payload, at)
-                    if parts[1::2] != between:
-                        return None
-                    values += parts[::2]
+                    if between:
+                        if parts[1::2] != between:
+                            return None
+                        parts = parts[::2]
+                    values += parts
                     at += floats.size
                 elif kind == INTEGER:
-                    value, at = read_integer(payload, at)
-                    values.append(value)
+                    if payload[at] == INTEGER:  # one byte
+                        values.append(payload[at + 1])
+                        at += 2
+                    else:
+                        value, at = read_integer(payload, at)
+                        values.append(value)
                 elif kind is not None:
                     value, at = read_text(kind, payload, at)
                     values.append(value)
@@ -235,11 +247,15 @@ class Skeleton:
 
     def _combine(self, combination: tuple[_Stretch, ...]) -> dict[str, Any]:
         """Return the fields that repeat, in the record's order, with ``None`` for all others."""
-        values = [value for stretch in combination for value in stretch.values]
+        values: list[Any] = []
+        is_kept = True
+        for stretch in combination:
+            values += stretch.values
+            is_kept = is_kept and stretch.is_kept
         fields = self._template.copy()
         for key, number in self._repeating:
             fields[key] = values[number]
-        if all(stretch.is_kept for stretch in combination):
+        if is_kept:
             if len(self._combinations) >= MAX_COMBINATIONS:
                 self._combinations.clear()
             self._combinations[combination] = Repeated(fields.copy(), self._varying)

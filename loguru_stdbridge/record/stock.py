@@ -40,13 +40,18 @@ LOGRECORD_KEYS = frozenset(vars(logging.makeLogRecord({}))) | {
 }
 
 
+_as_row = tuple.__new__
+
+
 def extra_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a ``LogRecord`` holds beside logging's own attributes: what ``extra=`` gave.
 
     The task's name and the stack are ``extra`` too, where there is one: a row has no place for
     them.
     """
-    extra = {key: value for key, value in attributes.items() if key not in LOGRECORD_KEYS}
+    extra: dict[str, Any] = {}
+    if not LOGRECORD_KEYS.issuperset(attributes):
+        extra = {key: value for key, value in attributes.items() if key not in LOGRECORD_KEYS}
     for key in ("taskName", "stack_info"):
         value = attributes.get(key)
         if value is not None and not (type(value) is str and not value):
@@ -117,7 +122,8 @@ def row_of_stock_fields(fields: Mapping[str, Any], now: float, size: int = 0) ->
     epoch, replaces a time that no calendar has. ``size`` is the payload's in bytes: the texts of a
     large one may be cut (:mod:`record.expansion`).
     """
-    created = _number(fields.get("created"), now)
+    get = fields.get
+    created = _number(get("created"), now)
     try:
         local = time.localtime(created)
         if not 1 < local.tm_year < 9999:
@@ -125,40 +131,41 @@ def row_of_stock_fields(fields: Mapping[str, Any], now: float, size: int = 0) ->
     except (ValueError, OverflowError, OSError):
         created = now
         local = time.localtime(now)
-    path = _text(fields.get("pathname"))
-    exc_text = fields.get("exc_text")
+    exc_text = get("exc_text")
     extra = extra_of(fields)
-    message, arguments = _message(fields.get("msg")), fields.get("args")
+    message, arguments = _message(get("msg")), get("args")
     formatted = format_message(message, arguments)
     if formatted is None:
         extra["args"] = arguments
     else:
         message = formatted
-    level_no = int(_number(fields.get("levelno"), 20))
-    row = Row(
-        flags=0,
-        time=created,
-        offset=float(local.tm_gmtoff),
-        zone=local.tm_zone,
-        elapsed=_number(fields.get("relativeCreated"), 0.0) / 1000.0,
-        level_no=min(max(level_no, 0), 1_000_000),
-        level_name=_text(fields.get("levelname")) or f"Level {level_no}",
-        level_icon="",
-        level_color=None,
-        message=with_stack(message, fields.get("stack_info")),
-        name=_text(fields.get("name")),
-        function=_text(fields.get("funcName")),
-        line=int(_number(fields.get("lineno"), 0)),
-        file_name=_text(fields.get("filename")),
-        file_path=path,
-        module=_text(fields.get("module")),
-        process_id=int(_number(fields.get("process"), 0)),
-        process_name=_text(fields.get("processName")),
-        thread_id=int(_number(fields.get("thread"), 0)),
-        thread_name=_text(fields.get("threadName")),
-        exception=exception_of_text(exc_text) if isinstance(exc_text, str) and exc_text else None,
-        extra=extra,
+    level_no = int(_number(get("levelno"), 20))
+    values = (
+        0,  # flags
+        created,
+        float(local.tm_gmtoff),
+        local.tm_zone,
+        _number(get("relativeCreated"), 0.0) / 1000.0,
+        min(max(level_no, 0), 1_000_000),
+        _text(get("levelname")) or f"Level {level_no}",
+        "",  # the level's icon,
+        None,  # and its colour
+        with_stack(message, get("stack_info")),
+        _text(get("name")),
+        _text(get("funcName")),
+        int(_number(get("lineno"), 0)),
+        _text(get("filename")),
+        _text(get("pathname")),
+        _text(get("module")),
+        int(_number(get("process"), 0)),
+        _text(get("processName")),
+        int(_number(get("thread"), 0)),
+        _text(get("threadName")),
+        exception_of_text(exc_text) if isinstance(exc_text, str) and exc_text else None,
+        extra,
+        None,  # more
     )
+    row = _as_row(Row, values)  # costs a third of Row(...)
     return row if size <= MAX_SMALL_FRAME else Row(*bound_growth(tuple(row), size))
 
 
@@ -180,13 +187,9 @@ def _message(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return (
-        bounded_text(value, MAX_STOCK_NAME)
-        if type(value) is str
-        else show(value, str, MAX_STOCK_NAME)
-    )
+    if type(value) is str:
+        return value if len(value) <= MAX_STOCK_NAME else bounded_text(value, MAX_STOCK_NAME)
+    return "" if value is None else show(value, str, MAX_STOCK_NAME)
 
 
 def _number(value: Any, default: float) -> float:
