@@ -30,11 +30,22 @@ from .growth import Growth
 from .hook import Hook
 from .peers import PEERS
 from .rotation import Rotation
+from .stock import StockRecords
 from .throughput import Throughput
 
 FIGURES: dict[str, Figure] = {
     figure.name: figure
-    for figure in (Throughput(), Cpu(), Call(), Growth(), Rotation(), Delay(), Footprint(), Hook())
+    for figure in (
+        Throughput(),
+        Cpu(),
+        Call(),
+        Growth(),
+        Rotation(),
+        Delay(),
+        Footprint(),
+        Hook(),
+        StockRecords(),
+    )
 }
 
 _TIMEOUT = 900.0

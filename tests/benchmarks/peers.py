@@ -13,6 +13,9 @@ import logging
 import logging.handlers
 import multiprocessing
 import os
+import pickle
+import signal
+import socketserver
 import struct
 import time
 from collections.abc import Iterable
@@ -34,6 +37,10 @@ _MOMENT = struct.Struct("d")
 _STDLIB_FORMAT = (
     "%(asctime)s.%(msecs)03d | %(levelname)-8s | %(module)s:%(funcName)s:%(lineno)d - %(message)s"
 )
+_OUR_FORMAT = (
+    "{time:YYYY-MM-DD HH:mm:ss.SSS} | {level: <8} | {module}:{function}:{line} - {message}"
+)
+_PATIENCE = 5.0  # seconds without a new line, after which the missing ones count as lost
 
 
 class Peer:
@@ -332,6 +339,99 @@ class StdlibBridge(RenderedBridge):
             raise RuntimeError(f"not delivered: {bridge.stats()}")
 
 
+class Stock(Peer):
+    """Programs without this package: the stdlib's own handler sends to our receiver."""
+
+    label = "SocketHandler into our receiver"
+    keeps = "yes"
+
+    def start(self) -> None:
+        self.receiver = start_receiver(
+            self.sink, self.options, "--rotation", str(ROTATION), "--format", _OUR_FORMAT
+        )
+        self.port = int(self.receiver.address.rpartition(":")[2])
+
+    @property
+    def pids(self) -> list[int]:
+        return [self.receiver.process.pid]
+
+    def work(self, index: int) -> None:
+        handler = logging.handlers.SocketHandler("127.0.0.1", self.port)
+        self.log_stdlib(index, handler)
+        handler.close()
+
+    def drain(self) -> float | None:
+        """Wait for the last line, or until none has come for a while: nobody acknowledges any."""
+        missing, offsets = self.workers * self.records, {}
+        last = time.perf_counter()
+        while missing > 0 and time.perf_counter() - last < _PATIENCE:
+            time.sleep(0.005)
+            for path in self.files():
+                with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+                    inode = os.fstat(file.fileno()).st_ino
+                    file.seek(offsets.get(inode, 0))
+                    data = file.read()
+                    offsets[inode] = file.tell()
+                if data:
+                    missing -= data.count(b"\n")
+                    last = time.perf_counter()
+        return last
+
+    def stop(self) -> None:
+        stop(self.receiver)
+
+
+class Cookbook(Stock):
+    """The receiver of the logging cookbook, word for word but for its handler."""
+
+    label = "SocketHandler into the logging cookbook's receiver"
+    keeps = "partly"
+
+    def start(self) -> None:
+        server = _CookbookServer(("127.0.0.1", 0), _CookbookHandler)
+        self.port = server.server_address[1]
+        self._pid = fork(lambda: self._serve(server))
+        server.server_close()
+
+    def _serve(self, server: socketserver.BaseServer) -> None:
+        handler = logging.handlers.RotatingFileHandler(
+            self.sink, maxBytes=ROTATION, backupCount=1000
+        )
+        handler.setFormatter(logging.Formatter(_STDLIB_FORMAT, "%Y-%m-%d %H:%M:%S"))
+        logging.getLogger().addHandler(handler)
+        server.serve_forever()
+
+    @property
+    def pids(self) -> list[int]:
+        return [self._pid]
+
+    def stop(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+    def files(self) -> list[Path]:
+        return list(self.sink.parent.glob("app.log*"))
+
+
+class _CookbookServer(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+
+class _CookbookHandler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        while True:
+            chunk = self.connection.recv(4)
+            if len(chunk) < 4:
+                break
+            length = struct.unpack(">L", chunk)[0]
+            chunk = self.connection.recv(length)
+            while len(chunk) < length:
+                chunk = chunk + self.connection.recv(length - len(chunk))
+            record = logging.makeLogRecord(pickle.loads(chunk))
+            logging.getLogger(record.name).handle(record)
+
+
 def _cannot_import(name: str) -> str | None:
     try:
         __import__(name)
@@ -351,9 +451,12 @@ PEERS: dict[str, type[Peer]] = {
     "replay": Bridge,
     "rendered": RenderedBridge,
     "stdlib": StdlibBridge,
+    "stock": Stock,
+    "cookbook": Cookbook,
 }
 LIMIT, STDLIB_LIMIT = "limit", "stdlib-limit"
 REPLAY, RENDERED, STDLIB = "replay", "rendered", "stdlib"
+STOCK, COOKBOOK = "stock", "cookbook"
 OURS = (REPLAY, RENDERED, STDLIB)
 CONCURRENT = "clh"
 

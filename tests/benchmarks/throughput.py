@@ -13,6 +13,7 @@ from .figure import Figure, Options, Sample, Samples, at_least, table
 from .lines import count_lines, flaws
 from .peers import (
     CONCURRENT,
+    COOKBOOK,
     LIMIT,
     OURS,
     PEERS,
@@ -20,6 +21,7 @@ from .peers import (
     REPLAY,
     STDLIB,
     STDLIB_LIMIT,
+    STOCK,
     available,
 )
 from .workers import Workers, processor_seconds
@@ -79,9 +81,9 @@ class Throughput(Figure):
 
     def _verdicts(self, samples: Samples) -> list[str]:
         whole = [case for case in samples if not any(map(flaws, samples[case]))]
-        others = [case for case in whole if case not in (LIMIT, STDLIB_LIMIT, *OURS)]
+        others = [case for case in whole if case not in (LIMIT, STDLIB_LIMIT, STOCK, *OURS)]
         found = []
-        for case in OURS:
+        for case in (*OURS, STOCK):
             if case in samples and case not in whole:
                 found.append(f"  MISSED {PEERS[case].label}: lines lost, doubled or torn")
         for peer, target in _STDLIB_TARGETS.items():
@@ -102,4 +104,8 @@ class Throughput(Figure):
                 found.append(at_least(f"{label}, over the {what}{named}", ratio, limit))
             ratio = samples.ratio(case, LIMIT, _RATE)
             found.append(at_least(f"{label}, of the limit", ratio, of_limit))
+        if STOCK in samples and COOKBOOK in samples:
+            ratio = samples.ratio(STOCK, COOKBOOK, _RATE)
+            text = f"{PEERS[STOCK].label}, over {PEERS[COOKBOOK].label}"
+            found.append(at_least(text, ratio, 2.0))
         return found
