@@ -237,8 +237,8 @@ def install_bridge(
         Directory of the journals, made with mode 0700. ``None``: the environment variable
         ``LOGURU_STDBRIDGE_SPOOL_DIR``, else ``loguru_stdbridge`` in the first of these that this
         user may write: ``$XDG_STATE_HOME``, ``~/.local/state``, ``$STATE_DIRECTORY``, or a
-        directory of this user's in ``/var/tmp``, ``$TMPDIR`` or ``/tmp``. ``False``: keep records
-        in memory, which does not survive the process.
+        directory of this user's in ``/var/tmp``, ``$TMPDIR``, ``/tmp`` or beside the log.
+        ``False``: keep records in memory, which does not survive the process.
     spool_limit
         Bytes that the journal may grow to while the receiver is away. ``None``: 256 MiB.
     spool_total
