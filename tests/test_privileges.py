@@ -17,6 +17,7 @@ import pytest
 
 from loguru_stdbridge import ConfigurationError, JournalError, start_receiver
 from loguru_stdbridge.addresses import LogName
+from loguru_stdbridge.receiver import service
 from loguru_stdbridge.receiver.sharing import SocketAccess, group_id, read_socket_access
 from loguru_stdbridge.spool.directory import make_spool_dir
 from loguru_stdbridge.spool.group import make_group_spool
@@ -52,7 +53,7 @@ import os, signal, sys
 from loguru import logger
 from loguru_stdbridge import install_bridge
 
-user, group, early = map(int, sys.argv[1:4])
+user, group, early, patience = map(int, sys.argv[1:5])
 bridge = install_bridge(level="INFO")
 logger.remove()
 if early:
@@ -71,7 +72,7 @@ def work(name):
         os._exit(0)
     if name == "b":
         os.kill(os.getpid(), signal.SIGKILL)
-    sys.exit(0 if bridge.close(20) else 3)
+    sys.exit(0 if bridge.close(patience) else 3)
 
 children = []
 for name in "abc":
@@ -85,12 +86,12 @@ sys.exit(statuses[2])
 """
 
 
-def receive(directory, *options, early=0, group=GROUP):
+def receive(directory, *options, early=0, group=GROUP, patience=20):
     """Run the program under root's receiver; return what the two have said."""
     return subprocess.run(
         [sys.executable, "-m", "loguru_stdbridge.receiver", str(directory / "app.log"),
          "--format", "{message}", *options, "--",
-         sys.executable, "-c", PROGRAM, str(USER), str(group), str(early)],
+         sys.executable, "-c", PROGRAM, str(USER), str(group), str(early), str(patience)],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
@@ -114,7 +115,7 @@ def test_every_record_of_a_program_that_changes_its_user_is_safe(public, early):
 @needs_root
 def test_without_a_group_the_message_names_the_option(public):
     """A worker that may write no journal says which option of the receiver helps."""
-    done = receive(public, "--spool-dir", f"{public}/spool")
+    done = receive(public, "--spool-dir", f"{public}/spool", patience=0)
     assert "--spool-group GROUP" in done.stderr
 
 
@@ -122,7 +123,13 @@ def test_without_a_group_the_message_names_the_option(public):
 def test_a_worker_outside_the_group_is_told_which_groups_it_has(public):
     """A worker that is no member of the spool's group says whose it is, and its own groups."""
     done = receive(
-        public, "--spool-group", str(GROUP), "--spool-dir", f"{public}/spool", group=OTHER
+        public,
+        "--spool-group",
+        str(GROUP),
+        "--spool-dir",
+        f"{public}/spool",
+        group=OTHER,
+        patience=0,
     )
     assert f"is for group {GROUP}, and user {USER} has the groups {OTHER}" in done.stderr
 
@@ -270,3 +277,16 @@ def test_the_sockets_of_a_receiver_have_mode_and_group(public):
     with receiver:
         status = path.stat()
         assert (stat.S_IMODE(status.st_mode), status.st_gid) == (0o660, GROUP)
+
+
+def test_a_receiver_that_is_not_root_s_says_what_it_cannot_read(public, monkeypatch):
+    """A receiver with a group's spool that is not root's says what it cannot deliver."""
+    told = []
+    group = os.getegid()
+    monkeypatch.setattr(service, "current_spool_user", lambda: 1)
+    with contextlib.closing(
+        service.Service([{"sink": public / "app.log"}], [], spool_dir=public / "spool",
+                        spool_group=group, report=told.append)
+    ):  # fmt: skip
+        (line,) = (text for text in told if "spool directory" in text)
+    assert f"is for group {group}, and this receiver is not root's" in line

@@ -25,7 +25,12 @@ from ..addresses import (
 from ..exceptions import ConfigurationError, JournalError
 from ..sink.streams import find_stream
 from ..sink_words import check_handlers, show_handlers
-from ..spool.directory import default_spool_dir, make_spool_dir, note_line_format
+from ..spool.directory import (
+    current_spool_user,
+    default_spool_dir,
+    make_spool_dir,
+    note_line_format,
+)
 from ..spool.group import default_group_spool, make_group_spool
 from ..spool.proof import make_secret
 from ..system.host import directory_id
@@ -184,9 +189,15 @@ def _make_spool(
             raise ConfigurationError("spool_dir=False: a spool_group needs a directory")
         place = default_group_spool(group) if spool_dir in (None, True) else spool_dir
         try:
-            return make_group_spool(str(place), group)
+            directory = make_group_spool(str(place), group)
         except JournalError as error:
             raise ConfigurationError(f"{error}") from error
+        if current_spool_user() != 0:
+            report(
+                f"the spool directory {directory} is for group {group}, and this receiver is not "
+                "root's: it cannot read what a killed member of another user leaves there"
+            )
+        return directory
     if spool_dir is False:
         return None
     named = default_spool_dir(beside) if spool_dir is None or spool_dir is True else spool_dir
