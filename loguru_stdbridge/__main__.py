@@ -29,14 +29,16 @@ Words:
 {prog} WORD --help tells the rest. python -m loguru_stdbridge.receiver is receive, and
 python -m loguru_stdbridge.demo is demo.
 
-In each process that logs:
-  from loguru_stdbridge import install_bridge
-  install_bridge()
-
 Examples:
+  {prog} receive logs/app.log --inject -- gunicorn -w 4 shop:app
+            run a program without a line of ours: all that its processes log is in the file
   {prog} receive logs/app.log --rotation "100 MB" --retention 10 --compression gz
-  {prog} receive logs/app.log --rotation 00:00 -- gunicorn -w 4 shop:app
+            run beside programs that call install_bridge("log:///path/of/logs/app.log")
   {prog} demo
+
+Nothing has to run beside programs that say
+  from loguru_stdbridge import install_bridge
+  install_bridge(sink="logs/app.log", rotation="100 MB")
 """
 
 _USAGE = 2  # the exit code of wrong usage

@@ -25,7 +25,7 @@ def test_the_overview_shows_every_word(called, capsys, arguments):
     assert told.startswith("usage: loguru-stdbridge WORD ...\n")
     for word in WORDS:
         assert f"\n  {word} " in told
-    assert "install_bridge()" in told
+    assert 'install_bridge(sink="logs/app.log"' in told
     assert max(map(len, told.splitlines())) <= 100
 
 
