@@ -195,6 +195,30 @@ def test_a_terminal_that_closes_leaves_the_receiver_alone(sink, eventually):
         os.kill(receiver, signal.SIGTERM)
 
 
+LAST = """
+import os, sys
+from loguru import logger
+from loguru_stdbridge import install_bridge
+logger.remove()
+bridge = install_bridge(sink=sys.argv[1], format="{message}", linger=1)
+logger.info("first")
+assert bridge.flush(60)
+print("logged", flush=True)
+sys.stdin.readline()
+logger.info("last")
+"""
+
+
+def test_the_last_process_of_a_log_leaves_no_record_to_nobody(sink, eventually):
+    """A process that ends just when its receiver is gone starts another one, which delivers."""
+    worker = start_python(LAST, str(sink), stdin=True)
+    assert worker.stdout.readline() == b"logged\n"
+    first = writer_of(sink)
+    os.kill(first, signal.SIGKILL)
+    assert worker.communicate(b"\n", timeout=60) == (b"", b"")
+    eventually(lambda: sink.read_text() == "first\nlast\n", 60, "the record is delivered")
+
+
 def test_a_receiver_that_runs_keeps_its_options_and_the_worker_says_so(sink, eventually):
     """The second program asks for another rotation: each difference is named once, on stderr."""
     code = SCRIPT.replace("linger=1", "linger=600, rotation=sys.argv[2]").replace(

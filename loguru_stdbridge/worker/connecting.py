@@ -66,9 +66,14 @@ class Connector:
         if self._starter is not None:
             self._starter.reap()
 
-    def close(self) -> None:
-        """Hold nothing any more: the sender's thread ends."""
+    def close(self, *, is_left: bool) -> None:
+        """Hold nothing any more: the sender's thread ends.
+
+        If a record ``is_left``, and no receiver is there to deliver it, have one started.
+        """
         if self._starter is not None:
+            if is_left and self.misses_receiver:
+                self._starter.start(time.monotonic(), is_last=True)
             self._starter.close()
 
     def _connect(

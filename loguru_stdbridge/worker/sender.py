@@ -255,7 +255,7 @@ class Sender:
                 self._outage.note_own_failure(error)
         finally:
             self.ident = self.journal.sender_thread_id = None
-            self._connector.close()
+            self._connector.close(is_left=self.journal.pending > 0)
             self._close_wakeup()
             self.__dict__.pop("_running_as", None)
             self.is_running = False  # before the thread has ended: a flush would wait on

@@ -121,10 +121,11 @@ class ReceiverStarter:
         if self._reason and load_embed is not None:  # now: no thread of ours imports anything
             self._embed_receiver = load_embed()
 
-    def start(self, now: float) -> str | None:
+    def start(self, now: float, *, is_last: bool = False) -> str | None:
         """See to it that a receiver is on its way; return what the operator should be told.
 
-        ``now`` is ``time.monotonic()``. Nothing happens while another process starts one.
+        ``now`` is ``time.monotonic()``. Nothing happens while another process starts one. The call
+        that ``is_last`` in this process does not wait for a better time.
         """
         self.reap()
         ended, self._ended = self._ended, None
@@ -133,7 +134,7 @@ class ReceiverStarter:
             told = self._explain(now, *ended)
             if told is not None:
                 return told
-        if now < self._next_at:
+        if now < self._next_at and (self._children or not is_last):
             return None
         self.stop_waiting()  # a receiver that has not begun by now may never do
         if self._reason:

@@ -6,7 +6,8 @@
 
 Each round has a log of its own. Its processes wait at a gate, then all call
 ``install_bridge(sink=...)``, log for a while and end: by themselves, by ``os._exit``, or after a
-flush. In every second round the receiver is killed at random instants. Then these have to be right:
+flush. The first one stays until all others have ended; it logs no more. In every second round the
+receiver is killed at random instants. Then these have to be right:
 
 * every line is in the file once, in the order of its process;
 * one receiver has begun, and one more after each kill; no two ever wrote at once (the messages of
@@ -56,7 +57,9 @@ for number in range(int(count)):
     time.sleep(float(pause))
 if fate == "leave":
     os._exit(0)
-if fate == "flush":
+if fate == "stay":
+    sys.stdin.readline()
+if fate in ("flush", "stay"):
     sys.exit(0 if bridge.flush(120) else 1)
 """
 FATES = ("flush", "end", "leave")
@@ -150,8 +153,9 @@ class Home:
             subprocess.Popen(
                 [
                     *program, str(self.sink), name, str(lines), str(gate),
-                    self._random.choice(FATES) if number else "flush", str(linger), str(pause),
+                    self._random.choice(FATES) if number else "stay", str(linger), str(pause),
                 ],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=[gate],
@@ -172,6 +176,8 @@ class Home:
         for _ in range(self._kills):
             if not self._kill_once():
                 break
+        for process in self._processes[1:]:
+            process.wait(180)
         for name, process in zip(self._names, self._processes):
             _, err = process.communicate(timeout=180)
             told = [line for line in err.decode().splitlines() if not self._is_expected(line)]
