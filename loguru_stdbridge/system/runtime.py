@@ -36,8 +36,8 @@ def runtime_directories(*, make: bool = False, beside: str = "") -> list[str]:
     """Return the directories for sockets that this user can trust, best first.
 
     ``beside`` is the path of a log: a directory beside it comes last. With ``make``, the first one
-    that can be made is made, and alone returned. The list is empty where there is none, or the
-    system has no Unix sockets.
+    that can be made, or is there and can be written, is alone returned. The list is empty where
+    there is none, or the system has no Unix sockets.
     """
     found = []
     for parent, name in _candidates(beside):
@@ -47,7 +47,7 @@ def runtime_directories(*, make: bool = False, beside: str = "") -> list[str]:
                 os.mkdir(path, 0o700)
             except OSError:
                 pass  # it is there already, or cannot be made: the look tells
-        if _is_safe(path):
+        if _is_safe(path) and (not make or os.access(path, os.W_OK | os.X_OK)):
             found.append(path)
             if make:
                 break

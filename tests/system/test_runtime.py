@@ -80,3 +80,16 @@ def test_the_socket_of_a_log_is_short_and_its_own():
     }
     assert len(names) == 9
     assert all(len(name) == 21 for name in names)
+
+
+def test_a_directory_beside_the_log_is_the_last_resort(tmp_path, monkeypatch):
+    """Where no other directory can be written, the one beside the log is made, and then found."""
+    monkeypatch.setattr(os, "access", lambda path, mode, **more: str(tmp_path) in str(path))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    (tmp_path / "logs").mkdir()
+    log = str(tmp_path / "logs" / "app.log")
+    (made,) = runtime_directories(make=True, beside=log)
+    assert made == str(tmp_path / "logs" / f".loguru_stdbridge-{os.getuid()}")
+    assert os.stat(made).st_mode & 0o777 == 0o700
+    assert made in runtime_directories(beside=log)
+    assert made not in runtime_directories(beside=str(tmp_path / "other" / "app.log"))
