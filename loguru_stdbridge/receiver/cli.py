@@ -47,6 +47,9 @@ def main(argv: Sequence[str] | None = None, program: str = _CALLED) -> int:
         except (AddressError, ConfigurationError, ValueError, TypeError) as error:
             to_stderr(f"bad configuration: {error}")
             return EXIT_CONFIGURATION
+        except LedgerHeldError as error:
+            to_stderr(f"{error}; end that one, name another file, or wait for it with --standby")
+            return EXIT_FAILURE
         except (StdbridgeError, OSError) as error:
             to_stderr(str(error))
             return EXIT_FAILURE

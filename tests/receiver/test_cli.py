@@ -79,10 +79,17 @@ def test_runtime_failures_exit_with_1(tmp_path):
     with ReceiverProcess(tmp_path / "first.log") as receiver:
         done = run("other.log", "--listen", receiver.address, cwd=tmp_path)
         assert done.returncode == 1
-        assert receiver.address in done.stderr
+        assert (
+            f"cannot listen on {receiver.address}: process {receiver.process.pid}, which writes "
+            f"{tmp_path}/first.log, listens there already; end it, or name another address"
+        ) in done.stderr
         done = run("first.log", "--listen", "tcp://127.0.0.1:0", cwd=tmp_path)
         assert done.returncode == 1
-        assert str(receiver.process.pid) in done.stderr
+        assert done.stderr == (
+            f"loguru_stdbridge.receiver: {tmp_path}/first.log is written by process "
+            f"{receiver.process.pid} already; end that one, name another file, or wait for it with "
+            "--standby\n"
+        )
     (tmp_path / "file").write_text("")
     done = run("file/app.log", "--listen", "tcp://127.0.0.1:0", cwd=tmp_path)
     assert done.returncode == 1
