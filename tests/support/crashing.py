@@ -41,12 +41,14 @@ from loguru_stdbridge.spool.orphans import Orphan
 from loguru_stdbridge.system.own_file import OwnFile
 from loguru_stdbridge.wire import sending as protocol
 from loguru_stdbridge.worker import adoption as worker_adoption
+from loguru_stdbridge.worker.channel import Channel
 
 DECOY = "2001-01-01"
 """In the name of a file that a retention is to remove."""
 
 FILLER = "x" * 1000
-"""Makes a journal's rows long, so that its segments follow each other soon."""
+"""Makes a journal's rows long, so that its segments follow each other soon. A finished line would leave
+it out, so a worker with a filler renders none."""
 
 FOREIGN_LINE = "supervisor: the receiver has died\n"
 """What another program appends to the log after some of the kills."""
@@ -393,6 +395,8 @@ def run_worker(options: argparse.Namespace) -> int:
     with open(path, "r+b") as file:
         notes = memoryview(mmap.mmap(file.fileno(), 24)).cast("Q")
     logger.remove()
+    if options.filler:
+        Channel._set_line_format = lambda self, line_format: None  # type: ignore[method-assign]
     bridge = install_bridge(address, level="DEBUG", spool_limit=options.spool_limit)
     filler = {"filler": FILLER} if options.filler else {}
     bound, stdlib = logger.bind(**filler), logging.getLogger("std")
