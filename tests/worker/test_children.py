@@ -15,6 +15,7 @@ import loguru
 import pytest
 
 import loguru_stdbridge
+from loguru_stdbridge.system.startup import INHERITED
 from loguru_stdbridge.worker import children
 from tests.support.processes import ReceiverProcess, log_lines
 
@@ -413,3 +414,21 @@ def test_functions_that_others_have_covered_meanwhile_stay_theirs(monkeypatch):
     data = multiprocessing.spawn.get_preparation_data("x")
     assert children.PREPARATION_KEY not in data and data["mine"] == 1
     monkeypatch.setattr(multiprocessing.spawn, "get_preparation_data", original)
+
+
+@pytest.mark.parametrize(
+    ("words", "is_extended"),
+    [
+        (["-c", "pass"], True),
+        (["-m", "loguru_stdbridge.demo"], True),
+        (["-m", "loguru_stdbridge.receiver", "app.log"], False),
+        (["-m", "loguru_stdbridge", "receive", "app.log"], False),
+        (["/usr/bin/loguru-stdbridge", "receive", "app.log"], False),
+    ],
+    ids=str,
+)
+def test_a_receiver_is_not_given_the_bridge_however_it_is_called(words, is_extended):
+    """A command of this Python gets the variable, unless it is the receiver's by any of its names."""
+    environment = children._extended([sys.executable, *words], {"env": {}}, (20, ("loguru",), "{}"))
+    assert (environment is not None) == is_extended
+    assert not is_extended or INHERITED in environment
