@@ -8,10 +8,9 @@ Learning a shape costs about as much as reading a record safely. So a client's r
 been read safely :data:`FIRST_PRICE` times before one of its shapes is learned, and twice as often
 each time for the next one. A client has :data:`MAX_SHAPES_OF_CLIENT` shapes at most.
 
-A record is tried with each of its client's shapes, which takes a microsecond or two each: less
-than the safe reader takes for the bytes that are compared. After :data:`MAX_MISSES` records in a
-row that had none of them, the next ones are not tried, and more of them each time, until one fits.
-What a record that fits saves pays for those tries.
+A record is tried with its client's shapes in turn. A try that fails takes a microsecond or two, and
+a record that fits saves ten times as much. So each record that fits pays for a few tries that fail.
+When those are used up, records are not tried, but for one now and then, and ever more seldom.
 
 All clients share what is known, so that a new one of the same program is fast soon. If it grows
 beyond :data:`MAX_KNOWN_BYTES`, everything is forgotten. So a client can make others' records cost
@@ -34,14 +33,17 @@ FIRST_PRICE = 4
 MAX_SHAPES_OF_CLIENT = 8
 """Shapes that a client's records are tried with."""
 
-MAX_MISSES = 4
-"""Records in a row without a known shape before the next are not tried."""
+TRIES_PAID = 4
+"""Tries that a record that fits pays for. With eight shapes at random, one record needs as many."""
+
+MAX_TRIES = 32
+"""Tries that can be paid for in advance. Learning a shape pays for as many."""
 
 MAX_UNTRIED = 64
-"""Records that are not tried, then, before the next one is."""
+"""Records that are not tried, when nothing is paid, before the next one is."""
 
-MAX_KNOWN_BYTES = 2 * 1024 * 1024
-"""Bytes of payloads that are kept as shapes and stretches: about four times as many of memory."""
+MAX_KNOWN_BYTES = 8 * 1024 * 1024
+"""Bytes of memory that what is known may take, by the estimates of its parts."""
 
 
 class KnownShapes:
@@ -70,7 +72,7 @@ class KnownShapes:
             if answer is None or repr(answer[0]) != repr(fields):
                 return None
             self._skeletons[outline.key] = skeleton
-            self._grow(2 * len(payload))
+            self._grow(6000 + 4 * len(payload))
         return skeleton
 
     def _grow(self, size: int) -> None:
@@ -90,7 +92,8 @@ class RecordReader:
         self._skeletons: list[Skeleton] = []
         self._unlearned = 0  # records that were read safely since a shape was learned
         self._price = FIRST_PRICE
-        self._misses = 0  # records in a row that had none of the shapes
+        self._tries = 0  # that are paid for
+        self._pause = 0  # records that were not tried last, when none were
         self._untried = 0  # records that are still not to be tried
 
     def read_known(self, payload: bytes) -> tuple[dict[str, Any], Repeated | None] | None:
@@ -106,20 +109,23 @@ class RecordReader:
             skeletons.clear()
             self._price = FIRST_PRICE
             return None
-        if self._untried:
-            self._untried -= 1
-            return None
+        if self._tries < 1:
+            if self._untried:
+                self._untried -= 1
+                return None
+            self._untried = self._pause = min(2 * self._pause + 2, MAX_UNTRIED)
         for skeleton in skeletons:
             answer = skeleton.read(payload)
             if answer is not None:
-                self._misses = 0
+                self._untried = self._pause = 0
+                if self._tries < MAX_TRIES:
+                    self._tries += TRIES_PAID
                 if skeleton is not skeletons[0]:
                     skeletons.remove(skeleton)
                     skeletons.insert(0, skeleton)
                 return answer
-        self._misses += 1
-        if self._misses > MAX_MISSES:
-            self._untried = min(2 * (self._misses - MAX_MISSES), MAX_UNTRIED)
+            self._tries -= 1
+        self._tries = max(self._tries, 0)
         return None
 
     def read(self, payload: bytes) -> dict[str, Any]:
@@ -141,5 +147,8 @@ class RecordReader:
         if not self._skeletons:
             self._generation = self._known.generation
         skeleton = self._known.learn(payload, fields)
-        if skeleton is not None and skeleton not in self._skeletons:
+        if skeleton is None:
+            return
+        if skeleton not in self._skeletons:
             self._skeletons.insert(0, skeleton)
+        self._tries = MAX_TRIES

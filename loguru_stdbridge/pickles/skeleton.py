@@ -48,7 +48,7 @@ from .outline import (
     slots_in,
 )
 
-MAX_KNOWN_PAYLOAD = 32 * 1024
+MAX_KNOWN_PAYLOAD = 16 * 1024
 """Bytes of a payload that is read by a skeleton. A larger one is mostly one text, which the safe
 reader reads as fast."""
 
@@ -129,7 +129,7 @@ class _Stretches(dict[bytes, _Stretch]):
         if len(self) >= MAX_STRETCHES:
             self.clear()
         stretch = self[data] = _Stretch(values, True)
-        self._grow(len(data))
+        self._grow(300 + len(data))
         return stretch
 
 
@@ -151,7 +151,7 @@ class Skeleton:
     """Reads the payloads of one shape."""
 
     def __init__(self, outline: Outline, grow: Callable[[int], None]) -> None:
-        """``grow`` is told how many bytes it keeps more."""
+        """``grow`` is told about how many bytes of memory it keeps more."""
         self._start = FRAME_HEAD if outline.is_framed else 0
         self._head = outline.key[0] + b"\x95"
         self._grow = grow
@@ -259,7 +259,7 @@ class Skeleton:
             if len(self._combinations) >= MAX_COMBINATIONS:
                 self._combinations.clear()
             self._combinations[combination] = Repeated(fields.copy(), self._varying)
-            self._grow(1000)
+            self._grow(1500)
         return fields
 
     def _build(self, value: Any, values: list[Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import tracemalloc
 
 import pytest
 
@@ -91,8 +92,9 @@ def test_two_shapes_by_turns_are_both_known():
     assert all(answers[20:])
 
 
-def test_what_is_known_is_forgotten_when_it_is_much():
+def test_what_is_known_is_forgotten_when_it_is_much(monkeypatch):
     """Beyond ``MAX_KNOWN_BYTES`` everything is forgotten, and what comes again is learned again."""
+    monkeypatch.setattr(known, "MAX_KNOWN_BYTES", 1_000_000)
     shapes = KnownShapes()
     honest, hostile = RecordReader(shapes), RecordReader(shapes)
     for number in range(10):
@@ -105,7 +107,7 @@ def test_what_is_known_is_forgotten_when_it_is_much():
         read(hostile, payload(number, name=name))
         assert shapes._held <= known.MAX_KNOWN_BYTES
         number += 1
-    assert shapes._held < 10_000
+    assert shapes._held < 100_000
     assert len(shapes._skeletons) <= 1
     assert [read(honest, payload(number)) for number in range(6)] == [False] * 4 + [True] * 2
 
@@ -125,6 +127,30 @@ def test_stretches_are_bounded(name):
     kept = [len(step.stretches) for step in found._steps if step.stretches is not None]
     assert max(kept) <= (2 if name == "threads" else skeleton.MAX_STRETCHES)
     assert len(found._combinations) <= skeleton.MAX_COMBINATIONS
+
+
+@pytest.mark.parametrize("kind", ["shapes", "places", "long names"])
+def test_the_estimate_of_memory_is_right(kind):
+    """What is known takes at most twice the memory that it is estimated to take."""
+    shapes = KnownShapes()
+    datas = []
+    for number in range(100):
+        own = {"shapes": {f"k{number}": 1}, "places": {"lineno": number}}
+        names = own.get(kind, {"name": f"{number:03d}" * 100})
+        datas.append(payload(**{"lineno": 0, "funcName": "f", "module": "m", **names}))
+    fields = [load_record(data) for data in datas]
+    read(RecordReader(shapes), datas[0])
+    before = shapes._held
+    tracemalloc.start()
+    try:
+        for data, found in zip(datas, fields):
+            learned = shapes.learn(data, found)
+            for _ in range(3):
+                learned.read(data)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 100_000 < taken < 2 * (shapes._held - before)
 
 
 def test_our_own_records_are_never_known():
