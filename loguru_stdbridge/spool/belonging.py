@@ -90,7 +90,7 @@ def noted_log(directory: str) -> LogName | None:
     """Return the log that a journal's directory notes; ``None`` for none."""
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
         path = os.path.join(directory, "log")
-        with open(path, encoding="ascii", opener=open_journal_file) as file:
+        with open(path, encoding="utf-8", opener=open_journal_file) as file:
             path, identity, place = map(str, json.loads(file.read(65536)))
         return LogName(path, identity, place)
     return None

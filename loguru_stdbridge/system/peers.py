@@ -68,7 +68,7 @@ def users_of_clients(port: int) -> dict[tuple[str, int], int]:
     users: dict[tuple[str, int], int] = {}
     for path in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
         try:
-            with open(path, encoding="ascii") as table:
+            with open(path, encoding="utf-8") as table:
                 next(table, None)
                 for line in table:
                     fields = line.split()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
+import loguru_stdbridge
 from loguru_stdbridge.wire.frames import encode_frame
 from tests.support.processes import ReceiverProcess, free_address, run_python, start_python
 from tests.support.scripted import ScriptedReceiver
+
+PACKAGE = Path(loguru_stdbridge.__file__).parent
 
 PRELUDE = """
 import sys, threading
@@ -189,16 +195,51 @@ print(late)
 """
 
 
-def test_an_adopting_worker_imports_nothing(tmp_path, eventually):
+GREETED = """
+import os
+bridge = install_bridge(address)
+logger.info("first")
+assert bridge.flush(60)
+print("logged", flush=True)
+sys.stdin.readline()
+for number in range(10):
+    logger.info("left {}", number)
+print(late, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("orphan", ["greeted", "never greeted"])
+def test_an_adopting_worker_imports_nothing(tmp_path, eventually, orphan):
     """A worker finds, delivers and removes a dead worker's journal without an import."""
     sink = tmp_path / "app.log"
     options = ("--format", "{message}", "--spool-dir", str(tmp_path / "another"))
     with ReceiverProcess(sink, *options) as receiver:
-        receiver.kill()
-        status, _, err = run_python(PRELUDE + ORPHAN, "orphan", receiver.address)
-        assert status == 0, err
+        if orphan == "greeted":
+            with Worker(GREETED, "orphan", receiver.address) as dying:
+                receiver.kill()
+                dying.check()
+        else:
+            receiver.kill()
+            status, _, err = run_python(PRELUDE + ORPHAN, "orphan", receiver.address)
+            assert status == 0, err
         receiver.start()
         receiver.wait_ready()
         with Worker(ADOPT, "adopt", receiver.address) as worker:
             eventually(lambda: sink.read_text().count("left") == 10, what="it is adopted")
             worker.check()
+
+
+def test_files_are_opened_with_the_codec_that_is_always_loaded():
+    """What a worker loads opens text files as UTF-8: Python imports any other codec when asked."""
+    wrong = []
+    for folder in ("record", "spool", "system", "wire", "worker"):
+        for path in (PACKAGE / folder).glob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "open":
+                    named = {each.arg: each.value for each in node.keywords}
+                    codec = getattr(named.get("encoding"), "value", None)
+                    mode = node.args[1].value if len(node.args) > 1 else "r"
+                    if "b" not in mode and codec != "utf-8":
+                        wrong.append(f"{folder}/{path.name}, line {node.lineno}: {codec}")
+    assert wrong == []
