@@ -22,7 +22,8 @@ only where all of this holds:
 * This is the process's one interpreter. The function ends all others, and the process where it is
   not called in the main one.
 * The thread is in no handler of logging's or loguru's, nor in an import: the function makes their
-  locks anew, and who holds one would fail to let it go.
+  locks anew, and who holds one would fail to let it go. That a lost thread holds the lock of
+  imports is no hindrance before 3.13; there the function could not let it go.
 * The Python is one on which it was tried, and no debug or free-threaded build: those check more.
 
 It is called before anything that lets the interpreter's lock go, with :mod:`ctypes`, which keeps
@@ -76,6 +77,8 @@ def revive_interpreter() -> None:
         revive = library["PyOS_AfterFork_Child"]
         revive.restype = None
         if sys.version_info >= (3, 13):  # it lets the lock of imports go
+            if _imp.lock_held():
+                return
             _imp.acquire_lock()
     except Exception:  # what this system does not have, it does without
         return
@@ -117,6 +120,8 @@ def _is_inside_lock(frame: Any) -> bool:
     """Return whether a caller may hold a lock that is made anew for children."""
     while frame is not None:
         name, module = frame.f_code.co_name, frame.f_globals.get("__name__")
+        if module == "importlib._bootstrap":
+            return True
         if name == "handle" and module == "logging":
             held = getattr(frame.f_locals.get("self"), "lock", None)  # a logger has none
             if held is not None and held._is_owned():
@@ -125,7 +130,7 @@ def _is_inside_lock(frame: Any) -> bool:
             return True  # it takes the lock when it has made that
         frame = frame.f_back
     lock: Any = getattr(sys.modules.get("logging"), "_lock", None)
-    return bool(_imp.lock_held()) or (lock is not None and bool(lock._is_owned()))
+    return lock is not None and bool(lock._is_owned())
 
 
 def _ignore(unraisable: object) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tests.support.processes import run_python
@@ -45,6 +47,44 @@ os._exit(0)
 def test_a_revived_child_lets_the_interpreters_lock_go():
     """Children forked beside a busy thread start threads, and no complaint of a hook is told."""
     status, _, err = run_python(FORKS, timeout=60)
+    assert status == 0, err
+
+
+IMPORTING = """
+import ctypes, os, signal, sys, threading
+from loguru_stdbridge.system.interpreter import revive_interpreter
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        import _imp
+        _imp.acquire_lock()
+        inside.set()
+        threading.Event().wait()
+
+def work():
+    import loguru_stdbridge_that_is_not_there
+
+inside = threading.Event()
+sys.meta_path.insert(0, Slow())
+threading.Thread(target=work, daemon=True).start()
+inside.wait()
+sys.setswitchinterval(1000)
+pid = ctypes.PyDLL(None).fork()
+if pid == 0:
+    signal.alarm(20)
+    revive_interpreter()
+    sys.meta_path.pop(0)
+    import colorsys
+    os._exit(0 if threading.active_count() == 1 else 2)
+assert os.waitpid(pid, 0)[1] == 0
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="CPython 3.13 cannot let that lock go")
+def test_a_lost_threads_import_keeps_no_child_from_being_revived():
+    """A child whose parent's other thread holds the lock of imports is revived, and imports."""
+    status, _, err = run_python(IMPORTING, timeout=60)
     assert status == 0, err
 
 
