@@ -119,6 +119,11 @@ def _read_path(sink: str | os.PathLike[str]) -> str:
             f"sink={sink!r}: name a file; a receiver in the background has no standard output. For "
             "a stream, run python -m loguru_stdbridge.receiver - -- COMMAND"
         )
+    if os.path.isdir(path):
+        raise ConfigurationError(
+            f"sink={sink!r} is a directory: name a file in it, as in "
+            f"{os.path.join(path, 'app.log')!r}"
+        )
     return path
 
 

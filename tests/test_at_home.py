@@ -326,6 +326,7 @@ def test_the_command_line_has_loguru_s_words(tmp_path):
         ({"sink": "app.log", "linger": -1}, "linger=-1: seconds"),
         ({"sink": "-"}, "sink='-': name a file; a receiver in the background"),
         ({"sink": "/dev/stdout"}, "sink='/dev/stdout': name a file"),
+        ({"sink": "/tmp"}, "sink='/tmp' is a directory: name a file in it, as in '/tmp/app.log'"),
         ({"rotation": "1 MB"}, "rotation: the receiver's to know"),
     ],
 )

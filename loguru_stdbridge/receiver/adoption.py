@@ -161,9 +161,10 @@ class OrphanIntake:
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(since))
             processes = ", ".join(str(journal.pid) for journal in journals[:3])
             more = f" and {len(journals) - 3} more" if len(journals) > 3 else ""
+            what = "1 record" if records == 1 else f"{records} records"
             self._report(
-                f"{records} records of {program or 'a program'} (process {processes}{more}), the "
-                f"oldest of {when} or later, wait in the spool for {wanted}: start its receiver"
+                f"the spool holds {what} for {wanted}, logged by {program or 'a program'} (process "
+                f"{processes}{more}) since {when}: start the receiver of that log"
             )
 
     def _is_ours(self, origin: Origin) -> bool:
