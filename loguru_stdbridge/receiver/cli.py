@@ -51,9 +51,7 @@ def main(argv: Sequence[str] | None = None, program: str = _CALLED) -> int:
             to_stderr(f"{error}; end that one, name another file, or wait for it with --standby")
             return EXIT_FAILURE
         except (StdbridgeError, OSError) as error:
-            held = type(error) is LedgerHeldError and error.holder is not None
-            way_out = ": end that one, or wait for its end with --standby" if held else ""
-            to_stderr(f"{error}{way_out}")
+            to_stderr(str(error))
             return EXIT_FAILURE
         if service is None:  # a signal has ended the standby
             return 0
