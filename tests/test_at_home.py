@@ -133,15 +133,18 @@ LEAVING = SCRIPT + "import os; os._exit(0)"
 
 
 def test_an_idle_worker_has_a_killed_receiver_started_again(sink, eventually):
-    """What dead processes have left is delivered, though nobody logs any more."""
+    """What dead processes have left is delivered, though nobody logs any more; and again."""
     with install_bridge(sink=sink, format="{message}", linger=600, loguru=False) as bridge:
         bridge._channel.emit(_row("first"))
         assert bridge.flush(60)
-        first = writer_of(sink)
-        os.kill(first, signal.SIGSTOP)  # or it would deliver the orphan at once
-        assert run_python(LEAVING, str(sink))[0] == 0
-        os.kill(first, signal.SIGKILL)
-        eventually(lambda: sink.read_text() == "first\na line\n", 60, "the orphan is delivered")
+        for count in (1, 2):
+            eventually(lambda: writer_of(sink), 60, "a receiver is there")
+            pid = writer_of(sink)
+            os.kill(pid, signal.SIGSTOP)  # or it would deliver the orphan at once
+            assert run_python(LEAVING, str(sink))[0] == 0
+            os.kill(pid, signal.SIGKILL)
+            text = "first\n" + "a line\n" * count
+            eventually(lambda: sink.read_text() == text, 60, "the orphan is delivered")
     for pid in receiver_pids(sink):  # it would stay for ten minutes
         os.kill(pid, signal.SIGTERM)
 

@@ -324,7 +324,7 @@ class Sender:
                 self._sleep(pause)
             else:
                 if self._connector.misses_receiver and not pause:
-                    self._restore_receiver()
+                    self._stay_connected()
                 journal.sender_waiting = True
                 if journal.pending == 0 and not self.ending.is_called_for:
                     self._sleep(IDLE_INTERVAL)
@@ -407,17 +407,28 @@ class Sender:
             if self._waiter is not None:  # else it was abandoned
                 waiter.drop()
 
-    def _restore_receiver(self) -> None:
-        """Have a receiver started though nothing waits here: the one that is gone may have left
-        records of processes that have ended."""
-        waiter = self._waiter
+    def _stay_connected(self) -> None:
+        """While nothing waits here, hold a connection, by whose end the receiver's is noticed.
+
+        A receiver that is killed may have left records of processes that have ended: where the
+        last one has gone, another one is started for them.
+        """
+        waiter, journal = self._waiter, self.journal
         assert waiter is not None
         try:
-            self._connect(waiter)
+            transport = self._connect(waiter)
             self._outage.end()
+            while not self.ending.is_called_for:
+                journal.sender_waiting = True
+                if journal.pending:
+                    break
+                if self.wait(READ, IDLE_INTERVAL) and transport.receive() is not None:
+                    raise ConnectionResetError("the receiver has ended the connection")
         except OSError as error:
+            self._connector.note_lost()
             self._lost(error)
         finally:
+            journal.sender_waiting = False
             if self._waiter is not None:  # else it was abandoned
                 self._waiter.drop()
 
