@@ -189,10 +189,10 @@ class Disk:
 
     def _starve(self) -> None:
         """Let the device answer each write to a new place with an error."""
-        with open(self._store / "ballast", "wb") as file, contextlib.suppress(OSError):
-            while True:
-                file.write(bytes(65536))
-                file.flush()
+        ballast = open(self._store / "ballast", "wb", buffering=0)
+        with ballast, contextlib.suppress(OSError):
+            while ballast.write(bytes(65536)):
+                pass
         try:
             wait_until(self._is_read_only, 30)
         except AssertionError:
