@@ -235,6 +235,33 @@ def test_a_bug_in_reading_a_row_costs_that_row_only(receiver, monkeypatch, event
     assert found == ["hello", "before", told, "after"]
 
 
+def test_a_row_that_could_not_be_taken_is_not_counted_as_held(receiver, monkeypatch, eventually):
+    """A sender that comes anew after an error in taking its row is greeted without that row."""
+    take_rows, held, go_on = writer.Writer.take_rows, threading.Event(), threading.Event()
+    failures = [MemoryError("on purpose")]
+
+    def take(self, sender, first, rows):
+        if "hold" in str(rows):
+            held.set()
+            go_on.wait(30)
+        if "bad luck" in str(rows) and failures:
+            raise failures.pop()
+        take_rows(self, sender, first, rows)
+
+    monkeypatch.setattr(writer.Writer, "take_rows", take)
+    with Client(receiver) as old, Client(receiver, OTHER) as other, Client(receiver) as new:
+        old.hello("first")
+        eventually(lambda: "first" in receiver.lines(), 30, "the first record")
+        new.next = 2
+        other.hello("greeted")
+        other.rows(row("hold"))
+        assert held.wait(30)
+        old.rows(row("bad luck"))
+        threading.Timer(0.2, go_on.set).start()  # both are there when the loop goes on
+        assert new.hello("bad luck").last == 1
+        eventually(lambda: receiver.lines().count("bad luck") == 1, 30, "the record")
+
+
 def test_a_client_that_never_reads_its_answers_is_served(receiver, eventually, monkeypatch):
     """The receiver keeps one acknowledgement for a client that does not read, and tells it all later."""
     answered = set()

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from typing import Callable, NamedTuple
 
 from ..addresses import Address, LogName
+from ..exceptions import SequenceError
 from ..record.row import decode_row
 from ..spool.belonging import Origin, belongs
 from ..spool.finder import OrphanFinder
@@ -97,7 +98,10 @@ class OrphanIntake:
         if orphan is None:
             return False
         sender = orphan.sender_id
-        records.greet(sender, orphan.acked + 1)
+        try:
+            records.greet(sender, orphan.acked + 1)
+        except SequenceError:  # its owner's connection has ended by an error: after the next write
+            return True
         batch = orphan.read(self._read, BATCH_BYTES)
         if batch.gap is not None:
             self._read = batch.gap.last

@@ -197,6 +197,9 @@ class Clients:
             if not self.admission.classify(connection, standing):
                 return
             self._end_earlier(event.sender, connection)
+            if self._records.is_in_doubt(event.sender):
+                self.commit()
+                self._touched.add(connection)
             last = self._records.greet(event.sender, event.base)
             self._by_sender.setdefault(event.sender, set()).add(connection)
             log, line_format, words, _ = self._greeted

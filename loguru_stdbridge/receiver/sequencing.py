@@ -1,6 +1,13 @@
 """Take each record of a sender once: check its number, drop duplicates, tell of what is missing.
 
 Stands between what comes in (from clients, from orphaned journals) and the writer. No sockets here.
+
+Why an error in the middle loses no record
+------------------------------------------
+A number counts as taken before its record is with the writer. Where the writer raises (for want of
+memory, or by a bug of ours), nobody knows which records it has. So the sender is *in doubt*: it is
+not greeted before the writer has written all that it holds. From then on the ledger alone says what
+is there, and the sender sends the rest again.
 """
 
 from __future__ import annotations
@@ -9,6 +16,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Callable
 
+from ..exceptions import SequenceError
 from ..record.stock import MARK, row_of_stock_fields
 from ..record.stock_rows import StockRows
 from ..wire.receiving import (
@@ -31,9 +39,24 @@ class SequencedWriter:
         self._make_stock_row = StockRows().make
         self.duplicates = 0
         """Records that came a second time, since the start."""
+        self._in_doubt: set[str] = set()
+
+    def is_in_doubt(self, sender: str) -> bool:
+        """Return whether a write of all that is held has to come before the next greeting."""
+        return sender in self._in_doubt
 
     def greet(self, sender: str, base: int) -> int:
-        """Begin with a sender that sends nothing below ``base``; return the last number held."""
+        """Begin with a sender that sends nothing below ``base``; return the last number held.
+
+        Raises :class:`SequenceError` for a sender in doubt while the writer holds anything.
+        """
+        if sender in self._in_doubt:
+            if self._writer:
+                raise SequenceError(
+                    f"not all that came of sender {sender[:8]} is written yet, after an error"
+                )
+            self._in_doubt.discard(sender)
+            self._sequencer.forget(sender)
         return self._sequencer.greet(sender, base)
 
     def last(self, sender: str) -> int:
@@ -41,13 +64,18 @@ class SequencedWriter:
         return self._sequencer.last(sender)
 
     def forget(self, sender: str) -> None:
-        """Drop what is held of a sender: nothing speaks for it any more."""
+        """Drop what is held of a sender: nothing speaks for it, and all that came is written."""
+        self._in_doubt.discard(sender)
         self._sequencer.forget(sender)
 
     def take_rows(self, sender: str, first: int, rows: Sequence[Any]) -> None:
         """Take decoded rows ``first`` and on. Raises ``SequenceError`` if they do not follow."""
         skip = self._skip_duplicates(sender, first, len(rows))
-        self._writer.take_rows(sender, first + skip, rows[skip:])
+        try:
+            self._writer.take_rows(sender, first + skip, rows[skip:])
+        except BaseException:
+            self._in_doubt.add(sender)
+            raise
 
     def take_marked(self, event: MarkedReceived) -> None:
         """Take a record whose sender took us for a stock receiver.
@@ -58,8 +86,12 @@ class SequencedWriter:
         self._sequencer.skip(event.sender, event.sequence - 1)
         if not self._skip_duplicates(event.sender, event.sequence, 1):
             fields = {key: value for key, value in event.fields.items() if key != MARK}
-            row = row_of_stock_fields(fields, time.time(), event.size)
-            self._writer.take(row, event.sender, event.sequence)
+            try:
+                row = row_of_stock_fields(fields, time.time(), event.size)
+                self._writer.take(row, event.sender, event.sequence)
+            except BaseException:
+                self._in_doubt.add(event.sender)
+                raise
 
     def take_stock(self, event: StrangerReceived) -> None:
         """Take a record of a stock client, which has no number."""

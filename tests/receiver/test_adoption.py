@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from unittest import mock
 
 import pytest
 
 from loguru_stdbridge.addresses import LogName, parse_address
+from loguru_stdbridge.exceptions import SequenceError
 from loguru_stdbridge.receiver.adoption import OrphanIntake
 from loguru_stdbridge.spool import orphans
 from loguru_stdbridge.spool.journal import Journal
@@ -74,18 +76,31 @@ def test_a_journal_that_stays_keeps_its_sender_in_the_ledger(orphan, intake, mon
     The ledger would forget it, and have the records written again when the journal is found.
     """
 
+    open_file = orphans._open
+
     def refuse(path, mode="r", **options):
         if "+" in mode:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-        return open(path, mode, **options)
+        return open_file(path, mode, **options)
 
-    monkeypatch.setattr(orphans, "open", refuse, raising=False)
-    monkeypatch.setattr(orphans, "remove_journal", lambda path: None)
+    monkeypatch.setattr(orphans, "_open", refuse)
+    monkeypatch.setattr(orphans, "remove_journal", lambda *paths: None)
     ours, records = intake(OURS), Records()
     while len(records.taken) < 3 or ours.is_busy:
         assert ours.take_batch(records)
         assert ours.note_written(records) is None
     assert orphan.exists()
+
+
+def test_a_journal_whose_sender_is_in_doubt_waits_for_the_write(orphan, intake):
+    """A journal is taken when all that its owner's connection has brought is written."""
+    ours, records = intake(OURS), Records()
+    greet, records.greet = records.greet, mock.Mock(side_effect=SequenceError("in doubt"))
+    assert ours.take_batch(records)
+    assert ours.note_written(records) is None and not records.taken
+    records.greet = greet
+    assert ours.take_batch(records)
+    assert sorted(records.taken) == [1, 2, 3]
 
 
 def test_what_a_killed_receiver_has_begun_goes_to_no_other_log(orphan, intake):
