@@ -166,7 +166,7 @@ class BridgeSink:
                 return True
             thread = thread_states.state or make_thread_state()
             thread.last_message = record["message"]
-            if _looks_twice(thread) and not self._admit_crossing(record, thread):
+            if _looks_twice(thread, 5) and not self._admit_crossing(record, thread):
                 return True
             channel = self._channel
             renderer = None if is_raw else channel.rendering
@@ -216,7 +216,8 @@ class BridgeSink:
             return False
         thread = thread_states.state or make_thread_state()
         thread.last_message = record["message"]
-        if _looks_twice(thread) and not self._admit_crossing(record, thread):
+        # One frame more where the direct handler has called loguru's.
+        if _looks_twice(thread, 5, 6) and not self._admit_crossing(record, thread):
             return False
         if self._channel.is_inside():
             self._write_reentrant(record)
@@ -316,17 +317,20 @@ def _remake_sink(channel: Channel) -> BridgeSink:
     return sink
 
 
-def _looks_twice(thread: ThreadState) -> bool:
+def _looks_twice(thread: ThreadState, *depths: int) -> bool:
     """Return whether a handler of logging may have made the record at hand.
 
-    Called by a method that a handler's ``emit`` calls.
+    ``depths`` are the frames, from this one, in which loguru's caller may be.
     """
     if thread.alert:
         return True
     try:
-        return sys._getframe(5).f_code.co_name == "emit"
+        for depth in depths:
+            if sys._getframe(depth).f_code.co_name == "emit":
+                return True
     except ValueError:  # loguru was called by a C function
         return False
+    return False
 
 
 def sinks_in(handlers: Any, address: Address, level: int) -> Iterator[BridgeSink]:

@@ -317,6 +317,28 @@ def test_a_buffer_in_front_doubles_nothing(taken, std, kind, flush):
     assert taken.messages == (["one"] if flush == "by hand" else ["one", f"{around}two"])
 
 
+@pytest.mark.parametrize("kind", [Recipe, InterceptHandler, "bridge"])
+@pytest.mark.parametrize("has_exception", [False, True])
+def test_a_record_that_was_kept_doubles_nothing(taken, std, kind, has_exception):
+    """A record that the application keeps, and hands to a handler itself, is taken once."""
+    kept = []
+
+    class Keeps(logging.Handler):
+        def emit(self, record):
+            kept.append(record)
+
+    std.addHandler(Keeps())
+    install_bridge(NOWHERE)
+    try:
+        1 / 0  # noqa: B018
+    except ZeroDivisionError:
+        std.info("one", exc_info=has_exception)
+    target = BridgeHandler(address=NOWHERE) if kind == "bridge" else kind()
+    for record in kept:
+        target.handle(record)
+    assert taken.messages == ["one"]
+
+
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_a_bridge_handler_in_a_configuration_doubles_nothing(taken, std, order):
     """A BridgeHandler leaves the record to the hook if both have the same address."""
