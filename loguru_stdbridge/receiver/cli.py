@@ -50,7 +50,10 @@ def main(argv: Sequence[str] | None = None, program: str = _CALLED) -> int:
         except LedgerHeldError as error:
             to_stderr(f"{error}; end that one, name another file, or wait for it with --standby")
             return EXIT_FAILURE
-        except (StdbridgeError, OSError) as error:
+        except OSError as error:
+            to_stderr(str(error) if error.filename or not error.strerror else error.strerror)
+            return EXIT_FAILURE
+        except StdbridgeError as error:
             to_stderr(str(error))
             return EXIT_FAILURE
         if service is None:  # a signal has ended the standby

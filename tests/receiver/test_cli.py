@@ -80,7 +80,7 @@ def test_runtime_failures_exit_with_1(tmp_path):
         done = run("other.log", "--listen", receiver.address, cwd=tmp_path)
         assert done.returncode == 1
         assert (
-            f"cannot listen on {receiver.address}: process {receiver.process.pid}, which writes "
+            f"loguru_stdbridge.receiver: cannot listen on {receiver.address}: process {receiver.process.pid}, which writes "
             f"{tmp_path}/first.log, listens there already; end it, or name another address"
         ) in done.stderr
         done = run("first.log", "--listen", "tcp://127.0.0.1:0", cwd=tmp_path)
