@@ -53,6 +53,17 @@ class PicklingQueue(queue.Queue):
         super().put(pickle.loads(pickle.dumps(item)), block, timeout)
 
 
+class Keeper(logging.Handler):
+    """Keeps what it gets, for the application to hand on."""
+
+    def __init__(self, kept):
+        super().__init__()
+        self.kept = kept
+
+    def emit(self, record):
+        self.kept.append(record)
+
+
 class Listener(logging.Handler):
     """The logging cookbook's process that listens: it hands each record to its own logger."""
 
@@ -68,6 +79,7 @@ KINDS = {
 QUEUES = {"of threads": queue.SimpleQueue, "of processes": PicklingQueue}
 HANDLERS = st.sampled_from(sorted(KINDS))
 LOGGERS = st.sampled_from(NAMES)
+ERRORS = st.sampled_from([None, ValueError("on purpose")])
 
 
 class Application(RuleBasedStateMachine):
@@ -95,6 +107,7 @@ class Application(RuleBasedStateMachine):
         self.installed = False
         self.buffers = []
         self.queues = []
+        self.kept = []
         self.root_level = logging.getLogger().level
         self.handlers = list(logging.getLogger().handlers)
         logging.getLogger("tests.alone").propagate = False
@@ -177,6 +190,12 @@ class Application(RuleBasedStateMachine):
         logging.getLogger(name).addHandler(buffer)
         self.buffers.append(buffer)
 
+    @rule(kind=HANDLERS, name=LOGGERS)
+    def add_a_keeper(self, kind, name):
+        records = []
+        logging.getLogger(name).addHandler(Keeper(records))
+        self.kept.append((records, self.make(kind)))
+
     @rule()
     def remove_handlers(self):
         for name in NAMES:
@@ -207,17 +226,17 @@ class Application(RuleBasedStateMachine):
 
     # -- records --------------------------------------------------------------------------------
 
-    @rule(name=LOGGERS, level=st.sampled_from(LEVELS), times=st.integers(1, 3))
-    def log_through_logging(self, name, level, times):
+    @rule(name=LOGGERS, level=st.sampled_from(LEVELS), times=st.integers(1, 3), error=ERRORS)
+    def log_through_logging(self, name, level, times, error):
         for _ in range(times):
-            logging.getLogger(name).log(level, "record %d.", self.number)
+            logging.getLogger(name).log(level, "record %d.", self.number, exc_info=error)
             self.number += 1
         self.check(times)
 
-    @rule(level=st.sampled_from(LEVELS), times=st.integers(1, 3))
-    def log_through_loguru(self, level, times):
+    @rule(level=st.sampled_from(LEVELS), times=st.integers(1, 3), error=ERRORS)
+    def log_through_loguru(self, level, times, error):
         for _ in range(times):
-            logger.log(level, "record {}.", self.number)
+            logger.opt(exception=error).log(level, "record {}.", self.number)
             self.number += 1
         self.check(times)
 
@@ -229,6 +248,9 @@ class Application(RuleBasedStateMachine):
             listener.stop()
         for buffer in self.buffers:
             buffer.flush()
+        for records, target in self.kept:
+            while records:
+                target.handle(records.pop(0))
         logger.complete()
         messages = self.taken.messages
         for number in range(self.number - times, self.number):
