@@ -200,7 +200,13 @@ def test_a_journal_that_is_not_understood_is_told(
     worker()
     receiver.accept().hello(greet_with=0)
     eventually(lambda: list(spool_dir.glob(f"{dead}.damaged-*")))
-    assert "1 bytes, not 4096" in capfd.readouterr().err
+    told = []
+
+    def is_told():
+        told.append(capfd.readouterr().err)
+        return "1 bytes, not 4096" in "".join(told)
+
+    eventually(is_told, what="it is told, which comes after the renaming")
 
 
 def test_a_stock_receiver_gets_it_too(receiver, leave, worker, at_once, spool_dir, eventually):
