@@ -62,6 +62,7 @@ class Run:
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
+            "LOGURU_STDBRIDGE_ADDRESS": f"tcp://127.0.0.1:{self.port}",  # the default's place
         }
         self.said: list[str] = []
         for name in ("var/log/shop", "var/lib/shop", "srv/shop"):
