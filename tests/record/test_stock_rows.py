@@ -105,7 +105,7 @@ def test_a_zone_is_looked_up_for_each_second(monkeypatch):
         time.tzset()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(FIELDS, min_size=1, max_size=4))
 def test_generated_records_have_their_rows(found):
     """Generated records, odd in any field, have the row that each has alone."""

@@ -163,7 +163,7 @@ class Comparison:
         text[where:where] = self.rng.choice(TEXTS)
         changed = payload[:start] + len(text).to_bytes(4, "little") + text + payload[end:]
         if changed[2:3] == b"\x95" and self.rng.random() < 0.9:
-            changed = changed[:3] + (len(changed) - 11).to_bytes(8, "little") + changed[11:]
+            changed = changed[:3] + max(len(changed) - 11, 0).to_bytes(8, "little") + changed[11:]
         return changed
 
     def _mutate(self, payload: bytes) -> bytes:
