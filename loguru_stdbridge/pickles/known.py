@@ -53,6 +53,7 @@ class KnownShapes:
         self.generation = 0
         """How often everything was forgotten."""
         self._skeletons: dict[Any, Skeleton] = {}
+        self._forgotten: list[Skeleton] = []  # that are still to be emptied
         self._held = 0
 
     def learn(self, payload: bytes, fields: dict[str, Any]) -> Skeleton | None:
@@ -75,10 +76,19 @@ class KnownShapes:
             self._grow(6000 + 4 * len(payload))
         return skeleton
 
+    def empty_forgotten(self) -> None:
+        """Empty the skeletons that are forgotten: a client that says nothing more holds on to them.
+
+        Not done while one of them reads.
+        """
+        while self._forgotten:
+            self._forgotten.pop().forget()
+
     def _grow(self, size: int) -> None:
-        self._held += size
+        self._held = max(self._held + size, 0)
         if self._held > MAX_KNOWN_BYTES:
             self._held = 0
+            self._forgotten += self._skeletons.values()
             self._skeletons.clear()
             self.generation += 1
 
@@ -106,6 +116,7 @@ class RecordReader:
         if not skeletons or len(payload) > MAX_KNOWN_PAYLOAD:
             return None
         if self._generation != self._known.generation:
+            self._known.empty_forgotten()
             skeletons.clear()
             self._price = FIRST_PRICE
             return None

@@ -72,6 +72,7 @@ _OF_A_PLACE = frozenset(
 """The fields that repeat: those of a place in a program, and of a thread."""
 
 _NO_ANSWER = (Unsuitable, struct.error, IndexError, UnicodeDecodeError)
+_COMBINATION_SIZE = 1500  # bytes, about, with what StockRows keeps
 _LENGTH = struct.Struct("<I").unpack_from
 _FRAME = struct.Struct("<Q").pack
 _TEXT = ord("X")
@@ -127,9 +128,10 @@ class _Stretches(dict[bytes, _Stretch]):
             self._seen.add(hash(data))
             return _Stretch(values, False)
         if len(self) >= MAX_STRETCHES:
+            self._grow(-sum(map(_size_of, self)))
             self.clear()
         stretch = self[data] = _Stretch(values, True)
-        self._grow(300 + len(data))
+        self._grow(_size_of(data))
         return stretch
 
 
@@ -245,6 +247,14 @@ class Skeleton:
             fields[key] = self._build(container, values)
         return fields, repeated
 
+    def forget(self) -> None:
+        """Give everything back, and have no answer any more."""
+        self._steps = []
+        for table in (self._combinations, self._template, self._numbers):
+            table.clear()
+        for fields in (self._repeating, self._direct, self._built):
+            fields.clear()
+
     def _combine(self, combination: tuple[_Stretch, ...]) -> dict[str, Any]:
         """Return the fields that repeat, in the record's order, with ``None`` for all others."""
         values: list[Any] = []
@@ -257,9 +267,10 @@ class Skeleton:
             fields[key] = values[number]
         if is_kept:
             if len(self._combinations) >= MAX_COMBINATIONS:
+                self._grow(-_COMBINATION_SIZE * len(self._combinations))
                 self._combinations.clear()
             self._combinations[combination] = Repeated(fields.copy(), self._varying)
-            self._grow(1500)
+            self._grow(_COMBINATION_SIZE)
         return fields
 
     def _build(self, value: Any, values: list[Any]) -> Any:
@@ -270,6 +281,11 @@ class Skeleton:
             return value
         items = [self._build(item, values) for item in value.items]
         return dict(zip(items[::2], items[1::2])) if value.kind is dict else value.kind(items)
+
+
+def _size_of(stretch: bytes) -> int:
+    """Return about how many bytes of memory a stretch and its values take."""
+    return 300 + len(stretch)
 
 
 def _find_varying(outline: Outline) -> set[Slot]:

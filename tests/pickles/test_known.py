@@ -112,6 +112,27 @@ def test_what_is_known_is_forgotten_when_it_is_much(monkeypatch):
     assert [read(honest, payload(number)) for number in range(6)] == [False] * 4 + [True] * 2
 
 
+def test_a_client_that_says_nothing_more_holds_nothing(monkeypatch):
+    """Clients that have taught shapes and are silent hold nothing of what was forgotten since."""
+    monkeypatch.setattr(known, "MAX_KNOWN_BYTES", 300_000)
+    shapes = KnownShapes()
+    silent = []
+    tracemalloc.start()
+    try:
+        for client in range(20):
+            reader = RecordReader(shapes)
+            for number in range(40):  # each place twice
+                data = payload(lineno=number // 2, **{f"own_{client}": "x" * 500})
+                read(reader, data)
+            silent.append(reader)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert shapes.generation >= 3
+    assert taken < 2 * known.MAX_KNOWN_BYTES
+    assert not any(read(reader, payload(5)) for reader in silent)
+
+
 @pytest.mark.parametrize("name", ["names", "threads"])
 def test_stretches_are_bounded(name):
     """Neither names nor threads that never come again are kept, and those that do are bounded."""
