@@ -19,10 +19,11 @@ from tests.support.processes import (
 )
 
 PRELUDE = """
-import json, logging, multiprocessing, os, sys, threading
+import json, logging, multiprocessing, os, sys, threading, warnings
 from loguru import logger
 from loguru_stdbridge import install_bridge
 
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads, from 3.12 on
 address, more = sys.argv[1], sys.argv[2:]
 logger.remove()
 stdlib = logging.getLogger("std")

@@ -11,6 +11,9 @@ import pytest
 from tests.support.processes import Account, ReceiverProcess, disk_usage, free_address
 from tests.support.workers import Worker, check_counts, given_up
 
+WEIGHED = ("--format", "{message}", "--render", "receiver")
+"""What a receiver is told so that records go whole: a worker's finished line has no weight."""
+
 LONG_OUTAGE = """
 records = int(sys.argv[4])
 log(0, records // 10)
@@ -145,7 +148,7 @@ def test_a_stopped_receiver_under_load(tmp_path, scale, tell, overflows):
     names, seconds = scale("ab", "abcd"), scale(2, 30)
     limit, weight = (1 << 20, 50_000) if overflows else (256 << 20, 0)
     with contextlib.ExitStack() as stack:
-        receiver = stack.enter_context(ReceiverProcess(sink, "--format", "{message}"))
+        receiver = stack.enter_context(ReceiverProcess(sink, *WEIGHED))
         for name in names:
             worker = Worker(STOPPED, receiver.address, weight, name=name, spool_limit=limit)
             workers.append(stack.enter_context(worker))
@@ -190,7 +193,7 @@ tell(flushed=bridge.flush(60))
 def test_what_was_on_its_way_when_it_was_given_up_is_not_counted_as_dropped(tmp_path):
     """A record that was in the socket when its journal discarded it does not count as dropped."""
     sink = tmp_path / "app.log"
-    with ReceiverProcess(sink, "--format", "{message}") as receiver:
+    with ReceiverProcess(sink, *WEIGHED) as receiver:
         with Worker(ON_THE_WAY, receiver.address, spool_limit=1 << 20) as worker:
             worker.stands()
             receiver.process.send_signal(signal.SIGSTOP)

@@ -18,7 +18,7 @@ logger.remove()
 bridge = install_bridge(address, level="INFO", **options)
 stdlib = logging.getLogger("std")
 
-weight = []  # one string, or none: makes each stdlib record heavier, unseen in the file
+weight = []  # one string, or none: makes each stdlib record heavier that goes whole, unseen in the file
 
 def log(first, last):
     for number in range(first, last):
