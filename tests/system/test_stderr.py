@@ -153,7 +153,8 @@ def test_without_a_thread_the_message_is_written_at_once(capfd, monkeypatch):
 
 
 STUCK_FORK = """
-import os, sys
+import os, sys, warnings
+warnings.filterwarnings("ignore", message="This process .* is multi-threaded")  # stderr is stuck
 from loguru_stdbridge.system.stderr import StderrThread
 thread = StderrThread("me")
 reader, writer = os.pipe()
