@@ -225,9 +225,13 @@ class Skeleton:
                     values += parts
                     at += floats.size
                 elif kind == INTEGER:
-                    if payload[at] == INTEGER:  # one byte
+                    code = payload[at]
+                    if code == INTEGER:  # one byte
                         values.append(payload[at + 1])
                         at += 2
+                    elif code == 0x4D:  # BININT2
+                        values.append(payload[at + 1] | payload[at + 2] << 8)
+                        at += 3
                     else:
                         value, at = read_integer(payload, at)
                         values.append(value)
