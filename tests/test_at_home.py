@@ -302,6 +302,20 @@ def test_a_program_that_is_no_python_has_its_line_in_the_file(sink, eventually, 
     assert sink.read_text() == "a line\n"
 
 
+def test_a_program_that_can_run_no_receiver_at_all_says_so_and_goes_on(sink):
+    """No Python is there, and the receiver cannot be imported: the log call returns all the same."""
+    code = f"""
+import sys
+sys.frozen = True
+sys.modules["hashlib"] = None
+{SCRIPT.replace("install_bridge(s", "b = install_bridge(s")}
+print(b.flush(1), b.stats().pending)
+"""
+    status, out, err = run_python(code, str(sink))
+    assert (status, out) == (0, "False 1\n"), err
+    assert "this process cannot run it either (ModuleNotFoundError" in err.splitlines()[0]
+
+
 def test_the_command_line_has_loguru_s_words(tmp_path):
     """Texts, numbers, durations and times of the day go to the receiver's process."""
     from datetime import time, timedelta

@@ -118,8 +118,15 @@ class ReceiverStarter:
             self._reason = "this program is no Python that could run one"
         elif not runtime_directories(make=True, beside=self._address.path):
             self._reason = "no directory for the log's socket can be made"
+        self._trouble: str | None = None
         if self._reason and load_embed is not None:  # now: no thread of ours imports anything
-            self._embed_receiver = load_embed()
+            try:
+                self._embed_receiver = load_embed()
+            except Exception as error:  # this may be a log call of the application's
+                self._trouble = (
+                    f"cannot start a receiver for {sink.path}: {self._reason}, and this process "
+                    f"cannot run it either ({type(error).__name__}: {error})"
+                )
 
     def start(self, now: float, *, is_last: bool = False) -> str | None:
         """See to it that a receiver is on its way; return what the operator should be told.
@@ -253,7 +260,8 @@ class ReceiverStarter:
     def _embed(self) -> str | None:
         """Start a receiver in a thread of this process, unless another process has one."""
         if self._embed_receiver is None or self._embedded is not None:
-            return None
+            trouble, self._trouble = self._trouble, None
+            return trouble
         try:
             self._embedded = self._embed_receiver(self._sink)
         except Exception as error:

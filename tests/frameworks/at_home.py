@@ -172,7 +172,7 @@ def uwsgi(directory: Path) -> str:
     finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

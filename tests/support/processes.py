@@ -54,7 +54,7 @@ class ReceiverProcess:
             )  # fmt: skip
 
     def wait_ready(self) -> ReceiverProcess:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not self.ready.exists():
             assert self.process.poll() is None, self.stderr.read_text()
             assert time.monotonic() < deadline, "the receiver is not ready"
