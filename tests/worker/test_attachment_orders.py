@@ -102,6 +102,7 @@ class Application(RuleBasedStateMachine):
             intercepts = propagates = 1
             enqueue = False
         self.intercepts, self.propagates, self.enqueue = intercepts, propagates, enqueue
+        self.may_propagate = bool(propagates)
         self.number = 0
         self.taken.clear()
         self.installed = False
@@ -177,7 +178,7 @@ class Application(RuleBasedStateMachine):
         logging.getLogger(name).addHandler(logging.handlers.QueueHandler(waiting))
         self.queues.append(logging.handlers.QueueListener(waiting, self.make(kind)))
 
-    @precondition(lambda self: not self.propagates)
+    @precondition(lambda self: not self.may_propagate)
     @rule(between=st.sampled_from(sorted(QUEUES)))
     def add_a_queue_into_a_logger(self, between):
         waiting = QUEUES[between]()
@@ -190,6 +191,7 @@ class Application(RuleBasedStateMachine):
         logging.getLogger(name).addHandler(buffer)
         self.buffers.append(buffer)
 
+    @precondition(lambda self: not self.may_propagate)  # else records go round for ever
     @rule(kind=HANDLERS, name=LOGGERS)
     def add_a_keeper(self, kind, name):
         records = []
@@ -249,8 +251,9 @@ class Application(RuleBasedStateMachine):
         for buffer in self.buffers:
             buffer.flush()
         for records, target in self.kept:
-            while records:
-                target.handle(records.pop(0))
+            held, records[:] = records[:], []
+            for record in held:
+                target.handle(record)
         logger.complete()
         messages = self.taken.messages
         for number in range(self.number - times, self.number):
