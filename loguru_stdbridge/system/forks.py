@@ -85,13 +85,21 @@ def drop_in_children(holder: Any) -> None:
 
 @contextlib.contextmanager
 def block_forks() -> Iterator[None]:
-    """Keep forks of other threads waiting while something is open that is not registered yet."""
-    lock = _fork_lock
-    taken = lock.acquire(timeout=_FORK_TIMEOUT)
+    """Keep forks of other threads waiting while something is open that is not registered yet.
+
+    A signal handler may raise as soon as the lock is taken, before anybody knows that it is. So a
+    thread that has the lock already does not take it again, and one that may have it lets it go.
+    """
+    lock: Any = _fork_lock
+    if lock._is_owned():
+        yield
+        return
+    taken = False
     try:
+        taken = lock.acquire(timeout=_FORK_TIMEOUT)
         yield
     finally:
-        if taken:
+        if taken or lock._is_owned():
             lock.release()
 
 

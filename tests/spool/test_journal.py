@@ -19,7 +19,7 @@ from loguru_stdbridge.spool.finder import journal_directories
 from loguru_stdbridge.spool.journal import REENTRANT, Figures, Journal
 from loguru_stdbridge.spool.orphans import Orphan
 from loguru_stdbridge.spool.segments import decode_meta, decode_segment_header, scan_segment
-from loguru_stdbridge.system import own_file
+from loguru_stdbridge.system import forks, own_file
 from loguru_stdbridge.wire.receiving import Sequencer
 from tests.support.journals import (
     ADDRESS,
@@ -991,6 +991,7 @@ def test_a_handler_that_raises_anywhere_in_a_log_call(make, when_full, filled):
         finally:
             sys.setprofile(None)
         assert not journal.is_inside, count
+        assert not forks._fork_lock._is_owned(), count
         for _ in range(2 * PER_SEGMENT):
             assert journal.append(row(journal.next)) != REENTRANT
         live = read_all(journal)
