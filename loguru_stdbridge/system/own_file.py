@@ -241,13 +241,16 @@ class OwnFile:
 
 
 def _close(descriptor: int, ours: bool) -> None:
-    """Close a descriptor, if it is still ours, and forget it."""
+    """Forget a descriptor, and close it if it is still ours.
+
+    In this order: once it is closed, another thread may get its number for a file of its own.
+    """
+    _owners.pop(descriptor, None)
     if ours:
         try:
             os.close(descriptor)
         except OSError:  # closed by another thread in this instant
             pass
-    _owners.pop(descriptor, None)
 
 
 def _close_forgotten() -> None:

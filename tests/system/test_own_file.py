@@ -295,3 +295,23 @@ def test_times_are_set_only_where_they_are_old(path, tmp_path):
         freshen(path, 30.0)
         assert (os.stat(path).st_mtime != at) == changes
     freshen(str(tmp_path / "absent"), 30.0)
+
+
+def test_a_file_that_gets_the_number_of_one_being_closed_stays_ours(tmp_path, monkeypatch):
+    """A file that another thread opens while one is closed keeps the number that it got."""
+    first, made = OwnFile.make(str(tmp_path / "first")), []
+    close = os.close
+
+    def close_and_open(descriptor):
+        close(descriptor)
+        monkeypatch.setattr(os, "close", close)
+        made.append(OwnFile.make(str(tmp_path / "second")))
+
+    monkeypatch.setattr(os, "close", close_and_open)
+    number = first.descriptor
+    first.close()
+    (second,) = made
+    assert second.descriptor == number
+    assert second.write(b"row", 0) == 3
+    second.close()
+    assert not is_locked(str(tmp_path / "second"))
