@@ -237,27 +237,32 @@ class OwnFile:
             return
         ours = _has_identity(descriptor, self._identity)
         self.descriptor = -1
-        _close(descriptor, ours)
+        _close(descriptor, ours, self._mark)
 
 
-def _close(descriptor: int, ours: bool) -> None:
-    """Forget a descriptor, and close it if it is still ours.
+def _close(descriptor: int, ours: bool, mark: weakref.ref[OwnFile]) -> None:
+    """Close a descriptor if it is still ours, and forget it.
 
-    In this order: once it is closed, another thread may get its number for a file of its own.
+    Once it is closed, another thread may get its number for a file of its own: that one's mark
+    stays. No function is called between the look and the removal, so no thread comes in between.
     """
-    _owners.pop(descriptor, None)
     if ours:
         try:
             os.close(descriptor)
         except OSError:  # closed by another thread in this instant
             pass
+    try:
+        if _owners[descriptor] is mark:
+            del _owners[descriptor]
+    except KeyError:
+        pass
 
 
 def _close_forgotten() -> None:
     """Close the files that were made and are kept nowhere."""
     for descriptor, owner in list(_owners.items()):
         if owner() is None:
-            _close(descriptor, _has_identity(descriptor, _identities[descriptor]))
+            _close(descriptor, _has_identity(descriptor, _identities[descriptor]), owner)
 
 
 def _has_identity(descriptor: int, identity: tuple[int, int]) -> bool:
