@@ -28,6 +28,7 @@ class Command:
         self._on_end = on_end
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = False
+        self._early: list[int] = []  # signals to hand on once it is started
         self._witness: GroupWitness | None = None
         self.status = 0
         """How the command has ended, as a shell tells it: 128 + n after signal n."""
@@ -58,13 +59,23 @@ class Command:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             self._starting = False
+        for number in self._early:
+            self.send(number)
         if hasattr(signal, "SIGCHLD"):
             self.reap()
         else:
             threading.Thread(target=self._wait, daemon=True).start()
 
     def forward(self, number: int) -> bool:
-        """Hand a signal on, unless the command got it too; return whether the command runs."""
+        """Hand a signal on, unless the command got it too; return whether the command runs.
+
+        A signal that comes while the command is being started is sent once it is. Whether the
+        command was there when its group got the signal is not known then; a second one does little
+        harm at the start, and a missing one would.
+        """
+        if self._starting:
+            self._early.append(number)
+            return True
         if not self.running:
             return False
         assert self._process is not None

@@ -15,6 +15,9 @@ Why the answer is right
   its own, the witness has its own, and keeps it until it is asked.
 * A supervisor that signals all processes of a service one after the other (systemd) may reach the
   receiver first. So the witness waits a moment for the signal before it says no.
+* Each question has a number, and the answer repeats it. A handler that interrupts another one may
+  read the answer that is for the other, and keeps it for that one. An answer that came too late is
+  nobody's.
 * The witness runs a program of its own, so whoever looks for the receiver by its command line does
   not find the witness. It ends with the receiver, however that ends: its pipe is closed then.
 * Without a witness (no process can be started) every signal is handed on.
@@ -26,11 +29,13 @@ group would leave the command behind, and a command at a terminal could not read
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import select
 import signal
 import subprocess
 import sys
+import time
 
 WITNESS_PATIENCE = 0.05
 """Seconds that the witness waits for a signal that the receiver has got."""
@@ -41,15 +46,15 @@ ANSWER_TIMEOUT = 1.0
 _PROGRAM = f"""
 import os, signal
 while True:
-    asked = os.read(0, 1)
+    asked = os.read(0, 2)
     if not asked:
         break
-    number = asked[0]
+    question, number = asked
     if hasattr(signal, "sigtimedwait"):
         got = signal.sigtimedwait([number], {WITNESS_PATIENCE}) is not None
     else:
         got = number in signal.sigpending() and signal.sigwait([number]) == number
-    os.write(1, bytes([number, got]))
+    os.write(1, bytes([question, got]))
 """
 
 
@@ -59,6 +64,7 @@ class GroupWitness:
     def __init__(self) -> None:
         """Start the witness, if the system can."""
         self._process: subprocess.Popen[bytes] | None = None
+        self._questions = itertools.count()
         self._answers: dict[int, bool] = {}
         if not hasattr(signal, "pthread_sigmask"):
             return
@@ -72,6 +78,8 @@ class GroupWitness:
                 cwd="/",
                 bufsize=0,
             )
+            assert self._process.stdout is not None
+            os.set_blocking(self._process.stdout.fileno(), False)
         except (OSError, ValueError):
             return
         finally:
@@ -85,18 +93,26 @@ class GroupWitness:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(bytes([number]))
-            # A handler that interrupts this one may read the answer that is for this one.
-            while number not in self._answers:
-                if not select.select([process.stdout], [], [], ANSWER_TIMEOUT)[0]:
+            question = next(self._questions) % 256
+            self._answers.pop(question, None)
+            process.stdin.write(bytes([question, number]))
+            deadline = time.monotonic() + ANSWER_TIMEOUT
+            while question not in self._answers:
+                left = max(deadline - time.monotonic(), 0.0)
+                if not select.select([process.stdout], [], [], left)[0]:
+                    if question in self._answers:  # the last moment's handler has read it
+                        break
                     return False
-                answer = os.read(process.stdout.fileno(), 2)
+                try:
+                    answer = os.read(process.stdout.fileno(), 2)
+                except BlockingIOError:  # a handler has read what was there
+                    continue
                 if len(answer) < 2:
                     return False
                 self._answers[answer[0]] = bool(answer[1])
         except (OSError, ValueError):
             return False
-        return self._answers.pop(number)
+        return self._answers.pop(question)
 
     def note_end(self, pid: int, status: int) -> None:
         """Note that a child has ended, which may be the witness."""

@@ -157,8 +157,6 @@ class Runner:
         except OSError as error:
             self._report(f"cannot run {self._command.arguments[0]}: {error.strerror}")
             return 127 if isinstance(error, FileNotFoundError) else 126
-        if self.is_stopping:  # a signal came while the command was started
-            self._command.send(signal.SIGTERM)
         return None
 
     def _stop_service(self) -> None:

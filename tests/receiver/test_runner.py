@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from loguru_stdbridge.addresses import default_listen
+from loguru_stdbridge.receiver import group_witness
+from loguru_stdbridge.receiver.command import Command
+from loguru_stdbridge.receiver.group_witness import GroupWitness
 from tests.support.processes import ReceiverProcess
 
 RECEIVER = [sys.executable, "-m", "loguru_stdbridge.receiver"]
@@ -53,6 +57,12 @@ def started(tmp_path, *command, **options):
         process.communicate()
 
 
+def wait_for_start(process):
+    """Wait until the receiver says that its command runs: earlier, it cannot know who got a signal."""
+    while b", running " not in process.stderr.readline():
+        assert process.poll() is None
+
+
 def counting(tmp_path, *signals):
     return [sys.executable, "-c", COUNTING, tmp_path, *(int(number) for number in signals)]
 
@@ -66,6 +76,7 @@ def test_a_signal_for_the_group_reaches_the_command_once(tmp_path, eventually, n
     the next one, for the receiver alone, is handed on."""
     with started(tmp_path, *counting(tmp_path, number, signal.SIGWINCH)) as process:
         eventually((tmp_path / "up").exists, 30, "the command runs")
+        wait_for_start(process)
         process.send_signal(signal.SIGSTOP)  # so that two could not fall together into one
         os.killpg(process.pid, number)
         eventually((tmp_path / "got 1").exists, 30, "the command has it")
@@ -97,6 +108,7 @@ def test_without_a_witness_signals_are_handed_on(tmp_path, eventually):
     """The witness was killed, as by the system when memory is short: the command is told still."""
     with started(tmp_path, *counting(tmp_path, signal.SIGINT)) as process:
         eventually((tmp_path / "up").exists, 30, "the command runs")
+        wait_for_start(process)
         command = int((tmp_path / "pid").read_text())
         (witness,) = children(process.pid) - {command}
         os.kill(witness, signal.SIGKILL)
@@ -138,6 +150,7 @@ def test_ctrl_z_stops_both_and_both_go_on(tmp_path, eventually, whom):
     send = os.killpg if whom == "the group" else os.kill
     with started(tmp_path, sys.executable, "-c", WAITING) as process:
         eventually((tmp_path / "up").exists, 30, "the command runs")
+        wait_for_start(process)
         command = int((tmp_path / "pid").read_text())
         for _ in range(2):
             send(process.pid, signal.SIGTSTP)
@@ -238,18 +251,15 @@ def test_a_signal_that_nohup_ignores_is_ignored_by_the_command(tmp_path, eventua
         "import pathlib, signal; "
         "pathlib.Path('out').write_text(str(signal.getsignal(signal.SIGHUP)))"
     )
-    with started(
-        tmp_path, sys.executable, "-c", code,
-    ) as process:  # fmt: skip
-        assert process.wait(30) == 0
-    assert (tmp_path / "out").read_text() == str(signal.SIG_DFL)
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    before = signal.getsignal(signal.SIGHUP)
     try:
-        with started(tmp_path, sys.executable, "-c", code) as process:
-            assert process.wait(30) == 0
+        for disposition in (signal.SIG_DFL, signal.SIG_IGN):
+            signal.signal(signal.SIGHUP, disposition)
+            with started(tmp_path, sys.executable, "-c", code) as process:
+                assert process.wait(30) == 0
+            assert (tmp_path / "out").read_text() == str(disposition)
     finally:
         signal.signal(signal.SIGHUP, before)
-    assert (tmp_path / "out").read_text() == str(signal.SIG_IGN)
 
 
 # -- what is told, and what is handed on
@@ -336,3 +346,59 @@ def test_an_address_that_was_handed_on_is_not_listened_at(monkeypatch):
     assert default_listen() == []
     monkeypatch.delenv("LOGURU_STDBRIDGE_ADDRESS")
     assert default_listen() == ["tcp://127.0.0.1:9020"]
+
+
+def test_a_signal_during_the_start_is_handed_on_after_it(tmp_path, eventually, monkeypatch):
+    """A signal that the receiver gets while the system starts its command is not lost."""
+    arguments = map(str, counting(tmp_path, signal.SIGWINCH))
+    command = Command(list(arguments), lambda: None)
+    start = subprocess.Popen
+
+    def start_slowly(*arguments, **options):
+        process = start(*arguments, **options)
+        if arguments[0] is command.arguments:
+            eventually((tmp_path / "up").exists, 30, "the command runs")
+            assert command.forward(signal.SIGWINCH)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", start_slowly)
+    command.start(os.environ)
+    try:
+        eventually((tmp_path / "got 1").exists, 30, "the command has it")
+    finally:
+        command.send(signal.SIGKILL)
+        eventually(lambda: command.reap() or not command.running, 30, "the command has ended")
+        command.close()
+
+
+def test_two_questions_to_the_witness_may_cross(monkeypatch):
+    """A signal's handler that interrupts another one takes no answer away from it."""
+    witness, wait, nested = GroupWitness(), select.select, []
+
+    def interrupted(*arguments):
+        ready = wait(*arguments)
+        if not nested:
+            nested.append(True)
+            assert not witness.has_seen(signal.SIGWINCH)
+        return ready
+
+    monkeypatch.setattr(select, "select", interrupted)
+    try:
+        assert not witness.has_seen(signal.SIGUSR1)
+    finally:
+        witness.close()
+
+
+def test_a_late_answer_of_the_witness_is_not_taken_for_the_next(monkeypatch):
+    """The witness answers too late: the next question about that signal gets its own answer."""
+    monkeypatch.setattr(group_witness, "ANSWER_TIMEOUT", 0.0)
+    witness = GroupWitness()
+    try:
+        assert not witness.has_seen(signal.SIGUSR1)
+        monkeypatch.setattr(group_witness, "ANSWER_TIMEOUT", 30.0)
+        assert select.select([witness._process.stdout], [], [], 30)[0], "the answer has come"
+        os.kill(witness._process.pid, signal.SIGUSR1)
+        assert not witness.has_seen(signal.SIGUSR2)  # the late one is in the pipe before this one
+        assert witness.has_seen(signal.SIGUSR1)
+    finally:
+        witness.close()
