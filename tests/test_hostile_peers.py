@@ -449,7 +449,7 @@ def test_an_impostor_needs_the_whole_secret(receiver, eventually):
     eventually(lambda: "owner 3" in receiver.lines(), 30, "the owner's record")
 
 
-def test_a_sender_that_streams_on_while_it_comes_anew_holds_nobody_up(receiver):
+def test_a_sender_that_streams_on_while_it_comes_anew_holds_nobody_up(receiver, eventually):
     """A sender that says hello again is greeted, although its old connection brings rows for ever."""
     over = threading.Event()
     with Client(receiver) as old:
@@ -464,6 +464,7 @@ def test_a_sender_that_streams_on_while_it_comes_anew_holds_nobody_up(receiver):
         thread = threading.Thread(target=stream)
         thread.start()
         try:
+            eventually(lambda: receiver.lines().count("again") == 199, 30, "its rows are in the file")
             with Client(receiver) as new:
                 assert new.hello().last == 200
                 receiver.log()
