@@ -464,7 +464,9 @@ def test_a_sender_that_streams_on_while_it_comes_anew_holds_nobody_up(receiver, 
         thread = threading.Thread(target=stream)
         thread.start()
         try:
-            eventually(lambda: receiver.lines().count("again") == 199, 30, "its rows are in the file")
+            eventually(
+                lambda: receiver.lines().count("again") == 199, 30, "its rows are in the file"
+            )
             with Client(receiver) as new:
                 assert new.hello().last == 200
                 receiver.log()

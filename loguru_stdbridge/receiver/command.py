@@ -43,15 +43,23 @@ class Command:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.returncode is None
 
-    def start(self, environment: Mapping[str, str], ignored: Iterable[int] = ()) -> None:
-        """Start it; ``ignored`` are signals that it ignores until it says otherwise.
+    def start(
+        self,
+        environment: Mapping[str, str],
+        ignored: Iterable[int] = (),
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> bool:
+        """Start it, if it ``is_wanted`` still; return whether it was started.
 
-        Raises ``OSError`` if it cannot be run.
+        ``ignored`` are signals that it ignores until it says otherwise. Raises ``OSError`` if it
+        cannot be run.
         """
         self._witness = GroupWitness()
         handlers = {number: signal.getsignal(number) for number in ignored}
-        self._starting = True  # reap() would not know it yet
+        self._starting = True  # from now on signals wait; reap() would not know it yet
         try:
+            if not is_wanted():
+                return False
             for number in handlers:
                 signal.signal(number, signal.SIG_IGN)
             self._process = subprocess.Popen(self.arguments, env=dict(environment))
@@ -65,6 +73,7 @@ class Command:
             self.reap()
         else:
             threading.Thread(target=self._wait, daemon=True).start()
+        return True
 
     def forward(self, number: int) -> bool:
         """Hand a signal on, unless the command got it too; return whether the command runs.

@@ -153,11 +153,13 @@ class Runner:
         if self._injects:
             environment = inject(environment)
         try:
-            self._command.start(environment, self._ignored)
+            started = self._command.start(
+                environment, self._ignored, is_wanted=lambda: not self.is_stopping
+            )
         except OSError as error:
             self._report(f"cannot run {self._command.arguments[0]}: {error.strerror}")
             return 127 if isinstance(error, FileNotFoundError) else 126
-        return None
+        return None if started else 0
 
     def _stop_service(self) -> None:
         if self._service is not None:
