@@ -39,6 +39,7 @@ from .encoding import LineEncoder
 from .files import FileId, sync_directory
 from .internals import Rotation, compile_rotation, private_logger, read_sink_path
 from .ledger import Ledger
+from .retention import spare_other_logs
 
 ROTATION_RETRY = 5.0
 """Seconds after a failed rotation before the next attempt."""
@@ -105,10 +106,12 @@ class RotatingSink:
         self._archiver = (
             None if compression is None else Archiver(compression, path, ledger, report)
         )
-        self._path = read_sink_path(path).template
-        self._retention = options.get("retention")
+        sink_path = read_sink_path(path)
+        self._path = sink_path.template
+        self._retention = spare_other_logs(options.get("retention"), sink_path)
         self._options: dict[str, Any] = {
             **options,
+            "retention": self._retention,
             "rotation": self._on_message,
             "compression": None if self._archiver is None else self._archiver.add_rotated,
             "encoding": encoding,
