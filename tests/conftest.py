@@ -21,6 +21,12 @@ from loguru import logger
 from tests.support.descriptors import descriptors
 from tests.support.waiting import wait_until
 
+# Each process that a test starts reads the compiled modules of the first one: to compile them takes
+# five times as long as to run them. They are kept out of the source tree.
+BYTECODE = Path(__file__).resolve().parent.parent / ".pytest_cache" / "bytecode"
+os.environ.setdefault("PYTHONPYCACHEPREFIX", str(BYTECODE))
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the endurance tests at full length")
