@@ -113,9 +113,7 @@ def plain_format(template: str) -> str:
     for literal, name, specification, conversion in string.Formatter().parse(template):
         parts.append(re.sub(_TAG, "", literal).replace("{", "{{").replace("}", "}}"))
         if name is not None:
-            how = f"!{conversion}" if conversion else ""
-            how += f":{specification}" if specification else ""
-            parts.append(f"{{{name}{how}}}")
+            parts.append(_field(name, specification, conversion))
     return "".join(parts)
 
 
@@ -137,3 +135,28 @@ def split_time(template: str) -> tuple[str, str, str] | None:
         escaped = before.replace("{", "{{").replace("}", "}}")
         return before, specification, template[len(f"{escaped}{{time:{specification}}}") :]
     return None
+
+
+def split_message(template: str) -> tuple[str, str] | None:
+    """Split a plain format at ``{message}``, shown once and as it is, into two formats.
+
+    Return what stands before it and what follows; ``None`` for any other format.
+    """
+    halves: list[list[str]] = [[]]
+    for literal, name, specification, conversion in string.Formatter().parse(template):
+        halves[-1].append(literal.replace("{", "{{").replace("}", "}}"))
+        if name == "message" and not specification and not conversion:
+            halves.append([])
+        elif name == "message":
+            return None
+        elif name is not None:
+            halves[-1].append(_field(name, specification, conversion))
+    if len(halves) != 2:
+        return None
+    return "".join(halves[0]), "".join(halves[1])
+
+
+def _field(name: str, specification: str | None, conversion: str | None) -> str:
+    how = f"!{conversion}" if conversion else ""
+    how += f":{specification}" if specification else ""
+    return f"{{{name}{how}}}"

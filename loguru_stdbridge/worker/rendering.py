@@ -83,7 +83,7 @@ class LineRenderer:
             plain = f"{plain_format(line_format.format)}\n"
             if _is_loguru_s(plain, f"{line_format.format}\n"):
                 self._plain = _make_format(plain)
-                self.logrecords = make_logrecord_renderer(line_format, self._plain)
+                self.logrecords = make_logrecord_renderer(line_format, plain)
 
     def _make_head(self, level: tuple[int, str]) -> str:
         number, name = level

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -23,6 +24,9 @@ FORMATS = [
     "{file.path} {file} {module} {process.name} {thread} {process.id:>8} {line:05d}{message}",
     "{time:YYYY-MM-DD HH:mm:ss.SSSSSS ZZ zz x}{name!s:>20}{message}",
     "{message}",
+    "<red>{{</red> {time:HH:mm:ss.SSS}}} {level} {{{message}}} {line!r:>5} {thread.id}",
+    "{level.no} {message} {message}",
+    "{message} {time:HH:mm:ss.SSS}",
 ]
 
 
@@ -81,6 +85,8 @@ def test_any_record_gives_the_line_that_the_receiver_makes(template):
     @example([{"lineno": 1}, {"lineno": True}, {"lineno": 1.0}])
     @example([{"msg": "%s", "args": ("x",)}, {"msg": Text("y")}, {"levelno": 5}])
     @example([{"created": 1.7e9 + 0.0009996}, {"created": 1.7e9 + 0.9999996}])
+    @example([{"created": 1.7e9}, {"created": int(1.7e9)}, {"created": 1.7e9 + 0.00099951}])
+    @example([{"created": float("nan")}, {"created": 1e300}, {"created": -0.5}, {"created": -1.5}])
     def check(changes):
         for changed in changes:
             record = logging.LogRecord("app", 20, "/src/app.py", 7, "message", (), None, "run")
@@ -128,3 +134,38 @@ def test_what_the_receiver_would_change_goes_whole(change):
 def test_a_format_with_the_level_s_icon_is_the_receiver_s(level):
     """A format that shows the level's icon is rendered where the icon is known."""
     assert LineRenderer(make_line_format(f"{level} {{message}}", 0)).logrecords is None
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.floats(-3e5, 3e9).flatmap(lambda near: st.floats(near, near + 0.003)), min_size=2)
+)
+@example([0.0004995, 0.0005, 0.0004999999, 0.001, 0.9999995, 0.9999994, 1.0])
+@example([-0.0005, -0.0004995, -1.0, -1e-7, 0.0])
+def test_a_kept_time_is_the_one_that_the_record_has(times):
+    """The text of a time that is kept for its millisecond is what each record's own would be."""
+    line_format = make_line_format("{time:YYYY-MM-DD HH:mm:ss.SSS} {message}", 10)
+    keeping = LineRenderer(line_format)
+    for created in [*times, *reversed(times)]:
+        record = logging.LogRecord("app", 20, "/src/app.py", 7, "message", (), None, "run")
+        record.created = created
+        fresh = LineRenderer(line_format)
+        assert keeping.logrecords.row(record) == fresh.logrecords.row(record) is not None
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the system cannot change its zone")
+def test_a_kept_time_is_forgotten_with_the_zone(monkeypatch):
+    """After ``tzset`` the same moment shows in the new zone, also where both have one name."""
+    renderer = LineRenderer(make_line_format("{time:HH:mm:ss.SSS} {message}", 10))
+    record = logging.LogRecord("app", 20, "/src/app.py", 7, "message", (), None, "run")
+    record.created = 3600.0 * 12
+    shown = []
+    try:
+        for zone in ("XXX0", "XXX5"):
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+            shown.append(json.loads(renderer.logrecords.row(record))[-1])
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert shown == ["12:00:00.000 message\n", "07:00:00.000 message\n"]
