@@ -25,9 +25,10 @@ be unlinked in step 4.
 Why a retention keeps the right files
 -------------------------------------
 An archive gets the time of its file's last line. Else a file that waits for its compression would
-pass for older than the archive of an earlier file. Between steps 3 and 4 a file is there twice, and
-a retention would count it twice. So the thread holds :attr:`Archiver.swap_lock` from 3 to 4, and a
-rotation, which calls the retention, holds it too.
+pass for older than the archive of an earlier file. When it was made is noted beside that, as loguru
+does it for a log file: an older archive of the same name is set aside under that time. Between
+steps 3 and 4 a file is there twice, and a retention would count it twice. So the thread holds
+:attr:`Archiver.swap_lock` from 3 to 4, and a rotation, which calls the retention, holds it too.
 
 What happens after a failure
 ----------------------------
@@ -50,7 +51,14 @@ from queue import Empty, SimpleQueue
 from typing import Any, Callable
 
 from .files import find_file
-from .internals import SinkPath, escape_path, private_logger, read_sink_path
+from .internals import (
+    SinkPath,
+    creation_time,
+    escape_path,
+    note_creation_time,
+    private_logger,
+    read_sink_path,
+)
 from .ledger import Ledger
 
 CLOSE_TIMEOUT = 30.0
@@ -185,6 +193,7 @@ class Archiver:
                 _remove_all(work, link)
                 raise
             for archive in work.iterdir():
+                note_creation_time(archive, time.time())
                 os.utime(archive, ns=(last_line, last_line))
         with self.swap_lock:
             for archive in list(work.iterdir()):
@@ -298,7 +307,7 @@ def _move_beside(archive: Path, original: Path) -> None:
     """Move an archive beside its original; an older one of that name gets a date, as in loguru."""
     target = original.with_name(archive.name)
     if target.exists():
-        when = datetime.datetime.fromtimestamp(target.stat().st_mtime)
+        when = datetime.datetime.fromtimestamp(creation_time(target))
         extension = archive.name[len(original.name) :]
         dated = f"{original.stem}.{when:%Y-%m-%d_%H-%M-%S_%f}"
         aside, count = original.with_name(f"{dated}{original.suffix}{extension}"), 1

@@ -1,25 +1,34 @@
-"""Turns finished lines into the bytes of the sink's encoding."""
+"""Turns finished lines into the bytes of the sink's encoding, with the sink's line ends."""
 
 from __future__ import annotations
 
 import codecs
+import os
 from collections.abc import Sequence
 
 from ..exceptions import ConfigurationError
 
 _KEEP_LENGTH = ("strict", "backslashreplace", "replace", "xmlcharrefreplace", "surrogateescape")
 _ASCII = "".join(map(chr, range(128)))
+_ENDINGS = {None: os.linesep, "": "\n", "\n": "\n", "\r": "\r", "\r\n": "\r\n"}
 
 
 class LineEncoder:
     """Encodes lines, each for itself; no line is lost for a character that does not fit."""
 
-    def __init__(self, encoding: str, errors: str) -> None:
-        """``encoding`` and ``errors`` are as in ``open()``.
+    def __init__(self, encoding: str, errors: str, newline: str | None = None) -> None:
+        """``encoding``, ``errors`` and ``newline`` are as in ``open()``.
 
-        Raises :class:`ConfigurationError` for an encoding that cannot be used line by line, and
-        ``LookupError`` for an unknown ``errors``.
+        Raises :class:`ConfigurationError` for an encoding that cannot be used line by line and for
+        an impossible ``newline``, and ``LookupError`` for an unknown ``errors``.
         """
+        if newline not in _ENDINGS:
+            raise ConfigurationError(
+                f"newline={newline!r}: use '\\n', '\\r' or '\\r\\n', or leave it out for this "
+                f"system's own, {os.linesep!r}"
+            )
+        self._line_end = _ENDINGS[newline]
+        self._translates = self._line_end != "\n"
         try:
             plain = _ASCII.encode(encoding) == _ASCII.encode("ascii")
         except UnicodeError:
@@ -39,6 +48,8 @@ class LineEncoder:
 
     def encode(self, text: str) -> bytes:
         """Encode a line. What ``errors="strict"`` refuses is escaped."""
+        if self._translates:
+            text = text.replace("\n", self._line_end)
         try:
             return text.encode(self._encoding, self._errors)
         except UnicodeError:
@@ -47,11 +58,13 @@ class LineEncoder:
     def encode_all(self, texts: Sequence[str]) -> tuple[bytes, list[int]]:
         """Return the bytes of some lines, one behind the other, and the length of each."""
         joined = "".join(texts)
-        if joined.isascii():
+        if joined.isascii() and not self._translates:
             return joined.encode("ascii"), list(map(len, texts))
         parts = [self.encode(text) for text in texts]
         return b"".join(parts), list(map(len, parts))
 
     def length(self, text: str) -> int:
         """Return how many bytes a line has."""
-        return len(text) if text.isascii() else len(self.encode(text))
+        if text.isascii() and not self._translates:
+            return len(text)
+        return len(self.encode(text))

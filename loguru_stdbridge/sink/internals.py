@@ -9,12 +9,15 @@ handlers and levels of its own. That takes nothing but ``importlib`` and loguru'
 
 What is used beyond loguru's public interface
 ---------------------------------------------
-Only the function that loguru compiles a ``rotation=`` value to, so that "100 MB" and "00:00" stay
-loguru's words. Its result is checked; where it is not as expected, the rotation is refused.
+* The function that loguru compiles a ``rotation=`` value to, so that "100 MB" and "00:00" stay
+  loguru's words. Its result is checked; where it is not as expected, the rotation is refused.
+* The functions by which loguru reads and notes when a file was made. Where they are not there, the
+  time of the last change is taken.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import glob
 import os
@@ -55,6 +58,25 @@ def private_loguru() -> ModuleType:
 def private_logger() -> Any:
     """Make a logger with a core of its own and no handler (loguru documents the deep copy)."""
     return copy.deepcopy(private_loguru().logger)
+
+
+def creation_time(path: str | Path) -> float:
+    """Return when a file was made, in seconds since the epoch, as loguru reads it."""
+    try:
+        return float(_of_file_sink("get_ctime")(os.fspath(path)))
+    except AttributeError:  # a loguru that is made otherwise
+        return os.stat(path).st_mtime
+
+
+def note_creation_time(path: str | Path, when: float) -> None:
+    """Note when a file was made, as loguru does, where the system has a place for it."""
+    with contextlib.suppress(AttributeError, OSError):
+        _of_file_sink("set_ctime")(os.fspath(path), when)
+
+
+def _of_file_sink(name: str) -> Any:
+    private_loguru()
+    return getattr(sys.modules.get(f"{_PRIVATE_NAME}._file_sink"), name)
 
 
 class SinkPath(NamedTuple):
@@ -129,14 +151,24 @@ class Rotation(NamedTuple):
     """Of a message and the open file: whether a new file begins before the message."""
 
     kind: str
-    """``"size"``, ``"time"``, or ``"user"`` for a function of the user's."""
+    """``"size"``, ``"time"``, ``"any"`` for a list of conditions, or ``"user"`` for a function of
+    the user's."""
+
+    parts: tuple[Rotation, ...] = ()
+    """The conditions of a list, in its order: the first that holds has the file rotated."""
+
+    @property
+    def has_function(self) -> bool:
+        """Whether a function of the user's has a say, which may look at the records."""
+        return self.kind == "user" or any(part.has_function for part in self.parts)
 
 
 def compile_rotation(rotation: Any) -> Rotation | None:
     """Compile a ``rotation=`` value as loguru does; ``None`` means no rotation.
 
-    Raises what loguru raises for a value that it cannot read, and :class:`ConfigurationError` where
-    loguru compiles it to something that this version does not know.
+    Raises what loguru raises for a value that it cannot read (a list, where this loguru has none),
+    and :class:`ConfigurationError` where loguru compiles it to something that this version does not
+    know.
     """
     if rotation is None:
         return None
@@ -149,11 +181,30 @@ def compile_rotation(rotation: Any) -> Rotation | None:
     except (ImportError, AttributeError):
         make = None
     decide: Any = make(rotation) if make is not None else None  # type: ignore[no-untyped-call]
+    compiled = _kind_of(decide)
+    if compiled is None:
+        raise ConfigurationError(
+            f"loguru {vars(loguru)['__version__']} compiles rotation={rotation!r} in a way that "
+            "this version of loguru_stdbridge does not know: give a callable, or install loguru "
+            "0.7.3"
+        )
+    return compiled
+
+
+def _kind_of(decide: Any) -> Rotation | None:
+    """Return what loguru has compiled; ``None`` if it is not known."""
     if isinstance(decide, partial) and set(decide.keywords) == {"size_limit"}:
         return Rotation(decide, "size")
     if type(decide).__name__ == "RotationTime":
         return Rotation(decide, "time")
-    raise ConfigurationError(
-        f"loguru {vars(loguru)['__version__']} compiles rotation={rotation!r} in a way that this "
-        "version of loguru_stdbridge does not know: give a callable, or install loguru 0.7.3"
-    )
+    if type(decide).__name__ == "RotationGroup":
+        parts = []
+        for condition in getattr(decide, "_rotations", ()):
+            part = _kind_of(condition)
+            if part is None and callable(condition):
+                part = Rotation(condition, "user")
+            if part is None:
+                return None
+            parts.append(part)
+        return Rotation(decide, "any", tuple(parts)) if parts else None
+    return None

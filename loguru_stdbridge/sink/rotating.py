@@ -65,6 +65,7 @@ class RotatingSink:
         compression: Any = None,
         encoding: str = "utf8",
         errors: str = "backslashreplace",
+        newline: str | None = None,
         watch: bool = True,
         fsync: bool = False,
         report: Callable[[str], None] = lambda text: None,
@@ -85,7 +86,7 @@ class RotatingSink:
             raise ConfigurationError(
                 f"mode={options['mode']!r}: use 'a', which keeps the lines of earlier runs"
             )
-        self._encoder = LineEncoder(encoding, errors)
+        self._encoder = LineEncoder(encoding, errors, newline)
         self._ledger = ledger
         if fsync:
             ledger.make_durable()
@@ -116,6 +117,7 @@ class RotatingSink:
             "compression": None if self._archiver is None else self._archiver.add_rotated,
             "encoding": encoding,
             "errors": errors,
+            "newline": newline,
             "watch": watch,
             "format": "{message}",
             "level": 0,
@@ -125,6 +127,7 @@ class RotatingSink:
         self._handler: int | None = self._logger.add(self._path, **self._options)
         self._log_raw = self._logger.opt(raw=True).info
         self._record_of_now: Mapping[str, Any] = {}
+        self._now: Message | None = None
         self._clock = private_logger()
         self._clock.add(self._keep_record_of_now, level=0, catch=False, format="")
         if not options.get("delay"):
@@ -148,8 +151,8 @@ class RotatingSink:
 
     @property
     def needs_records(self) -> bool:
-        """Whether the rotation function is the user's, which may look at the records."""
-        return self._rotation is not None and self._rotation.kind == "user"
+        """Whether a rotation function is the user's, which may look at the records."""
+        return self._rotation is not None and self._rotation.has_function
 
     def write(self, blocks: Sequence[Block]) -> int:
         """Write lines in order, settle them in the ledger, return how many they were.
@@ -160,6 +163,7 @@ class RotatingSink:
         self._lines_written = 0
         self._pending = []
         self._write_error = None
+        self._now = None
         try:
             self._open_file()
             for block in blocks:
@@ -238,7 +242,7 @@ class RotatingSink:
         """Ask the rotation function. One that raises is told of, and has answered no."""
         assert self._rotation is not None
         try:
-            answer = bool(self._rotation.decide(message, self._view))
+            answer = self._holds(self._rotation, message)
         except Exception as error:
             if self._write_error is None:
                 self._tell_failed_rotation(error)
@@ -247,6 +251,14 @@ class RotatingSink:
         if self._write_error is not None:
             raise self._write_error
         return answer
+
+    def _holds(self, rotation: Rotation, message: str) -> bool:
+        """Return whether a condition asks for a new file before ``message``."""
+        if rotation.parts:
+            return any(self._holds(part, message) for part in rotation.parts)
+        if rotation.kind == "time":  # the time is the clock's, whatever a peer says
+            message = self._message_of_now()
+        return bool(rotation.decide(message, self._view))
 
     def _message(self, block: Block, index: int) -> str:
         if not block.records:
@@ -261,11 +273,15 @@ class RotatingSink:
             self._view.position += self._encoder.length("".join(block.texts))
 
     def _message_of_now(self) -> str:
-        """Make a message of the present time, for a rotation that goes by a record's time."""
-        self._clock.info("")
-        message = Message("")
-        message.record = self._record_of_now
-        return message
+        """Make a message of the present time, for a rotation that goes by a record's time.
+
+        It is one message for all lines of a write.
+        """
+        if self._now is None:
+            self._clock.info("")
+            self._now = Message("")
+            self._now.record = self._record_of_now
+        return self._now
 
     def _keep_record_of_now(self, message: Any) -> None:
         self._record_of_now = message.record

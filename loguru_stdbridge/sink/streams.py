@@ -144,6 +144,7 @@ class StreamSink:
         *,
         encoding: str = "utf8",
         errors: str = "backslashreplace",
+        newline: str | None = None,
         fsync: bool = False,
         report: Callable[[str], None] = lambda text: None,
         **options: Any,
@@ -160,12 +161,12 @@ class StreamSink:
                 f"{name}={value!r}: leave it out, {stream.name} is a stream; or name a file as the "
                 "sink"
             )
-        self._encoder = LineEncoder(encoding, errors)
+        self._encoder = LineEncoder(encoding, errors, newline)
         self._stream = stream
         self._ledger = ledger
         self._descriptor = -1
         # The rest of a line that the stream has begun to take; of one that a kill tore, its end.
-        self._begun = b"\n" if ledger.may_be_torn else b""
+        self._begun = self._encoder.encode("\n") if ledger.may_be_torn else b""
         if stream.descriptor is not None:
             self._descriptor = os.dup(stream.descriptor)
             return

@@ -1,0 +1,161 @@
+"""A receiver's files are those that ``logger.add`` would have made, whoever renders the lines."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import os
+
+import pytest
+from loguru import logger
+
+from loguru_stdbridge import ConfigurationError, install_bridge, start_receiver
+
+pytestmark = pytest.mark.usefixtures("quiet_loguru")
+
+
+def at_one_time(record):
+    """Give a record the same time in every run."""
+    record["time"] = type(record["time"]).fromtimestamp(1.7e9, datetime.timezone.utc)
+    record["elapsed"] = datetime.timedelta(seconds=1)
+
+
+def files_in(directory):
+    """Return the bytes of each file in a directory, hidden ones left out; those in an archive."""
+    return {
+        path.name: gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        for path in sorted(directory.iterdir())
+        if not path.name.startswith(".")
+    }
+
+
+@pytest.fixture(params=["worker", "receiver"])
+def beside(request, tmp_path):
+    """Return a function that makes calls with a local sink and through a bridge, side by side.
+
+    It returns the files of both. The first calls are made before the receiver has greeted.
+    """
+
+    def run(calls, *, name="app.log", before=lambda directory: None, **options):
+        options.setdefault("format", "{message}")
+        found = []
+        for way in ("local", "bridge"):
+            directory = tmp_path / way
+            directory.mkdir()
+            before(directory)
+            if way == "local":
+                handler = logger.add(directory / name, catch=False, **options)
+                calls(logger.patch(at_one_time))
+                logger.remove(handler)
+            else:
+                with start_receiver(
+                    directory / name, address="tcp://127.0.0.1:0", render=request.param,
+                    spool_dir=False, **options,
+                ) as receiver:  # fmt: skip
+                    with install_bridge(
+                        receiver.address, stdlib=False, spool_dir=tmp_path / "spool"
+                    ) as bridge:
+                        calls(logger.patch(at_one_time))
+                        assert bridge.flush(20)
+            found.append(files_in(directory))
+        return found
+
+    return run
+
+
+@pytest.mark.parametrize("newline", [None, "", "\n", "\r", "\r\n"])
+def test_a_line_ends_as_the_sink_says(beside, newline):
+    """A line ends with the sink's ``newline``, a message of several lines and a raw one too."""
+
+    def calls(log):
+        log.info("one\ntwo\r\nthree é")
+        log.opt(raw=True).info("raw\n")
+        log.info("four")
+
+    local, bridge = beside(calls, newline=newline)
+    assert bridge == local
+    assert local["app.log"]
+
+
+def test_files_rotate_at_the_same_line_with_every_newline(beside):
+    """A line end of two bytes counts for the size at which a file is rotated."""
+
+    def calls(log):
+        for number in range(60):
+            log.info("line {}", number)
+
+    local, bridge = beside(calls, newline="\r\n", rotation=100)
+    assert sorted(bridge.values()) == sorted(local.values())
+    assert len(local) > 5
+
+
+def test_an_impossible_newline_is_refused(tmp_path):
+    """A ``newline`` that no file can have is refused, and the message has the values."""
+    with pytest.raises(ConfigurationError, match="newline='x'.*or leave it out"):
+        start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0", newline="x")
+
+
+def has_lists():
+    """Return whether this loguru takes a list of rotations."""
+    try:
+        logger.remove(logger.add(os.devnull, rotation=["1 MB"], delay=True))
+    except TypeError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "rotation",
+    [
+        ["1 week", 60],
+        [70, lambda message, file: message.record["message"] == "line 7"],
+        [["1 day", "10 MB"], 60],
+    ],
+    ids=["time and size", "size and function", "a list in a list"],
+)
+def test_several_rotations_cut_the_same_files(beside, rotation, tmp_path):
+    """A list of rotations cuts the files of a local sink, or is refused as by loguru."""
+
+    def calls(log):
+        for number in range(30):
+            log.info("line {}", number)
+
+    if has_lists():
+        local, bridge = beside(calls, rotation=rotation)
+        assert sorted(bridge.values()) == sorted(local.values())
+        assert len(local) > 3
+    else:
+        with pytest.raises(TypeError, match="type: 'list'"):
+            start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0", rotation=rotation)
+
+
+@pytest.mark.parametrize("kind", ["gz", "function"])
+@pytest.mark.parametrize("old", ["an old line\n", None])
+def test_a_file_that_got_no_line_is_compressed_at_the_end(beside, kind, old):
+    """A file without a rotation is compressed when its receiver ends, also without a new line."""
+    seen = []
+
+    def note(path):
+        seen.append(os.path.basename(path))
+
+    def before(directory):
+        if old is not None:
+            (directory / "app.log").write_text(old)
+
+    options = {"compression": "gz" if kind == "gz" else note}
+    local, bridge = beside(lambda log: None, before=before, **options)
+    assert bridge == local
+    assert list(local) == ["app.log.gz" if kind == "gz" else "app.log"]
+    assert seen == ([] if kind == "gz" else ["app.log", "app.log"])
+
+
+def test_an_archive_in_the_way_is_set_aside_under_loguru_s_name(beside):
+    """An archive of the same name gets the date of its creation, as loguru has it."""
+
+    def before(directory):
+        (directory / "app.log.gz").write_bytes(gzip.compress(b"older\n", mtime=0))
+        os.utime(directory / "app.log.gz", (1.6e9, 1.6e9))
+
+    local, bridge = beside(lambda log: log.info("newer"), before=before, compression="gz")
+    assert bridge == local
+    assert sorted(local.values()) == [b"newer\n", b"older\n"]
