@@ -159,3 +159,53 @@ def test_an_archive_in_the_way_is_set_aside_under_loguru_s_name(beside):
     local, bridge = beside(lambda log: log.info("newer"), before=before, compression="gz")
     assert bridge == local
     assert sorted(local.values()) == [b"newer\n", b"older\n"]
+
+
+class RefusedError(KeyError):
+    """An exception of the application's."""
+
+
+def is_division(record):
+    return record["exception"].type is ZeroDivisionError
+
+
+def is_lookup(record):
+    return issubclass(record["exception"].type, LookupError)
+
+
+def has_value(record):
+    value = record["exception"].value
+    return isinstance(value, ArithmeticError) and str(value) == "division by zero"
+
+
+@pytest.mark.parametrize("wanted", [is_division, is_lookup, has_value])
+def test_a_filter_may_ask_for_an_exception_s_type(beside, wanted):
+    """A filter that asks for a builtin exception, or for what derives from one, finds it."""
+
+    def calls(log):
+        for raised in (ZeroDivisionError("division by zero"), RefusedError("x"), IndexError("i"),
+                       UnicodeDecodeError("utf8", b"", 0, 1, "r"), OSError(2, "no")):  # fmt: skip
+            log.opt(exception=raised).error("{}", type(raised).__name__)
+
+    local, bridge = beside(calls, filter=wanted)
+    assert bridge == local
+    assert local["app.log"]
+
+
+def test_a_class_of_the_application_s_says_that_it_is_a_stand_in(tmp_path):
+    """A class that is no builtin stands for the application's, under its name and another module."""
+    seen = []
+
+    def look(record):
+        seen.append(record["exception"].type)
+        return True
+
+    with start_receiver(tmp_path / "a.log", address="tcp://127.0.0.1:0", filter=look) as receiver:
+        with install_bridge(receiver.address, stdlib=False) as bridge:
+            for kind in (type("ZeroDivisionError", (ValueError,), {}), RefusedError):
+                logger.opt(exception=kind("x")).error("failed")
+            assert bridge.flush(20)
+    assert [f"{kind.__module__}.{kind.__name__}" for kind in seen[-2:]] == [
+        "another_process.ZeroDivisionError", "another_process.RefusedError"
+    ]  # fmt: skip
+    assert issubclass(seen[-2], ValueError) and seen[-2] is not ZeroDivisionError

@@ -75,7 +75,8 @@ class Row(NamedTuple):  # annotations as texts, for once, would cost a worker's 
     process_name: str
     thread_id: int
     thread_name: str
-    exception: Optional[list[Any]]  # [type's name, value's text, traceback's text, has a traceback]
+    # [type's name, value's text, traceback's text, has a traceback, builtin above the type]
+    exception: Optional[list[Any]]
     extra: dict[str, Any]
     more: Optional[dict[str, Any]] = None  # what a patcher added to the record beside its own keys
 

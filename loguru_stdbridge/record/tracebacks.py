@@ -1,11 +1,13 @@
 """Turns the exception of a log record into the one field of a row that holds it.
 
-Owns that field: the type's name, the value's text, the traceback's text, and whether there was a
-traceback. No exception object leaves its process: only texts travel.
+Owns that field: the type's name, the value's text, the traceback's text, whether there was a
+traceback, and the builtin class that the type is or derives from. No exception object leaves its
+process: only texts travel.
 """
 
 from __future__ import annotations
 
+import builtins
 import logging
 import re
 from typing import Any
@@ -24,7 +26,19 @@ def exception_fields(exception: Any, text: str) -> list[Any]:
         None if value is None else show(value, str, MAX_TEXT),
         bounded_text(text, MAX_TEXT),
         bool(traceback),
+        _builtin_of(kind),
     ]
+
+
+def _builtin_of(kind: Any) -> str | None:
+    """Return the name of the nearest builtin class above a type, with ``=`` where it is one."""
+    try:
+        for base in type.mro(kind):
+            if base.__module__ == "builtins" and getattr(builtins, base.__name__, None) is base:
+                return f"{'=' if base is kind else ''}{base.__name__}"
+    except Exception:  # no class at all
+        pass
+    return None
 
 
 def exception_of(record: logging.LogRecord) -> list[Any] | None:

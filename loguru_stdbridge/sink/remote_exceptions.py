@@ -1,15 +1,24 @@
 """Makes exceptions that loguru renders as the text of an exception in another process.
 
 loguru takes ``record["exception"]`` apart into type, value and traceback to render it. The value
-that is made here renders as the remote text, letter for letter. For ``serialize`` loguru reads the
-attributes of ``record["exception"]`` instead. They give the remote type's name and the remote
-value's own text.
+that is made here renders as the remote text, letter for letter. For ``serialize``, loguru reads the
+attributes of ``record["exception"]`` instead, and so do filters and formats of the user's. They
+give the type, and a value that has the remote value's own text.
+
+A type that is a builtin of Python is that builtin itself, found by its name among the builtins.
+Nothing is imported for any other. It is a class made here, whose module is
+:data:`ANOTHER_PROCESS`: it has the type's name and derives from the builtin that the type derives
+from. A value has the class, and none of the attributes that its own process gave it.
 """
 
 from __future__ import annotations
 
+import builtins
 from functools import lru_cache
 from typing import Any
+
+ANOTHER_PROCESS = "another_process"
+"""The module of the classes that stand for the application's own exception types."""
 
 
 def _empty(self: object) -> str:
@@ -27,9 +36,37 @@ def _rendering_class(text: str) -> type[Exception]:
 
 
 @lru_cache(maxsize=256)
-def _named_class(name: str) -> type[Exception]:
+def _type_of(name: str, builtin: str | None) -> Any:
+    """Return the class that a remote type is here; ``builtin`` as in a row's ``exception``."""
+    base: Any = getattr(builtins, (builtin or "").lstrip("="), None)
+    if not isinstance(base, type) or not issubclass(base, BaseException):
+        base, builtin = Exception, None
+    if builtin == f"={name}":
+        return base
     named = name.replace("\0", "").encode("utf-8", "backslashreplace").decode("utf-8")
-    return type(named, (Exception,), {"__module__": "builtins"})
+    return type(named, (base,), {"__module__": ANOTHER_PROCESS})
+
+
+def _make_value(kind: Any, text: str) -> BaseException:
+    """Make an instance of ``kind`` that shows ``text``, whatever ``kind`` asks to be made of."""
+    try:
+        shown = _showing_class(kind)
+        value: BaseException = shown.__new__(shown)
+        value.args = (text,)
+        value.text = text  # type: ignore[attr-defined]
+        return value
+    except Exception:  # a group has to have members
+        return Exception(text)
+
+
+@lru_cache(maxsize=256)
+def _showing_class(kind: Any) -> Any:
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__str__": _text_of}
+    return type(kind.__name__, (kind,), names)
+
+
+def _text_of(self: Any) -> str:
+    return str(self.text)
 
 
 def exception_class(base: type[Any]) -> type[Any]:
@@ -37,20 +74,20 @@ def exception_class(base: type[Any]) -> type[Any]:
 
     class _Exception(base):  # type: ignore[misc]
         text: str
-        parts: tuple[str | None, str | None, bool]
+        parts: tuple[str | None, str | None, bool, str | None]
 
         def __bool__(self) -> bool:
             return bool(self.text)
 
         @property
         def type(self) -> Any:
-            return None if self.parts[0] is None else _named_class(self.parts[0][:200])
+            return None if self.parts[0] is None else _type_of(self.parts[0][:200], self.parts[3])
 
         @property
         def value(self) -> Any:
             if self.parts[1] is None:
                 return None
-            return (self.type or Exception)(self.parts[1])
+            return _make_value(self.type or Exception, self.parts[1])
 
         @property
         def traceback(self) -> str | None:
@@ -61,7 +98,7 @@ def exception_class(base: type[Any]) -> type[Any]:
 
 def make_exception(kind_of: type[Any], fields: list[Any]) -> Any:
     """Make an instance of ``kind_of``, an :func:`exception_class`, from a row's ``exception``."""
-    kind, value, text, has_traceback = (list(fields) + [None] * 4)[:4]
+    kind, value, text, has_traceback, builtin = (list(fields) + [None] * 5)[:5]
     text = text if isinstance(text, str) else ""
     shown = _rendering_class(text[:-1] if text.endswith("\n") else text)
     exception = kind_of(shown, shown(), None)
@@ -70,5 +107,6 @@ def make_exception(kind_of: type[Any], fields: list[Any]) -> Any:
         kind if isinstance(kind, str) else None,
         value if isinstance(value, str) else None,
         bool(has_traceback),
+        builtin[:200] if isinstance(builtin, str) else None,
     )
     return exception
