@@ -7,6 +7,7 @@ a worker starts gets them on its command line. Owns which words can go there, an
 
 from __future__ import annotations
 
+import json
 import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +16,20 @@ from typing import Any, NamedTuple
 from .exceptions import ConfigurationError
 
 SINK_WORDS = (
-    "rotation", "retention", "compression", "format", "level", "serialize", "encoding"
+    "rotation", "retention", "compression", "format", "level", "filter", "colorize", "serialize",
+    "encoding", "errors", "newline",
 )  # fmt: skip
 """loguru's words for a file sink that can be told to another process."""
+
+FLAG_WORDS = ("colorize", "serialize")
+"""Those that are true or false: on the command line they have no value."""
+
+_NEWLINES = {"\n": "lf", "\r\n": "crlf", "\r": "cr"}
+_NEWLINE_TEXTS = {
+    **{name: value for value, name in _NEWLINES.items()},
+    **{repr(value)[1:-1]: value for value in _NEWLINES},
+    **{value: value for value in _NEWLINES},
+}
 
 LINGER = 10.0
 """Seconds that a receiver stays when nobody needs it any more, unless told otherwise."""
@@ -65,7 +77,7 @@ class SinkWords(NamedTuple):
 
 
 def _options_of(words: Words) -> list[str]:
-    return [f"--{name}" if name == "serialize" else f"--{name}={text}" for name, text in words]
+    return [f"--{name}" if name in FLAG_WORDS else f"--{name}={text}" for name, text in words]
 
 
 def read_sink_words(sink: str | os.PathLike[str], words: Mapping[str, Any]) -> SinkWords:
@@ -144,7 +156,7 @@ def _read_words(words: Mapping[str, Any]) -> Words:
                 "it starts by itself; for anything else, run start_receiver() in a program of "
                 "yours"
             )
-        if value is None or (name == "serialize" and not value):
+        if value is None or (name in FLAG_WORDS and not value):
             continue
         texts.append((name, _as_text(name, value)))
     return tuple(texts)
@@ -158,8 +170,14 @@ def _is_special(path: str) -> bool:
 def _as_text(name: str, value: Any) -> str:
     """Return a value as the receiver's command line takes it."""
     kind = type(value).__name__
+    if name == "newline" and value in _NEWLINES:
+        return _NEWLINES[value]
     if isinstance(value, (str, int)):
         return str(value)
+    if name == "rotation" and isinstance(value, (list, tuple)):
+        return json.dumps([_as_text(name, part) for part in value])
+    if name == "filter" and isinstance(value, Mapping) and set(map(type, value)) <= {str}:
+        return json.dumps(dict(value))
     if kind == "timedelta":
         return f"{value.total_seconds()} seconds"
     if kind == "time" and value.tzinfo is None:
@@ -177,8 +195,27 @@ def parse_sink_words(texts: Mapping[str, Any]) -> dict[str, Any]:
         text = chosen.get(name)
         if isinstance(text, str) and text.isdigit():
             chosen[name] = int(text)  # loguru reads numbers as numbers only
-    if "serialize" in chosen:
-        chosen["serialize"] = bool(chosen["serialize"])
+    for name in FLAG_WORDS:
+        if name in chosen:
+            chosen[name] = bool(chosen[name])
+    for name, opening, example in (
+        ("rotation", "[", '["100 MB", "00:00"]'),
+        ("filter", "{", '{"": "INFO", "shop.db": "WARNING", "noisy": false}'),
+    ):
+        text = chosen.get(name)
+        if isinstance(text, str) and text.startswith(opening):
+            try:
+                chosen[name] = json.loads(text)
+            except ValueError as error:
+                raise ConfigurationError(
+                    f"{name}={text!r} is no JSON ({error}): write it as in {example}"
+                ) from error
+    if chosen.get("rotation").__class__ is list:
+        parts = [parse_sink_words({"rotation": part})["rotation"] for part in chosen["rotation"]]
+        chosen["rotation"] = parts
+    newline = chosen.get("newline")
+    if isinstance(newline, str):
+        chosen["newline"] = _NEWLINE_TEXTS.get(newline.lower(), newline)
     return chosen
 
 

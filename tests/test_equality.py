@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime
 import gzip
+import json
 import os
 
 import pytest
 from loguru import logger
 
 from loguru_stdbridge import ConfigurationError, install_bridge, start_receiver
+from loguru_stdbridge.sink_words import parse_sink_words, read_sink_words
+from tests.support.processes import ReceiverProcess
 
 pytestmark = pytest.mark.usefixtures("quiet_loguru")
 
@@ -209,3 +212,95 @@ def test_a_class_of_the_application_s_says_that_it_is_a_stand_in(tmp_path):
         "another_process.ZeroDivisionError", "another_process.RefusedError"
     ]  # fmt: skip
     assert issubclass(seen[-2], ValueError) and seen[-2] is not ZeroDivisionError
+
+
+@pytest.fixture
+def own_levels():
+    """Let a test add and edit levels, and take them out again."""
+    core = logger._core
+    names = ("levels", "levels_lookup", "levels_ansi_codes")
+    saved = {name: dict(getattr(core, name)) for name in names}
+    yield
+    for name, value in saved.items():
+        setattr(core, name, value)
+
+
+@pytest.fixture
+def audit(own_levels):
+    """Add a level as an application does."""
+    logger.level("AUDIT", no=27, color="<yellow>", icon="@")
+
+
+def log_around_audit(log):
+    for level in ("INFO", "AUDIT", 26, 28, "ERROR"):
+        log.log(level, "at {}", level)
+
+
+@pytest.mark.parametrize("options", [{"level": "AUDIT"}, {"filter": {"": "AUDIT"}}])
+def test_a_level_of_the_application_s_is_known_to_a_receiver_in_its_process(beside, audit, options):
+    """A level that the application has added may be a sink's ``level``, and stand in ``filter``."""
+    local, bridge = beside(log_around_audit, **options)
+    assert bridge == local
+    assert local["app.log"] == b"at AUDIT\nat 28\nat ERROR\n"
+
+
+def test_a_level_of_the_application_s_is_told_to_a_process_of_its_own(tmp_path, audit):
+    """A receiver in another process gets the numbers of such levels, and the other four words."""
+    sink = tmp_path / "app.log"
+    with install_bridge(
+        sink=sink, format="<level>{message}</level>", filter={"": "AUDIT", "noisy": False},
+        colorize=True, encoding="ascii", errors="replace", newline="\r\n", linger=0.1,
+        stdlib=False,
+    ) as bridge:  # fmt: skip
+        log_around_audit(logger)
+        logger.log("AUDIT", "é")
+        assert bridge.flush(20)
+    lines = sink.read_bytes().split(b"\r\n")
+    assert lines[0] == b"\x1b[33mat AUDIT\x1b[0m"
+    assert lines[1:] == [b"at 28\x1b[0m", b"\x1b[31m\x1b[1mat ERROR\x1b[0m",
+                         b"\x1b[33m?\x1b[0m", b""]  # fmt: skip
+
+
+def test_a_level_that_nobody_here_knows_is_refused_with_a_way_out(tmp_path):
+    """A receiver that does not know a level's name says so, and asks for its number."""
+    with pytest.raises(ConfigurationError, match="'NOWHERE' does not exist; .* give its number"):
+        start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0", level="NOWHERE")
+
+
+WORDS = {
+    "rotation": ["1 MB", "00:00", 1000], "filter": {"": 27, "shop": False, "a.b": "INFO"},
+    "colorize": True, "errors": "replace", "newline": "\r\n",
+}  # fmt: skip
+
+
+def test_the_words_go_to_another_process_and_back(tmp_path):
+    """Lists, mappings and line ends are texts on the command line, and come out as they were."""
+    words = read_sink_words(tmp_path / "app.log", WORDS)
+    assert parse_sink_words(dict(words.words)) == WORDS
+    again = read_sink_words(tmp_path / "app.log", dict(words.words))
+    assert again.command_line() == words.command_line()
+    assert "--colorize" in words.command_line() and "--newline=crlf" in words.command_line()
+
+
+@pytest.mark.parametrize(("text", "way_out"), [("{x", '{"": "INFO"'), ('{"a": 1', "no JSON")])
+def test_a_filter_that_is_no_json_is_refused(text, way_out):
+    """A ``--filter`` that begins like a mapping and is none is refused with an example."""
+    with pytest.raises(ConfigurationError, match=way_out):
+        parse_sink_words({"filter": text})
+
+
+def test_the_command_line_has_the_words_for_each_sink(tmp_path):
+    """The command line takes ``--filter``, ``--colorize``, ``--errors``, ``--newline`` per sink."""
+    options = [
+        "--format", "<red>{message}</red>", "--colorize", "--newline", "crlf",
+        "--filter", json.dumps({"": "INFO", __name__: "WARNING"}),
+        "--sink", str(tmp_path / "b.log"), "--format", "{message}", "--filter", __name__,
+        "--encoding", "ascii", "--errors", "xmlcharrefreplace",
+    ]  # fmt: skip
+    with ReceiverProcess(tmp_path / "a.log", *options) as receiver:
+        with install_bridge(receiver.address, stdlib=False) as bridge:
+            logger.info("é one")
+            logger.warning("é two")
+            assert bridge.flush(20)
+    assert (tmp_path / "a.log").read_bytes() == "\x1b[31mé two\x1b[0m\r\n".encode()
+    assert (tmp_path / "b.log").read_bytes() == b"&#233; one\n&#233; two\n"

@@ -18,14 +18,20 @@ Receive log records from other processes and write them to one rotated file.
                          own: those of this Python, not those with -I, -E or -S
 
 The file, in loguru's words:
-  --rotation WHEN        when to begin a new file: "100 MB", "00:00", "1 week" (default: never)
+  --rotation WHEN        when to begin a new file: "100 MB", "00:00", "1 week" (default: never);
+                         several as '["100 MB", "00:00"]', where loguru has lists
   --retention WHICH      which old files to keep: "10 days", or a number of files (default: all)
   --compression HOW      how to compress old files: gz, bz2, xz, zip, tar.gz (default: not at all)
   --format FORMAT        how a line looks (default: $LOGURU_FORMAT, else loguru's own with the
                          process's id)
   --level LEVEL          the least level written, a name or a number (default: DEBUG)
+  --filter WHICH         whose records: a module, or '{{"": "INFO", "shop.db": "ERROR"}}', the least
+                         level of each (default: everybody's)
+  --colorize             paint lines, messages and tracebacks
   --serialize            write JSON documents
   --encoding NAME        encoding of the file (default: utf8)
+  --errors HOW           what becomes of characters that it lacks (default: backslashreplace)
+  --newline HOW          how a line ends: lf, crlf or cr (default: as this system has it)
   --sink PATH            one more file, or -, that gets each record; the options above, when they
                          stand behind it, are for that one; may be repeated
   --fsync                acknowledge only what is on the disk itself

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .._version import __version__
-from ..sink_words import SINK_WORDS
+from ..sink_words import FLAG_WORDS, SINK_WORDS
 from .help_text import HELP
 from .service import GRACE
 from .sink_option import add_sink_options, sinks_of
@@ -24,7 +24,7 @@ from .sink_option import add_sink_options, sinks_of
 PREFIX = "LOGURU_STDBRIDGE_"
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
-_SWITCHES = ("serialize", "fsync", "standby", "inject")
+_SWITCHES = (*FLAG_WORDS, "fsync", "standby", "inject")
 _SECONDS = ("grace", "linger")
 _NOT_FROM_ENVIRONMENT = ("check", "command", "detached", "help", "version")
 _WITH_A_UNIT = ("--rotation", "--retention")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..sink_words import SINK_WORDS, parse_sink_words
+from ..sink_words import FLAG_WORDS, SINK_WORDS, parse_sink_words
 
 _DEST = "further_sinks"
 
@@ -47,7 +47,7 @@ def add_sink_options(parser: argparse.ArgumentParser) -> None:
     """Let a parser take ``--sink``, and loguru's words for the sink before them."""
     parser.add_argument("--sink", action=_AddSink, dest=_DEST, default=[])
     for name in SINK_WORDS:
-        nargs = 0 if name == "serialize" else None
+        nargs = 0 if name in FLAG_WORDS else None
         parser.add_argument(f"--{name}", action=_NoteWord, nargs=nargs)
 
 

@@ -29,6 +29,7 @@ one text, and in the end in a format that cannot fail.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import inspect
 import os
@@ -36,6 +37,8 @@ import re
 import time
 from functools import lru_cache
 from typing import Any, Callable, NamedTuple
+
+from loguru import logger
 
 from ..exceptions import ConfigurationError
 from ..record.decode import make_timezone
@@ -101,6 +104,7 @@ class Replay:
                 )
         options.setdefault("format", default_format())
         self._logger = private_logger()
+        _add_levels_of_application(self._logger)
         self._texts: list[str] = []
         self._colorize = bool(options.get("colorize"))
         self._color_levels: dict[str, str | None] = {}
@@ -118,7 +122,13 @@ class Replay:
             )
         except (ValueError, TypeError) as error:
             given = ", ".join(f"{name}={value!r}" for name, value in options.items())
-            raise ConfigurationError(f"loguru refuses {given}: {error}") from error
+            hint = ""
+            if "level" in str(error).lower() and "does not exist" in str(error):
+                hint = (
+                    "; a level that an application adds is known in that process alone: give its "
+                    "number here"
+                )
+            raise ConfigurationError(f"loguru refuses {given}: {error}{hint}") from error
         self.line_format = self._find_line_format(handler_id, options.get("format"))
         """The format by which workers may render for this sink; ``None``: they may not."""
         emit = self._find_emit(handler_id) if direct is not False else None
@@ -346,6 +356,17 @@ def _elapsed_of(row: Row) -> datetime.timedelta:
         return datetime.timedelta(seconds=row.elapsed)
     except (ValueError, OverflowError):
         return datetime.timedelta(0)
+
+
+def _add_levels_of_application(private: Any) -> None:
+    """Make known what levels this process's application has added, or given another look."""
+    with contextlib.suppress(AttributeError, TypeError, ValueError):  # another loguru's
+        for level in list(logger._core.levels.values()):  # type: ignore[attr-defined]
+            known = private._core.levels.get(level.name)
+            if known is None:
+                private.level(level.name, no=level.no, color=level.color, icon=level.icon)
+            elif known != level:
+                private.level(level.name, color=level.color, icon=level.icon)
 
 
 def _learn_types(logger: Any) -> tuple[type[Any], ...]:

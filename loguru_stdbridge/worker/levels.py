@@ -5,38 +5,34 @@ All of it needs loguru's ``logger``, which nothing below the worker imports.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from loguru import logger
 
 from ..exceptions import ConfigurationError
-from ..record.bounded_cache import BoundedCache
 from ..record.encode import encode_logrecord
 from ..record.row import LevelStyle
 
+_LOGURU_S_OWN = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 
-class LevelStyles(BoundedCache):
-    """Icon and colour of loguru's levels, looked up once each."""
 
-    def __init__(self) -> None:
-        super().__init__(_find_level_style, 1000)
+def level_styles(name: str) -> LevelStyle:
+    """Return icon and colour of loguru's level ``name``; plain ones for a level unknown to loguru.
 
-    def __call__(self, name: str) -> LevelStyle:
-        """Return the style of the level ``name``; a plain one for a level unknown to loguru."""
+    They are looked up each time: the application may give a level another look.
+    """
+    try:
         try:
-            found: LevelStyle = self[name]
-            return found
-        except Exception:  # a level of logging's that loguru does not know
-            return " ", None
-
-
-def _find_level_style(name: str) -> LevelStyle:
-    level = logger.level(name)
-    return level.icon, level.color
-
-
-level_styles = LevelStyles()
+            level = logger._core.levels[name]  # type: ignore[attr-defined]
+        except AttributeError:  # another loguru
+            level = logger.level(name)
+        return level.icon, level.color
+    except Exception:  # a level of logging's that loguru does not know
+        return " ", None
 
 
 def level_number(level: int | str) -> int:
@@ -58,6 +54,27 @@ def level_number(level: int | str) -> int:
         f"level={level!r}: a number from 0 on, or a name that loguru or logging knows, "
         "such as 'INFO'"
     )
+
+
+def with_level_numbers(words: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a sink's words with numbers for the names of levels that the application has added.
+
+    No other process knows those names. A name that is not known here either stays.
+    """
+    told = dict(words)
+    if "level" in told:
+        told["level"] = _number_of_added(told["level"])
+    if isinstance(told.get("filter"), Mapping):
+        levels = told["filter"].items()
+        told["filter"] = {module: _number_of_added(level) for module, level in levels}
+    return told
+
+
+def _number_of_added(level: Any) -> Any:
+    if type(level) is str and level not in _LOGURU_S_OWN:
+        with contextlib.suppress(ValueError):
+            return logger.level(level).no
+    return level
 
 
 def file_level() -> int:

@@ -10,6 +10,7 @@ from ..addresses import Address, AddressLike, default_address, log_address, pars
 from ..exceptions import ConfigurationError
 from ..sink_words import SINK_WORDS, SinkWords, read_handlers, read_sink_words
 from ..spool.total import DEFAULT_TOTAL
+from .levels import with_level_numbers
 
 WhenFull = Literal["drop_oldest", "drop_newest", "block"]
 Peer = Literal["bridge", "stock"]
@@ -64,6 +65,7 @@ def check_options(
     allowed.
     """
     words = None
+    sink_words = with_level_numbers(sink_words)
     if sink is not None or handlers is not None:
         name, named = ("handlers", handlers) if sink is None else ("sink", sink)
         if address is not None:
@@ -72,7 +74,11 @@ def check_options(
             )
         if sink is None:
             assert handlers is not None
-            words = read_handlers(handlers, sink_words)
+            told = [
+                with_level_numbers(handler) if isinstance(handler, Mapping) else handler
+                for handler in (handlers if isinstance(handlers, (list, tuple)) else ())
+            ]
+            words = read_handlers(told or handlers, sink_words)
         elif handlers is not None:
             raise ConfigurationError(
                 f"sink={sink!r} and handlers={handlers!r}: name all files in handlers="
@@ -133,8 +139,7 @@ def check_options(
 
 
 _OTHER_FILE_WORDS = (
-    "buffering", "catch", "colorize", "context", "delay", "enqueue", "errors", "filter", "linger",
-    "mode", "newline", "watch",
+    "buffering", "catch", "context", "delay", "enqueue", "linger", "mode", "watch"
 )  # fmt: skip
 """Words of loguru's for files, beside those that another process can be told, and our own."""
 

@@ -46,7 +46,6 @@ def restored_loguru():
     )
     yield
     core.handlers, core.levels, core.levels_lookup, core.levels_ansi_codes, core.min_level = saved
-    level_styles.clear()
 
 
 class Channel:
@@ -67,7 +66,6 @@ class Channel:
 def both(direct, calls, **options):
     """Return what a local sink writes for some calls, and the texts of their rows."""
     local, channel = [], Channel()
-    level_styles.clear()
     sink = BridgeSink(channel).add_to_loguru(0)
     handler = logger.add(local.append, catch=False, **{"format": default_format(), **options})
     try:
@@ -197,7 +195,6 @@ def test_levels_keep_the_colours_that_they_have_in_the_worker(direct, template):
             logger.log("NOTICE", "custom")
 
         channel = Channel()
-        level_styles.clear()
         sink = BridgeSink(channel).add_to_loguru(0)
         handler = logger.add(local.append, colorize=True, format=template)
         calls()
