@@ -20,6 +20,7 @@ FLOORS = (
     ("demo",),
     ("",),
     ("worker", "receiver"),
+    ("status",),
     ("wire",),
     ("sink", "pickles", "spool"),
     ("record",),

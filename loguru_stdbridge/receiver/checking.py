@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ..addresses import AddressLike
 from ..exceptions import ConfigurationError, JournalError
 from ..sink.internals import read_sink_path
 from ..sink.ledger import Ledger
@@ -24,6 +25,7 @@ from ..sink.replay import RENDER_OPTIONS, Replay
 from ..sink.rotating import RotatingSink
 from ..sink.streams import StreamSink, find_stream, open_stream_ledger
 from ..spool.directory import default_spool_dir, make_spool_dir
+from ..status.options import read_status_options
 from .outlets import refuse_handlers
 from .service import RENDER
 from .sharing import group_id, read_socket_access
@@ -38,6 +40,9 @@ def check_sinks(
     socket_group: str | int | None = None,
     fsync: bool = False,
     render: str = "worker",
+    status: AddressLike | list[AddressLike] | None = None,
+    status_token_file: str | os.PathLike[str] | None = None,
+    status_hosts: Sequence[str] = (),
 ) -> None:
     """Return if a receiver with these options could write its sinks; else raise what it would.
 
@@ -48,6 +53,7 @@ def check_sinks(
         raise ConfigurationError(f"render={render!r}: one of {', '.join(map(repr, RENDER))}")
     group_id("spool_group", spool_group)
     read_socket_access(socket_mode, group_id("socket_group", socket_group))
+    read_status_options(status, status_token_file, status_hosts)
     refuse_handlers(handlers)
     for handler in handlers:
         options = {name: value for name, value in handler.items() if name != "sink"}

@@ -72,6 +72,9 @@ def _check(options: argparse.Namespace) -> None:
         socket_group=options.socket_group,
         fsync=bool(options.fsync),
         render=options.render or RENDER[0],
+        status=options.status,
+        status_token_file=options.status_token_file,
+        status_hosts=options.status_hosts or (),
     )
     to_stderr("the options and the sink are fine")
 
@@ -137,6 +140,9 @@ def _open(
             spool_group=options.spool_group,
             socket_mode=options.socket_mode,
             socket_group=options.socket_group,
+            status=options.status,
+            status_token_file=options.status_token_file,
+            status_hosts=options.status_hosts or (),
             fsync=bool(options.fsync),
             render=options.render or RENDER[0],
             instance="\0".join(options.command),

@@ -171,16 +171,20 @@ class Clients:
 
     def _take(self, connection: Connection, event: Event) -> None:
         if isinstance(event, RowsReceived):
+            connection.records += len(event.rows)
             self._records.take_rows(event.sender, event.first, event.rows)
         elif isinstance(event, KnownReceived):
+            connection.records += len(event.records)
             self._records.take_known(event)
             if connection.standing is Standing.NEWCOMER:
                 self.admission.classify(connection, Standing.STRANGER)
         elif isinstance(event, StrangerReceived):
+            connection.records += 1
             self._records.take_stock(event)
             if connection.standing is Standing.NEWCOMER:
                 self.admission.classify(connection, Standing.STRANGER)
         elif isinstance(event, MarkedReceived):
+            connection.records += 1
             self._records.take_marked(event)
         elif isinstance(event, ChallengeReceived):
             connection.send(connection.protocol.proof(self._prove(connection, event.nonce)))

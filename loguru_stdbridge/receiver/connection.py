@@ -16,6 +16,7 @@ from typing import Any
 from ..pickles.known import KnownShapes
 from ..system.peers import place_of
 from ..wire.receiving import Event, ReceiverConnection
+from .owners import Owner
 from .places import Standing
 
 READ_SIZE = 256 * 1024
@@ -49,6 +50,10 @@ class Connection:
         self.frame_began_at: float | None = None
         """When the incomplete frame at the front began; ``None`` if there is none."""
         self.has_sent_frame = False
+        self.records = 0
+        """Records that it has sent, duplicates included."""
+        self.owner: Owner | None = None
+        """The process that it is of; ``None`` until somebody has asked."""
         self.standing = Standing.NEWCOMER
         self.origin: tuple[str, object] | None = None
         """The host or user that it is of; ``None`` until somebody has asked."""

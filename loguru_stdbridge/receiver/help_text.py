@@ -45,6 +45,15 @@ Who can reach it:
   --socket-group GROUP   their group (default: that of --spool-group)
   --ready-file PATH      there while clients can connect: the addresses, one on a line
 
+What can be seen of it:
+  --status ADDRESS       show the status by HTTP: a page, /metrics, /healthz, /readyz; as in
+                         tcp://127.0.0.1:9021 or unix:///path; may be repeated (default: nowhere)
+  --status-token-file PATH
+                         a file of mode 0600 with a token that whoever looks has to give; needed
+                         beyond loopback
+  --status-host NAME     a name by which the status may be called, besides localhost and IP
+                         addresses; may be repeated
+
 Journals and lines:
   --spool-dir DIR        where workers keep their journals (default: one directory for each user)
   --spool-group GROUP    for a COMMAND that root starts and that becomes another user: members of

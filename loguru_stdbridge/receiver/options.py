@@ -26,6 +26,7 @@ PREFIX = "LOGURU_STDBRIDGE_"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 _SWITCHES = (*FLAG_WORDS, "fsync", "standby", "inject")
 _SECONDS = ("grace", "linger")
+_LISTS = ("listen", "status", "status_hosts")
 _NOT_FROM_ENVIRONMENT = ("check", "command", "detached", "help", "version")
 _WITH_A_UNIT = ("--rotation", "--retention")
 _COMMAND_ARGUMENT = "argument (--[a-z-]+): expected one argument"  # argparse's own words
@@ -59,6 +60,9 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     for name in _SWITCHES:
         if name not in SINK_WORDS:
             add(f"--{name}", action="store_true", default=None)
+    add("--status", action="append")
+    add("--status-host", action="append", dest="status_hosts")
+    add("--status-token-file")
     add("--detached", action="store_true")
     add("--check", action="store_true")
     add("--version", action="version", version=f"loguru_stdbridge {__version__}")
@@ -85,7 +89,7 @@ def read_options(argv: Sequence[str], prog: str) -> argparse.Namespace:
         elif name in _SECONDS:
             setattr(options, name, _seconds(parser, f"{variable}={text!r}", text))
         else:
-            setattr(options, name, text.split() if name == "listen" else text)
+            setattr(options, name, text.split() if name in _LISTS else text)
     for name in _SECONDS:
         value = getattr(options, name)
         if isinstance(value, str):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Callable
 
 from ..system.stderr import StderrThread
@@ -60,6 +60,7 @@ class RateLimitedReporter:
         self._reports_in_interval = 0
         self._unnamed = 0
         self.refusals = 0
+        self.refusals_by_kind: Counter[str] = Counter()
 
     def report_refusal(self, peer: str, kind: str, detail: str) -> None:
         """Count that something from ``peer`` was refused, and tell if the rate allows it.
@@ -67,6 +68,7 @@ class RateLimitedReporter:
         ``kind`` is a fixed word; ``detail`` may hold what the peer sent.
         """
         self.refusals += 1
+        self.refusals_by_kind[kind] += 1
         host = peer.rpartition(":")[0] or peer  # its port is another one each time
         key = (host, kind)
         now = self._clock()

@@ -141,7 +141,10 @@ class Runner:
             if failed is not None:
                 return failed
             running = f", running {self._command.arguments[0]} (process {self._command.pid})"
-        self._report(f"writing {service.log.path}, listening on {', '.join(addresses)}{running}")
+        shown = ", ".join(map(str, service.status_addresses))
+        shown = f", showing the status at {shown}" if shown else ""
+        listening = f"listening on {', '.join(addresses)}"
+        self._report(f"writing {service.log.path}, {listening}{shown}{running}")
         return None
 
     def _start_command(self, service: Service) -> int | None:

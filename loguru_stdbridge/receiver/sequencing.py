@@ -13,6 +13,7 @@ is there, and the sender sends the rest again.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Callable
 
@@ -28,6 +29,9 @@ from ..wire.receiving import (
 )
 from .several import AnyWriter
 
+MAX_REASONS = 20
+"""Reasons that are counted apart: a sender says its reason in its own words."""
+
 
 class SequencedWriter:
     """Hands records to the writer in the order of their numbers. Used by the receiver's loop."""
@@ -39,6 +43,10 @@ class SequencedWriter:
         self._make_stock_row = StockRows().make
         self.duplicates = 0
         """Records that came a second time, since the start."""
+        self.given_up: Counter[str] = Counter()
+        """Records that their senders gave up before they could be delivered, by reason."""
+        self.lost_by_sender: Counter[str] = Counter()
+        """The same by sender, of those that something speaks for."""
         self._in_doubt: set[str] = set()
 
     def is_in_doubt(self, sender: str) -> bool:
@@ -66,6 +74,7 @@ class SequencedWriter:
     def forget(self, sender: str) -> None:
         """Drop what is held of a sender: nothing speaks for it, and all that came is written."""
         self._in_doubt.discard(sender)
+        self.lost_by_sender.pop(sender, None)
         self._sequencer.forget(sender)
 
     def take_rows(self, sender: str, first: int, rows: Sequence[Any]) -> None:
@@ -106,6 +115,11 @@ class SequencedWriter:
         """Write how many records of a sender are missing; ``origin`` says whose they were."""
         missing = self._sequencer.skip(gap.sender, gap.last)
         if missing:
+            reason = gap.reason
+            if reason not in self.given_up and len(self.given_up) >= MAX_REASONS:
+                reason = "other"
+            self.given_up[reason] += missing
+            self.lost_by_sender[gap.sender] += missing
             why = f"({origin}) were given up before they could be delivered: {gap.reason}"
             self._writer.take_gap(gap.sender, gap.last - missing + 1, gap.last, why)
 

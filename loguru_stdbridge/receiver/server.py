@@ -18,9 +18,10 @@ import contextlib
 import selectors
 import time
 from collections.abc import Mapping, Sequence
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 from ..addresses import Address, LogName
+from ..status.state import ReceiverState
 from ..system.forks import drop_in_children
 from ..system.wakeup import WakeUp
 from .admission import MAX_CONNECTIONS
@@ -29,9 +30,13 @@ from .clients import Clients, Greeted
 from .connection import Connection
 from .listeners import Listener
 from .outlets import Outlets
+from .picture import Painter
 from .reporting import RateLimitedReporter, to_stderr
 from .sequencing import SequencedWriter
 from .sharing import NOT_SHARED, SocketAccess
+
+if TYPE_CHECKING:
+    from ..status.board import Board  # loaded only by a receiver that is watched
 
 FIRST_CLIENT_TIMEOUT = 5.0
 """Seconds that a receiver waits for its first client before it may end by itself: the worker that
@@ -55,6 +60,7 @@ class Receiver:
         words: Mapping[str, str] | None = None,
         spool_dir: str | None = None,
         access: SocketAccess = NOT_SHARED,
+        board: Board | None = None,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
@@ -62,7 +68,7 @@ class Receiver:
         are the sinks' options, told to workers that may have asked for others. ``linger`` is the
         seconds after which it ends without a client; ``None``: never. ``spool_dir`` is the
         directory of which workers may want a proof (:mod:`spool.proof`). ``access`` says who
-        may use the Unix sockets.
+        may use the Unix sockets. ``board`` is shown what happens.
         """
         self.orphans: OrphanIntake | None = None
         self._outlets = outlets
@@ -73,6 +79,14 @@ class Receiver:
         self._records = SequencedWriter(self._writer, outlets.last)
         self._report = report
         self._reporter = RateLimitedReporter(report)
+        self._painter = Painter(
+            log.path,
+            writer=self._writer,
+            records=self._records,
+            reporter=self._reporter,
+            spool_dir=spool_dir,
+        )
+        self._board = board
         self._sweep_at = 0.0
         self._stop_by: float | None = None
         self._stopped_at = 0.0
@@ -97,6 +111,9 @@ class Receiver:
                 access=access,
             )
             opened.pop_all()  # it is whole: close() has it now
+        if board is not None:
+            board.attach(self._wakeup.wake)
+            self._writer.show_to(board)
         drop_in_children(self)
 
     def after_fork_in_child(self) -> None:
@@ -168,6 +185,8 @@ class Receiver:
 
     def _run_round(self) -> None:
         ready = self._selector.select(self._pause())
+        board = self._board
+        began = 0.0 if board is None else time.monotonic()
         if self._reopen:
             self._reopen = False
             self._outlets.reopen(self._report)
@@ -194,6 +213,17 @@ class Receiver:
             self._clients.sweep(now)
             if self._stop_by is None:
                 self._end_if_not_needed(now)
+        if board is not None:
+            board.note_round(began)
+            if board.is_picture_wanted:
+                board.put_picture(self.picture())
+
+    def picture(self) -> ReceiverState:
+        """Return its state at this instant. To be called in its own thread alone."""
+        admission = self._clients.admission
+        return self._painter.paint(
+            admission.addresses, admission.connections, is_ending=self._stop_by is not None
+        )
 
     def _pause(self) -> float:
         """Return the seconds until the next round has something to do, if no client has."""

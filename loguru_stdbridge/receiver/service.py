@@ -40,6 +40,7 @@ from .outlets import Outlets, open_outlets
 from .reporting import to_stderr
 from .server import Receiver
 from .sharing import group_id, read_socket_access
+from .status_service import StatusService
 
 RENDER = ("worker", "receiver")
 GRACE = 5.0
@@ -65,6 +66,9 @@ class Service:
         spool_group: str | int | None = None,
         socket_mode: str | int | None = None,
         socket_group: str | int | None = None,
+        status: AddressLike | list[AddressLike] | None = None,
+        status_token_file: str | os.PathLike[str] | None = None,
+        status_hosts: Sequence[str] = (),
     ) -> None:
         """Open everything. See :func:`start_receiver` for most of the options.
 
@@ -82,6 +86,9 @@ class Service:
         members = group_id("spool_group", spool_group)
         group = members if socket_group is None else group_id("socket_group", socket_group)
         access = read_socket_access(socket_mode, group)
+        shown = None
+        if status or status_token_file is not None or status_hosts:
+            shown = StatusService(status, status_token_file, status_hosts, access, report)
         with contextlib.ExitStack() as opened:
             self.spool_dir = _make_spool(spool_dir, members, report, beside=_log_path(handlers))
             outlets = Outlets(
@@ -112,8 +119,13 @@ class Service:
                 max_connections=max_connections,
                 spool_dir=self.spool_dir,
                 access=access,
+                board=None if shown is None else shown.board,
             )
             opened.callback(self._receiver.close)
+            self.status_addresses: list[Address] = []
+            """Where the status is shown."""
+            if shown is not None:
+                self.status_addresses = shown.open(opened)
             if self.spool_dir is not None:
                 make_secret(self.spool_dir)
                 self._note_line_formats(self.spool_dir)
@@ -237,6 +249,11 @@ class EmbeddedReceiver:
         return list(self._addresses)
 
     @property
+    def status_addresses(self) -> list[Address]:
+        """Where the status is shown; empty without ``status``."""
+        return list(self._service.status_addresses)
+
+    @property
     def counts(self) -> dict[str, int]:
         """Counts since the start.
 
@@ -280,6 +297,9 @@ def start_receiver(
     spool_group: str | int | None = None,
     socket_mode: str | int | None = None,
     socket_group: str | int | None = None,
+    status: AddressLike | list[AddressLike] | None = None,
+    status_token_file: str | os.PathLike[str] | None = None,
+    status_hosts: Sequence[str] = (),
     **options: Any,
 ) -> EmbeddedReceiver:
     """Start a receiver in a thread of this process. The process may use loguru as it likes.
@@ -315,6 +335,14 @@ def start_receiver(
         ``"worker"``: workers of ours render the lines of a plain sink (a format string without
         ``extra``, no filter, no colours, no ``serialize``), which is two to three times as fast.
         ``"receiver"``: every record comes whole and is rendered here.
+    status
+        Where to show the status by HTTP (a page, ``/metrics``, ``/healthz``): one address or a
+        list, ``tcp://127.0.0.1:9021`` or ``unix:///path``. ``None``: nowhere, and nothing is
+        loaded for it.
+    status_token_file
+        A file of mode 0600 with a token that whoever looks has to give. Needed beyond loopback.
+    status_hosts
+        Names by which the status may be called, besides IP addresses and ``localhost``.
     options
         For ``sink``: loguru's own words for a file sink, handed on unchanged: ``rotation``,
         ``retention``, ``compression``, ``format``, ``level``, ``filter``, ``serialize``,
@@ -352,5 +380,8 @@ def start_receiver(
             spool_group=spool_group,
             socket_mode=socket_mode,
             socket_group=socket_group,
+            status=status,
+            status_token_file=status_token_file,
+            status_hosts=status_hosts,
         )
     )

@@ -33,6 +33,7 @@ from collections.abc import Sequence
 from typing import Any, Callable, Union
 
 from ..record.row import Row
+from ..status.pieces import Watcher
 from .writer import Writer
 
 
@@ -46,6 +47,15 @@ class SeveralWriters:
     def __bool__(self) -> bool:
         """Whether any of them holds anything."""
         return any(writer for writer, _ in self._writers)
+
+    @property
+    def writers(self) -> list[Writer]:
+        """Return the writer of each sink, in their order."""
+        return [writer for writer, _ in self._writers]
+
+    def show_to(self, board: Watcher | None) -> None:
+        """Show ``board`` each record that the first sink has written: it is the log."""
+        self._writers[0][0].show_to(board)
 
     @property
     def full(self) -> bool:

@@ -21,6 +21,7 @@ from ..record.row import DEFAULT_LEVEL_NO, FLAG_RAW, Row, read_row, rendered_lin
 from ..record.stock import notice
 from ..sink.blocks import Block, Sink
 from ..sink.replay import Replay
+from ..status.pieces import Piece, Watcher, split_pieces
 
 MAX_HELD = 4 * 1024 * 1024
 """Characters of rendered lines that are held. Beyond it a write comes before the next client."""
@@ -64,11 +65,47 @@ class Writer:
         self.retry_at = 0.0
         """Monotonic time of the next attempt, where the last one failed."""
         self.records = 0
-        """Lines that were written so far."""
+        """Lines that were written so far, those counted that the sink's level leaves out."""
+        self.left_out = 0
+        """Records that the sink's level or filter has left out so far."""
+        self.errors = 0
+        """Writes that failed so far."""
+        self.trouble = ""
+        """Why the last write failed; empty where it did not."""
+        self.board: Watcher | None = None
+        """Who is shown what was written; see :meth:`show_to`."""
+        self._unshown: list[Piece] = []  # for each text that is held, its record, for the board
 
     def __bool__(self) -> bool:
         """Whether it holds anything."""
         return bool(self._blocks)
+
+    @property
+    def writers(self) -> list[Writer]:
+        """Return this one: :class:`~.several.SeveralWriters` has several."""
+        return [self]
+
+    @property
+    def held(self) -> int:
+        """How many lines it holds."""
+        return sum(len(block.texts) for block in self._blocks)
+
+    @property
+    def lines(self) -> int:
+        """Lines that were written so far: the records without those that the sink leaves out."""
+        unwritten = sum(block.texts.count("") for block in self._blocks)
+        return self.records - (self.left_out - unwritten)
+
+    @property
+    def sink(self) -> Sink:
+        """What it writes to."""
+        return self._sink
+
+    def show_to(self, board: Watcher | None) -> None:
+        """Show ``board`` from now on each record whose line is written; ``None``: nobody."""
+        self.board = board
+        held = self.held
+        self._unshown = [Piece(None, [None] * held, 0, True)] if board is not None and held else []
 
     @property
     def full(self) -> bool:
@@ -97,7 +134,13 @@ class Writer:
                 lines[index] = self._end_before(sender, lines[index])
             block = self._block(sender, first)
             block.texts.extend(lines)
-            self._size += sum(map(len, lines)) + 64 * len(lines)
+            size = sum(map(len, lines)) + 64 * len(lines)
+            self._size += size
+            if self.board is not None:
+                shown = rows
+                if self._least_level is not None:
+                    shown = [row if line else None for row, line in zip(rows, lines)]
+                self._unshown.append(Piece(sender, shown, size, shown is not rows))
             return
         for number, fields in enumerate(rows, first):
             try:
@@ -130,6 +173,10 @@ class Writer:
         block = self._block(sender, sequence)
         block.texts.append(text)
         self._size += len(text) + 64
+        if not text:
+            self.left_out += 1
+        if self.board is not None:
+            self._unshown.append(Piece(sender, [row if text else None], len(text) + 64, not text))
         if self._keeps_records:
             block.records.append(record)
             self._size += 2000
@@ -142,7 +189,12 @@ class Writer:
             return
         texts = list(map(self._replay.render_text, rows))
         self._block(None, 0).texts.extend(texts)
-        self._size += sum(map(len, texts)) + 64 * len(texts)
+        size = sum(map(len, texts)) + 64 * len(texts)
+        self._size += size
+        self.left_out += texts.count("")
+        if self.board is not None:
+            shown = [row if text else None for row, text in zip(rows, texts)]
+            self._unshown.append(Piece(None, shown, size, True))
 
     def _end_before(self, sender: str | None, text: str) -> str:
         """End the line that a raw record has left open, unless its own sender goes on with it."""
@@ -168,23 +220,36 @@ class Writer:
 
         Return whether every client is concerned: the sink failed, or it works again.
         """
-        if not self._blocks or time.monotonic() < self.retry_at:
+        if not self._blocks:
+            return False
+        began = time.monotonic()
+        if began < self.retry_at:
             return False
         try:
             self.records += self._sink.write(self._blocks)
         except SinkError as error:
             self._failed(error)
             return True
+        if self.board is not None:
+            self.board.note_write(time.monotonic() - began)
+            unshown, self._unshown = self._unshown, []
+            self.board.show(unshown)
         self._blocks, self._size = [], 0
         if not self._retry_pause:
             return False
         self._report(f"{self._name} takes records again")
         self._retry_pause = self.retry_at = 0.0
+        self.trouble = ""
         return True
 
     def _failed(self, error: SinkError) -> None:
         self.records += error.written
+        self.errors += 1
+        self.trouble = str(error)
         self._blocks = _after(self._blocks, error.written)
+        if self.board is not None:
+            shown, self._unshown = split_pieces(self._unshown, error.written)
+            self.board.show(shown)
         if not self._retry_pause:
             self._report(f"{error}; trying again until it works, no record is given up")
         self._retry_pause = min(max(2 * self._retry_pause, RETRY_START), RETRY_MAX)

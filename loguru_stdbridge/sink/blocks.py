@@ -46,6 +46,12 @@ class Sink(Protocol):
     def needs_records(self) -> bool:
         """Whether the blocks need the records of their lines."""
 
+    bytes_written: int
+    """Bytes that were written so far."""
+
+    rotations: int
+    """Rotations so far."""
+
     def write(self, blocks: Sequence[Block]) -> int:
         """Write lines in order, settle them in the ledger, return how many they were.
 

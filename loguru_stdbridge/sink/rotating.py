@@ -98,6 +98,10 @@ class RotatingSink:
         self._rotate_now = False
         self._rotate_after = 0.0
         self._rotation_failing = False
+        self.bytes_written = 0
+        """Bytes of the lines that were written so far."""
+        self.rotations = 0
+        """Rotations so far that worked."""
         self._lines_written = 0  # by the call of write() that is under way
         self._write_error: OSError | None = None  # of that call
         self._synced: FileId | None = None  # the file whose name the disk itself holds
@@ -308,6 +312,7 @@ class RotatingSink:
         self._open_file()
         file_is_new = isinstance(failure, FileNotFoundError) and not self._view.position
         if failure is None or file_is_new:
+            self.rotations += 1
             self._rotation_failing = False
             return True
         self._tell_failed_rotation(failure)
@@ -356,9 +361,11 @@ class RotatingSink:
             self._cut_torn_line(written - sum(lengths[:whole]), last_write)
             self._ledger.settle(whole)
             self._lines_written += whole
+            self.bytes_written += sum(lengths[:whole])
             raise
         self._ledger.settle()
         self._lines_written += len(lengths)
+        self.bytes_written += len(data)
 
     def _cut_torn_line(self, torn: int, last_write: int) -> None:
         """Cut the last ``torn`` bytes of a failed write off, now or before the next write.

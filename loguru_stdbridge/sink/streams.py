@@ -161,6 +161,10 @@ class StreamSink:
                 f"{name}={value!r}: leave it out, {stream.name} is a stream; or name a file as the "
                 "sink"
             )
+        self.bytes_written = 0
+        """Bytes that the stream took so far."""
+        self.rotations = 0
+        """None: a stream is not rotated."""
         self._encoder = LineEncoder(encoding, errors, newline)
         self._stream = stream
         self._ledger = ledger
@@ -199,6 +203,7 @@ class StreamSink:
                 lines = len(lengths) if error is None else self._begin_line(data, lengths, taken)
                 self._ledger.settle(lines)
                 written += lines
+                self.bytes_written += taken
                 if error is not None:
                     raise error
         except OSError as error:

@@ -97,6 +97,7 @@ def test_a_value_that_is_the_word_of_a_command_is_not_taken_for_it():
 HEADINGS = [
     "The file, in loguru's words",
     "Who can reach it",
+    "What can be seen of it",
     "Journals and lines",
     "How it runs",
     "And then end",
