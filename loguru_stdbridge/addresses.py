@@ -1,4 +1,4 @@
-"""Addresses of receivers: ``log:///path``, ``tcp://host:port``, ``unix:///path``.
+"""Addresses of receivers: ``log:///path``, ``tcp://host:port``, ``tls://host:port``, ``unix:///path``.
 
 Owns the reading and the writing of address texts. No sockets here; the file system is asked only
 where a log's path leads.
@@ -23,7 +23,11 @@ HANDED_ON_VARIABLE = "LOGURU_STDBRIDGE_HANDED_ON"
 """Environment variable by which a receiver tells its command that the address is its own: one at
 which another receiver cannot listen."""
 
-_FORMS = '"log:///path/of/app.log", "tcp://host:port", "unix:///path/to/socket" or ("host", port)'
+_FORMS = (
+    '"log:///path/of/app.log", "tcp://host:port", "tls://host:port", "unix:///path/to/socket" '
+    'or ("host", port)'
+)
+_WITH_A_PORT = ("tcp", "tls")
 _WILDCARDS = frozenset({"", "0.0.0.0", "::"})
 _LOOPBACK_NAMES = frozenset({"localhost", "::1", "ip6-localhost"})
 
@@ -35,7 +39,7 @@ class Address(str):
     """Where a receiver is reached: a text that :func:`parse_address` reads, and its parts.
 
     ``scheme`` is ``"log"`` (``path`` is the log file's, resolved: whoever writes that file on this
-    machine), ``"unix"`` (``path`` is the socket's) or ``"tcp"`` (``host`` and ``port`` are set).
+    machine), ``"unix"`` (``path`` is the socket's), ``"tcp"`` or ``"tls"`` (``host`` and ``port``).
     """
 
     __slots__ = ("host", "path", "port", "scheme")
@@ -47,9 +51,9 @@ class Address(str):
 
     def __new__(cls, scheme: str, host: str = "", port: int = 0, path: str = "") -> Address:
         """Make the text of these parts, which are taken as they are."""
-        if scheme == "tcp":
+        if scheme in _WITH_A_PORT:
             bracketed = f"[{host}]" if ":" in host else host
-            self = super().__new__(cls, f"tcp://{bracketed}:{port}")
+            self = super().__new__(cls, f"{scheme}://{bracketed}:{port}")
         else:
             self = super().__new__(cls, f"{scheme}://{path}")
         self.scheme, self.host, self.port, self.path = scheme, host, port, path
@@ -65,7 +69,12 @@ class Address(str):
     @property
     def is_local(self) -> bool:
         """Whether it can only mean this machine."""
-        return self.scheme != "tcp" or _is_loopback(self.host)
+        return not self.has_port or _is_loopback(self.host)
+
+    @property
+    def has_port(self) -> bool:
+        """Whether it names a host and a port."""
+        return self.scheme in _WITH_A_PORT
 
     @property
     def log_path(self) -> str:
@@ -114,9 +123,10 @@ def _is_loopback(host: str) -> bool:
 def local_names(address: Address) -> list[Address]:
     """The addresses by which processes of this machine may know a receiver bound to ``address``."""
     names = [address]
-    if address.scheme == "tcp" and (address.host in _WILDCARDS or _is_loopback(address.host)):
+    if address.has_port and (address.host in _WILDCARDS or _is_loopback(address.host)):
         names += [
-            Address("tcp", host=name, port=address.port) for name in ("127.0.0.1", "localhost")
+            Address(address.scheme, host=name, port=address.port)
+            for name in ("127.0.0.1", "localhost")
         ]
     return names
 
@@ -151,22 +161,22 @@ def parse_address(value: AddressLike) -> Address:
                 f"the Unix socket address {value!r} needs an absolute path, as in unix:///run/log"
             )
         return Address("unix", path=rest)
-    if scheme == "tls":
-        raise AddressError(f"cannot use {value!r}: tls:// is not built yet; use {_FORMS}")
-    if scheme != "tcp":
+    if scheme not in _WITH_A_PORT:
         raise AddressError(f"unknown scheme {scheme!r} in the address {value!r}: use {_FORMS}")
     host, colon, port = rest.rpartition(":")
     if not colon:
         host, port = rest, str(DEFAULT_PORT)
     if not colon and host.isdigit():
-        raise AddressError(f"the address {value!r} names no host: use tcp://127.0.0.1:{host}")
+        raise AddressError(f"the address {value!r} names no host: use {scheme}://127.0.0.1:{host}")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise AddressError(f"an IPv6 host needs brackets: tcp://[{host}]:{port}, not {value!r}")
+        raise AddressError(
+            f"an IPv6 host needs brackets: {scheme}://[{host}]:{port}, not {value!r}"
+        )
     if not host:
         raise AddressError(f"the address {value!r} names no host: use {_FORMS}")
-    return Address("tcp", host=host, port=_check_port(port, value))
+    return Address(scheme, host=host, port=_check_port(port, value))
 
 
 def log_address(path: str | os.PathLike[str]) -> Address:

@@ -71,6 +71,10 @@ class ProtocolVersionError(PeerError):
         self.version = version
 
 
+class TlsError(PeerError, OSError):
+    """A TLS connection that could not be made, or that broke; the message says on whose account."""
+
+
 class JournalError(StdbridgeError):
     """A journal that cannot be made, opened or trusted."""
 

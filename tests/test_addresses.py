@@ -17,6 +17,8 @@ from loguru_stdbridge.exceptions import AddressError
         ("tcp://logs.example", Address("tcp", host="logs.example", port=9020)),
         ("localhost:80", Address("tcp", host="localhost", port=80)),
         ("tcp://[::1]:9020", Address("tcp", host="::1", port=9020)),
+        ("tls://logs.example:1", Address("tls", host="logs.example", port=1)),
+        ("tls://[::1]:80", Address("tls", host="::1", port=80)),
         ("unix:///run/log.sock", Address("unix", path="/run/log.sock")),
         ("log:///logs/app_{time}.log", Address("log", path="/logs/app_{time}.log")),
         (("localhost", 0), Address("tcp", host="localhost", port=0)),
@@ -30,7 +32,14 @@ def test_an_address_is_read(given, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["tcp://127.0.0.1:9020", "tcp://[::1]:80", "unix:///run/log", "log:///logs/app.log"]
+    "text",
+    [
+        "tcp://127.0.0.1:9020",
+        "tcp://[::1]:80",
+        "tls://logs.example:1",
+        "unix:///run/log",
+        "log:///logs/app.log",
+    ],
 )
 def test_an_address_is_a_text_with_parts(text):
     """An address can stand wherever its text can, and goes to other processes with its parts."""
@@ -52,7 +61,7 @@ def test_an_address_is_a_text_with_parts(text):
     "given",
     [
         "", "tcp://", "tcp://:9020", "tcp://host:port", "tcp://host:65536", "tcp://host:-1",
-        "tcp://::1:9020", "unix://relative", "unix://", "log://app.log", "log://", "http://host:1", "tls://host:1",
+        "tcp://::1:9020", "unix://relative", "unix://", "log://app.log", "log://", "http://host:1", "tls://", "tls://host:x",
         ("host",), ("host", "port"), (1, 2), 9020, None, b"tcp://host:1",
     ],
 )  # fmt: skip

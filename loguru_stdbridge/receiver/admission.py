@@ -16,7 +16,7 @@ import selectors
 import socket
 import time
 from collections.abc import Sequence
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..addresses import Address
 from ..pickles.known import KnownShapes
@@ -28,8 +28,18 @@ from .origins import find_origins
 from .places import Places, Standing
 from .sharing import NOT_SHARED, SocketAccess
 
+if TYPE_CHECKING:
+    from .tls_connection import Certificates
+
 MAX_CONNECTIONS = 1000
 """Clients served at a time, if the process may open that many files."""
+
+MAX_ACCEPTED = 64
+"""Clients accepted in one turn of the loop. Others are ready for it, too."""
+
+MAX_HANDSHAKES = 200
+"""TLS handshakes that are not finished. Beyond it the oldest of them whose client is silent leaves,
+so handshakes that stall keep nobody out."""
 
 
 class Admission:
@@ -45,6 +55,7 @@ class Admission:
         dismiss: Callable[[Connection, str], None],
         report: Callable[[str], None],
         access: SocketAccess = NOT_SHARED,
+        certificates: Certificates | None = None,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
@@ -60,11 +71,13 @@ class Admission:
         self._read_client = read_client
         self._dismiss = dismiss
         self._report = report
+        self._certificates = certificates
+        self._handshakes: dict[Connection, None] = {}  # the oldest first; some may be finished
         self._listeners: list[Listener] = []
         try:
             for address in addresses:
                 try:
-                    self._listeners.append(listen(address, self._admit, access))
+                    self._listeners.append(listen(address, self._admit, access, certificates))
                 except OSError as error:
                     if address.scheme != "log" or len(addresses) == 1:
                         raise
@@ -97,12 +110,15 @@ class Admission:
         """
         if self._accepting:
             for listener in self._listeners:
-                self.accept_from(listener)
+                self.accept_from(listener, self._places.limit)
         self.accept(False)
 
-    def accept_from(self, listener: Listener) -> None:
+    def accept_from(self, listener: Listener, most: int = MAX_ACCEPTED) -> None:
         """Accept the clients of a ready listener, as far as there are places."""
         while len(self.connections) < self._places.limit:
+            if not most:
+                return
+            most -= 1
             before = len(self.connections)
             with block_forks():  # a child must not keep a connection that is not in the set yet
                 listener.handle_request()
@@ -139,12 +155,40 @@ class Admission:
         )
         return not connection.ended
 
-    def _admit(self, client: socket.socket, address: Any) -> None:
-        connection = Connection(
-            client, describe_peer(client, address), MAX_PAYLOAD, self._known_shapes
-        )
+    def read_certificates(self) -> None:
+        """Read the certificates again, if there are any."""
+        if self._certificates is not None:
+            self._certificates.read_again(self._report)
+
+    def _admit(self, listener: Listener, client: socket.socket, address: Any) -> None:
+        peer = describe_peer(client, address)
+        if listener.certificates is None:
+            connection = Connection(client, peer, MAX_PAYLOAD, self._known_shapes)
+        else:
+            connection = listener.certificates.make_connection(
+                client, peer, MAX_PAYLOAD, self._known_shapes
+            )
+            self._handshakes[connection] = None
         connection.watch(self._selector, selectors.EVENT_READ)
         self.connections.add(connection)
+        if len(self._handshakes) > MAX_HANDSHAKES:
+            self._end_a_handshake()
+
+    def _end_a_handshake(self) -> None:
+        """Forget the handshakes that are finished; if too many are left, end the oldest silent."""
+        for connection in list(self._handshakes):
+            if connection.ended or not connection.is_shaking_hands:
+                del self._handshakes[connection]
+        if len(self._handshakes) <= MAX_HANDSHAKES:
+            return
+        for connection in list(self._handshakes):
+            if connection.has_unread():
+                continue
+            del self._handshakes[connection]
+            self._dismiss(
+                connection, f"its TLS handshake stalled, and {MAX_HANDSHAKES} newer ones have begun"
+            )
+            return
 
     def _make_room(self) -> None:
         """End a client for those that wait; accept nobody until it, or another, has gone."""

@@ -19,8 +19,10 @@ from ..exceptions import AddressError, ConfigurationError, LedgerHeldError, Stdb
 from ..sink.internals import private_logger
 from ..sink_words import RECEIVER_HELD
 from ..system.runtime import messages_path
+from ..system.tls_files import read_tls_files
 from .checking import check_sinks
 from .detached import detach, report_to_file
+from .exposure import check_exposure
 from .options import PREFIX, read_options
 from .reporting import to_stderr
 from .runner import EXIT_FAILURE, Runner
@@ -63,7 +65,11 @@ def main(argv: Sequence[str] | None = None, program: str = _CALLED) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     """Say that options and sink will do, or raise what is wrong."""
-    _addresses(options)
+    check_exposure(
+        _addresses(options),
+        read_tls_files(vars(options), from_environment=False),
+        insecure=bool(options.insecure),
+    )
     check_sinks(
         read_handlers_of(options),
         spool_dir=options.spool_dir,
@@ -143,6 +149,8 @@ def _open(
             status=options.status,
             status_token_file=options.status_token_file,
             status_hosts=options.status_hosts or (),
+            tls=read_tls_files(vars(options), from_environment=False),
+            insecure=bool(options.insecure),
             fsync=bool(options.fsync),
             render=options.render or RENDER[0],
             instance="\0".join(options.command),

@@ -21,8 +21,9 @@ greeted: without a greeting it would take the receiver for a stock one.
 from __future__ import annotations
 
 import selectors
+import time
 from collections.abc import Mapping, Sequence
-from typing import Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from .._version import __version__
 from ..addresses import Address, LogName
@@ -58,6 +59,9 @@ from .sequencing import SequencedWriter
 from .several import AnyWriter
 from .sharing import SocketAccess
 
+if TYPE_CHECKING:
+    from .tls_connection import Certificates
+
 MAX_INCOMPLETE = 128 * 1024 * 1024
 """Bytes of incomplete frames held for all clients together. Beyond it the client that holds most is
 disconnected. These bytes take up to 250 MB of memory, since freed memory is not always in one piece
@@ -65,6 +69,13 @@ disconnected. These bytes take up to 250 MB of memory, since freed memory is not
 
 FRAME_TIMEOUT = 60.0
 """Seconds that a client may take to complete a frame it has begun."""
+
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds after which a client leaves whose TLS handshake is not finished."""
+
+FAREWELL = 2.0
+"""Seconds for which a client is heard out that has been told why TLS failed: a socket that is
+closed with unread bytes may take the reason back."""
 
 MAX_LAST_READS = 64
 """Reads of a connection whose sender has come anew: 16 MB, more than a kernel holds for it. Else a
@@ -98,6 +109,7 @@ class Clients:
         on_sender_gone: Callable[[], None],
         report: Callable[[str], None],
         access: SocketAccess,
+        certificates: Certificates | None = None,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
@@ -128,6 +140,7 @@ class Clients:
             dismiss=self._dismiss,
             report=report,
             access=access,
+            certificates=certificates,
         )
         self._connections = self.admission.connections
 
@@ -165,6 +178,10 @@ class Clients:
             self._refuse(connection, "protocol", str(error), answer=True)
         except Exception as error:  # a bug of ours: this client alone suffers
             self._refuse(connection, "bug", f"a bug: {type(error).__name__}: {error}")
+        if connection.fault is not None and not connection.refused:
+            connection.refused = True
+            connection.ends_at = time.monotonic() + FAREWELL
+            self._reporter.report_refusal(connection.peer, "tls", connection.fault)
         self._incomplete += connection.protocol.pending_bytes - pending
         if self._incomplete > MAX_INCOMPLETE:
             self._drop_largest()
@@ -332,6 +349,14 @@ class Clients:
             if began_at is not None and now - began_at > FRAME_TIMEOUT:
                 self._refuse(
                     connection, "slow", f"only a part of a frame came within {FRAME_TIMEOUT:.0f} s"
+                )
+            elif connection.ends_at is not None and now >= connection.ends_at:
+                self._end(connection)
+            elif connection.is_shaking_hands and now - connection.opened_at > HANDSHAKE_TIMEOUT:
+                self._refuse(
+                    connection,
+                    "handshake",
+                    f"the TLS handshake was not finished within {HANDSHAKE_TIMEOUT:.0f} s",
                 )
         if not self.are_last:
             self.admission.look_for_room()

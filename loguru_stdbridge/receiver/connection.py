@@ -57,6 +57,10 @@ class Connection:
         self.standing = Standing.NEWCOMER
         self.origin: tuple[str, object] | None = None
         """The host or user that it is of; ``None`` until somebody has asked."""
+        self.fault: str | None = None
+        """Why nothing of it can be read, if what carries its frames has failed."""
+        self.ends_at: float | None = None
+        """When it is ended at the latest, if it is only heard out."""
         self.ended = False
         """Whether nothing more is read from it: it has closed, or is about to be closed."""
         self.refused = False
@@ -91,14 +95,15 @@ class Connection:
         """Whether an answer waits for room in the socket."""
         return bool(self._out)
 
+    @property
+    def is_shaking_hands(self) -> bool:
+        """Whether what comes before the first frame is not done."""
+        return False
+
     def receive(self) -> list[Event]:
         """Read once what is there. Sets ``ended`` at the end of the stream, or if it is broken."""
-        try:
-            data = self.socket.recv(READ_SIZE)
-        except (BlockingIOError, InterruptedError):
-            return []
-        except OSError:
-            self.ended = True
+        data = self._read()
+        if data is None:
             return []
         if not data:
             self.ended = True
@@ -113,6 +118,25 @@ class Connection:
             self.frame_began_at = self.received_at
         return events
 
+    def has_unread(self) -> bool:
+        """Return whether bytes, or the end of the stream, have come that were not read."""
+        try:
+            self.socket.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            return True
+        return True
+
+    def _read(self) -> bytes | None:
+        """Return what has come; ``None`` for nothing yet, ``b""`` at the end."""
+        try:
+            return self.socket.recv(READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:
+            return b""
+
     def send(self, data: bytes) -> None:
         """Send ``data``; what the socket does not take now is kept for :meth:`flush`."""
         self._out += data
@@ -120,13 +144,17 @@ class Connection:
 
     def flush(self) -> None:
         """Send what is kept, as far as the socket takes it."""
-        if self._out:
+        self._push(self._out)
+
+    def _push(self, data: bytearray) -> None:
+        """Send what the socket takes of ``data``, and remove it there."""
+        if data:
             try:
-                del self._out[: self.socket.send(self._out)]
+                del data[: self.socket.send(data)]
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
-                self._out.clear()
+                data.clear()
                 self.ended = True
 
     def acknowledge(self, through: int) -> None:
@@ -134,7 +162,7 @@ class Connection:
 
         While an answer waits for room nothing is added: the next acknowledgement covers it all.
         """
-        if through > self.acknowledged_through and not self._out:
+        if through > self.acknowledged_through and not self.sending:
             self.acknowledged_through = through
             self.send(self.protocol.acknowledgement(through))
 

@@ -37,12 +37,19 @@ The file, in loguru's words:
   --fsync                acknowledge only what is on the disk itself
 
 Who can reach it:
-  --listen ADDRESS       tcp://host:port or unix:///path; may be repeated; port 0 takes any free
-                         port (default: $LOGURU_STDBRIDGE_ADDRESS, else tcp://127.0.0.1:9020; with
-                         a command, none). log:///path/of/SINK reaches it in any case.
+  --listen ADDRESS       tcp://host:port, tls://host:port or unix:///path; may be repeated; port 0
+                         takes any free port (default: $LOGURU_STDBRIDGE_ADDRESS, else
+                         tcp://127.0.0.1:9020; with a command, none). log:///path/of/SINK reaches it
+                         in any case.
   --socket-mode MODE     mode of the log's own socket and of unix:// sockets (default: 0600; 0660
                          with a group)
   --socket-group GROUP   their group (default: that of --spool-group)
+  --tls-cert FILE        for tls:// addresses: the receiver's certificate, in PEM
+  --tls-key FILE         its key (default: it is in the same file)
+  --tls-ca FILE          the CA of the clients' certificates (default: none is asked for)
+  --tls-crl FILE         what that CA has revoked
+  --insecure             listen beyond loopback, although not every client has to show a
+                         certificate
   --ready-file PATH      there while clients can connect: the addresses, one on a line
 
 What can be seen of it:
@@ -91,6 +98,7 @@ Exit codes:
 
 Signals:
   TERM, INT    end within --grace seconds; with COMMAND, end that first
-  HUP          open the file anew, as after logrotate; COMMAND gets it, too
+  HUP          open the file anew, as after logrotate, and read the certificates again; COMMAND
+               gets it, too
   QUIT, USR1, USR2, TTIN, TTOU, WINCH    passed on to COMMAND
 """

@@ -12,16 +12,20 @@ import socket
 import socketserver
 import stat
 import time
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..addresses import Address
+from ..exceptions import ConfigurationError
 from ..system.host import host_facts
 from ..system.listening import logs_written_by, process_listening_at, program_of
 from ..system.runtime import log_socket_name, runtime_directories, shared_directory
 from ..system.socket_paths import short_path
 from .sharing import NOT_SHARED, OWNER_MODE, SocketAccess
 
-Accept = Callable[[Any, Any], None]
+if TYPE_CHECKING:
+    from .tls_connection import Certificates
+
+Accept = Callable[["Listener", Any, Any], None]
 
 BACKLOG = 512
 """Connections that the kernel holds until they are accepted: 500 workers may start at once."""
@@ -40,6 +44,8 @@ class Listener(socketserver.TCPServer):
 
     allow_reuse_address = True
     request_queue_size = BACKLOG
+    certificates: Certificates | None = None
+    """With which clients are accepted, where they come by TLS."""
     timeout = 0  # handle_request() never waits: the loop knows when a client is there
 
     def __init__(self, address: Address, accept: Accept, access: SocketAccess) -> None:
@@ -67,13 +73,13 @@ class Listener(socketserver.TCPServer):
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        self._accept(request, client_address)
+        self._accept(self, request, client_address)
 
     @property
     def bound(self) -> Address:
         """The address that is bound, with the port that the system chose for port 0."""
         host, port = self.socket.getsockname()[:2]
-        return Address("tcp", host=host, port=port)
+        return Address("tcp" if self.certificates is None else "tls", host=host, port=port)
 
 
 class _UnixListener(Listener):
@@ -161,20 +167,31 @@ def _remove_dead_socket(path: str) -> None:
             return
 
 
-_KINDS = {"tcp": Listener, "unix": _UnixListener, "log": _LogListener}
+_KINDS = {"tcp": Listener, "tls": Listener, "unix": _UnixListener, "log": _LogListener}
 
 
-def listen(address: Address, accept: Accept, access: SocketAccess = NOT_SHARED) -> Listener:
-    """Return a listener on ``address`` that calls ``accept(socket, peer address)`` for each client.
+def listen(
+    address: Address,
+    accept: Accept,
+    access: SocketAccess = NOT_SHARED,
+    certificates: Certificates | None = None,
+) -> Listener:
+    """Return a listener on ``address``.
 
-    ``access`` says who may use a Unix socket.
+    It calls ``accept(listener, socket, peer address)`` for each client. ``access`` says who may use
+    a Unix socket; a ``tls://`` address needs ``certificates``.
 
     Raises ``OSError`` that names the address if it cannot be bound.
     """
+    if address.scheme == "tls" and certificates is None:
+        raise ConfigurationError(f"{address} needs a certificate: name it with --tls-cert")
     if address.scheme in ("log", "unix") and not hasattr(socket, "AF_UNIX"):
         raise OSError(f"cannot listen on {address}: this platform has no Unix sockets")
     try:
-        return _KINDS[address.scheme](address, accept, access)
+        listener = _KINDS[address.scheme](address, accept, access)
+        if address.scheme == "tls":
+            listener.certificates = certificates
+        return listener
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno == errno.EADDRINUSE:
@@ -185,8 +202,9 @@ def listen(address: Address, accept: Accept, access: SocketAccess = NOT_SHARED) 
 def _explain_use(address: Address) -> str:
     """Say who listens there already, and what to do."""
     other = "--listen (or address=)"
-    if address.scheme == "tcp":
-        other += f", as in tcp://{address.host}:{address.port + 1 if address.port < 65535 else 0}"
+    if address.has_port:
+        port = address.port + 1 if address.port < 65535 else 0
+        other += f", as in {address.scheme}://{address.host}:{port}"
     pid = process_listening_at(port=address.port, path=address.path)
     if pid is None:
         return f"another process listens there already; name another address with {other}"

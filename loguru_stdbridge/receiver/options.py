@@ -24,7 +24,7 @@ from .sink_option import add_sink_options, sinks_of
 PREFIX = "LOGURU_STDBRIDGE_"
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
-_SWITCHES = (*FLAG_WORDS, "fsync", "standby", "inject")
+_SWITCHES = (*FLAG_WORDS, "fsync", "standby", "inject", "insecure")
 _SECONDS = ("grace", "linger")
 _LISTS = ("listen", "status", "status_hosts")
 _NOT_FROM_ENVIRONMENT = ("check", "command", "detached", "help", "version")
@@ -53,8 +53,8 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     add("--listen", action="append")
     add_sink_options(parser)
     for name in (
-        "spool-dir", "spool-group", "socket-mode", "socket-group", "render", "grace", "linger",
-        "ready-file",
+        "spool-dir", "spool-group", "socket-mode", "socket-group", "tls-cert", "tls-key", "tls-ca",
+        "tls-crl", "render", "grace", "linger", "ready-file",
     ):  # fmt: skip
         add(f"--{name}")
     for name in _SWITCHES:

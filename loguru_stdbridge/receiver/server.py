@@ -37,10 +37,15 @@ from .sharing import NOT_SHARED, SocketAccess
 
 if TYPE_CHECKING:
     from ..status.board import Board  # loaded only by a receiver that is watched
+    from .tls_connection import Certificates
 
 FIRST_CLIENT_TIMEOUT = 5.0
 """Seconds that a receiver waits for its first client before it may end by itself: the worker that
 has started it comes in a moment, but not at once."""
+
+HANDSHAKE_BUDGET = 0.005
+"""Seconds of a round that go to TLS handshakes, after everything else. A step of one takes about a
+millisecond, and a thousand may be ready."""
 
 _SWEEP_INTERVAL = 1.0  # seconds between two looks at time-outs
 
@@ -61,6 +66,7 @@ class Receiver:
         spool_dir: str | None = None,
         access: SocketAccess = NOT_SHARED,
         board: Board | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
@@ -68,7 +74,8 @@ class Receiver:
         are the sinks' options, told to workers that may have asked for others. ``linger`` is the
         seconds after which it ends without a client; ``None``: never. ``spool_dir`` is the
         directory of which workers may want a proof (:mod:`spool.proof`). ``access`` says who
-        may use the Unix sockets. ``board`` is shown what happens.
+        may use the Unix sockets. ``board`` is shown what happens. ``certificates`` are for
+        ``tls://`` addresses.
         """
         self.orphans: OrphanIntake | None = None
         self._outlets = outlets
@@ -109,6 +116,7 @@ class Receiver:
                 on_sender_gone=self._look_for_orphans,
                 report=report,
                 access=access,
+                certificates=certificates,
             )
             opened.pop_all()  # it is whole: close() has it now
         if board is not None:
@@ -150,7 +158,10 @@ class Receiver:
         self._wakeup.wake()
 
     def reopen(self) -> None:
-        """Open the sink's file anew, as after an outside rotation. Safe in signal handlers."""
+        """Open the sink's file anew, as after an outside rotation; read the certificates again.
+
+        Safe in signal handlers.
+        """
         self._reopen = True
         self._wakeup.wake()
 
@@ -190,14 +201,24 @@ class Receiver:
         if self._reopen:
             self._reopen = False
             self._outlets.reopen(self._report)
+            self._clients.admission.read_certificates()
+        shaking_hands = []
         for key, events in ready:
             target = key.fileobj
             if isinstance(target, Connection):
-                self._clients.serve(target, events)
+                if target.is_shaking_hands:
+                    shaking_hands.append((target, events))
+                else:
+                    self._clients.serve(target, events)
             elif target is self._wakeup:
                 self._wakeup.drain()
             elif isinstance(target, Listener):
                 self._clients.admission.accept_from(target)
+        until = time.monotonic() + HANDSHAKE_BUDGET
+        for target, events in shaking_hands:
+            self._clients.serve(target, events)
+            if time.monotonic() >= until:
+                break  # the others are ready in the next round, too
         if self._stop_by is not None and not ready:
             self._clients.end_idle()
             if not self._clients:

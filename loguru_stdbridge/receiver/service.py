@@ -34,8 +34,10 @@ from ..spool.directory import (
 from ..spool.group import default_group_spool, make_group_spool
 from ..spool.proof import make_secret
 from ..system.host import directory_id
+from ..system.tls_files import TlsFiles, read_tls_files
 from .admission import MAX_CONNECTIONS
 from .adoption import OrphanIntake
+from .exposure import check_exposure
 from .outlets import Outlets, open_outlets
 from .reporting import to_stderr
 from .server import Receiver
@@ -69,6 +71,8 @@ class Service:
         status: AddressLike | list[AddressLike] | None = None,
         status_token_file: str | os.PathLike[str] | None = None,
         status_hosts: Sequence[str] = (),
+        tls: TlsFiles | None = None,
+        insecure: bool = False,
     ) -> None:
         """Open everything. See :func:`start_receiver` for most of the options.
 
@@ -76,7 +80,8 @@ class Service:
         the log its name. ``addresses`` may be empty: the log's own socket is there where the system
         has one. ``instance`` tells receivers of one stream, such as ``/dev/stdout``, from each
         other. ``wait`` makes it a standby (:meth:`Ledger.open`). ``linger`` makes it end by itself:
-        so many seconds after the last client has gone and nothing is left to adopt.
+        so many seconds after the last client has gone and nothing is left to adopt. ``tls``: the
+        certificate files of ``tls://`` addresses; ``None``: those that the environment names.
         """
         if render not in RENDER:
             raise ConfigurationError(f"render={render!r}: one of {', '.join(map(repr, RENDER))}")
@@ -89,6 +94,7 @@ class Service:
         shown = None
         if status or status_token_file is not None or status_hosts:
             shown = StatusService(status, status_token_file, status_hosts, access, report)
+        certificates = check_exposure(targets, tls, insecure=insecure)
         with contextlib.ExitStack() as opened:
             self.spool_dir = _make_spool(spool_dir, members, report, beside=_log_path(handlers))
             outlets = Outlets(
@@ -120,6 +126,7 @@ class Service:
                 spool_dir=self.spool_dir,
                 access=access,
                 board=None if shown is None else shown.board,
+                certificates=certificates,
             )
             opened.callback(self._receiver.close)
             self.status_addresses: list[Address] = []
@@ -300,6 +307,11 @@ def start_receiver(
     status: AddressLike | list[AddressLike] | None = None,
     status_token_file: str | os.PathLike[str] | None = None,
     status_hosts: Sequence[str] = (),
+    tls_cert: str | Path | None = None,
+    tls_key: str | Path | None = None,
+    tls_ca: str | Path | None = None,
+    tls_crl: str | Path | None = None,
+    insecure: bool = False,
     **options: Any,
 ) -> EmbeddedReceiver:
     """Start a receiver in a thread of this process. The process may use loguru as it likes.
@@ -329,6 +341,13 @@ def start_receiver(
     socket_mode, socket_group
         Mode (octal digits, or a number) and group of the log's own socket and of ``unix://``
         sockets. ``None``: 0660 and the ``spool_group`` where there is one, else 0600.
+    tls_cert, tls_key, tls_ca, tls_crl
+        For ``tls://`` addresses, paths of files in PEM: the receiver's certificate, its key
+        (``None``: in the same file), the CA of the clients' certificates (``None``: none is asked
+        for) and that CA's revocation list. ``reopen()`` reads them again. Without them:
+        ``$LOGURU_STDBRIDGE_TLS_CERT`` and the like.
+    insecure
+        Listen beyond loopback although not every client has to show a certificate.
     fsync
         Acknowledge only what is on the disk itself. It survives a power cut, and takes longer.
     render
@@ -383,5 +402,9 @@ def start_receiver(
             status=status,
             status_token_file=status_token_file,
             status_hosts=status_hosts,
+            tls=read_tls_files(
+                {"tls_cert": tls_cert, "tls_key": tls_key, "tls_ca": tls_ca, "tls_crl": tls_crl}
+            ),
+            insecure=insecure,
         )
     )

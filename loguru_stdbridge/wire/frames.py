@@ -37,6 +37,16 @@ def encode_frame(payload: Buffer) -> bytes:
     return b"".join((HEADER.pack(length), payload))
 
 
+_TLS_RECORDS = (0x15030, 0x16030)
+"""The first 20 bits of an alert and of a handshake of TLS. As a length it is 352 MB and more."""
+
+
+def _describe_excess(length: int, limit: int) -> str:
+    if length >> 12 in _TLS_RECORDS:
+        return "these are bytes of TLS, and this end is plain: use tls:// at both ends, or at none"
+    return f"a frame of {length} bytes is beyond the limit of {limit}"
+
+
 class SkippedFrame(NamedTuple):
     """A frame that was beyond the limit; its bytes are read past and not kept."""
 
@@ -88,8 +98,7 @@ class FrameDecoder:
                 if length > self._max_payload:
                     if length > self._max_skipped:
                         raise FrameError(
-                            f"a frame of {length} bytes is beyond the limit of {self._max_payload}",
-                            completed=payloads,
+                            _describe_excess(length, self._max_payload), completed=payloads
                         )
                     payloads.append(SkippedFrame(length))
                     self._skip = max(end - size, 0)

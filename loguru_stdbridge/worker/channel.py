@@ -37,7 +37,7 @@ import time
 import weakref
 from collections.abc import Mapping
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from ..addresses import Address
 from ..exceptions import JournalError
@@ -54,7 +54,7 @@ from ..system.forks import drop_in_children, notice_fork, process_mark
 from .options import ChannelOptions
 from .pipeline import Pipeline, report
 from .rendering import LineRenderer
-from .transport import prepare_to_resolve
+from .transport import Target, Transport, prepare_to_resolve
 
 if TYPE_CHECKING:
     from .stats import Stats
@@ -141,6 +141,11 @@ class Channel:
         self._read_noted_line_format()
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
         prepare_to_resolve(options.address)
+        self._open_transport: Callable[[Target, set[int] | None], Transport] = Transport
+        if options.tls is not None:
+            from .tls_transport import TlsConnections  # nobody else loads ssl
+
+            self._open_transport = TlsConnections(options.tls, options.address.host).open
         prepare_to_prove(self._spool_dir, options.address)
         _channels.add(self)
         drop_in_children(self)
@@ -230,6 +235,7 @@ class Channel:
                 on_line_format=self._set_line_format,
                 on_sender_end=self._sender_ended,
                 on_fork_ahead=self._leave_to_adopters,
+                open_transport=self._open_transport,
             )
             made.is_leaving = self._leaving
             # One step: a signal handler may log, and open, before and after it.

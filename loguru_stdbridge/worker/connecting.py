@@ -13,7 +13,7 @@ from typing import Callable
 from ..addresses import Address
 from .ending import Ending
 from .starting import ReceiverStarter
-from .transport import CONNECT_TIMEOUT, Transport, targets
+from .transport import CONNECT_TIMEOUT, Target, Transport, targets
 from .waiting import WRITE, Waiter
 
 
@@ -26,8 +26,10 @@ class Connector:
         trusted_users: set[int] | None,
         starter: ReceiverStarter | None,
         report: Callable[[str], None],
+        open_transport: Callable[[Target, set[int] | None], Transport] = Transport,
     ) -> None:
         """See :class:`.Sender`."""
+        self._open_transport = open_transport
         self._address = address
         self._trusted_users = trusted_users
         self._starter = starter
@@ -82,24 +84,35 @@ class Connector:
         failure = OSError(f"{self._address} has no address")
         for target in targets(self._address, self._trusted_users):
             try:
-                transport = Transport(target, self._trusted_users)
+                transport = self._open_transport(target, self._trusted_users)
                 waiter.hold(transport)
-                self._await_connected(waiter, wait, ending)
+                deadline = time.monotonic() + CONNECT_TIMEOUT
+                self._await(WRITE, "accepted", deadline, waiter, wait, ending)
                 transport.finish_connect()
+                interest = transport.shake_hands()
+                while interest:
+                    self._await(interest, "secured by TLS", deadline, waiter, wait, ending)
+                    interest = transport.shake_hands()
                 return transport
             except OSError as error:
                 waiter.drop()
                 failure = error
         raise failure
 
-    def _await_connected(
-        self, waiter: Waiter, wait: Callable[[float | None], int], ending: Callable[[], Ending]
+    @staticmethod
+    def _await(
+        interest: int,
+        what: str,
+        deadline: float,
+        waiter: Waiter,
+        wait: Callable[[float | None], int],
+        ending: Callable[[], Ending],
     ) -> None:
-        deadline = time.monotonic() + CONNECT_TIMEOUT
-        waiter.watch(WRITE)
+        """Wait until the connection is ready. Raise ``OSError`` that says ``what`` it is not."""
+        waiter.watch(interest)
         while True:
             left = deadline - time.monotonic()
             if left <= 0 or ending().is_over():
-                raise OSError(errno.ETIMEDOUT, "the connection is not accepted")
+                raise OSError(errno.ETIMEDOUT, f"the connection is not {what}")
             if wait(ending().bound(left)):
                 return

@@ -80,7 +80,7 @@ class BridgeHandler(LocklessHandler, logging.handlers.SocketHandler):
     options
         Those of :func:`install_bridge` that say where the records go and how they are kept:
         ``sink`` with loguru's words for it, ``spool_dir``, ``spool_limit``, ``spool_total``,
-        ``when_full``, ``block_timeout``, ``peer``, ``receiver_user``.
+        ``when_full``, ``block_timeout``, ``peer``, ``receiver_user``, ``tls_ca`` and the like.
 
     Raises
     ------

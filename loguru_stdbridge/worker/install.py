@@ -191,6 +191,11 @@ def install_bridge(
     receiver_user: int | str | None = None,
     sink: str | os.PathLike[str] | None = None,
     handlers: Sequence[Mapping[str, Any]] | None = None,
+    tls_ca: str | os.PathLike[str] | None = None,
+    tls_cert: str | os.PathLike[str] | None = None,
+    tls_key: str | os.PathLike[str] | None = None,
+    tls_crl: str | os.PathLike[str] | None = None,
+    tls_hostname: str | None = None,
     **sink_words: Any,
 ) -> Bridge:
     """Send what this process logs, through loguru and stdlib logging, to a receiver.
@@ -202,9 +207,9 @@ def install_bridge(
     Parameters
     ----------
     address
-        ``"log:///path/of/app.log"``, ``"tcp://host:port"``, ``"unix:///path"`` or ``(host, port)``;
-        ``None``: the environment variable ``LOGURU_STDBRIDGE_ADDRESS``, else
-        ``tcp://127.0.0.1:9020``.
+        ``"log:///path/of/app.log"``, ``"tcp://host:port"``, ``"tls://host:port"``,
+        ``"unix:///path"`` or ``(host, port)``; ``None``: the environment variable
+        ``LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``.
     level
         The least level that is sent, a number or a name in any case; other handlers and sinks are
         not touched by it. ``None``: everything that loguru lets through, and INFO and above of
@@ -253,6 +258,13 @@ def install_bridge(
     receiver_user
         The user whose receiver on this machine gets the records, by name or number, besides this
         process's own user and root. ``None``: no other.
+    tls_ca, tls_cert, tls_key, tls_crl, tls_hostname
+        For a ``tls://`` address, paths of files in PEM: the CA of the receiver's certificate
+        (``None``: those of the system), this program's own certificate and its key (``None``: in
+        the same file), where the receiver asks for one, and the CA's revocation list. They are read
+        again when they have changed. ``tls_hostname`` is the name that the receiver's certificate
+        must have (``None``: the host of the address). ``LOGURU_STDBRIDGE_TLS_CA`` and the like say
+        the same for the files.
     sink
         The path of the log file, in place of an address. Where no receiver writes it yet, one is
         started as a process of its own. It ends by itself ``linger=`` seconds (10) after the last
@@ -307,6 +319,11 @@ def install_bridge(
             block_timeout=block_timeout,
             peer=peer,
             receiver_user=receiver_user,
+            tls_ca=tls_ca,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            tls_crl=tls_crl,
+            tls_hostname=tls_hostname,
             sink=sink,
             handlers=handlers,
             **sink_words,

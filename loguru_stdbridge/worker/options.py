@@ -10,6 +10,7 @@ from ..addresses import Address, AddressLike, default_address, log_address, pars
 from ..exceptions import ConfigurationError
 from ..sink_words import SINK_WORDS, SinkWords, read_handlers, read_sink_words
 from ..spool.total import DEFAULT_TOTAL
+from ..system.tls_files import TlsFiles, read_tls_files
 from .levels import with_level_numbers
 
 WhenFull = Literal["drop_oldest", "drop_newest", "block"]
@@ -34,11 +35,15 @@ class ChannelOptions(NamedTuple):
     peer: Peer = "bridge"
     receiver_user: int | None = None  # user id
     sink: SinkWords | None = None  # of the receiver that is started where none answers
+    tls: TlsFiles | None = None  # of a tls:// address
 
     def as_arguments(self) -> dict[str, Any]:
         """Return the arguments of ``check_options`` that give these options, in another process,
         too: texts, numbers, booleans and ``None``."""
         arguments = {**self._asdict(), "address": str(self.address)}
+        del arguments["tls"]
+        for name, value in {} if self.tls is None else self.tls._asdict().items():
+            arguments[f"tls_{name}"] = value
         if self.sink is not None:
             del arguments["sink"]
             arguments.update(self.sink.as_arguments(), address=None)
@@ -55,6 +60,11 @@ def check_options(
     block_timeout: float = 10.0,
     peer: Peer = "bridge",
     receiver_user: int | str | None = None,
+    tls_ca: str | os.PathLike[str] | None = None,
+    tls_cert: str | os.PathLike[str] | None = None,
+    tls_key: str | os.PathLike[str] | None = None,
+    tls_crl: str | os.PathLike[str] | None = None,
+    tls_hostname: str | None = None,
     sink: str | os.PathLike[str] | None = None,
     handlers: Sequence[Mapping[str, Any]] | None = None,
     **sink_words: Any,
@@ -97,7 +107,7 @@ def check_options(
         )
     else:
         target = default_address() if address is None else parse_address(address)
-    if target.scheme == "tcp" and target.port == 0:
+    if target.has_port and target.port == 0:
         raise ConfigurationError(f"{target} names no port: a worker needs the receiver's own")
     _check_choice("when_full", when_full, get_args(WhenFull))
     if type(block_timeout) not in (int, float) or not 0 <= block_timeout <= MAX_BLOCK_TIMEOUT:
@@ -133,8 +143,21 @@ def check_options(
                 f"spool_dir={spool_dir!r}: the path of a directory, None or False"
             ) from None
     user = None if receiver_user is None else _user_id(receiver_user)
+    tls_options = {
+        "tls_ca": tls_ca,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "tls_crl": tls_crl,
+        "tls_hostname": tls_hostname,
+    }
+    tls = read_tls_files(tls_options) if target.scheme == "tls" else None
+    given = next((name for name, value in tls_options.items() if value is not None), None)
+    if given is not None and tls is None:
+        raise ConfigurationError(
+            f"{given}={tls_options[given]!r} with {target}, which is no TLS: use a tls:// address"
+        )
     return ChannelOptions(
-        target, place, spool_limit, spool_total, when_full, block_timeout, peer, user, words
+        target, place, spool_limit, spool_total, when_full, block_timeout, peer, user, words, tls
     )
 
 

@@ -38,6 +38,7 @@ from .levels import notice_row
 from .options import ChannelOptions
 from .sender import Sender
 from .starting import ReceiverStarter
+from .transport import Target, Transport
 
 START_PAUSE = 0.5
 """Seconds between two attempts to start the sender. One that fails costs more than a log call."""
@@ -60,6 +61,7 @@ class Pipeline:
         on_line_format: Callable[[LineFormat | None], None],
         on_sender_end: Callable[[Pipeline], None],
         on_fork_ahead: Callable[[Pipeline], None],
+        open_transport: Callable[[Target, set[int] | None], Transport] = Transport,
     ) -> None:
         """Make the journal, in memory where ``spool_dir`` is ``None`` or cannot be used.
 
@@ -67,12 +69,14 @@ class Pipeline:
         ``on_line_format`` is told how the receiver of each connection writes lines, and
         ``on_sender_end`` that the sender has ended; both in the sender's thread. ``on_fork_ahead``
         is called in each log call of a process that may start no thread before it forks.
+        ``open_transport`` begins a connection to the receiver.
         """
         self._options = options
         self._spool_dir = spool_dir
         self._on_line_format = on_line_format
         self._on_sender_end = on_sender_end
         self._on_fork_ahead = on_fork_ahead
+        self._open_transport = open_transport
         self._next_start = 0.0
         self._start_told = False
         self.is_leaving = False
@@ -160,6 +164,7 @@ class Pipeline:
             on_greeting=on_greeting,
             on_end=on_end,
             look=look,
+            open_transport=self._open_transport,
         )
 
     def _bound_the_spool(self) -> None:

@@ -45,7 +45,7 @@ from .ending import NO_END, Ending
 from .outage import Outage
 from .starting import ReceiverStarter
 from .stock_proof import StockProof
-from .transport import Transport
+from .transport import Target, Transport
 from .waiting import READ, DescriptorsLostError, Waiter
 
 STARTING_TIMEOUT = 10.0
@@ -79,6 +79,7 @@ class Sender:
         on_end: Callable[[], None] = lambda: None,
         look: Callable[[str], float] | None = None,
         greeting_timeout: float = GREETING_TIMEOUT,
+        open_transport: Callable[[Target, set[int] | None], Transport] = Transport,
     ) -> None:
         """``report`` tells the operator (stderr), ``notice`` makes the row of a WARNING record.
 
@@ -89,7 +90,7 @@ class Sender:
         what the peer has shown itself to be; it returns the seconds until the next call.
         ``on_greeting`` is called on each connection with what the receiver greets with, or with
         ``None`` for a stock one; ``on_lost`` where none can be reached; ``on_end`` at the end. All
-        of them in the thread.
+        of them in the thread. ``open_transport`` begins a connection to a target.
         """
         self.journal = journal
         self.address = address
@@ -98,7 +99,7 @@ class Sender:
         self.peer = peer
         """``"bridge"`` or ``"stock"``."""
         self.proof = proof
-        self._connector = Connector(address, trusted_users, starter, report)
+        self._connector = Connector(address, trusted_users, starter, report, open_transport)
         self._on_lost = on_lost
         self.on_greeting = on_greeting
         self._on_end = on_end

@@ -116,18 +116,23 @@ class Transport:
         status = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if status:
             raise OSError(status, os.strerror(status))
+        peer = self._socket.getpeername()
+        if self._socket.family != _AF_UNIX:
+            if self._socket.getsockname() == peer:
+                # Nobody listens, and the port that the system chose for us is the one we call.
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "the socket met itself")
+            self.place = place_of(peer)
+        self._check_listener(peer)
+
+    def _check_listener(self, peer: Any) -> None:
+        """Raise ``PermissionError`` where another user listens at ``peer``."""
         if self._socket.family == _AF_UNIX:
             user = user_at(self._socket)
             users = None if user is None else {user}
         else:
-            peer = self._socket.getpeername()
-            if self._socket.getsockname() == peer:
-                # Nobody listens, and the port that the system chose for us is the one we call.
-                raise ConnectionRefusedError(errno.ECONNREFUSED, "the socket met itself")
             local = peer[0].startswith("127.") or peer[0] == "::1"
             users = users_listening_at(*peer[:2]) if local else None
             self.is_listener_known = users is not None
-            self.place = place_of(peer)
         strangers = (users or set()) - self._trusted
         if strangers:
             raise PermissionError(
@@ -136,6 +141,11 @@ class Transport:
                 f"{' or '.join(map(str, sorted(self._trusted)))} (name another one with "
                 "receiver_user=)",
             )
+
+    def shake_hands(self) -> int:
+        """Go on with what comes before the first frame; return what the socket is to be ready for,
+        in the selector's words. 0: there is nothing left to do."""
+        return 0
 
     def fileno(self) -> int:
         return self._socket.fileno()

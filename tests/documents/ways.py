@@ -79,6 +79,7 @@ class Run:
         text = re.sub(r"(/srv/shop/)?\.venv/bin/", lambda match: f"{programs}/", text)
         text = _OUTSIDE.sub(lambda match: f"{self.directory}{match.group()}", text)
         text = text.replace(f"{self.directory}/srv/shop", str(self.directory))
+        text = text.replace("logs.example", "localhost")
         return re.sub(r"\b9020\b", str(self.port), text)
 
     def add_file(self, name: str, text: str) -> Path:
@@ -203,6 +204,16 @@ def _run_beside(run: Run, command: str) -> None:
             if name.endswith(".py"):
                 run.run([sys.executable, name])
         run.check_log()
+
+
+def run_tls(run: Run) -> None:
+    """A receiver over TLS and a program beside it; their certificates are made here."""
+    from tests.support.certificates import Authority
+
+    authority = Authority(run.directory / "etc/shop")
+    authority.issue("localhost", name="logs")
+    authority.issue("shop.example", name="shop")
+    run_receiver_beside(run)
 
 
 def run_cron(run: Run) -> None:
@@ -389,6 +400,7 @@ WAYS = {
     "legacy": Way(run_receiver_beside),
     "listens": Way(run_receiver_beside),
     "volume": Way(run_receiver_beside),
+    "tls": Way(run_tls, ("trustme",)),
     "cron": Way(run_cron),
     "systemd": Way(run_unit, ("gunicorn",)),
     "systemd-alone": Way(run_unit),
