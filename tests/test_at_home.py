@@ -50,12 +50,31 @@ def sink(tmp_path, eventually):
     eventually(lambda: not receiver_pids(path), 60, "the receiver ends by itself")
 
 
-def test_a_script_of_two_lines_has_its_line_in_the_file(sink, eventually):
-    """Nothing was started before; the script ends at once, and its line comes."""
-    status, out, err = run_python(SCRIPT, str(sink))
-    assert (status, out, err) == (0, "", "")
-    eventually(sink.exists, what="the file is there")
-    eventually(lambda: sink.read_text() == "a line\n", what="the line is in the file")
+PATIENT = "from loguru_stdbridge.worker import channel; channel.EXIT_TIMEOUT = 60"
+"""For a machine on which a receiver takes longer to start than the end of a program waits for it."""
+
+
+def end_receivers(sink):
+    """Call for the end of each receiver of the log; return their process ids."""
+    pids = receiver_pids(sink)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    return pids
+
+
+def test_a_script_of_two_lines_has_its_line_in_the_file(sink):
+    """Nothing was started before, and the line is there when the script has ended."""
+    assert run_python(SCRIPT + PATIENT, str(sink)) == (0, "", "")
+    assert sink.read_text() == "a line\n"
+
+
+def test_a_script_whose_receiver_cannot_start_ends_at_once(sink):
+    """The end of a program does not wait for a receiver that could not begin."""
+    code = SCRIPT.replace("linger=1", "rotation='nonsense'") + PATIENT
+    status, out, err = run_python(code, str(sink), timeout=40)
+    assert (status, out) == (0, "")
+    assert "nonsense" in err
 
 
 @pytest.mark.parametrize("environment", [{}, {"LOGURU_LEVEL": "WARNING"}])
@@ -156,7 +175,7 @@ def test_an_idle_worker_has_a_killed_receiver_started_again(sink, eventually):
         "python_here & wait; python_here",
     ],
 )  # fmt: skip
-def test_a_shell_step_ends_with_its_script(sink, step):
+def test_a_shell_step_ends_with_its_script(sink, step, eventually):
     """Whoever reads the output of a shell, over ``ssh`` or in a CI job, sees its end at once.
 
     The receiver is there for ten minutes and holds no descriptor of the shell's.
@@ -174,9 +193,8 @@ def test_a_shell_step_ends_with_its_script(sink, step):
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert set(done.stdout.split()) == {b"done"}
-    assert receiver_pids(sink)
-    for pid in receiver_pids(sink):
-        os.kill(pid, signal.SIGTERM)
+    assert end_receivers(sink)
+    eventually(lambda: not end_receivers(sink), 60, "also one that was only beginning has ended")
 
 
 def test_a_terminal_that_closes_leaves_the_receiver_alone(sink, eventually):

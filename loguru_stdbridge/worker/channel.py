@@ -60,7 +60,8 @@ if TYPE_CHECKING:
     from .stats import Stats
 
 EXIT_TIMEOUT = 2.0
-"""Seconds that the end of the process waits for the receiver, where it can be reached at all."""
+"""Seconds that the end of the process waits for the receiver, where it can be reached or was just
+started."""
 
 OWN_ALLOWANCE = 1000
 """Records that the sender's own thread may log beyond as many as all others. The garbage collector

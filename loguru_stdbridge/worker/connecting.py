@@ -37,6 +37,11 @@ class Connector:
         self.misses_receiver = False
         """Whether a receiver that this process may start has gone, and none was seen since."""
 
+    @property
+    def expects_receiver(self) -> bool:
+        """Whether one that was started, here or by another process, may answer in a moment."""
+        return self._starter is not None and self._starter.is_expected(time.monotonic())
+
     def connect(
         self, waiter: Waiter, wait: Callable[[float | None], int], ending: Callable[[], Ending]
     ) -> Transport:

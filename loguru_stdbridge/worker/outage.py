@@ -9,6 +9,13 @@ from typing import Callable
 from ..addresses import Address
 from .transport import Backoff
 
+STARTING_PAUSE = 0.1
+"""Seconds between two attempts where a receiver is started if none is there: one that fails costs
+50 microseconds, and who waits for the end of a short program waits for the receiver's start."""
+
+STARTING_TIMEOUT = 10.0
+"""Seconds without a receiver that are no news where one is being started."""
+
 FAILURE_PAUSE = 60.0
 """Seconds between two messages that the sender's thread has failed."""
 
@@ -16,12 +23,18 @@ FAILURE_PAUSE = 60.0
 class Outage:
     """The attempts that have failed since a receiver was last reached. For the sender's thread."""
 
-    def __init__(self, address: Address, report: Callable[[str], None], silence: float) -> None:
-        """``silence``: seconds for which an outage is no news, since a receiver is on its way."""
+    def __init__(
+        self,
+        address: Address,
+        report: Callable[[str], None],
+        *,
+        is_ended_by_us: bool,
+    ) -> None:
+        """``is_ended_by_us``: this process starts a receiver where there is none."""
         self._address = address
         self._report = report
-        self._silence = silence
-        self._backoff = Backoff()
+        self._silence = STARTING_TIMEOUT if is_ended_by_us else 0.0
+        self._backoff = Backoff(maximum=STARTING_PAUSE) if is_ended_by_us else Backoff()
         self.is_on = False
         """Whether the last attempt has failed while records were waiting."""
         self._since: float | None = None

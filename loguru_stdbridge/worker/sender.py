@@ -48,9 +48,6 @@ from .stock_proof import StockProof
 from .transport import Target, Transport
 from .waiting import READ, DescriptorsLostError, Waiter
 
-STARTING_TIMEOUT = 10.0
-"""Seconds without a receiver that are no news where one is being started."""
-
 IDLE_INTERVAL = 1.0
 """Seconds that the thread sleeps at most while nothing happens. An exception that a signal handler
 raises in a log call can lose its wake-up; then the thread finds the record by itself."""
@@ -118,7 +115,7 @@ class Sender:
         self.silence_told = False
         self.is_running = False
         """Whether the thread is there, or will be in an instant."""
-        self._outage = Outage(address, report, 0.0 if starter is None else STARTING_TIMEOUT)
+        self._outage = Outage(address, report, is_ended_by_us=starter is not None)
         self._is_parents = False  # this is a child, and the sender is not its own
         self.ending = NO_END
         self._progress = threading.Condition()  # re-entrant: a signal handler may flush, too
@@ -317,7 +314,8 @@ class Sender:
             if self.ending.is_over() or self.done:
                 return False
             pause = self._outage.pause()
-            if self._outage.is_on and not self.ending.patient:
+            is_away = self._outage.is_on and not self._connector.expects_receiver
+            if is_away and not self.ending.patient:
                 return False
             if journal.pending:
                 if not pause:

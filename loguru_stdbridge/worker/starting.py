@@ -108,6 +108,7 @@ class ReceiverStarter:
         self._children: list[SpawnedProcess] = []  # that are not waited for yet
         self._ended: tuple[int, str] | None = None  # while its receiver was waited for: status, why
         self._told = ""
+        self._is_others = False  # another process starts one
         self._failures = (0, 0)  # exit status, how often in a row
         self._next_at = 0.0
         self._embedded: object = None
@@ -152,6 +153,7 @@ class ReceiverStarter:
         name = log_socket_name(self._address.path, host_facts().network)
         with contextlib.suppress(OSError):
             self._lock = take_lock(os.path.join(directories[0], f"{name}.start"), create=True)
+        self._is_others = self._lock is None
         if self._lock is None:
             return None
         self._next_at = now + PATIENCE
@@ -188,6 +190,14 @@ class ReceiverStarter:
             return None
         self._told = text
         return text
+
+    def is_expected(self, now: float) -> bool:
+        """Return whether a receiver is on its way, started here or by another process.
+
+        ``now`` is ``time.monotonic()``.
+        """
+        began = self._failures == (0, 0) and now < self._next_at
+        return self._lock is not None or self._is_others or began
 
     def compare(self, words: Mapping[str, str], package: str) -> str | None:
         """Return what differs between the receiver that runs and the one asked for, once.
