@@ -18,6 +18,10 @@ each fault it prints what became of the records, in two scenes:
 The disks have the least size that each file system allows: 8 MB, 16 MB for btrfs with ``--mixed``,
 and 300 MB for XFS, of which a file takes all room but 8 MB.
 
+All of it plays in a mount namespace of its own. Another process that makes a namespace meanwhile, as
+a container does, would copy the mount: an ``umount`` here would leave the disk mounted there, and
+the next ``mount`` would find the file system that was shut down.
+
 The faults
 ----------
 ``full``
@@ -47,7 +51,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +73,20 @@ _AFTER_A_SYNC = 0  # XFS_FSOP_GOING_FLAGS_DEFAULT
 
 WORKERS = 4
 
+_ALONE = "REAL_DISKS_ARE_ALONE"
+"""Set where the mounts are seen by this process alone."""
+
 WORKER = """
 import select
-weight.append("x" * 3000)
+weight.append("x" * WEIGHT)
 number = 0
 
 def log_until_told():
     global number
     while not select.select([sys.stdin], [], [], 0.002)[0]:
-        log(number, number + 20)
-        number += 20
+        if number < MOST:
+            log(number, number + 20)
+            number += 20
     sys.stdin.readline()
 
 log_until_told()  # the fault comes meanwhile
@@ -86,6 +94,13 @@ tell(logged=number)
 log_until_told()  # the receiver comes meanwhile
 tell(logged=number, flushed=bridge.flush(60))
 """
+
+
+HEAVY = {"WEIGHT": "3000", "MOST": "10 ** 9"}
+LIGHT = {"WEIGHT": "300", "MOST": "2500"}
+"""How many characters a worker's record has, and how many records it logs at most. The disk holds
+3,780 of the heavy ones. It has room for all of the light ones: where the workers are killed, what is
+in memory since the disk is full is lost by right."""
 
 
 class NotHere(Exception):
@@ -262,7 +277,7 @@ def live_on(disk: Disk, fault: str, directory: Path, chance: random.Random) -> s
     sink, address = directory / "app.log", free_address()
     with contextlib.ExitStack() as stack:
         workers = [
-            stack.enter_context(_worker(address, name, disk, fault)) for name in "abcd"[:WORKERS]
+            stack.enter_context(_worker(address, name, disk, HEAVY)) for name in "abcd"[:WORKERS]
         ]
         _let_log(workers, disk, chance)
         if fault == "full":
@@ -310,7 +325,7 @@ def killed(disk: Disk, fault: str, directory: Path, chance: random.Random) -> st
     notes = {name: directory / f"note-{name}" for name in "abcd"[:WORKERS]}
     with contextlib.ExitStack() as stack:
         workers = [
-            stack.enter_context(_worker(address, name, disk, fault, note))
+            stack.enter_context(_worker(address, name, disk, LIGHT, note))
             for name, note in notes.items()
         ]
         _let_log(workers, disk, chance)
@@ -346,11 +361,16 @@ def _journals(spool: Path) -> list[str]:
     return [name for name in os.listdir(spool) if len(name) == 32]
 
 
-def _worker(address: str, name: str, disk: Disk, fault: str, note: Path | None = None) -> Worker:
+def _worker(
+    address: str, name: str, disk: Disk, load: Mapping[str, str], note: Path | None = None
+) -> Worker:
     noting = "" if note is None else _NOTING.replace("NOTE", repr(str(note)))
     # A directory that cannot be made is refused where it is named, so the default one is set.
     os.environ["LOGURU_STDBRIDGE_SPOOL_DIR"] = str(disk.path / "spool")
-    return Worker(noting + WORKER, address, name=name)
+    code = WORKER
+    for word, value in load.items():
+        code = code.replace(word, value)
+    return Worker(noting + code, address, name=name)
 
 
 _NOTING = """
@@ -381,18 +401,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.support.real_disks", description=__doc__)
     parser.add_argument("--kinds", default=",".join(LEAST), help="of file systems")
     parser.add_argument("--faults", default=",".join(FAULTS))
+    parser.add_argument("--scenes", default="live on,killed")
     parser.add_argument("--rounds", type=int, default=3, help="of each scene")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     options = parser.parse_args(argv)
+    if os.environ.get(_ALONE) is None and shutil.which("unshare") is not None:
+        arguments = sys.argv[1:] if argv is None else list(argv)
+        command = ["unshare", "--mount", sys.executable, "-m", "tests.support.real_disks"]
+        return subprocess.call([*command, *arguments], env={**os.environ, _ALONE: "1"})
     print(f"seed {options.seed}", flush=True)
     chance, failures = random.Random(options.seed), 0
     for kind in options.kinds.split(","):
         for fault in options.faults.split(","):
             for number in range(options.rounds):
-                for scene in (live_on, killed):
-                    told = play(scene, kind, fault, chance)
+                for name in options.scenes.split(","):
+                    told = play({"live on": live_on, "killed": killed}[name], kind, fault, chance)
                     failures += told.startswith("WRONG")
-                    name = scene.__name__.replace("_", " ")
                     print(f"{kind}, {fault}, {name}, {number + 1}: {told}", flush=True)
     return 1 if failures else 0
 

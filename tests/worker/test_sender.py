@@ -706,6 +706,7 @@ def test_closing_is_bounded_whatever_the_receiver_does(receiver, backlog, start,
         if state == "not reading":
             client.hello(greet_with=0)
     assert not sender.close(0.1)
+    sender._thread.join(30)
     assert not sender._thread.is_alive()
     if filler is not None:
         filler.close()
