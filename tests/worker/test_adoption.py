@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -21,8 +22,15 @@ from loguru_stdbridge.worker import adoption as module
 from loguru_stdbridge.worker.adoption import OrphanDelivery
 from loguru_stdbridge.worker.channel import Channel
 from loguru_stdbridge.worker.options import check_options
-from tests.support.processes import Account, ReceiverProcess, start_python
+from tests.support.processes import (
+    Account,
+    ReceiverProcess,
+    free_address,
+    run_python,
+    start_python,
+)
 from tests.support.scripted import ScriptedReceiver, a_row
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -602,3 +610,35 @@ def test_a_segment_that_vanishes_while_it_is_adopted_is_a_gap(leave, spool_dir):
         assert journal.read(60, 1 << 20).gap is None
     finally:
         orphan.release()
+
+
+ISOLATED = """
+import sys
+import _interpreters
+code = f'''
+import sys
+sys.path[:] = {sys.path!r}
+from loguru import logger
+from loguru_stdbridge import install_bridge
+logger.remove()
+bridge = install_bridge({sys.argv[1]!r})
+logger.info("worker sub number 0 end")
+logger.info("worker sub number 1 end")
+assert not bridge.flush(0) and bridge.stats().pending == 2
+'''
+interpreter = _interpreters.create("isolated")
+failed = _interpreters.exec(interpreter, code)
+assert failed is None, failed
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="older Pythons have no _interpreters")
+def test_what_an_isolated_interpreter_has_logged_is_delivered_after_it(tmp_path):
+    """No thread of ours may start there: stderr says so, and a receiver takes the journal."""
+    address = free_address()
+    status, _, told = run_python(ISOLATED, address)
+    assert status == 0, told
+    assert told.count("cannot start the thread") == 1
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}", listen=address) as receiver:
+        wait_until(lambda: len(Account(receiver.sink).found) == 2, 30, "both are delivered")
+        assert receiver.stop() == 0
