@@ -293,8 +293,8 @@ def test_a_client_that_never_reads_its_answers_is_served(receiver, eventually, m
             pass
 
 
-def test_many_level_names_make_no_table_grow(tmp_path, eventually):
-    """The receiver takes 100,000 level names with numbers and colours, and learns a few of them."""
+def test_many_level_names_make_no_table_grow(tmp_path, eventually, scale):
+    """The receiver takes 30,000 level names with numbers and colours, and learns a few of them."""
     running = Receiver(
         tmp_path / "app.log", colorize=True, format="<level>{level}</level> {message}"
     )
@@ -302,7 +302,7 @@ def test_many_level_names_make_no_table_grow(tmp_path, eventually):
         fields = json.loads(row("m"))
         with Client(running) as client:
             client.hello()
-            for block in range(100):
+            for block in range(scale(30, 100)):
                 rows = []
                 for number in range(1000):
                     fields[5], fields[6] = number - 500, f"LEVEL {block * 1000 + number}"

@@ -629,7 +629,7 @@ def test_a_forked_child_does_not_keep_the_lock(book):
         os.waitpid(child, 0)
 
 
-def test_forks_at_any_instant_leave_no_lock_behind(tmp_path):
+def test_forks_at_any_instant_leave_no_lock_behind(tmp_path, scale):
     """No forked child holds the lock of a ledger that a thread opens and closes all the time."""
     path, over = tmp_path / "app.log", threading.Event()
     failures = []
@@ -645,7 +645,7 @@ def test_forks_at_any_instant_leave_no_lock_behind(tmp_path):
     thread.start()
     statuses = []
     try:
-        for _ in range(200):
+        for _ in range(scale(70, 200)):
             child = os.fork()
             if child == 0:
                 os._exit(any(".app.log.lock" in target for _, target in descriptors()))

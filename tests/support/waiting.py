@@ -8,9 +8,13 @@ from typing import Callable
 
 
 def wait_until(condition: Callable[[], object], timeout: float = 30.0, what: str = "") -> None:
-    """Poll ``condition`` until it holds; fail with ``what`` after ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
+    """Poll ``condition`` until it holds; fail with ``what`` after ``timeout`` seconds.
+
+    The pauses grow up to a twentieth of a second: some conditions look at all processes.
+    """
+    deadline, pause = time.monotonic() + timeout, 0.002
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {what or condition}")
-        threading.Event().wait(0.005)
+        threading.Event().wait(pause)
+        pause = min(pause * 1.3, 0.05)
