@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -178,31 +180,35 @@ os.kill(os.getpid(), 9)
 """
 
 
+@pytest.fixture
+def open_path():
+    """A directory that all users may enter. Another run of pytest closes the one of ``tmp_path``."""
+    with tempfile.TemporaryDirectory(prefix="lsb") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
 @pytest.mark.parametrize("begun", ["before", "after"])
-def test_a_process_that_drops_its_privileges_keeps_its_records_on_disk(tmp_path, begun):
+def test_a_process_that_drops_its_privileges_keeps_its_records_on_disk(open_path, begun):
     """A journal that root has begun goes on; one that is begun later is in the new user's default."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    (tmp_path / "tmp").mkdir(mode=0o777)
-    (tmp_path / "tmp").chmod(0o1777)
-    for parent in tmp_path.parents:
-        if os.stat(parent).st_uid == 0 and str(parent).startswith("/tmp/"):
-            parent.chmod(parent.stat().st_mode | 0o011)
-    tmp_path.chmod(0o755)
+    (open_path / "tmp").mkdir()
+    (open_path / "tmp").chmod(0o1777)
     code = SETUID.replace(
         "channel = Channel",
         "from loguru_stdbridge.spool import directory\n"
-        f"directory._TEMPORARY_DIRS = ({str(tmp_path / 'tmp')!r},) * 2\nchannel = Channel",
+        f"directory._TEMPORARY_DIRS = ({str(open_path / 'tmp')!r},) * 2\nchannel = Channel",
     )
     status, out, err = run_python(
-        code, begun, HOME=str(tmp_path / "home"), LOGURU_STDBRIDGE_SPOOL_DIR="", TMPDIR=""
+        code, begun, HOME=str(open_path / "home"), LOGURU_STDBRIDGE_SPOOL_DIR="", TMPDIR=""
     )
     assert status == -signal.SIGKILL, err
     path = json.loads(out)
     if begun == "before":
-        assert path.startswith(str(tmp_path / "home/.local/state/loguru_stdbridge/"))
+        assert path.startswith(str(open_path / "home/.local/state/loguru_stdbridge/"))
     else:
-        assert path.startswith(str(tmp_path / "tmp/loguru_stdbridge-65534/"))
+        assert path.startswith(str(open_path / "tmp/loguru_stdbridge-65534/"))
         assert "Records are kept in" in err
-    rows = b"".join(f.read_bytes() for f in (tmp_path).rglob("*.seg"))
+    rows = b"".join(f.read_bytes() for f in open_path.rglob("*.seg"))
     assert b"as nobody" in rows
