@@ -146,6 +146,8 @@ class LogRecordRenderer:
                     record.thread or 0, record.threadName or "",
                 )  # fmt: skip
             created = record.created
+            if type(created) not in (float, int):  # the receiver takes another time for it
+                return None
             if self._around is not None and type(created) is float:
                 head, before, after = self._frames[level, place, thread]
                 stamp = "" if self._stamp is None else self._stamp_of(created)

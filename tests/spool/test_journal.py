@@ -959,12 +959,15 @@ def raise_at(count):
 
     Since 3.10 these are the entry of a Python function and the return of one in C (and loops).
     ``open`` is left out: what it has opened would be lost, a descriptor and an empty file. So is
-    hypothesis, which has the garbage collector call it.
+    hypothesis, which has the garbage collector call it. So is the place where a generator goes on
+    before 3.11: a profile function that raises there ends it, and none of its ``finally`` runs.
     """
 
     def profile(frame, event, argument):
         nonlocal count
         here = "hypothesis" not in frame.f_code.co_filename and argument is not os.open
+        if sys.version_info < (3, 11) and event == "call" and frame.f_lasti >= 0:
+            here = False
         if here and event in ("call", "c_return"):
             count -= 1
             if count == 0:

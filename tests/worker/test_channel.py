@@ -585,7 +585,7 @@ def test_an_exception_at_any_line_of_the_opening_leaves_nothing(make, receiver, 
                 return None
             at -= event == "line"
             if at == 0:
-                at, reached = -1, f"{frame.f_code.co_qualname}:{frame.f_lineno}"
+                at, reached = -1, f"{frame.f_code.co_name}:{frame.f_lineno}"
                 raise KeyboardInterrupt
             return trace
 

@@ -86,6 +86,7 @@ def test_any_record_gives_the_line_that_the_receiver_makes(template):
     @example([{"msg": "%s", "args": ("x",)}, {"msg": Text("y")}, {"levelno": 5}])
     @example([{"created": 1.7e9 + 0.0009996}, {"created": 1.7e9 + 0.9999996}])
     @example([{"created": 1.7e9}, {"created": int(1.7e9)}, {"created": 1.7e9 + 0.00099951}])
+    @example([{"created": False}, {"created": None}])
     @example([{"created": float("nan")}, {"created": 1e300}, {"created": -0.5}, {"created": -1.5}])
     def check(changes):
         for changed in changes:
