@@ -54,6 +54,8 @@ class Address(str):
         if scheme in _WITH_A_PORT:
             bracketed = f"[{host}]" if ":" in host else host
             self = super().__new__(cls, f"{scheme}://{bracketed}:{port}")
+        elif scheme == "log":
+            self = super().__new__(cls, f"log://{_as_in_a_url(path)}")
         else:
             self = super().__new__(cls, f"{scheme}://{path}")
         self.scheme, self.host, self.port, self.path = scheme, host, port, path
@@ -90,7 +92,7 @@ class Address(str):
         if self.scheme != wanted.scheme:
             return False
         if self.scheme == "log":
-            return self.path == wanted.path
+            return is_same_path(self.path, wanted.path)
         if self.scheme == "unix":
             return os.path.realpath(self.path) == os.path.realpath(wanted.path)
         if self.port != wanted.port:
@@ -113,7 +115,24 @@ class LogName(NamedTuple):
 
         A ledger that was lost is made anew with another id, so the path alone is enough.
         """
-        return bool(self.id and self.id == other.id) or self.path == other.path
+        return bool(self.id and self.id == other.id) or is_same_path(self.path, other.path)
+
+
+def is_same_path(path: str, other: str) -> bool:
+    """Return whether two resolved paths are one: on Windows upper and lower case are the same."""
+    return path == other or os.path.normcase(path) == os.path.normcase(other)
+
+
+def _as_in_a_url(path: str) -> str:
+    """Return a path as it stands behind ``log://``: ``/C:/logs/app.log`` for one with a drive."""
+    if os.sep != "/":
+        path = path.replace(os.sep, "/")
+    return path if path.startswith("/") else f"/{path}"
+
+
+def _from_a_url(text: str) -> str:
+    """Return the path of :func:`_as_in_a_url`."""
+    return text[1:] if os.path.splitdrive(text[1:])[0] else text
 
 
 def _is_loopback(host: str) -> bool:
@@ -150,7 +169,8 @@ def parse_address(value: AddressLike) -> Address:
     if not separator:
         scheme, rest = "tcp", value
     if scheme == "log":
-        if not rest.startswith("/"):
+        rest = _from_a_url(rest)
+        if not rest.startswith("/") and not os.path.isabs(rest):
             raise AddressError(
                 f"the log address {value!r} needs an absolute path, as in log:///var/log/app.log"
             )
@@ -184,7 +204,14 @@ def log_address(path: str | os.PathLike[str]) -> Address:
 
     Links are followed, so that all names of a file give one address.
     """
-    return Address("log", path=os.path.realpath(os.fsdecode(path)))
+    return Address("log", path=plain_path(os.path.realpath(os.fsdecode(path))))
+
+
+def plain_path(path: str) -> str:
+    """Return a path of Windows without the prefix by which it may be long; any other as it is."""
+    if path.startswith("\\\\?\\UNC\\"):
+        return "\\" + path[7:]
+    return path[4:] if path.startswith("\\\\?\\") else path
 
 
 def _check_port(port: object, value: object) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -145,3 +146,29 @@ def test_a_worker_loads_no_more_than_it_needs(tmp_path):
         check=True,
     )
     assert done.stdout == "[]\n"
+
+
+PROBES = re.compile(
+    r"\bos\.name\b|\bsys\.platform\b|\bplatform\.system\b"
+    r"|\b(?:has|get)attr\((?:os|signal|socket|select|errno|time), *[\"']"
+    r"|^\s*(?:import|from) (?:fcntl|pwd|grp|resource|msvcrt|winreg|ctypes|termios)\b",
+    re.MULTILINE,
+)
+"""How a program asks on which system it runs."""
+
+MAY_ASK = {
+    "receiver.group_witness": "the witness is a program of its own, and loads nothing of ours",
+    "worker.inherited": "it loads nothing of ours before a record comes",
+    "worker.transport": "MSG_EOR is a flag that some systems have, and others do without",
+}
+"""Modules outside ``system`` that ask, with the reason."""
+
+
+def test_no_folder_but_one_asks_on_which_system_it_runs():
+    """What differs between operating systems is in ``system/``, behind one interface."""
+    asking = {
+        name
+        for name, path in MODULES.items()
+        if name.split(".")[0] != "system" and PROBES.search(path.read_text(encoding="utf-8"))
+    }
+    assert asking == set(MAY_ASK)

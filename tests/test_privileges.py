@@ -283,7 +283,7 @@ def test_a_receiver_that_is_not_root_s_says_what_it_cannot_read(public, monkeypa
     """A receiver with a group's spool that is not root's says what it cannot deliver."""
     told = []
     group = os.getegid()
-    monkeypatch.setattr(service, "current_spool_user", lambda: 1)
+    monkeypatch.setattr(service, "current_user", lambda: 1)
     with contextlib.closing(
         service.Service([{"sink": public / "app.log"}], [], spool_dir=public / "spool",
                         spool_group=group, report=told.append)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from ..addresses import Address
 from ..pickles.known import KnownShapes
 from ..system.forks import block_forks
+from ..system.limits import socket_limit
 from ..wire.frames import MAX_PAYLOAD
 from .connection import Connection, describe_peer
 from .listeners import Listener, listen
@@ -257,11 +258,5 @@ class Admission:
 
 def _descriptors_left() -> int:
     """Return how many connections the process may open, with room for its files."""
-    try:
-        import resource  # POSIX only
-    except ImportError:
-        return MAX_CONNECTIONS
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if limit == resource.RLIM_INFINITY:
-        return MAX_CONNECTIONS
-    return max(limit - 64, 8)
+    limit = socket_limit()
+    return MAX_CONNECTIONS if limit is None else max(limit - 64, 8)

@@ -18,13 +18,13 @@ from ..addresses import Address, default_listen, parse_address
 from ..exceptions import AddressError, ConfigurationError, LedgerHeldError, StdbridgeError
 from ..sink.internals import private_logger
 from ..sink_words import RECEIVER_HELD
+from ..system.detaching import detach
 from ..system.runtime import messages_path
 from ..system.tls_files import read_tls_files
 from .checking import check_sinks
-from .detached import detach, report_to_file
 from .exposure import check_exposure
 from .options import PREFIX, read_options
-from .reporting import to_stderr
+from .reporting import report_to_file, to_stderr
 from .runner import EXIT_FAILURE, Runner
 from .service import RENDER, Service
 from .sink_option import read_handlers_of

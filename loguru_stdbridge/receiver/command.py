@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Callable
 
+from ..system.signals import TELLS_OF_CHILDREN
 from .group_witness import GroupWitness
 
 
@@ -69,7 +70,7 @@ class Command:
             self._starting = False
         for number in self._early:
             self.send(number)
-        if hasattr(signal, "SIGCHLD"):
+        if TELLS_OF_CHILDREN:
             self.reap()
         else:
             threading.Thread(target=self._wait, daemon=True).start()

@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from ..pickles.known import KnownShapes
-from ..system.peers import place_of
+from ..system.peers import place_of, process_at
 from ..wire.receiving import Event, ReceiverConnection
 from .owners import Owner
 from .places import Standing
@@ -187,9 +187,5 @@ def describe_peer(client: socket.socket, address: Any) -> str:
     """Return who a client is, for messages: host and port, or the process at a Unix socket."""
     if isinstance(address, tuple) and len(address) >= 2:
         return f"{address[0]}:{address[1]}"
-    option = getattr(socket, "SO_PEERCRED", None)
-    if option is not None:
-        with contextlib.suppress(OSError):
-            pid = int.from_bytes(client.getsockopt(socket.SOL_SOCKET, option, 12)[:4], "little")
-            return f"process {pid}"
-    return "a local process"
+    pid = process_at(client)
+    return "a local process" if pid is None else f"process {pid}"

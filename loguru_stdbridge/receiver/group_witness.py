@@ -20,7 +20,8 @@ Why the answer is right
   nobody's.
 * The witness runs a program of its own, so whoever looks for the receiver by its command line does
   not find the witness. It ends with the receiver, however that ends: its pipe is closed then.
-* Without a witness (no process can be started) every signal is handed on.
+* Without a witness (no process can be started) every signal is handed on. On Windows none is: there
+  each one reaches the command by itself (:mod:`~loguru_stdbridge.system.signals`).
 
 The command could have a process group of its own instead. But then a supervisor that kills the
 group would leave the command behind, and a command at a terminal could not read from it.
@@ -36,6 +37,8 @@ import signal
 import subprocess
 import sys
 import time
+
+from ..system.signals import CAN_WAIT_FOR_SIGNALS, REACH_EVERYBODY
 
 WITNESS_PATIENCE = 0.05
 """Seconds that the witness waits for a signal that the receiver has got."""
@@ -66,7 +69,7 @@ class GroupWitness:
         self._process: subprocess.Popen[bytes] | None = None
         self._questions = itertools.count()
         self._answers: dict[int, bool] = {}
-        if not hasattr(signal, "pthread_sigmask"):
+        if not CAN_WAIT_FOR_SIGNALS:
             return
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
@@ -89,7 +92,7 @@ class GroupWitness:
         """Return whether the group got the signal ``number``, which this process has just got."""
         process = self._process
         if process is None:
-            return False
+            return REACH_EVERYBODY
         assert process.stdin is not None
         assert process.stdout is not None
         try:

@@ -17,9 +17,16 @@ from typing import TYPE_CHECKING, Any, Callable
 from ..addresses import Address
 from ..exceptions import ConfigurationError
 from ..system.host import host_facts
-from ..system.listening import logs_written_by, process_listening_at, program_of
-from ..system.runtime import log_socket_name, runtime_directories, shared_directory
-from ..system.socket_paths import short_path
+from ..system.listening import claim_port, logs_written_by, process_listening_at, program_of
+from ..system.live_file import LiveFile
+from ..system.runtime import (
+    AF_UNIX,
+    Entrance,
+    log_socket_name,
+    runtime_directories,
+    shared_directory,
+    short_path,
+)
 from .sharing import NOT_SHARED, OWNER_MODE, SocketAccess
 
 if TYPE_CHECKING:
@@ -42,7 +49,6 @@ _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 class Listener(socketserver.TCPServer):
     """Accepts TCP clients."""
 
-    allow_reuse_address = True
     request_queue_size = BACKLOG
     certificates: Certificates | None = None
     """With which clients are accepted, where they come by TLS."""
@@ -53,6 +59,10 @@ class Listener(socketserver.TCPServer):
         self._access = access
         super().__init__(self._bind_to(address), socketserver.BaseRequestHandler)
         self.socket.setblocking(False)
+
+    def server_bind(self) -> None:
+        claim_port(self.socket)
+        super().server_bind()
 
     def _bind_to(self, address: Address) -> Any:
         if ":" in address.host:
@@ -83,7 +93,7 @@ class Listener(socketserver.TCPServer):
 
 
 class _UnixListener(Listener):
-    address_family = getattr(socket, "AF_UNIX", socket.AF_INET)
+    address_family = AF_UNIX
 
     def _bind_to(self, address: Address) -> Any:
         self._path = address.path
@@ -138,6 +148,52 @@ class _LogListener(_UnixListener):
         return Address("log", path=self._log_path)
 
 
+class _PortListener(Listener):
+    """The log's own port, where there are no Unix sockets (:mod:`system.gate`)."""
+
+    def _bind_to(self, address: Address) -> Any:
+        directories = runtime_directories(make=True, beside=address.path)
+        if not directories:
+            raise OSError(errno.EACCES, "no directory for ports can be made that is ours alone")
+        _remove_old_notes(directories[0])
+        self._log_path = address.path
+        name = log_socket_name(address.path, host_facts().network)
+        self._note = LiveFile(os.path.join(directories[0], name), is_public=False)
+        return ("127.0.0.1", 0)
+
+    def server_activate(self) -> None:
+        from ..system.gate import TOKEN_SIZE, GuardedSocket
+
+        super().server_activate()
+        host, port = self.socket.getsockname()[:2]
+        self._token = os.urandom(TOKEN_SIZE)
+        self._guard = GuardedSocket
+        self._note.remove_old()
+        self._note.write(Entrance(host, port, self._token).to_text())
+
+    def get_request(self) -> Any:
+        client, address = super().get_request()
+        return self._guard(client, self._token), address
+
+    def server_close(self) -> None:
+        super().server_close()
+        self._note.remove()
+
+    @property
+    def bound(self) -> Address:
+        return Address("log", path=self._log_path)
+
+
+def _remove_old_notes(directory: str) -> None:
+    """Remove the notes of receivers that were killed long ago; their logs may never come back."""
+    before = time.time() - OLD_SOCKET_AGE
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(directory)):
+            with contextlib.suppress(OSError):
+                if entry.name.endswith(".port") and os.stat(entry.path).st_mtime < before:
+                    LiveFile(entry.path).remove_old()
+
+
 def _remove_old_sockets(directory: str) -> None:
     """Remove the sockets of receivers that were killed long ago; their logs may never come back."""
     before = time.time() - OLD_SOCKET_AGE
@@ -156,7 +212,7 @@ def _remove_dead_socket(path: str) -> None:
             return
     except OSError:
         return
-    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+    with contextlib.closing(socket.socket(AF_UNIX, socket.SOCK_STREAM)) as probe:
         probe.settimeout(1.0)
         try:
             with short_path(path) as shorter:
@@ -167,7 +223,12 @@ def _remove_dead_socket(path: str) -> None:
             return
 
 
-_KINDS = {"tcp": Listener, "tls": Listener, "unix": _UnixListener, "log": _LogListener}
+_KINDS = {
+    "tcp": Listener,
+    "tls": Listener,
+    "unix": _UnixListener,
+    "log": _PortListener if AF_UNIX is None else _LogListener,
+}
 
 
 def listen(
@@ -185,7 +246,7 @@ def listen(
     """
     if address.scheme == "tls" and certificates is None:
         raise ConfigurationError(f"{address} needs a certificate: name it with --tls-cert")
-    if address.scheme in ("log", "unix") and not hasattr(socket, "AF_UNIX"):
+    if address.scheme == "unix" and AF_UNIX is None:
         raise OSError(f"cannot listen on {address}: this platform has no Unix sockets")
     try:
         listener = _KINDS[address.scheme](address, accept, access)

@@ -17,6 +17,7 @@ from ..spool.belonging import read_origin
 from ..spool.foreign import open_journal_file
 from ..spool.segments import META_SIZE, decode_meta
 from ..system.listening import program_of
+from ..system.peers import process_at
 
 _NOBODY = Address("unix")
 
@@ -37,12 +38,8 @@ def find_owner(client: socket.socket, sender: str | None, spool_dir: str | None)
                 meta = decode_meta(file.read(META_SIZE + 1))
             program = read_origin(_NOBODY, meta.origin, None).program
             return Owner(meta.pid, name_program(program) or program_of(meta.pid))
-    option = getattr(socket, "SO_PEERCRED", None)
-    if option is not None and client.family == socket.AF_UNIX:
-        with contextlib.suppress(OSError):
-            pid = int.from_bytes(client.getsockopt(socket.SOL_SOCKET, option, 12)[:4], "little")
-            return Owner(pid, program_of(pid) if pid else "")
-    return Owner(0, "")
+    pid = process_at(client) or 0
+    return Owner(pid, program_of(pid) if pid else "")
 
 
 def name_program(called: str) -> str:

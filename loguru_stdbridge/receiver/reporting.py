@@ -10,7 +10,7 @@ from __future__ import annotations
 import atexit
 import time
 from collections import Counter, OrderedDict
-from typing import Callable
+from typing import Any, Callable
 
 from ..system.stderr import StderrThread
 
@@ -91,3 +91,20 @@ class RateLimitedReporter:
             more += f" (and {self._unnamed} of other clients, who were too many to name)"
             self._unnamed = 0
         self._report(f"refused from {peer}: {detail[:MAX_DETAIL]}{more}")
+
+
+def report_to_file(logger: Any, path: str) -> Callable[[str], None]:
+    """Return a function that writes each message to a small rotated file at ``path``.
+
+    ``logger`` is a loguru logger that the receiver has for itself. What cannot be written is
+    dropped: there is nobody to tell.
+    """
+    logger.add(
+        path, format="{time:YYYY-MM-DD HH:mm:ss} {process} {message}", rotation="1 MB",
+        retention=1, catch=True, delay=True, encoding="utf8", errors="backslashreplace",
+    )  # fmt: skip
+
+    def report(text: str) -> None:
+        logger.info(text)
+
+    return report

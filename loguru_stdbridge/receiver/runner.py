@@ -1,7 +1,8 @@
 """Run a receiver in the foreground, and a command beside it, until one of them ends.
 
 Owns the signals, the ready file and the order of the end. SIGTERM and SIGINT end the command, or
-else the receiver; the command's end ends the receiver. SIGHUP reopens the sink.
+else the receiver; the command's end ends the receiver. SIGHUP reopens the sink. What there is of
+them differs between systems (:mod:`~loguru_stdbridge.system.signals`).
 
 What makes it a good parent
 ---------------------------
@@ -26,6 +27,7 @@ from typing import Any, Callable
 from ..addresses import ADDRESS_VARIABLE, HANDED_ON_VARIABLE
 from ..spool.directory import SPOOL_VARIABLE
 from ..system.live_file import LiveFile
+from ..system.signals import STOP_SIGNALS, console_end, signal_numbers
 from ..system.startup import inject
 from .command import Command
 from .service import Service
@@ -65,22 +67,20 @@ class Runner:
     def signals(self) -> Iterator[None]:
         """Heed signals while the context lasts."""
         handlers: dict[str, Callable[[int, Any], None]] = {
-            "SIGTERM": self._on_stop,
-            "SIGINT": self._on_stop,
+            **dict.fromkeys(STOP_SIGNALS, self._on_stop),
             "SIGHUP": self._on_hangup,
             "SIGCHLD": self._on_child,
         }
         if self._command.arguments:
             handlers.update(dict.fromkeys(_FORWARDED, self._on_other), SIGTSTP=self._on_suspend)
         before = {}
-        for name, handler in handlers.items():
-            number = getattr(signal, name, None)
-            if number is not None:
-                before[number] = signal.signal(number, handler)
-                if before[number] == signal.SIG_IGN and name != "SIGCHLD":
-                    self._ignored.append(number)
+        for name, number in signal_numbers(handlers).items():
+            before[number] = signal.signal(number, handlers[name])
+            if before[number] == signal.SIG_IGN and name != "SIGCHLD":
+                self._ignored.append(number)
         try:
-            yield
+            with console_end(self._end_with_console):
+                yield
         finally:
             for number, earlier in before.items():
                 signal.signal(number, earlier)
@@ -176,6 +176,11 @@ class Runner:
             return  # its end ends the service
         if not self._command.arguments or self._command.pid is not None:
             self._stop_service()
+
+    def _end_with_console(self) -> None:
+        """Take what clients have sent, and end: the console is closed, for the command, too."""
+        self.is_stopping = True
+        self._stop_service()
 
     def _on_other(self, number: int, frame: object) -> None:
         self._command.forward(number)

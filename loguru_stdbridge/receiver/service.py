@@ -26,7 +26,6 @@ from ..exceptions import ConfigurationError, JournalError
 from ..sink.streams import find_stream
 from ..sink_words import check_handlers, show_handlers
 from ..spool.directory import (
-    current_spool_user,
     default_spool_dir,
     make_spool_dir,
     note_line_format,
@@ -35,6 +34,7 @@ from ..spool.group import default_group_spool, make_group_spool
 from ..spool.proof import make_secret
 from ..system.host import directory_id
 from ..system.tls_files import TlsFiles, read_tls_files
+from ..system.users import current_user
 from .admission import MAX_CONNECTIONS
 from .adoption import OrphanIntake
 from .exposure import check_exposure
@@ -211,7 +211,7 @@ def _make_spool(
             directory = make_group_spool(str(place), group)
         except JournalError as error:
             raise ConfigurationError(f"{error}") from error
-        if current_spool_user() != 0:
+        if current_user() != 0:
             report(
                 f"the spool directory {directory} is for group {group}, and this receiver is not "
                 "root's: it cannot read what a killed member of another user leaves there"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..exceptions import ConfigurationError
+from ..system.users import HAS_USERS, find_group
 
 OWNER_MODE = 0o600
 """Mode of a socket that nobody else may use."""
@@ -59,15 +60,17 @@ def group_id(option: str, group: str | int | None) -> int | None:
 
     Raises :class:`ConfigurationError` that names the ``option``.
     """
-    if group is None or (isinstance(group, int) and not isinstance(group, bool) and group >= 0):
+    if group is None:
+        return None
+    if not HAS_USERS:
+        raise ConfigurationError(f"{option}={group!r}: leave it out, this system has no groups")
+    if isinstance(group, int) and not isinstance(group, bool) and group >= 0:
         return group
     if isinstance(group, str) and group.isdigit():
         return int(group)
-    try:
-        import grp  # no Windows has it
-
-        return grp.getgrnam(group).gr_gid  # type: ignore[arg-type]
-    except (ImportError, KeyError, TypeError) as error:
+    number = find_group(group)
+    if number is None:
         raise ConfigurationError(
             f"{option}={group!r}: the name or the number of a group of this system"
-        ) from error
+        )
+    return number

@@ -40,6 +40,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import glob
 import os
 import re
@@ -203,6 +204,8 @@ class Archiver:
                 with contextlib.suppress(FileNotFoundError):
                     original.unlink()
         shutil.rmtree(work, ignore_errors=True)
+        if os.path.lexists(work):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(work))
 
     def _resume(self, sink: SinkPath, ledger: Ledger) -> None:
         """Find what an earlier process has left, and only then submit it to the thread.

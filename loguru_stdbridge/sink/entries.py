@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-from ..system.damaged import free_damaged_name, set_aside
+from ..system.files import free_damaged_name, pread, set_aside
 from .files import FileId, NamedFile
 
 MAGIC = b"LSBLEDG\1"
@@ -175,7 +175,7 @@ def read_all(descriptor: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
-        chunk = os.pread(descriptor, 1 << 20, size)
+        chunk = pread(descriptor, 1 << 20, size)
         if not chunk:
             return b"".join(chunks)
         chunks.append(chunk)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 from typing import NamedTuple
+
+from ..system.files import file_key
 
 _ARCHIVE_SUFFIXES = (".gz", ".bz2", ".xz", ".lzma", ".tar", ".zip")  # loguru's and logrotate's
 
@@ -22,7 +23,7 @@ class FileId(NamedTuple):
 
     @classmethod
     def of(cls, status: os.stat_result) -> FileId:
-        return cls(status.st_dev, status.st_ino)
+        return cls(*file_key(status))
 
 
 STREAM = FileId(0, 0)
@@ -53,17 +54,9 @@ def find_file(file: FileId, path: str) -> str | None:
     with contextlib.suppress(OSError), os.scandir(directory or ".") as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
-                ours = entry.inode() == file.inode and entry.name.startswith(root)
-                if ours and not entry.name.endswith(archives) and FileId.of(entry.stat()) == file:
+                name = entry.name
+                if not name.startswith(root) or name.endswith(archives) or entry.is_symlink():
+                    continue
+                if FileId.of(os.stat(entry.path)) == file:  # Windows tells it to stat() alone
                     return entry.path
     return None
-
-
-def sync_directory(directory: str | Path) -> None:
-    """Wait until the disk itself holds the names in a directory; a new file's is not there yet."""
-    descriptor = os.open(directory or ".", os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # a file system that cannot
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -32,6 +32,7 @@ from typing import Any, Callable, NamedTuple
 import loguru
 
 from ..exceptions import ConfigurationError
+from ..system.paths import find_path_trouble, make_reachable
 
 _PRIVATE_NAME = "_loguru_of_stdbridge"
 
@@ -116,6 +117,12 @@ def read_sink_path(path: str | Path) -> SinkPath:
     template = os.path.normpath(template)
     literal, is_fixed = "", True
     try:
+        fields = string.Formatter().parse(template)
+        trouble = find_path_trouble(
+            "".join(text + "0" * (name is not None) for text, name, *_ in fields)
+        )
+        if trouble:
+            raise ValueError(trouble)
         for text, name, *_ in string.Formatter().parse(template):
             literal += text
             if name is not None:
@@ -129,10 +136,10 @@ def read_sink_path(path: str | Path) -> SinkPath:
             "write {{ and }} for plain braces"
         ) from error
     if is_fixed:
-        file = os.path.realpath(literal)
+        file = make_reachable(os.path.realpath(literal))
         return SinkPath(escape_path(file), Path(os.path.dirname(file)), file)
     given = os.path.dirname(literal)
-    directory = os.path.realpath(given)
+    directory = make_reachable(os.path.realpath(given), template)
     template = os.path.join(
         escape_path(directory), template[len(escape_path(given)) :].lstrip(os.sep)
     )

@@ -40,6 +40,15 @@ from pathlib import Path
 from typing import Callable
 
 from ..exceptions import LedgerError
+from ..system.files import (
+    open_file,
+    pwrite,
+    recover_replaced,
+    replace_file,
+    sync_data,
+    sync_directory,
+    sync_file,
+)
 from ..system.forks import block_forks, drop_in_children
 from ..system.locks import is_file_at
 from .entries import (
@@ -72,7 +81,7 @@ from .entries import (
     sender_key,
     set_ledger_aside,
 )
-from .files import STREAM, FileId, NamedFile, sync_directory
+from .files import STREAM, FileId, NamedFile
 from .internals import SinkPath, read_sink_path
 from .only_writer import OnlyWriter
 from .recovery import count_whole_records, pack_checks
@@ -94,8 +103,6 @@ MAX_SILENCE = 30 * 24 * 3600.0
 
 PLACE_CHECK_INTERVAL = 5.0
 """Seconds after which a write checks that ledger and lock file are still in their place."""
-
-_CLOEXEC: int = getattr(os, "O_CLOEXEC", 0)
 
 
 class Ledger:
@@ -244,12 +251,12 @@ class Ledger:
     def make_durable(self) -> None:
         """Have the ledger survive a power cut, too. Raises ``OSError``."""
         self._durable = True
-        os.fsync(self._descriptor)
+        sync_file(self._descriptor)
         sync_directory(self.path.parent)
 
     def sync(self) -> None:
         """Wait until the disk itself holds what was noted. Raises ``OSError``."""
-        os.fdatasync(self._descriptor) if hasattr(os, "fdatasync") else os.fsync(self._descriptor)
+        sync_data(self._descriptor)
 
     def close(self) -> None:
         """Note that nothing is in doubt, and let go of the lock. Never raises."""
@@ -290,7 +297,7 @@ class Ledger:
         written = 0
         try:
             while written < len(data):
-                written += os.pwrite(self._descriptor, data[written:], self._size + written)
+                written += pwrite(self._descriptor, data[written:], self._size + written)
         except OSError:
             # A part of this entry behind the next, shorter one would be taken for damage.
             with contextlib.suppress(OSError):
@@ -319,10 +326,11 @@ class Ledger:
     # -- at the start
 
     def _open(self) -> None:
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | _CLOEXEC, 0o600)
+        recover_replaced(str(self.path))
+        self._descriptor = open_file(str(self.path), os.O_RDWR | os.O_CREAT)
         data = read_all(self._descriptor)
         if MAGIC.startswith(data):  # it is new, or a kill cut it short in its first bytes
-            os.pwrite(self._descriptor, MAGIC, 0)
+            pwrite(self._descriptor, MAGIC, 0)
             self._size = len(MAGIC)
             self._append(LOG_ID, bytes.fromhex(self.log_id))
             return
@@ -397,16 +405,16 @@ class Ledger:
         """
         self._forget_senders()
         data = make_snapshot(self.log_id, self._senders, self._file, is_rotating=self._is_rotating)
-        partial = self.path.with_name(f"{self.path.name}.new")
+        partial = f"{self.path}.new"
         self._compact_at = self._size + COMPACT_SIZE  # where it fails: not again at once
         try:
-            descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | _CLOEXEC, 0o600)
+            descriptor = open_file(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
             try:
                 if os.write(descriptor, data) != len(data):
                     raise OSError("a short write")
                 if self._durable:
-                    os.fsync(descriptor)
-                os.replace(partial, self.path)
+                    sync_file(descriptor)
+                replace_file(partial, str(self.path))
                 if self._durable:
                     sync_directory(self.path.parent)
             except OSError:

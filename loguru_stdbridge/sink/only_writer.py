@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Callable
 
 from ..exceptions import LedgerHeldError
-from ..system.locks import LOCKS_ARE_ADVISORY, is_file_at, is_locked, let_go, take_lock
+from ..system.files import pwrite
+from ..system.locks import is_file_at, is_locked, let_go, take_lock
 from .files import STREAM, FileId
 from .internals import SinkPath, read_sink_path
 
@@ -74,7 +75,7 @@ class OnlyWriter:
         if file == self._locked_log:
             return
         descriptor: int | None = -1
-        if LOCKS_ARE_ADVISORY and file != STREAM:
+        if file != STREAM:
             try:
                 descriptor = take_lock(path)
             except FileNotFoundError:
@@ -124,7 +125,7 @@ class OnlyWriter:
             self._lock_descriptor = descriptor
             with contextlib.suppress(OSError):  # the content is for messages only
                 os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+                pwrite(descriptor, b"%d\n" % os.getpid(), 0)
             return
         raise _held_error(self._sink, self._lock_path)
 
@@ -145,6 +146,6 @@ def find_writer(path: str | Path) -> None:
     for lock in (str(lock_path), sink.file):
         held = False
         with contextlib.suppress(OSError):  # a file that is not ours to open
-            held = lock is not None and LOCKS_ARE_ADVISORY and is_locked(lock)
+            held = lock is not None and is_locked(lock)
         if held:
             raise _held_error(sink.file or sink.template, lock_path)

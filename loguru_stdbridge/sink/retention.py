@@ -9,6 +9,11 @@ How it is known whose file it is
 Each log of this package has a lock file, ``.NAME.lock``, which is made once and stays. Where the
 name of another log fits the patterns of this one, its patterns are the narrower ones. So what fits
 those is the other log's. Loguru's own functions then decide about the rest.
+
+Why a file in use stops no rotation
+-----------------------------------
+On Windows a program that has an old file open may keep it from being removed. A retention that
+raises would be taken for a rotation that has failed, and the next one would be put off.
 """
 
 from __future__ import annotations
@@ -24,16 +29,32 @@ from .internals import SinkPath, escape_path
 LOCK_SUFFIX = ".lock"
 
 
-def spare_other_logs(retention: Any, path: SinkPath) -> Any:
+def spare_other_logs(
+    retention: Any, path: SinkPath, report: Callable[[str], None] = lambda text: None
+) -> Any:
     """Return a ``retention=`` for loguru that does what ``retention`` says with this log's files.
 
-    Raises what loguru raises for a value that it cannot read. Where this version of loguru compiles
-    a retention in another way, the value is returned as it is.
+    A file that cannot be removed is told once; the next retention tries it again. Raises what
+    loguru raises for a value that it cannot read. Where this version of loguru compiles a retention
+    in another way, the value is returned as it is.
     """
     remove = _compile(retention)
     if remove is None:
         return retention
-    return lambda files: remove(_leave_out_other_logs(files, path))
+    told: list[PermissionError] = []
+
+    def remove_own(files: list[str]) -> None:
+        try:
+            remove(_leave_out_other_logs(files, path))
+        except PermissionError as error:
+            if not told:
+                told.append(error)
+                report(
+                    f"a retention of {path.template} could not remove all that it should: {error}; "
+                    "it is tried again at each rotation"
+                )
+
+    return remove_own
 
 
 def _compile(retention: Any) -> Callable[[list[str]], object] | None:

@@ -33,10 +33,11 @@ from pathlib import Path
 from typing import Any, Callable
 
 from ..exceptions import ConfigurationError, LedgerHeldError, SinkError
+from ..system.files import sync_directory, sync_file
 from .archive import Archiver
 from .blocks import Block, FileView, Message
 from .encoding import LineEncoder
-from .files import FileId, sync_directory
+from .files import FileId
 from .internals import Rotation, compile_rotation, private_logger, read_sink_path
 from .ledger import Ledger
 from .retention import spare_other_logs
@@ -113,7 +114,7 @@ class RotatingSink:
         )
         sink_path = read_sink_path(path)
         self._path = sink_path.template
-        self._retention = spare_other_logs(options.get("retention"), sink_path)
+        self._retention = spare_other_logs(options.get("retention"), sink_path, report)
         self._options: dict[str, Any] = {
             **options,
             "retention": self._retention,
@@ -352,7 +353,7 @@ class RotatingSink:
                 last_write = os.write(descriptor, view[written:])
                 written += last_write
             if self._fsync:
-                os.fsync(descriptor)
+                sync_file(descriptor)
         except OSError as error:
             self._write_error = error
             # After a failed fsync nobody knows which of the new bytes the disk holds.

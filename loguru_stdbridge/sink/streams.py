@@ -24,7 +24,6 @@ import errno
 import hashlib
 import os
 import re
-import select
 import stat
 import time
 from bisect import bisect_right
@@ -35,6 +34,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from ..exceptions import ConfigurationError, LedgerHeldError, SinkError
 from ..system.locks import let_go, take_lock
+from ..system.pipes import is_writable, open_to_write
 from .blocks import Block
 from .encoding import LineEncoder
 from .files import STREAM
@@ -259,7 +259,7 @@ class StreamSink:
         deadline = time.monotonic() + READER_TIMEOUT
         while taken < len(data):
             try:
-                if not self._is_writable(deadline - time.monotonic()):
+                if not is_writable(self._descriptor, deadline - time.monotonic()):
                     return taken, OSError(
                         errno.EAGAIN, f"nobody has read it for {READER_TIMEOUT:g} s"
                     )
@@ -271,18 +271,10 @@ class StreamSink:
                 return taken, error
         return taken, None
 
-    def _is_writable(self, timeout: float) -> bool:
-        if not hasattr(select, "poll"):  # it may block then
-            return timeout > 0
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLOUT)
-        return bool(poll.poll(max(timeout, 0) * 1000)) and timeout > 0
-
     def _open(self) -> None:
         """Open a stream that is no open file of this process. Raises ``OSError``."""
         if self._descriptor < 0:
-            flags = [getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC")]
-            self._descriptor = os.open(self._stream.path, os.O_WRONLY | sum(flags))
+            self._descriptor = open_to_write(self._stream.path)
 
     def reopen(self) -> None:
         """Open a named pipe or a device anew with the next write."""

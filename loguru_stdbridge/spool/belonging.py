@@ -25,7 +25,8 @@ import os
 import sys
 from typing import Callable, NamedTuple
 
-from ..addresses import Address, LogName
+from ..addresses import Address, LogName, is_same_path
+from ..system.files import replace_file
 from ..system.host import HostFacts, directory_id, host_facts
 from .foreign import open_journal_file
 
@@ -83,7 +84,7 @@ def note_log(directory: str, log: LogName) -> None:
     finally:
         os.close(descriptor)
     if written == len(data):
-        os.replace(f"{path}.new", path)
+        replace_file(f"{path}.new", path)
 
 
 def noted_log(directory: str) -> LogName | None:
@@ -122,7 +123,7 @@ def belongs(
 def _is_same_place(
     path: str, directory: str, origin: HostFacts, log: LogName, host: HostFacts
 ) -> bool:
-    if path != log.path:
+    if not is_same_path(path, log.path):
         return False
     if directory and directory == log.directory and host.is_same_machine(origin):
         return True

@@ -14,14 +14,21 @@ import contextlib
 import json
 import os
 import stat
-import sys
 import time
 import zlib
-from collections.abc import Iterator
 
 from ..addresses import Address
 from ..exceptions import JournalError
 from ..record.line_format import LineFormat, make_line_format
+from ..system.files import open_file
+from ..system.users import (
+    HAS_USERS,
+    current_groups,
+    current_user,
+    may_write_in,
+    state_places,
+    temporary_places,
+)
 
 GROUP_SPOOL_MODE = 0o1730
 """Mode of a spool directory for a group: see :mod:`group`."""
@@ -33,10 +40,6 @@ SPOOL_VARIABLE = "LOGURU_STDBRIDGE_SPOOL_DIR"
 _NAME = "loguru_stdbridge"
 _NOTE_LIFETIME = 7 * 24 * 3600.0  # seconds; ports given by the system come and go
 _NOTES = OWN_FOLDERS[0]
-
-_TEMPORARY_DIRS = ("/var/tmp", "/tmp")
-"""Where a user without a home has its spool. The system keeps files in the first one for a month
-and through a start, in the second one for days."""
 
 
 _HINT = (
@@ -57,14 +60,14 @@ def default_spool_dir(beside: str = "") -> str:
     named = os.environ.get(SPOOL_VARIABLE)
     if named:
         return named
-    for place in _state_dirs():
+    for place in state_places():
         candidate = os.path.join(place, _NAME)
         if os.path.isabs(candidate) and _is_usable(candidate):
             return candidate
     candidates = _temporary_spool_dirs()
     if beside:
         place = os.path.dirname(os.path.abspath(beside))
-        candidates.append(os.path.join(place, f".{_NAME}-{current_spool_user()}.spool"))
+        candidates.append(os.path.join(place, f".{_NAME}-{current_user()}.spool"))
     return next(filter(_is_usable, candidates), candidates[-1])
 
 
@@ -73,31 +76,9 @@ def former_spool_dirs() -> list[str]:
     return [path for path in _temporary_spool_dirs() if os.path.isdir(path) and _is_safe(path)]
 
 
-def _state_dirs() -> Iterator[str]:
-    yield os.environ.get("XDG_STATE_HOME", "")
-    yield os.path.expanduser("~/.local/state")  # unchanged where no home is known
-    try:
-        import pwd
-
-        yield os.path.join(pwd.getpwuid(current_spool_user()).pw_dir, ".local", "state")
-    except (ImportError, KeyError):
-        pass
-    yield os.environ.get("STATE_DIRECTORY", "").split(os.pathsep)[0]
-
-
 def _temporary_spool_dirs() -> list[str]:
-    if sys.platform == "win32":
-        import tempfile  # seldom needed, and slow to import
-
-        return [os.path.join(tempfile.gettempdir(), _NAME)]
-    parents = [_TEMPORARY_DIRS[0], os.environ.get("TMPDIR", ""), _TEMPORARY_DIRS[1]]
-    paths = [os.path.join(parent, f"{_NAME}-{current_spool_user()}") for parent in parents]
+    paths = [os.path.join(parent, f"{_NAME}-{current_user()}") for parent in temporary_places()]
     return [path for path in dict.fromkeys(paths) if os.path.isabs(path)]
-
-
-def current_spool_user() -> int:
-    """Return the user as whom files are made now."""
-    return os.geteuid() if sys.platform != "win32" else 0
 
 
 def _is_usable(path: str) -> bool:
@@ -108,8 +89,7 @@ def _is_usable(path: str) -> bool:
         existing = os.path.dirname(existing)
     if not os.path.isdir(existing) or (existing == path and not _is_safe(path)):
         return False
-    effective = os.access in os.supports_effective_ids
-    return os.access(existing, os.W_OK | os.X_OK, effective_ids=effective)
+    return may_write_in(existing)
 
 
 def _is_safe(path: str) -> bool:
@@ -150,13 +130,13 @@ def _check(directory: str) -> None:
         )
     if not stat.S_ISDIR(status.st_mode):
         raise JournalError(f"the spool directory {directory} is not a directory")
-    if sys.platform != "win32":
-        user = current_spool_user()
+    if HAS_USERS:
+        user = current_user()
         if stat.S_IMODE(status.st_mode) == GROUP_SPOOL_MODE and status.st_uid in (0, user):
-            if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+            if not may_write_in(directory):
                 raise JournalError(
                     f"the spool directory {directory} is for group {status.st_gid}, and user "
-                    f"{user} has the groups {', '.join(map(str, sorted(_groups())))}"
+                    f"{user} has the groups {', '.join(map(str, sorted(current_groups())))}"
                 )
             return
         if status.st_uid != user:
@@ -169,11 +149,6 @@ def _check(directory: str) -> None:
                 f"the spool directory {directory} is open to others (mode "
                 f"{stat.S_IMODE(status.st_mode):04o}): make it 0700 or name another one"
             )
-
-
-def _groups() -> set[int]:
-    """Return the groups by which this process is allowed what a group is."""
-    return {os.getegid(), *os.getgroups()} if sys.platform != "win32" else set()
 
 
 def note_path(spool_dir: str, address: Address) -> str:
@@ -244,11 +219,11 @@ def _until_turn(path: str, pause: float) -> float:
     except OSError:
         with contextlib.suppress(OSError):
             _make_directory_of(path)
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+            os.close(open_file(path, os.O_WRONLY | os.O_CREAT))
     return 0.0
 
 
-def remove_journal(directory: str, named: str = "") -> None:
+def remove_journal(directory: str, named: str = "") -> bool:
     """Remove a journal whose lock the caller holds, and of which everything is acknowledged.
 
     ``named`` is its path where ``directory`` is another way to it.
@@ -256,6 +231,10 @@ def remove_journal(directory: str, named: str = "") -> None:
     The segments go first, from the oldest on, and ``meta`` after them, which says that they are
     acknowledged. So whatever a kill leaves is no journal with something to deliver. The lock goes
     last: until then nobody else has it.
+
+    Return whether all is gone. On Windows what is open stays until it is closed: the caller lets
+    the lock go and calls :func:`remove_emptied`. A file that somebody else has open without sharing
+    it stays with those that come after it, and the next look at the orphans removes them.
     """
     with contextlib.suppress(OSError):
         names = sorted(entry.name for entry in os.scandir(directory))
@@ -264,3 +243,11 @@ def remove_journal(directory: str, named: str = "") -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(directory, name))
         os.rmdir(named or directory)
+        return True
+    return False
+
+
+def remove_emptied(directory: str) -> None:
+    """Remove a journal's directory, if nothing is in it any more."""
+    with contextlib.suppress(OSError):
+        os.rmdir(directory)

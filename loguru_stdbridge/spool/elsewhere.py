@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import zlib
 
-from ..system.runtime import runtime_directories
+from ..system.files import open_file, replace_file
+from ..system.runtime import is_private_directory, runtime_directories
 
 _SPOOL_NOTE = "spool-"
 
@@ -31,12 +31,12 @@ def note_spool(directory: str) -> None:
         path = os.path.join(place, name)
         if not os.path.exists(path):
             with contextlib.suppress(OSError):
-                descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                descriptor = open_file(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
                 try:
                     os.write(descriptor, data)
                 finally:
                     os.close(descriptor)
-                os.replace(f"{path}.new", path)
+                replace_file(f"{path}.new", path)
 
 
 def noted_spools(own: str) -> list[str]:
@@ -49,17 +49,13 @@ def noted_spools(own: str) -> list[str]:
         for name in _names(place):
             path = os.path.join(place, name)
             with contextlib.suppress(OSError):
-                with open(path, "rb") as file:
+                with open(path, "rb", opener=open_file) as file:
                     directory = os.fsdecode(file.read(65536))
                 if directory == own or not os.path.isabs(directory):
                     continue
-                try:
-                    status = os.lstat(directory)
-                except FileNotFoundError:
+                if not os.path.lexists(directory):
                     os.unlink(path)
-                    continue
-                closed = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077
-                if closed and status.st_uid == os.getuid() and directory not in found:
+                elif is_private_directory(directory) and directory not in found:
                     found.append(directory)
     return found
 

@@ -20,11 +20,8 @@ import errno
 import os
 import stat
 
-_SAFELY = (
-    getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-)  # fmt: skip
+from ..system.files import SAFELY, open_file
+from ..system.users import current_user
 
 
 class JournalPlace:
@@ -35,9 +32,9 @@ class JournalPlace:
         self.path = path
         """The path by which its files are reached, until :meth:`close`."""
         self._descriptor = -1
-        if not hasattr(os, "geteuid") or os.lstat(path).st_uid == os.geteuid():
+        if os.lstat(path).st_uid == current_user():
             return
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _SAFELY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | SAFELY)
         self.path = f"/proc/self/fd/{descriptor}"
         try:
             if not os.path.samestat(os.fstat(descriptor), os.stat(self.path)):
@@ -56,16 +53,15 @@ class JournalPlace:
 
 def open_journal_file(path: str, flags: int) -> int:
     """Open a file of a journal, as the ``opener`` of :func:`open`. Raises ``OSError``."""
-    descriptor = os.open(path, (flags & ~os.O_TRUNC) | _SAFELY, 0o600)
+    descriptor = open_file(path, (flags & ~os.O_TRUNC) | SAFELY)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EPERM, "it is no file", path)
-        if hasattr(os, "geteuid"):
-            ours, owner = os.geteuid(), os.stat(os.path.dirname(path)).st_uid
-            is_strange = status.st_uid not in (ours, owner) or status.st_nlink != 1
-            if owner != ours and is_strange:
-                raise OSError(errno.EPERM, "it is not the journal's own", path)
+        ours, owner = current_user(), os.stat(os.path.dirname(path)).st_uid
+        is_strange = status.st_uid not in (ours, owner) or status.st_nlink != 1
+        if owner != ours and is_strange:
+            raise OSError(errno.EPERM, "it is not the journal's own", path)
         if flags & os.O_TRUNC:
             os.ftruncate(descriptor, 0)
     except BaseException:

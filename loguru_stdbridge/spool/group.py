@@ -23,7 +23,8 @@ import os
 import stat
 
 from ..exceptions import JournalError
-from .directory import GROUP_SPOOL_MODE, OWN_FOLDERS, current_spool_user
+from ..system.users import current_user
+from .directory import GROUP_SPOOL_MODE, OWN_FOLDERS
 from .proof import SECRET_NAME, make_secret
 
 _SHARED_PARENTS = ("/var/lib", "/var/tmp", "/tmp")
@@ -32,7 +33,7 @@ _SHARED_PARENTS = ("/var/lib", "/var/tmp", "/tmp")
 
 def default_group_spool(group: int) -> str:
     """Return where the journals of a group go unless told otherwise."""
-    user = current_spool_user()
+    user = current_user()
     parents = _SHARED_PARENTS if user == 0 else _SHARED_PARENTS[1:]
     parent = next((place for place in parents if os.access(place, os.W_OK)), parents[-1])
     return os.path.join(parent, f"loguru_stdbridge-{user}-{group}")
@@ -81,9 +82,9 @@ def _check_owner(path: str, status: os.stat_result, kind: int = stat.S_IFDIR) ->
     if stat.S_IFMT(status.st_mode) != kind:
         what = "directory" if kind == stat.S_IFDIR else "file"
         raise JournalError(f"{path} is no {what}, or is a link: name another spool directory")
-    if status.st_uid != current_spool_user():
+    if status.st_uid != current_user():
         raise JournalError(
-            f"{path} belongs to user {status.st_uid}, not to user {current_spool_user()}: name "
+            f"{path} belongs to user {status.st_uid}, not to user {current_user()}: name "
             "another spool directory"
         )
 

@@ -25,7 +25,6 @@ so is a journal of which nothing can be known.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import time
 from functools import partial
@@ -34,10 +33,11 @@ from typing import Any
 from ..addresses import LogName, parse_address
 from ..exceptions import JournalError, JournalVersionError
 from ..record.row import MAX_ROWS
-from ..system.damaged import set_aside
+from ..system.files import next_data, set_aside
+from ..system.host import is_running
 from ..system.locks import is_locked, let_go, take_lock
 from .belonging import Origin, note_log, noted_log, read_origin
-from .directory import remove_journal
+from .directory import remove_emptied, remove_journal
 from .foreign import JournalPlace, open_journal_file
 from .segments import (
     ACKED_AT,
@@ -104,13 +104,14 @@ class Orphan:
         except FileNotFoundError:  # another has removed it
             return None
         descriptor = orphan = None
+        is_emptied = False
         try:
             descriptor = _take_over(place.path)
             if descriptor is None:
                 return None
             meta = _find_meta(place.path, path)
             if meta is None:  # half made or half removed: nothing to deliver
-                remove_journal(place.path, path)
+                is_emptied = not remove_journal(place.path, path)
                 return None
             orphan = cls(path, meta, descriptor, place)
             return orphan
@@ -118,6 +119,8 @@ class Orphan:
             if orphan is None:
                 if descriptor is not None:
                     let_go(descriptor)
+                if is_emptied:
+                    remove_emptied(path)
                 place.close()
 
     @property
@@ -243,8 +246,10 @@ class Orphan:
         for path in self.damaged:
             with contextlib.suppress(OSError):
                 kept.append(set_aside(path, beside=f"{self.path}-{os.path.basename(path)}"))
-        remove_journal(self._place.path, self.path)
+        gone = remove_journal(self._place.path, self.path)
         self.release()
+        if not gone:
+            remove_emptied(self.path)
         return kept
 
     def release(self) -> None:
@@ -297,17 +302,7 @@ def _is_abandoned(path: str) -> bool:
         meta = decode_meta(_read_data(os.path.join(path, "meta")))
     except (OSError, JournalError):
         return age > HALF_MADE_AGE
-    return meta.version > 1 or not _is_running(meta.pid)  # an owner of version 1 locks only "lock"
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return isinstance(error, PermissionError)
-    except OverflowError:
-        return False
-    return True
+    return meta.version > 1 or not is_running(meta.pid)  # an owner of version 1 locks only "lock"
 
 
 def _find_meta(path: str, named: str) -> Meta | None:
@@ -377,12 +372,8 @@ def _is_unused(path: str, header: SegmentHeader | None) -> bool:
 
 def _next_data(descriptor: int, offset: int, size: int) -> int:
     """Return the offset of the next byte that a sparse file really has; ``size`` for none."""
-    if not hasattr(os, "SEEK_DATA"):
-        return offset
-    try:
-        return os.lseek(descriptor, offset, os.SEEK_DATA)
-    except OSError as error:
-        return size if error.errno == errno.ENXIO else offset
+    found = next_data(descriptor, offset)
+    return size if found is None else found
 
 
 def _read_data(path: str) -> bytes:

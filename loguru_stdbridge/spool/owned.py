@@ -22,16 +22,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 
 from ..addresses import Address, LogName
 from ..exceptions import JournalError
+from ..system.files import replace_file
 from ..system.locks import is_file_at, is_held, let_go, take_lock
 from ..system.own_file import OwnFile, freshen
+from ..system.users import current_user
 from .belonging import describe_origin, note_log
 from .contents import memory_of
-from .directory import make_spool_dir, remove_journal
+from .directory import make_spool_dir, remove_emptied, remove_journal
 from .segment_file import Segment
 from .segments import (
     ACKED_AT,
@@ -57,11 +58,6 @@ def new_sender_id() -> str:
     return os.urandom(16).hex()
 
 
-def current_user() -> int:
-    """Return the user as whom files are made now; 0 on a system without."""
-    return os.geteuid() if sys.platform != "win32" else 0
-
-
 class OwnedDirectory:
     """The directory of one journal. The journal's lock is held in every call."""
 
@@ -77,6 +73,7 @@ class OwnedDirectory:
         """Whether the highest number that is acknowledged is noted."""
         self._lock = lock
         self._index = 0
+        self._is_emptied = False  # it was removed, as far as it can be while it is locked
         self._file = self._write_meta()
         self._header = encode_meta_part(meta)
         self.header_size = SEGMENT_HEADER + len(self._header)
@@ -98,6 +95,7 @@ class OwnedDirectory:
         except BaseException:
             remove_journal(path)
             let_go(lock)
+            remove_emptied(path)
             raise
 
     def _write_meta(self) -> OwnFile:
@@ -170,7 +168,7 @@ class OwnedDirectory:
                 if not saved.write(record, offset):
                     raise saved.trouble or OSError(0, "it takes no more")
                 offset += len(record)
-            os.replace(temporary, path)
+            replace_file(temporary, path)
         except OSError as error:
             if error.errno is None:
                 raise
@@ -245,12 +243,15 @@ class OwnedDirectory:
 
     def remove(self) -> None:
         """Remove the directory and all that is in it."""
-        remove_journal(self.path)
+        self._file.close()
+        self._is_emptied = not remove_journal(self.path)
 
     def release(self) -> None:
         """Let the lock go: the directory is an orphan now, if it is still there."""
         self._file.close()
         let_go(self._lock)
+        if self._is_emptied:
+            remove_emptied(self.path)
 
     def after_fork_in_child(self) -> None:
         """Close the child's copies; :mod:`system.locks` does so with the lock's."""
@@ -265,7 +266,7 @@ def _write_file(path: str, data: bytes) -> OwnFile:
     try:
         if file.write(data, 0) != len(data):
             raise OSError(28, os.strerror(28), path)
-        os.replace(temporary, path)
+        replace_file(temporary, path)
     except BaseException:
         file.close()
         _remove(temporary)

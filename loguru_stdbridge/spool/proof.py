@@ -33,6 +33,7 @@ import sys
 from typing import Any
 
 from ..addresses import Address
+from ..system.files import open_file
 from ..system.host import HostFacts, host_facts
 from ..system.own_file import freshen
 from ..system.peers import can_tell_listeners
@@ -69,7 +70,7 @@ def make_secret(spool_dir: str) -> bytes | None:
         return secret
     temporary = f"{path}.{os.urandom(8).hex()}"
     with contextlib.suppress(OSError):
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             os.write(descriptor, os.urandom(SECRET_SIZE))
         finally:

@@ -32,9 +32,11 @@ import time
 from typing import Callable
 
 from ..exceptions import JournalError
+from ..system.files import FULL
+from ..system.users import current_user
 from .contents import DAMAGED, Contents, memory_of
 from .gaps import Gaps
-from .owned import OwnedDirectory, current_user
+from .owned import OwnedDirectory
 from .segment_file import Segment
 from .segments import GIVEN_UP_AT, RECORD_SIZE, SEGMENT_HEADER, encode_record
 
@@ -51,9 +53,6 @@ than all the rest, and the disk is still full."""
 
 _OPEN_SEGMENTS = 2
 """Segments whose files stay open in a backlog: the oldest, which is read, and the one in use."""
-
-_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
-"""Errors of a file that takes no more, and of which all that was written can be read."""
 
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 """Errors of a process that is another user than the one who made the directory."""
@@ -293,7 +292,7 @@ class Storage:
         error, segment.trouble = segment.trouble, None
         assert error is not None
         self._file_failed = True
-        if error.errno not in _FULL:
+        if error.errno not in FULL:
             in_order = self._put_right()
             self._save(segment)  # of a disk that fails what is still at hand is saved now
             self._file_failed = not (in_order and may_try_again)  # or it was a descriptor only

@@ -19,6 +19,7 @@ import os
 from typing import Callable
 
 from ..exceptions import JournalError
+from ..system.files import size_on_disk
 from .directory import take_turn
 from .finder import journal_directories
 from .orphans import Orphan
@@ -67,5 +68,5 @@ def _measure(path: str) -> tuple[float, int, str]:
     with contextlib.suppress(OSError):
         made = os.stat(os.path.join(path, "lock")).st_ctime
         for entry in os.scandir(path):
-            size += getattr(entry.stat(), "st_blocks", 0) * 512
+            size += size_on_disk(os.stat(entry.path))
     return made, size, path

@@ -29,9 +29,11 @@ from collections.abc import Sequence
 from typing import Any, Callable, Protocol
 
 from ..addresses import Address
+from ..system.files import file_key
 from ..system.forks import block_forks, drop_in_children
-from ..system.peers import own_users, plain_host, users_of_clients
-from ..system.socket_paths import short_path
+from ..system.peers import plain_host, users_of_clients
+from ..system.runtime import AF_UNIX, short_path
+from ..system.users import own_users
 from ..system.wakeup import WakeUp
 from .requests import MAX_HEAD, Gate, Refused, Request, is_whole, make_error, read_request
 
@@ -146,7 +148,7 @@ class StatusListener:
                 self._selector.register(listener, selectors.EVENT_READ)
                 if is_unix:
                     status = os.lstat(address.path)
-                    self._paths.append((address.path, (status.st_dev, status.st_ino)))
+                    self._paths.append((address.path, file_key(status)))
                     self.addresses.append(address)
                 else:
                     host, port = listener.getsockname()[:2]
@@ -380,7 +382,7 @@ class StatusListener:
         for path, file in self._paths:
             with contextlib.suppress(OSError):
                 status = os.lstat(path)
-                if (status.st_dev, status.st_ino) == file:
+                if file_key(status) == file:
                     os.unlink(path)
 
 
@@ -397,12 +399,12 @@ def _listen(address: Address, mode: int, group: int | None) -> socket.socket:
 
 
 def _listen_unix(path: str, mode: int, group: int | None) -> socket.socket:
-    if not hasattr(socket, "AF_UNIX"):
+    if AF_UNIX is None:
         raise OSError(errno.EAFNOSUPPORT, "this platform has no Unix sockets")
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISSOCK(os.lstat(path).st_mode) and not _is_served(path):
             os.unlink(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = socket.socket(AF_UNIX, socket.SOCK_STREAM)
     try:
         old = os.umask(0o177)  # the socket is its owner's alone from the first instant
         try:
@@ -426,7 +428,7 @@ def _listen_unix(path: str, mode: int, group: int | None) -> socket.socket:
 
 
 def _is_served(path: str) -> bool:
-    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+    with contextlib.closing(socket.socket(AF_UNIX, socket.SOCK_STREAM)) as probe:
         probe.settimeout(1.0)
         try:
             with short_path(path) as shorter:

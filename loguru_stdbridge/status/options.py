@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..addresses import Address, AddressLike, parse_address
 from ..exceptions import ConfigurationError
+from ..system.users import HAS_USERS
 
 MIN_TOKEN = 16
 """Characters of the shortest token: 16 random ones cannot be guessed."""
@@ -73,7 +74,7 @@ def _read_token(path: str | os.PathLike[str]) -> str:
             mode = os.fstat(file.fileno()).st_mode
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"status_token_file={os.fspath(path)!r}: {error}") from error
-    if os.name == "posix" and mode & 0o077:
+    if HAS_USERS and mode & 0o077:
         raise ConfigurationError(
             f"status_token_file={os.fspath(path)!r} has mode {mode & 0o777:04o}, so others can "
             "read it: chmod 600"

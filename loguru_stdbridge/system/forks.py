@@ -57,7 +57,9 @@ class _ProcessIdMark:
         self._process = os.getpid()
 
 
-def _make_mark() -> _ProcessIdMark | mmap.mmap:
+def _make_mark() -> _ProcessIdMark | mmap.mmap | bytearray:
+    if not hasattr(os, "fork"):  # no process is the child of a fork
+        return bytearray(1)
     if sys.platform == "linux" and mmap is not None:
         page = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         with contextlib.suppress(OSError, ValueError):

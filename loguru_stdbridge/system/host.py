@@ -1,4 +1,4 @@
-"""Which host this process runs on, as far as it can be told.
+"""Which host this process runs on, as far as it can be told, and what else runs there.
 
 A spool directory can be shared: by containers through a volume, by machines through a home on the
 network. What says "this machine" (a loopback port, a path) means another thing on each of them. So
@@ -49,6 +49,10 @@ class HostFacts(NamedTuple):
 
 def host_facts() -> HostFacts:
     """Ask the system for the facts of this process's host."""
+    if os.name == "nt":
+        from .windows.processes import machine_id
+
+        return HostFacts(machine=machine_id())
     return HostFacts(
         machine=_first_line("/etc/machine-id"),
         boot=_first_line("/proc/sys/kernel/random/boot_id"),
@@ -67,6 +71,21 @@ def directory_id(path: str) -> str:
     except (OSError, ValueError):
         return ""
     return f"{status.st_dev}:{status.st_ino}" if status.st_ino else ""
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process of that number is there, whoever's it is."""
+    if os.name == "nt":  # there os.kill() would end it
+        from .windows.processes import is_alive
+
+        return is_alive(pid)
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    except OverflowError:
+        return False
+    return True
 
 
 def _first_line(path: str) -> str:

@@ -1,17 +1,31 @@
-"""Which process listens at an address of this machine, for messages about an address in use.
+"""Who listens at an address of this machine: claim a port, tell who has it.
 
-Reads ``/proc`` of Linux. Elsewhere, and of other users' processes, it knows nothing. No decision
-hangs on it.
+Who has a port, or a Unix socket, is for messages about an address in use. It is read from ``/proc``
+of Linux; elsewhere, and of other users' processes, nothing is known. No decision hangs on it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 
 _LISTENS = "0A"  # in /proc/net/tcp
 _ACCEPTS = 0x10000  # a flag in /proc/net/unix
+
+
+def claim_port(listener: socket.socket) -> None:
+    """Have a socket that will be bound be the one listener at its port.
+
+    On POSIX nobody else can bind a port at which somebody listens, and ``SO_REUSEADDR`` lets a
+    receiver that comes back have the port of the one before. On Windows that option would let any
+    program take the port of a running receiver; ``SO_EXCLUSIVEADDRUSE`` keeps it.
+    """
+    exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
+    listener.setsockopt(
+        socket.SOL_SOCKET, socket.SO_REUSEADDR if exclusive is None else exclusive, 1
+    )
 
 
 def process_listening_at(*, port: int = 0, path: str = "") -> int | None:

@@ -1,33 +1,30 @@
 """A file that is believed only while the process that wrote it lives.
 
 The writer keeps a lock on it. A process that is killed leaves the file behind, but not the lock, so
-a later process can tell a file from before and remove it. Where a lock keeps others from reading
-(Windows), there is no lock, and a file is taken for one from before.
+a later process can tell a file from before and remove it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sys
 
+from .files import let_others_read, replace_file
 from .locks import is_file_at, let_go, take_lock
 
 
 class LiveFile:
     """Owns the file at ``path``, once it is written."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, is_public: bool = True) -> None:
+        """``is_public``: other users may read it, as they might any file."""
+        self._is_public = is_public
         self.path = os.fsdecode(path)
         self._descriptor: int | None = None
 
     def remove_old(self) -> None:
         """Remove the file of a process that has ended; leave that of a living one alone."""
         if not os.path.isfile(self.path):
-            return
-        if sys.platform == "win32":
-            with contextlib.suppress(OSError):
-                os.unlink(self.path)
             return
         with contextlib.suppress(OSError):
             descriptor = take_lock(self.path)
@@ -45,13 +42,9 @@ class LiveFile:
         try:
             os.ftruncate(descriptor, 0)
             os.write(descriptor, text.encode("utf-8"))
-            if sys.platform == "win32":
-                let_go(descriptor)
-                os.replace(partial, self.path)
-                descriptor = os.open(self.path, os.O_RDONLY)
-            else:
-                os.fchmod(descriptor, 0o644)  # others may read it, as they might any file
-                os.replace(partial, self.path)
+            if self._is_public:
+                let_others_read(descriptor)
+            replace_file(partial, self.path)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(partial)

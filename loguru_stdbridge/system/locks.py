@@ -2,7 +2,8 @@
 
 Uses ``flock`` where there is one. It belongs to the open file description: a second open of the
 same file conflicts even within one process, and no stale lock survives its owner, however that
-ended.
+ended. On Windows one byte behind the end of the file takes its part
+(:mod:`~loguru_stdbridge.system.windows.locks`). Others can read and write a locked file.
 
 Forks
 -----
@@ -16,18 +17,28 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 
+from .files import NO_FOLLOW, file_key, open_file
 from .forks import block_forks, drop_in_children
 
-if sys.platform == "win32":
-    import msvcrt
-else:
+try:
     import fcntl
+except ImportError:
+    from .windows.locks import lock_descriptor as _lock_descriptor
+    from .windows.locks import unlock_descriptor as _unlock_descriptor
+else:
 
+    def _lock_descriptor(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
 
-LOCKS_ARE_ADVISORY = sys.platform != "win32"
-"""Whether others can read and write a locked file."""
+    def _unlock_descriptor(descriptor: int) -> None:
+        # Closing alone would leave the lock to a child that has not closed its copy yet.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 class _HeldLocks:
@@ -56,7 +67,7 @@ def _file_id(descriptor: int) -> tuple[int, int] | None:
         status = os.fstat(descriptor)
     except OSError:
         return None
-    return status.st_dev, status.st_ino
+    return file_key(status)
 
 
 _held = _HeldLocks()
@@ -68,17 +79,7 @@ def lock_file(descriptor: int) -> bool:
 
     Raises ``OSError`` for a file system that knows no locks.
     """
-    if sys.platform == "win32":
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
+    return _lock_descriptor(descriptor)
 
 
 def is_file_at(descriptor: int, path: str) -> bool:
@@ -87,7 +88,7 @@ def is_file_at(descriptor: int, path: str) -> bool:
         ours, there = os.fstat(descriptor), os.stat(path)
     except OSError:
         return False
-    return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+    return file_key(ours) == file_key(there)
 
 
 def take_lock(path: str, *, create: bool = False) -> int | None:
@@ -97,18 +98,16 @@ def take_lock(path: str, *, create: bool = False) -> int | None:
     file was removed meanwhile. A forked child does not have the lock. Raises ``FileNotFoundError``
     where there is no file and ``create`` is false, and ``OSError`` on a file system without locks.
     """
-    flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-    flags |= os.O_CREAT if create else 0
+    flags = os.O_RDWR | NO_FOLLOW | (os.O_CREAT if create else 0)
     with block_forks():
-        descriptor = os.open(path, flags, 0o600)
+        descriptor = open_file(path, flags)
         try:
             taken = lock_file(descriptor) and is_file_at(descriptor, path)
         except BaseException:
             os.close(descriptor)
             raise
         if taken:
-            status = os.fstat(descriptor)
-            _held.files[descriptor] = status.st_dev, status.st_ino
+            _held.files[descriptor] = file_key(os.fstat(descriptor))
             return descriptor
         os.close(descriptor)
         return None
@@ -119,10 +118,9 @@ def is_locked(path: str) -> bool:
 
     Raises ``OSError`` for a file that cannot be opened, or a file system without locks.
     """
-    flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
     with block_forks():
         try:
-            descriptor = os.open(path, flags)
+            descriptor = open_file(path, os.O_RDWR | NO_FOLLOW)
         except FileNotFoundError:
             return False
         try:
@@ -141,8 +139,5 @@ def let_go(descriptor: int) -> None:
     """Release a lock of :func:`take_lock`. In a forked child this does nothing."""
     with block_forks():
         if _held.take_out(descriptor):
-            if sys.platform != "win32":
-                # Closing alone would leave the lock to a child that has not closed its copy yet.
-                with contextlib.suppress(OSError):
-                    fcntl.flock(descriptor, fcntl.LOCK_UN)
+            _unlock_descriptor(descriptor)
             os.close(descriptor)

@@ -43,6 +43,8 @@ import time
 import weakref
 from typing import Any, Callable
 
+from . import files
+from .files import SAFELY, file_key, open_file
 from .forks import block_forks
 from .locks import lock_file
 
@@ -53,13 +55,7 @@ scheduler interrupts takes as long on a busy machine; that costs no more than ``
 CALM = 10.0
 """Seconds after such a write in which the interpreter's lock is let go."""
 
-_FLAGS = (
-    os.O_RDWR
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-)
+_FLAGS = os.O_RDWR | SAFELY
 _MAX_OFFSET = (1 << 31) - 1  # an int of C, which a number becomes without argtypes
 
 _monotonic = time.monotonic
@@ -68,22 +64,12 @@ _owners: dict[int, weakref.ref[OwnFile]] = {}  # by descriptor
 _identities: dict[int, tuple[int, int]] = {}  # device and inode behind each descriptor
 
 
-def _seek_and_write(descriptor: int, data: bytes, offset: int) -> int:
-    os.lseek(descriptor, offset, os.SEEK_SET)
-    return os.write(descriptor, data)
-
-
-def _seek_and_read(descriptor: int, size: int, offset: int) -> bytes:
-    os.lseek(descriptor, offset, os.SEEK_SET)
-    return os.read(descriptor, size)
-
-
 def _is_another_s(descriptor: int) -> bool:
     return False
 
 
-_pwrite: Callable[[int, bytes, int], int] = getattr(os, "pwrite", _seek_and_write)
-_pread: Callable[[int, int, int], bytes] = getattr(os, "pread", _seek_and_read)
+_pwrite: Callable[[int, bytes, int], int] = getattr(os, "pwrite", files.pwrite)
+_pread: Callable[[int, int, int], bytes] = getattr(os, "pread", files.pread)
 _get_blocking: Callable[[int], bool] = os.get_blocking if sys.platform != "win32" else _is_another_s
 _locking_pwrite: Any = None  # keeps the interpreter's lock; None: not looked for, or not to be had
 _looked_for = False
@@ -93,13 +79,11 @@ def _find_locking_pwrite(descriptor: int) -> None:
     """Look for the C library's ``pwrite``, once, and try it with a new and empty file."""
     global _locking_pwrite, _looked_for
     _looked_for = True
-    if sys.platform == "win32" or sys.maxsize <= _MAX_OFFSET:
+    if sys.maxsize <= _MAX_OFFSET:
         return
     try:
         with block_forks():  # a child that is forked meanwhile would have half a module for good
-            import ctypes
-        function = ctypes.PyDLL(None).pwrite
-        function.restype = ctypes.c_ssize_t
+            function = files.find_locking_write()
         probe, at = b"probe", 5
         works = function(descriptor, probe, len(probe), at) == len(probe)
         if works and _pread(descriptor, 100, 0) == bytes(at) + probe:
@@ -123,7 +107,7 @@ class OwnFile:
         self.path = path
         self.descriptor = -1
         status = os.fstat(descriptor)
-        self._identity = (status.st_dev, status.st_ino)
+        self._identity = file_key(status)
         _identities[descriptor] = self._identity
         self._mark = _owners[descriptor] = weakref.ref(self)
         self.descriptor = descriptor
@@ -145,7 +129,7 @@ class OwnFile:
     def _open(cls, path: str, flags: int) -> OwnFile:
         _close_forgotten()
         with block_forks():  # else a child may keep a copy, and the lock with it
-            descriptor = os.open(path, flags, 0o600)
+            descriptor = open_file(path, flags)
             try:
                 try:
                     if not lock_file(descriptor):
@@ -204,7 +188,7 @@ class OwnFile:
             there = os.stat(self.path, follow_symlinks=False)
         except OSError:
             return False
-        return (there.st_dev, there.st_ino) == self._identity
+        return file_key(there) == self._identity
 
     def is_linked(self, size: int = 0) -> bool:
         """Return whether the descriptor is this file's, and it has a name and ``size`` bytes."""
@@ -226,7 +210,7 @@ class OwnFile:
             status = os.fstat(self.descriptor)
         except OSError:
             return None
-        same = (status.st_dev, status.st_ino) == self._identity
+        same = file_key(status) == self._identity
         return status if same and _owners.get(self.descriptor) is self._mark else None
 
     def close(self) -> None:
@@ -270,13 +254,12 @@ def _has_identity(descriptor: int, identity: tuple[int, int]) -> bool:
         status = os.fstat(descriptor)
     except OSError:
         return False
-    return (status.st_dev, status.st_ino) == identity
+    return file_key(status) == identity
 
 
 def open_to_read(path: str) -> int:
     """Open the file at ``path`` for reading, without waiting and without following a link."""
-    flags = os.O_RDONLY | (_FLAGS & ~os.O_RDWR)
-    return os.open(path, flags)
+    return open_file(path, os.O_RDONLY | SAFELY)
 
 
 def read_at(descriptor: int, size: int, offset: int) -> bytes:

@@ -22,6 +22,8 @@ import socket
 import struct
 import sys
 
+from .users import HAS_USERS
+
 _LISTENING = "0A"
 _CONNECTED = frozenset({"01", "08"})  # established, or closed by the other side only
 _CREDENTIALS = struct.Struct("=iII")  # of SO_PEERCRED: process id, user id, group id
@@ -37,6 +39,8 @@ def users_listening_at(host: str, port: int) -> set[int] | None:
 
     ``host`` is a numeric address. Returns ``None`` where it cannot be known.
     """
+    if not HAS_USERS:
+        return None
     wanted = _packed(host.partition("%")[0])
     found = set()
     for path in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
@@ -56,7 +60,7 @@ def users_listening_at(host: str, port: int) -> set[int] | None:
 
 def can_tell_listeners() -> bool:
     """Return whether this system tells who listens at its ports."""
-    return os.path.exists("/proc/self/net/tcp")
+    return HAS_USERS and os.path.exists("/proc/self/net/tcp")
 
 
 def users_of_clients(port: int) -> dict[tuple[str, int], int]:
@@ -66,6 +70,8 @@ def users_of_clients(port: int) -> dict[tuple[str, int], int]:
     another machine, or in another network namespace, is not among them.
     """
     users: dict[tuple[str, int], int] = {}
+    if not HAS_USERS:
+        return users
     for path in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
         try:
             with open(path, encoding="utf-8") as table:
@@ -129,8 +135,20 @@ def _address_bytes(shown: str) -> bytes:
     return b"".join(word.to_bytes(4, sys.byteorder) for word in words)
 
 
+def process_at(connection: socket.socket) -> int | None:
+    """Return the process at the other end of a connected Unix socket; ``None``: not known."""
+    credentials = _credentials(connection)
+    return None if credentials is None else credentials[0]
+
+
 def user_at(connection: socket.socket) -> int | None:
     """Return the user id at the other end of a connected Unix socket; ``None``: not known."""
+    credentials = _credentials(connection)
+    user = _UNKNOWN_USER if credentials is None else credentials[1]
+    return None if user in (_UNKNOWN_USER, _NO_USER) else user
+
+
+def _credentials(connection: socket.socket) -> tuple[int, int, int] | None:
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return None
@@ -138,10 +156,5 @@ def user_at(connection: socket.socket) -> int | None:
         data = connection.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
     except OSError:
         return None
-    user = int(_CREDENTIALS.unpack(data)[1])
-    return None if user in (_UNKNOWN_USER, _NO_USER) else user
-
-
-def own_users() -> set[int]:
-    """Return the users whose sockets this process trusts: its own and root."""
-    return {os.getuid(), 0} if hasattr(os, "getuid") else set()
+    process, user, group = _CREDENTIALS.unpack(data)
+    return process, user, group

@@ -1,12 +1,16 @@
 """Where a log's own socket is: a directory of this user's, found without being told.
 
 Every receiver listens on a Unix socket that is named after its log. A worker that knows the log's
-path finds it there, whatever else the receiver listens on.
+path finds it there, whatever else the receiver listens on. Where the system has no Unix sockets, a
+file of that name holds the number of a port on loopback, and a token that only those who may read
+the file know (:mod:`~loguru_stdbridge.system.gate`).
 
 Why nobody else can stand in for a receiver
 -------------------------------------------
 The directory belongs to this user and is closed to all others (mode 0700). A directory that is not
-so is passed over, and so is a symbolic link. Only root and this user can put a socket into it.
+so is passed over, and so is a symbolic link. Only root and this user can put a socket into it. On
+Windows it lies in the user's own ``%LOCALAPPDATA%``, which is closed to other users by what it
+inherits.
 
 Why both sides find the same directory
 --------------------------------------
@@ -20,16 +24,75 @@ A receiver whose socket others may use, too (``--socket-group``), has it in anot
 fixed place for each user. A worker looks there for its own user, for root and for the user that
 ``receiver_user=`` names: those to whom it gives records. It asks the system who listens before it
 sends one.
+
+How a socket that lies deep is reached
+--------------------------------------
+An address takes 108 bytes on Linux, and a log's directory may lie deeper. Linux shows each open
+directory by a short name of its own, by which a socket in it can be bound and connected to.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import stat
 import zlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from .files import open_file
+from .users import HAS_USERS
 
 _FOLDER = "loguru_stdbridge"
+
+AF_UNIX: Any = getattr(socket, "AF_UNIX", None)
+"""The family of Unix sockets; ``None`` where the system, or its Python, has none."""
+
+MAX_SOCKET_PATH = 100
+"""Bytes that an address takes everywhere: 108 on Linux and 104 on macOS, with the final zero."""
+
+_OPEN_FILES = "/proc/self/fd"
+
+
+class Entrance(NamedTuple):
+    """The port of a log's receiver, where there are no Unix sockets."""
+
+    host: str
+    port: int
+    token: bytes
+
+    def to_text(self) -> str:
+        """Return what the file holds."""
+        return f"{self.host} {self.port} {self.token.hex()}\n"
+
+
+def read_entrance(path: str) -> Entrance | None:
+    """Return the entrance that the file at ``path`` tells; ``None`` where it tells none."""
+    try:
+        with open(path, encoding="ascii", opener=open_file) as file:
+            host, port, token = file.read(1000).split()
+        return Entrance(host, int(port), bytes.fromhex(token))
+    except (OSError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def short_path(path: str) -> Iterator[str]:
+    """Give a name for the socket at ``path`` that fits an address, where the system has one.
+
+    The name is good within the context. Raises ``OSError`` where the directory cannot be opened.
+    """
+    directory, name = os.path.split(path)
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH or not os.path.isdir(_OPEN_FILES):
+        yield path
+        return
+    flags = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(directory or ".", flags)
+    try:
+        yield f"{_OPEN_FILES}/{descriptor}/{name}"
+    finally:
+        os.close(descriptor)
 
 
 def runtime_directories(*, make: bool = False, beside: str = "") -> list[str]:
@@ -37,7 +100,7 @@ def runtime_directories(*, make: bool = False, beside: str = "") -> list[str]:
 
     ``beside`` is the path of a log: a directory beside it comes last. With ``make``, the first one
     that can be made, or is there and can be written, is alone returned. The list is empty where
-    there is none, or the system has no Unix sockets.
+    there is none.
     """
     found = []
     for parent, name in _candidates(beside):
@@ -47,7 +110,7 @@ def runtime_directories(*, make: bool = False, beside: str = "") -> list[str]:
                 os.mkdir(path, 0o700)
             except OSError:
                 pass  # it is there already, or cannot be made: the look tells
-        if _is_safe(path) and (not make or os.access(path, os.W_OK | os.X_OK)):
+        if is_private_directory(path) and (not make or os.access(path, os.W_OK | os.X_OK)):
             found.append(path)
             if make:
                 break
@@ -60,6 +123,8 @@ def shared_directory(user: int, *, make: bool = False) -> str | None:
     Everybody may look a name up in it, nobody may list it, and its owner alone may change it. With
     ``make`` it is made, for this process's own user.
     """
+    if not HAS_USERS:
+        return None
     places = [("/tmp", f"{_FOLDER}-{user}.shared")]
     if user == 0:
         places.insert(0, ("/run", _FOLDER))
@@ -82,8 +147,9 @@ def log_socket_name(log_path: str, network: str) -> str:
     ``log_path`` is the log's resolved path. ``network`` is the network namespace: containers that
     share the directory may each have a log of that path.
     """
-    text = f"{network}\0{log_path}".encode("utf-8", "surrogateescape")
-    return f"{zlib.crc32(text):08x}{zlib.adler32(text):08x}.sock"
+    text = f"{network}\0{os.path.normcase(log_path)}".encode("utf-8", "surrogateescape")
+    kind = "port" if AF_UNIX is None else "sock"
+    return f"{zlib.crc32(text):08x}{zlib.adler32(text):08x}.{kind}"
 
 
 def messages_path(sink: str) -> str:
@@ -97,11 +163,13 @@ def messages_path(sink: str) -> str:
 
 def _candidates(beside: str) -> list[tuple[str, str]]:
     """Return parent and name of each directory that may be used."""
-    if not hasattr(os, "getuid"):
-        return []
-    user = os.getuid()
     named = os.environ.get("XDG_RUNTIME_DIR", "")
     parents = [named] if os.path.isabs(named) else []
+    if not HAS_USERS:
+        local = os.environ.get("LOCALAPPDATA", "")
+        parents.append(local or os.path.join(os.path.expanduser("~"), "AppData", "Local"))
+        return [(parent, f"{_FOLDER}.run") for parent in parents]
+    user = os.getuid()
     parents.append(f"/run/user/{user}")
     found = [(parent, _FOLDER) for parent in dict.fromkeys(parents)]
     found.append(("/tmp", f"{_FOLDER}-{user}"))
@@ -110,11 +178,15 @@ def _candidates(beside: str) -> list[tuple[str, str]]:
     return found
 
 
-def _is_safe(path: str) -> bool:
+def is_private_directory(path: str) -> bool:
+    """Return whether a directory, no link to one, is this user's and closed to all others.
+
+    On a system without users by number only the first half can be seen.
+    """
     try:
         status = os.lstat(path)
     except (OSError, ValueError):
         return False
-    return (
-        stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
-    )
+    if not stat.S_ISDIR(status.st_mode):
+        return False
+    return not HAS_USERS or (status.st_uid == os.getuid() and not status.st_mode & 0o077)

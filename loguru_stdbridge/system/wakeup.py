@@ -48,6 +48,8 @@ class WakeUp:
 
     def _identify(self) -> tuple[int, int, int, int] | None:
         """Return the two sockets' devices and inodes; ``None`` where the system has none."""
+        if os.name == "nt":  # the numbers of sockets are none of files, and nobody closes them all
+            return None
         try:
             reader, writer = os.fstat(self._reader.fileno()), os.fstat(self._writer.fileno())
         except OSError:

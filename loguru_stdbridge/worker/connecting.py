@@ -96,7 +96,7 @@ class Connector:
                 transport.finish_connect()
                 interest = transport.shake_hands()
                 while interest:
-                    self._await(interest, "secured by TLS", deadline, waiter, wait, ending)
+                    self._await(interest, transport.handshake, deadline, waiter, wait, ending)
                     interest = transport.shake_hands()
                 return transport
             except OSError as error:

@@ -11,6 +11,7 @@ from ..exceptions import ConfigurationError
 from ..sink_words import SINK_WORDS, SinkWords, read_handlers, read_sink_words
 from ..spool.total import DEFAULT_TOTAL
 from ..system.tls_files import TlsFiles, read_tls_files
+from ..system.users import find_user
 from .levels import with_level_numbers
 
 WhenFull = Literal["drop_oldest", "drop_newest", "block"]
@@ -180,14 +181,12 @@ def check_flags(**flags: object) -> None:
 def _user_id(user: int | str) -> int:
     if isinstance(user, int):
         return user
-    try:
-        import pwd  # no Windows has it
-
-        return pwd.getpwnam(user).pw_uid
-    except (ImportError, KeyError, TypeError) as error:
+    number = find_user(user)
+    if number is None:
         raise ConfigurationError(
             f"receiver_user={user!r}: the name or the number of a user of this system"
-        ) from error
+        )
+    return number
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

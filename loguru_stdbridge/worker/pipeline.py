@@ -29,8 +29,8 @@ from ..spool.journal import Journal
 from ..spool.proof import ReceiverProof
 from ..spool.total import keep_within
 from ..system.forks import is_fork_ahead
-from ..system.peers import own_users
 from ..system.stderr import tell_operator
+from ..system.users import own_users
 from ..wire.sending import Greeting
 from .adoption import OrphanDelivery
 from .conversation import JournalToSend

@@ -15,9 +15,9 @@ Why there is one receiver, never two and never none
 
 Why it disturbs nobody
 ----------------------
-The process is started without a fork of this one (:mod:`~loguru_stdbridge.worker.spawned`): no lock
-of the application and no thread matters. It leaves this session by itself at once
-(:mod:`receiver.detached`), so this process has one child that ends within a second, and is waited
+The process is started without a fork of this one (:mod:`~loguru_stdbridge.system.spawning`): no
+lock of the application and no thread matters. It leaves this session by itself at once
+(:mod:`system.detaching`), so this process has one child that ends within a second, and is waited
 for here. An application that waits for all of its children may take that status: nothing depends on
 it.
 """
@@ -36,8 +36,8 @@ from ..sink_words import RECEIVER_HELD, SinkWords, show_handlers
 from ..system.host import host_facts
 from ..system.locks import let_go, take_lock
 from ..system.runtime import log_socket_name, runtime_directories
+from ..system.spawning import KILLED_STATUS, LOST_STATUS, SpawnedProcess, find_interpreters
 from ..system.versions import is_later_version
-from .spawned import KILLED_STATUS, LOST_STATUS, SpawnedProcess
 
 PATIENCE = 10.0
 """Seconds that a receiver may take to begin; then another one may be started."""
@@ -80,12 +80,7 @@ def find_python() -> list[str] | None:
     """
     if getattr(sys, "frozen", False):
         return None
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    names = (f"python{version}", "python3", "python", "python.exe")
-    places = (os.path.join(sys.prefix, "bin"), sys.prefix, os.path.join(sys.base_prefix, "bin"))
-    candidates = [sys.executable or ""]
-    candidates += [os.path.join(place, name) for place in places for name in names]
-    for candidate in candidates:
+    for candidate in [sys.executable or "", *find_interpreters()]:
         stem = os.path.basename(candidate).lower()
         if stem.startswith(("python", "pypy")) and os.access(candidate, os.X_OK):
             return [candidate]

@@ -39,6 +39,8 @@ class TlsConnections:
 class TlsTransport(Transport):
     """A transport whose bytes are encrypted."""
 
+    handshake = "secured by TLS"
+
     def __init__(self, target: Target, trusted: set[int] | None, stream: TlsStream) -> None:
         super().__init__(target, trusted)
         self._stream = stream

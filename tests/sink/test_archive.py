@@ -6,6 +6,7 @@ import contextlib
 import errno
 import gzip
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -141,6 +142,25 @@ def test_a_file_that_a_retention_removes_meanwhile_has_no_archive(stock, gate, e
     stock.close()
     assert stock.found() == {}
     assert stock.told == []
+    stock.open()
+
+
+def test_a_work_directory_in_use_is_removed_later(stock, monkeypatch, eventually):
+    """Where somebody keeps the work directory from being removed, it is removed when it can be."""
+    monkeypatch.setattr(archive_module, "FIRST_COMPRESSION_RETRY", 0.01)
+    real, busy = shutil.rmtree, [True]
+
+    def rmtree(path, **more):
+        if str(path).endswith(".compressing") and busy:
+            busy.clear()
+        else:
+            real(path, **more)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    stock.take(DATED)
+    eventually(lambda: not busy and not list(stock.directory.glob(".*.compressing")))
+    stock.close()
+    assert stock.found() == {f"{DATED}.gz": "text\n"}
     stock.open()
 
 

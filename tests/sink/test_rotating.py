@@ -719,6 +719,30 @@ def test_a_retention_that_raises_harms_no_line(tmp_path, monkeypatch):
     assert "no retention" in text
 
 
+def test_a_retention_that_meets_a_file_in_use_does_not_stop_the_rotation(tmp_path):
+    """A file that somebody else lets nobody remove is told of once, and removed later."""
+    told, busy = [], [True]
+
+    def retention(files):
+        for file in sorted(files)[:-2]:
+            if busy:
+                raise PermissionError(13, "in use", file)
+            os.remove(file)
+
+    sink = opened(tmp_path / "app.log", told, rotation=10, retention=retention)
+    for number in range(9):
+        sink.write([Block(SENDER, number + 1, [f"line {number}\n"], [])])
+    assert [data for _, data in contents(tmp_path)] == [
+        b"line %d\n" % number for number in range(9)
+    ]
+    (text,) = told
+    assert "could not remove all" in text
+    busy.clear()
+    sink.write([Block(SENDER, 10, ["line 9\n"], [])])
+    closed(sink)
+    assert len(contents(tmp_path)) == 3
+
+
 @pytest.mark.parametrize("kind", [ValueError, OSError, FileNotFoundError])
 def test_a_rotation_function_that_raises_harms_no_line(tmp_path, monkeypatch, kind):
     """A rotation function that raises means no rotation, is told once and asked again later."""

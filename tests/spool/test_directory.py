@@ -11,7 +11,6 @@ import pytest
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.exceptions import JournalError
 from loguru_stdbridge.record.line_format import LineFormat
-from loguru_stdbridge.spool import directory as module
 from loguru_stdbridge.spool.directory import (
     SPOOL_VARIABLE,
     default_spool_dir,
@@ -21,6 +20,7 @@ from loguru_stdbridge.spool.directory import (
     noted_line_format,
     remove_journal,
 )
+from loguru_stdbridge.system import users
 from loguru_stdbridge.system.locks import let_go, take_lock
 from tests.support.processes import run_python
 
@@ -117,7 +117,7 @@ def test_without_a_home_it_is_in_a_temporary_directory(
 
 def test_a_former_default_is_known(home, monkeypatch, tmp_path):
     """Spools in other temporary directories are known, unless they are not safe."""
-    monkeypatch.setattr(module, "_TEMPORARY_DIRS", (str(tmp_path / "var"), str(tmp_path / "tmp")))
+    monkeypatch.setattr(users, "_TEMPORARY_PLACES", (str(tmp_path / "var"), str(tmp_path / "tmp")))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "own"))
     paths = [tmp_path / name / f"loguru_stdbridge-{os.getuid()}" for name in ("var", "own", "tmp")]
     assert former_spool_dirs() == []

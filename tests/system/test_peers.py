@@ -10,12 +10,12 @@ import sys
 import pytest
 
 from loguru_stdbridge.system.peers import (
-    own_users,
     plain_host,
     user_at,
     users_listening_at,
     users_of_clients,
 )
+from loguru_stdbridge.system.users import own_users
 from tests.support.processes import start_python
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc tells it on Linux")
@@ -151,8 +151,3 @@ def test_a_host_is_written_in_one_way():
     assert plain_host("::ffff:127.0.0.1") == plain_host("127.0.0.1") == "127.0.0.1"
     assert plain_host("fe80::1%eth0") == "fe80::1"
     assert plain_host("localhost") == "localhost"
-
-
-def test_own_users_are_this_one_and_root():
-    """This user and root are trusted, so a receiver that root started is."""
-    assert own_users() == {os.getuid(), 0}

@@ -65,10 +65,14 @@ def test_a_directory_of_another_user_is_passed_over(xdg, monkeypatch):
     assert str(xdg / "loguru_stdbridge") not in runtime_directories()
 
 
-def test_a_system_without_users_has_no_such_directory(monkeypatch):
-    """A system without Unix users has no such directory and raises nothing."""
-    monkeypatch.delattr(os, "getuid")
-    assert runtime.runtime_directories(make=True) == []
+def test_a_system_without_users_has_its_directory_in_the_user_s_data(tmp_path, monkeypatch):
+    """Without Unix users the directory lies in the user's application data, and none is shared."""
+    monkeypatch.setattr(runtime, "HAS_USERS", False)
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    made = str(tmp_path / "loguru_stdbridge.run")
+    assert runtime.runtime_directories(make=True) == [made]
+    assert runtime.shared_directory(0) is None
 
 
 def test_the_socket_of_a_log_is_short_and_its_own():

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from loguru_stdbridge.system.socket_paths import MAX_SOCKET_PATH, short_path
+from loguru_stdbridge.system.runtime import MAX_SOCKET_PATH, short_path
 
 
 @pytest.mark.parametrize("depth", [0, 1, 15])

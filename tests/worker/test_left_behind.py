@@ -197,8 +197,8 @@ def test_a_process_that_drops_its_privileges_keeps_its_records_on_disk(open_path
     (open_path / "tmp").chmod(0o1777)
     code = SETUID.replace(
         "channel = Channel",
-        "from loguru_stdbridge.spool import directory\n"
-        f"directory._TEMPORARY_DIRS = ({str(open_path / 'tmp')!r},) * 2\nchannel = Channel",
+        "from loguru_stdbridge.system import users\n"
+        f"users._TEMPORARY_PLACES = ({str(open_path / 'tmp')!r},) * 2\nchannel = Channel",
     )
     status, out, err = run_python(
         code, begun, HOME=str(open_path / "home"), LOGURU_STDBRIDGE_SPOOL_DIR="", TMPDIR=""

@@ -12,6 +12,10 @@ Why each step is needed
 * All other descriptors that came along are closed, for the same reason.
 * The working directory is ``/``: a file system that is in use cannot be unmounted. The umask stays
   the starter's, since the log file is the starter's.
+
+Where there is no fork (Windows), a process does not end with its parent, has its own console if it
+is started so, and inherits only what it is given (:mod:`~loguru_stdbridge.system.spawning`). So
+this process goes on itself, and lets go of the worker's pipe once it has told how it began.
 """
 
 from __future__ import annotations
@@ -19,10 +23,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Any, Callable
+from typing import Callable
 
 _MAX_DESCRIPTORS = 65536
 """How far to look for descriptors where the system's limit is higher, or not known."""
+
+HAS_BEGUN = b"\0"
+"""What a receiver tells that has begun and goes on in the process that the worker has started."""
 
 _MAX_REASON = 3000
 """Bytes of a reason why the receiver could not begin: one write to a pipe."""
@@ -36,33 +43,44 @@ def detach() -> Callable[[int, str], None]:
     receiver could begin. It writes the given text, the reason, to the stderr that the worker gave
     it. Every file that is open before this call is closed.
     """
-    keep = 2
-    if hasattr(os, "fork"):
-        reader, writer = os.pipe()
-        if os.fork():
-            os.close(writer)
-            told = _read_to_end(reader)  # empty where the receiver has died before it could tell
-            with contextlib.suppress(OSError):
-                os.write(2, told[1:])
-            os._exit(told[0] if told else 1)
-        os.setsid()
-        os.dup2(writer, 3)
-        keep = 3
-    os.chdir("/" if os.name == "posix" else os.path.splitdrive(sys.executable)[0] or "/")
+    if not hasattr(os, "fork"):
+        os.chdir(os.path.join(os.path.splitdrive(sys.executable)[0], os.sep))
+        return _tell_and_close
+    reader, writer = os.pipe()
+    if os.fork():
+        os.close(writer)
+        told = _read_to_end(reader)  # empty where the receiver has died before it could tell
+        with contextlib.suppress(OSError):
+            os.write(2, told[1:])
+        os._exit(told[0] if told else 1)
+    os.setsid()
+    os.dup2(writer, 3)
+    os.chdir("/")
     for number in range(3):
-        null = os.open(os.devnull, os.O_RDWR)
-        if null != number:
-            os.dup2(null, number)
-            os.close(null)
-    os.closerange(keep + 1, _descriptor_limit())
+        _open_nothing_as(number)
+    os.closerange(4, _descriptor_limit())
 
     def tell_status(status: int, text: str = "") -> None:
-        if keep == 3:
-            with contextlib.suppress(OSError):  # somebody has killed the one that waits
-                os.write(3, bytes([status]) + text.encode("utf-8", "replace")[:_MAX_REASON])
-            os.close(3)
+        with contextlib.suppress(OSError):  # somebody has killed the one that waits
+            os.write(3, bytes([status]) + text.encode("utf-8", "replace")[:_MAX_REASON])
+        os.close(3)
 
     return tell_status
+
+
+def _tell_and_close(status: int, text: str = "") -> None:
+    """Tell the reason on stderr, the worker's pipe, and let go of it."""
+    with contextlib.suppress(OSError):
+        os.write(2, text.encode("utf-8", "replace")[:_MAX_REASON] if status else HAS_BEGUN)
+    with contextlib.suppress(OSError):
+        _open_nothing_as(2)
+
+
+def _open_nothing_as(number: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    if null != number:
+        os.dup2(null, number)
+        os.close(null)
 
 
 def _read_to_end(descriptor: int) -> bytes:
@@ -80,20 +98,3 @@ def _descriptor_limit() -> int:
     except (AttributeError, OSError, ValueError):
         return _MAX_DESCRIPTORS
     return min(limit, _MAX_DESCRIPTORS) if limit > 0 else _MAX_DESCRIPTORS
-
-
-def report_to_file(logger: Any, path: str) -> Callable[[str], None]:
-    """Return a function that writes each message to a small rotated file at ``path``.
-
-    ``logger`` is a loguru logger that the receiver has for itself. What cannot be written is
-    dropped: there is nobody to tell.
-    """
-    logger.add(
-        path, format="{time:YYYY-MM-DD HH:mm:ss} {process} {message}", rotation="1 MB",
-        retention=1, catch=True, delay=True, encoding="utf8", errors="backslashreplace",
-    )  # fmt: skip
-
-    def report(text: str) -> None:
-        logger.info(text)
-
-    return report

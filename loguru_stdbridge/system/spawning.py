@@ -1,14 +1,16 @@
 """One process that was started for a receiver: its end, and what it said of it.
 
 Started without a fork of this one (``posix_spawn``), with no descriptor of ours but a pipe for its
-stderr. The receiver itself lets go of that pipe (:mod:`loguru_stdbridge.receiver.detached`). What
-comes through it is the reason why none could begin.
+stderr. The receiver itself lets go of that pipe (:mod:`~loguru_stdbridge.system.detaching`). What
+comes through it is the reason why none could begin. On Windows
+:mod:`~loguru_stdbridge.system.windows.spawning` takes its part.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -21,6 +23,17 @@ KILLED_STATUS = 1
 
 LOST_STATUS = -1
 """Stands for the exit status of a process that somebody else has waited for."""
+
+
+def find_interpreters() -> list[str]:
+    """Return where this Python's program may be, best first."""
+    names = [f"python{sys.version_info[0]}.{sys.version_info[1]}", "python3", "python"]
+    folders = ["bin", ""]
+    if os.name == "nt":
+        names, folders = ["python.exe", "pythonw.exe"], ["Scripts", ""]
+    places = [os.path.join(sys.prefix, folder) for folder in folders]
+    places += [os.path.join(sys.base_prefix, folder) for folder in folders]
+    return [os.path.join(place, name) for place in dict.fromkeys(places) for name in names]
 
 
 def _spawn(command: list[str], environment: Mapping[str, str], streams: Sequence[Any]) -> int:
@@ -90,3 +103,7 @@ class SpawnedProcess:
                 if not data:
                     break
                 self._told = (self._told + data)[-_MAX_TOLD:]
+
+
+if not hasattr(os, "posix_spawn"):
+    from .windows.spawning import SpawnedProcess  # type: ignore[assignment]  # noqa: F401
