@@ -141,7 +141,7 @@ def log_lines(sink: Path) -> Iterator[str]:
     for path in log_files(sink):
         opener: Any = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rt", encoding="utf-8", newline="\n") as file:
-            yield from file
+            yield from (line.replace(os.linesep, "\n") for line in file)
 
 
 _RECORD = re.compile(r"worker (\w+) number (\d+) end\n")

