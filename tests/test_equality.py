@@ -36,32 +36,27 @@ def files_in(directory):
 def beside(request, tmp_path):
     """Return a function that makes calls with a local sink and through a bridge, side by side.
 
-    It returns the files of both. The first calls are made before the receiver has greeted.
+    It returns the files of both. The first calls may be made before the receiver has greeted.
     """
 
     def run(calls, *, name="app.log", before=lambda directory: None, **options):
         options.setdefault("format", "{message}")
-        found = []
-        for way in ("local", "bridge"):
-            directory = tmp_path / way
-            directory.mkdir()
-            before(directory)
-            if way == "local":
-                handler = logger.add(directory / name, catch=False, **options)
+        places = [tmp_path / "local", tmp_path / "bridge"]
+        for place in places:
+            place.mkdir()
+            before(place)
+        handler = logger.add(places[0] / name, catch=False, **options)
+        with start_receiver(
+            places[1] / name, address="tcp://127.0.0.1:0", render=request.param, spool_dir=False,
+            **options,
+        ) as receiver:  # fmt: skip
+            with install_bridge(
+                receiver.address, stdlib=False, spool_dir=tmp_path / "spool"
+            ) as bridge:
                 calls(logger.patch(at_one_time))
                 logger.remove(handler)
-            else:
-                with start_receiver(
-                    directory / name, address="tcp://127.0.0.1:0", render=request.param,
-                    spool_dir=False, **options,
-                ) as receiver:  # fmt: skip
-                    with install_bridge(
-                        receiver.address, stdlib=False, spool_dir=tmp_path / "spool"
-                    ) as bridge:
-                        calls(logger.patch(at_one_time))
-                        assert bridge.flush(20)
-            found.append(files_in(directory))
-        return found
+                assert bridge.flush(20)
+        return [files_in(place) for place in places]
 
     return run
 
@@ -150,6 +145,22 @@ def test_a_file_that_got_no_line_is_compressed_at_the_end(beside, kind, old):
     assert bridge == local
     assert list(local) == ["app.log.gz" if kind == "gz" else "app.log"]
     assert seen == ([] if kind == "gz" else ["app.log", "app.log"])
+
+
+@pytest.mark.parametrize("kind", ["gz", "function"])
+def test_a_watched_file_that_was_removed_is_compressed_at_the_end(beside, tmp_path, kind):
+    """A watched file that somebody has removed is made anew at the end, and compressed."""
+    seen = []
+
+    def calls(log):
+        for place in ("local", "bridge"):
+            os.remove(tmp_path / place / "app.log")
+
+    options = {"compression": "gz" if kind == "gz" else lambda path: seen.append(path)}
+    local, bridge = beside(calls, watch=True, **options)
+    assert bridge == local
+    assert list(local) == ["app.log.gz" if kind == "gz" else "app.log"]
+    assert len(seen) == (2 if kind == "function" else 0)
 
 
 def test_an_archive_in_the_way_is_set_aside_under_loguru_s_name(beside):
@@ -304,3 +315,262 @@ def test_the_command_line_has_the_words_for_each_sink(tmp_path):
             assert bridge.flush(20)
     assert (tmp_path / "a.log").read_bytes() == "\x1b[31mé two\x1b[0m\r\n".encode()
     assert (tmp_path / "b.log").read_bytes() == b"&#233; one\n&#233; two\n"
+
+
+class Money:
+    """A value whose class formats it in its own ways."""
+
+    def __format__(self, specification):
+        if specification == "wrong":
+            raise ValueError("no such form")
+        return {"": "3.5", "long": "3.50 EUR", "two": "3.5\n0"}.get(specification, "?")
+
+    def __str__(self):
+        return "money"
+
+
+class Ratio(float):
+    """A subclass of a builtin, as numerical packages have them."""
+
+    def __repr__(self):
+        return f"Ratio({float(self)})"
+
+
+class Stamp(datetime.datetime):
+    """A datetime of a class of its own."""
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{extra[m]} {extra[m]:long} {extra[m]!s:>7} {message}",
+        "{extra[r]:.2f} {extra[r]} {extra[r]!r} {extra[l][1]:two} {extra[d][k]}",
+        "{extra[t]:%d.%m.%Y} {own:long} {own} {message:>20}",
+    ],
+)
+@pytest.mark.parametrize("serialize", [False, True])
+def test_a_value_s_own_format_is_called_with_the_sink_s_specification(beside, template, serialize):
+    """A value of any class is formatted by its own class, as the sink's format says."""
+
+    def calls(log):
+        log = log.patch(lambda record: record.update(own=Money()))
+        values = {"m": Money(), "r": Ratio(2 / 3), "t": Stamp(2024, 5, 6)}
+        log.bind(**values, l=[1, Money()], d={"k": Money()}).info("x")
+        log.bind(**values, l=["a", Money()], d={"k": 5.5}).opt(exception=KeyError("k")).info("y")
+
+    options = {"serialize": True} if serialize else {}
+    local, bridge = beside(calls, format=template, **options)
+    if serialize:
+        texts = [[json.loads(line)["text"] for line in found["app.log"].splitlines()]
+                 for found in (local, bridge)]  # fmt: skip
+        assert texts[0] == texts[1]
+    else:
+        assert bridge == local
+
+
+def log_colors(log):
+    """Log marked messages of every kind."""
+    log = log.opt(colors=True)
+    log.info("plain <red>red</red> <bold>bold <green>green</green></bold>")
+    log.warning("<level>of the level</level> and {} and <bg #00ff00>{}</bg #00ff00>", "<red>", 5)
+    log.info("no marks \\<red> é <fg 200>é</fg 200>")
+    log.opt(raw=True).info("<yellow>raw</yellow> and <level>level</level>\n")
+    log.patch(lambda record: record.update(message="<blue>changed</blue>")).info("<red>x</red>")
+    log.opt(lazy=True).info("<cyan>{}</cyan>", lambda: "late")
+    log.opt(exception=ValueError("v")).error("<red>failed</red>")
+    log.opt(colors=False).info("<red>no markup</red> \x1b[31m own codes \x1b[0m")
+    log.log(35, "<level>by number</level>")
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["<level>{message}</level>", "<blue>{message}</blue> {message:.>90}| <level>{level}</level>",
+     "{message}", lambda record: "<green>{message} <level>{level}</level></green>\n{exception}"],
+)  # fmt: skip
+@pytest.mark.parametrize("colorize", [True, False])
+def test_the_colors_of_a_message_are_those_of_a_local_sink(beside, template, colorize):
+    """Markup of ``opt(colors=True)`` is painted as in a local sink, or taken out as there."""
+    local, bridge = beside(log_colors, format=template, colorize=colorize)
+    assert bridge == local
+    assert (b"\x1b[31mred" in local["app.log"]) == colorize
+
+
+def fail(value):
+    quotient = {"a": "two\nlines", "b": value}
+    return 1 / quotient["b"]
+
+
+class Shown:
+    """Counts how often it is shown, and shows characters that tracebacks are drawn with."""
+
+    count = 0
+
+    def __repr__(self):
+        Shown.count += 1
+        return "a └ b │ c\nsecond line"
+
+
+def log_tracebacks(log):
+    """Log exceptions of several kinds, in front of the application's own frames."""
+    shown = Shown()
+    for number in range(2):
+        try:
+            assert fail(number), shown
+            fail(shown and 0)
+        except Exception:
+            log.exception("caught {}", number)
+    try:
+        try:
+            fail(0)
+        except ZeroDivisionError as error:
+            raise RefusedError("the cause: a colon") from error
+    except RefusedError:
+        log.opt(exception=True, colors=True).warning("<red>with</red> a cause")
+
+    @log.catch(reraise=False)
+    def caught():
+        raise ValueError("in a decorator")
+
+    caught()
+    log.opt(exception=SyntaxError("bad", ("f.py", 1, 2, "a b\n"))).error("never raised")
+
+
+@pytest.mark.parametrize("colorize", [False, True])
+@pytest.mark.parametrize("encoding", ["utf8", "ascii", "latin-1", "cp1252", "cp437"])
+def test_a_traceback_is_painted_and_drawn_as_in_a_local_sink(beside, colorize, encoding):
+    """A traceback has the sink's colours, and the drawings that its encoding has."""
+    options = {"colorize": colorize, "encoding": encoding, "errors": "backslashreplace"}
+    options["level"] = 0  # a traceback shows the logger, which shows the levels of its sinks
+    local, bridge = beside(log_tracebacks, format="<red>{message}</red>", **options)
+    assert bridge == local
+    assert (b"\x1b[" in local["app.log"]) == colorize
+    drawn = "└ {'a'".encode() if encoding == "utf8" else b"-> {'a'"
+    if encoding != "cp437" and not colorize:
+        assert drawn in local["app.log"]
+
+
+def test_a_value_in_a_traceback_is_shown_once(tmp_path):
+    """The ``repr`` of a variable is called as often as by one local sink, whatever is rendered."""
+    counts = []
+    for way in ("local", "bridge"):
+        Shown.count = 0
+        if way == "local":
+            handler = logger.add(tmp_path / "local.log")
+            log_tracebacks(logger)
+            logger.remove(handler)
+        else:
+            address = "tcp://127.0.0.1:1"  # nobody is there, so every look is rendered
+            bridge = install_bridge(address, stdlib=False, spool_dir=tmp_path / "spool")
+            log_tracebacks(logger)
+            bridge.close(0)
+        counts.append(Shown.count)
+    assert counts[0] == counts[1] > 0
+
+
+def test_the_looks_of_an_unknown_receiver_s_tracebacks_are_all_there(tmp_path):
+    """What is logged before any receiver was there is painted by the one that comes later."""
+    logs = [tmp_path / "local.log", tmp_path / "bridge.log"]
+    options = {"format": "{message}", "colorize": True, "encoding": "ascii", "errors": "replace"}
+    handler = logger.add(logs[0], **options)
+    address = f"unix://{tmp_path}/socket"
+    with install_bridge(address, stdlib=False, spool_dir=tmp_path / "spool") as bridge:
+        log_tracebacks(logger)
+        logger.remove(handler)
+        with start_receiver(logs[1], address=address, **options):
+            assert bridge.flush(20)
+    local, bridged = (path.read_bytes() for path in logs)
+    assert bridged == local
+
+
+def test_several_sinks_have_each_its_look(tmp_path):
+    """Two sinks of one receiver show the same traceback, each with its colours and drawings."""
+    looks = {"a": {"colorize": True}, "b": {"encoding": "ascii", "errors": "replace"}, "c": {}}
+    handlers = [{"sink": tmp_path / f"{name}.log", "format": "{message}", "level": 0, **look}
+                for name, look in looks.items()]  # fmt: skip
+    added = [logger.add(tmp_path / f"local {name}.log", format="{message}", level=0, **look)
+             for name, look in looks.items()]  # fmt: skip
+    with start_receiver(handlers=handlers, address="tcp://127.0.0.1:0") as receiver:
+        with install_bridge(receiver.address, stdlib=False) as bridge:
+            log_tracebacks(logger)
+            assert bridge.flush(20)
+            log_tracebacks(logger)
+    for handler in added:
+        logger.remove(handler)
+    for name in looks:
+        local, bridged = (tmp_path / f"local {name}.log", tmp_path / f"{name}.log")
+        assert bridged.read_bytes() == local.read_bytes()
+
+
+def test_a_level_s_look_may_change_at_any_time(beside, own_levels):
+    """A level that the application edits later has its new colour and icon from then on."""
+
+    def calls(log):
+        for color, icon in (("<red>", "1"), ("<blue>", "2"), ("<yellow><bold>", "3")):
+            logger.level("INFO", color=color, icon=icon)
+            log.info("painted")
+            log.opt(exception=ValueError("v")).info("painted, too")
+        logger.level("INFO", color="<bold>", icon="i")
+
+    template = "<level>{message}</level> {level.icon}"
+    local, bridge = beside(calls, format=template, colorize=True)
+    assert bridge == local
+
+
+def test_a_level_by_number_is_not_painted_as_one_of_that_name(beside, own_levels):
+    """``logger.log(15)`` has no colour, also where a level is named ``Level 15``."""
+    logger.level("Level 15", no=33, color="<red>", icon="!")
+
+    def calls(log):
+        for level in (15, "Level 15"):
+            log.log(level, "painted")
+            log.opt(exception=ValueError("v")).log(level, "painted, too")
+            log.opt(raw=True, colors=True).log(level, "<level>raw</level>\n")
+
+    template = "<level>{message}</level> {level} {level.icon}"
+    local, bridge = beside(calls, format=template, colorize=True, level=0)
+    assert bridge == local
+    assert b"\x1b[31mpainted" in local["app.log"] and b"\npainted" in b"\n" + local["app.log"]
+
+
+def test_a_call_below_the_sink_s_level_evaluates_nothing(tmp_path):
+    """Once the receiver has told its sinks' least level, a call below it is none for loguru."""
+    handlers = [{"sink": tmp_path / "a.log", "level": "ERROR"},
+                {"sink": tmp_path / "b.log", "level": "INFO"}]  # fmt: skip
+    called = []
+    with start_receiver(handlers=handlers, address="tcp://127.0.0.1:0") as receiver:
+        with install_bridge(receiver.address, stdlib=False) as bridge:
+            logger.info("greeted")
+            assert bridge.flush(20)
+            assert logger._core.min_level == 20
+            accepted = bridge.stats().accepted
+            logger.opt(lazy=True).debug("{}", lambda: called.append("evaluated"))
+            logger.debug("{} {} {}", "too few")
+            assert (called, bridge.stats().accepted) == ([], accepted)
+    assert logger._core.min_level == float("inf")
+
+
+def test_another_level_is_taken_at_once(tmp_path):
+    """A receiver that comes with another level is followed, up and down, in every logger call."""
+    address = f"unix://{tmp_path}/socket"
+    seen = []
+    with install_bridge(address, stdlib=False, spool_dir=tmp_path / "spool") as bridge:
+        for level in ("INFO", "ERROR", "TRACE"):
+            with start_receiver(tmp_path / "a.log", address=address, level=level):
+                logger.critical("greeted")
+                assert bridge.flush(20)
+                handler = logger.add(lambda message: None, level="WARNING")
+                seen.append(logger._core.min_level)
+                logger.remove(handler)
+                seen.append(logger._core.min_level)
+            logger.critical("waits")
+    assert seen == [20, 20, 30, 40, 5, 5]
+
+
+def test_a_level_that_is_asked_for_is_sent_all_the_same(tmp_path):
+    """``install_bridge(level=...)`` says what is sent, whatever the sink takes."""
+    with start_receiver(tmp_path / "a.log", address="tcp://127.0.0.1:0", level="ERROR") as receiver:
+        with install_bridge(receiver.address, stdlib=False, level="DEBUG") as bridge:
+            logger.error("greeted")
+            assert bridge.flush(20)
+            logger.debug("sent")
+            assert bridge.stats().accepted == 2

@@ -35,6 +35,7 @@ from ..exceptions import (
     SequenceError,
 )
 from ..record.line_format import LineFormat
+from ..record.sink_needs import SinkNeeds
 from ..spool.proof import answer_nonce
 from ..system.versions import is_later_version
 from ..wire.receiving import (
@@ -89,6 +90,7 @@ class Greeted(NamedTuple):
     line_format: LineFormat | None
     words: Mapping[str, str] | None
     spool_dir: str | None = None  # whose secret proves that the receiver has it
+    needs: SinkNeeds | None = None
 
 
 class Clients:
@@ -223,10 +225,12 @@ class Clients:
                 self._touched.add(connection)
             last = self._records.greet(event.sender, event.base)
             self._by_sender.setdefault(event.sender, set()).add(connection)
-            log, line_format, words, _ = self._greeted
+            log, line_format, words, _, needs = self._greeted
             proof = self._prove(connection, event.nonce) if event.nonce else ""
             connection.send(
-                connection.protocol.greeting(last, line_format, log, words, __version__, proof)
+                connection.protocol.greeting(
+                    last, line_format, log, words, __version__, proof, needs
+                )
             )
             connection.is_greeted = True
         elif isinstance(event, GapReceived):

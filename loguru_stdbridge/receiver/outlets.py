@@ -23,6 +23,7 @@ from typing import Any, Callable, NamedTuple
 
 from ..exceptions import ConfigurationError, FurtherSinkHeldError, LedgerHeldError
 from ..record.line_format import LineFormat
+from ..record.sink_needs import join_needs
 from ..sink.blocks import Sink
 from ..sink.internals import read_sink_path
 from ..sink.ledger import Ledger
@@ -58,6 +59,8 @@ class Outlets:
         self._outlets = outlets
         self.line_format = _common_format(outlets) if rendering else None
         """The format by which workers may render lines for all of the sinks."""
+        self.needs = join_needs(outlet.replay.needs for outlet in outlets)
+        """What all of the sinks need of a worker's record."""
         ledgers = [outlet.ledger for outlet in outlets]
         self.last: Callable[[str], int] = ledgers[0].last if len(ledgers) == 1 else self._lowest
         """Returns the highest number of a sender that is settled in every sink."""
@@ -117,7 +120,7 @@ def _common_format(outlets: Sequence[Outlet]) -> LineFormat | None:
         None if outlet.sink.needs_records else outlet.replay.line_format for outlet in outlets
     ]
     known = [line_format for line_format in formats if line_format is not None]
-    if len(known) < len(formats) or len({line_format.format for line_format in known}) > 1:
+    if len(known) < len(formats) or len({line_format[::2] for line_format in known}) > 1:
         return None
     return known[0]._replace(level=min(line_format.level for line_format in known))
 
@@ -141,7 +144,9 @@ def open_outlets(
     """
     refuse_handlers(handlers)
     looks = [{name: item[name] for name in RENDER_OPTIONS if name in item} for item in handlers]
-    replays = [Replay(**look) for look in looks]  # what is wrong there is told before any lock
+    encodings = [item.get("encoding", "utf8") for item in handlers]
+    # What is wrong there is told before any lock.
+    replays = [Replay(encoding=name, **look) for name, look in zip(encodings, looks)]
     outlets: list[Outlet] = []
     for handler, replay in zip(handlers, replays):
         path = handler["sink"]

@@ -110,7 +110,7 @@ class Receiver:
                 writer=self._writer,
                 outlets=outlets,
                 reporter=self._reporter,
-                greeted=Greeted(log, outlets.line_format, words, spool_dir),
+                greeted=Greeted(log, outlets.line_format, words, spool_dir, outlets.needs),
                 max_connections=max_connections,
                 has_journal=self._has_journal,
                 on_sender_gone=self._look_for_orphans,

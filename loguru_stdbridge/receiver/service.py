@@ -28,11 +28,12 @@ from ..sink_words import check_handlers, show_handlers
 from ..spool.directory import (
     default_spool_dir,
     make_spool_dir,
-    note_line_format,
+    note_sink,
 )
 from ..spool.group import default_group_spool, make_group_spool
 from ..spool.proof import make_secret
-from ..system.host import directory_id
+from ..system.host import directory_id, host_facts
+from ..system.runtime import runtime_directories
 from ..system.tls_files import TlsFiles, read_tls_files
 from ..system.users import current_user
 from .admission import MAX_CONNECTIONS
@@ -114,7 +115,7 @@ class Service:
                 targets.append(own)
             log_id = outlets.first.ledger.log_id
             self.log = LogName(own.path, log_id, directory_id(os.path.dirname(own.path)))
-            self._line_format = outlets.line_format
+            self._line_format, self._needs = outlets.line_format, outlets.needs
             self._receiver = Receiver(
                 targets,
                 outlets=outlets,
@@ -135,16 +136,23 @@ class Service:
                 self.status_addresses = shown.open(opened)
             if self.spool_dir is not None:
                 make_secret(self.spool_dir)
-                self._note_line_formats(self.spool_dir)
                 self._receiver.orphans = OrphanIntake(
                     self.spool_dir, self.addresses, self.log, report
                 )
+            self._note_sinks()
             self._opened = opened.pop_all()  # it is whole: close() has it now
 
-    def _note_line_formats(self, spool_dir: str) -> None:
+    def _note_sinks(self) -> None:
+        """Note for workers that have not been greeted yet how lines are written."""
+        network = host_facts().network
+        places = runtime_directories(make=True, beside=self.log.path)
+        self._notes = [(place, network) for place in places]
+        if self.spool_dir is not None:
+            self._notes.append((self.spool_dir, ""))
         self._names = [name for address in self.addresses for name in local_names(address)]
-        for name in self._names:
-            note_line_format(spool_dir, name, self._line_format)
+        for place, network in self._notes:
+            for name in self._names:
+                note_sink(place, name, self._line_format, self._needs, network)
 
     @property
     def addresses(self) -> list[Address]:
@@ -172,9 +180,9 @@ class Service:
     def close(self) -> None:
         """Close what is open, without taking what clients have sent. :meth:`serve` does so too."""
         self._receiver.close()
-        if self.spool_dir is not None:
+        for place, network in self._notes:
             for name in self._names:  # the next receiver may have another line format
-                note_line_format(self.spool_dir, name, None)
+                note_sink(place, name, None, network=network)
         self._opened.close()
 
     def stop(self, grace: float = GRACE) -> None:

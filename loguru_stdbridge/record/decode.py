@@ -40,11 +40,13 @@ second. Honest values hardly collide: -1 and -2 do, and tuples that differ by th
 class RemoteValue:
     """Stands for a value of another process; shows the texts it had there. Inert."""
 
-    __slots__ = ("_repr", "_str")
+    __slots__ = ("_repr", "_str", "formats")
 
     def __init__(self, repr_text: str, str_text: str | None = None) -> None:
         self._repr = repr_text
         self._str = repr_text if str_text is None else str_text
+        self.formats: dict[str, str] = {}
+        """Its texts by specification, as its own class has formatted it."""
 
     def __repr__(self) -> str:
         return self._repr
@@ -53,7 +55,8 @@ class RemoteValue:
         return self._str
 
     def __format__(self, spec: str) -> str:
-        return _format(self._str, spec)
+        known = self.formats.get(spec)
+        return _format(self._str, spec) if known is None else known
 
     def __reduce__(self) -> Any:
         """Copy and pickle it as its text: no other process needs to know this class."""
@@ -75,7 +78,8 @@ def _remote_class(base: type[Any]) -> type[Any]:
         return str(self.shown_str)
 
     def __format__(self: Any, spec: str) -> str:
-        return _format(self.shown_str, spec)
+        known = self.formats.get(spec)
+        return _format(self.shown_str, spec) if known is None else known
 
     methods = {"__repr__": __repr__, "__str__": __str__, "__format__": __format__}
     return type(f"Remote{base.__name__.title()}", (base,), {**methods, "__module__": __name__})
@@ -211,6 +215,7 @@ def _read_as(content: Any, depth: int) -> Any:
     shown = _REMOTE_CLASSES[kind](plain)
     shown.shown_repr = repr_text
     shown.shown_str = str_text
+    shown.formats = {}
     return shown
 
 

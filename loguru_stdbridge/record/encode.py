@@ -23,6 +23,7 @@ from .fallback import (
     fit_row,
     message_of,
 )
+from .formatted import format_values
 from .row import (
     FIELD_TYPES,
     FLAG_RAW,
@@ -35,6 +36,7 @@ from .row import (
     encode_fields,
     encode_rendered_row,
 )
+from .sink_needs import Keys
 from .stock import extra_of, with_stack
 from .tracebacks import exception_fields, exception_of
 from .values import MAX_TEXT, flatten_extra
@@ -116,12 +118,21 @@ def _dump_times(when: Any, elapsed: Any) -> str:
 
 
 def encode_loguru_record(
-    record: Mapping[str, Any], *, raw: bool, traceback_text: str, color: str | None
+    record: Mapping[str, Any],
+    *,
+    raw: bool,
+    traceback_text: str,
+    color: str | None,
+    looks: Mapping[str, str] | None = None,
+    colors: list[Any] | None = None,
+    values: Sequence[tuple[Keys, str]] = (),
 ) -> bytes:
     """Make the row of a loguru record. Never raises.
 
-    ``traceback_text`` is the exception as loguru has rendered it in this process. ``color`` is the
-    level's markup, ``None`` for loguru's own. ``raw``: the record comes from ``opt(raw=True)``.
+    ``traceback_text`` is the exception as loguru has rendered it in this process, and ``looks`` are
+    its other looks. ``color`` is the level's markup, ``None`` for loguru's own. ``colors`` is the
+    message's (:mod:`record.markup`). ``values`` are those that the sink's format shows by a
+    specification. ``raw``: the record comes from ``opt(raw=True)``.
     """
     try:
         level = record["level"]
@@ -130,6 +141,14 @@ def encode_loguru_record(
         thread = record["thread"]
         extra, tagged = flatten_extra(record["extra"]) if record["extra"] else (None, False)
         exception = record["exception"]
+        others: tuple[Any, ...] = ()
+        formatted = format_values(record, values) if values else None
+        if formatted:
+            others = _others_of(record), colors, formatted
+        elif colors:
+            others = _others_of(record), colors
+        elif len(record) != RECORD_KEYS:
+            others = (_others_of(record),)
         row = encode_fields(
             (FLAG_RAW if raw else 0) | (FLAG_TAGGED if tagged else 0),
             _dump_times(record["time"], record["elapsed"]),
@@ -140,17 +159,19 @@ def encode_loguru_record(
                 record["module"], process.id, process.name,
             ],
             _threads[thread.id, thread.name],
-            None if exception is None else exception_fields(exception, traceback_text),
+            None if exception is None else exception_fields(exception, traceback_text, looks),
             extra,
-            None if len(record) == RECORD_KEYS else _others_of(record),
+            *others,
         )  # fmt: skip
     except Exception:
         row = encode_odd(fields_of_odd_record(record, raw, traceback_text, color))
     return row if len(row) <= MAX_SMALL_ROW else fit_row(row)
 
 
-def _others_of(record: Mapping[str, Any]) -> dict[str, Any]:
+def _others_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what a patcher has put beside loguru's own keys."""
+    if len(record) == RECORD_KEYS:
+        return None
     others = {key: value for key, value in record.items() if key not in _LOGURU_KEYS}
     flat: dict[str, Any] = flatten_extra(others)[0]  # type: ignore[assignment]
     return flat
@@ -190,7 +211,6 @@ def encode_logrecord(record: logging.LogRecord, level_style: Callable[[str], Lev
             _threads[record.thread or 0, record.threadName or ""],
             exception_of(record),
             extra,
-            None,
         )  # fmt: skip
     except Exception:
         row = encode_odd(fields_of_odd_logrecord(record, level_style))

@@ -203,7 +203,7 @@ def _cut_row(row: bytes) -> bytes:
     if fields[_EXCEPTION] is not None:
         fields[_EXCEPTION] = [
             bounded_text(part, MAX_TEXT // 12) if isinstance(part, str) else part
-            for part in fields[_EXCEPTION]
+            for part in fields[_EXCEPTION][:5]
         ]
     cut = encode_row(fields)
     if len(cut) <= MAX_ROW and is_bounded(cut):

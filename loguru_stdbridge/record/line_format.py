@@ -58,11 +58,14 @@ class LineFormat(NamedTuple):
 
     format: str
     level: int
+    has_boxes: bool = True
+    """Whether the sink's encoding has the characters that loguru draws tracebacks with."""
 
     @property
     def id(self) -> str:
         """Name this very format, as 16 hex digits; each line rendered by it carries them."""
-        text = f"{self.level}\0{self.format}".encode("utf-8", "surrogatepass")
+        look = "" if self.has_boxes else "\0ascii"
+        text = f"{self.level}\0{self.format}{look}".encode("utf-8", "surrogatepass")
         return f"{zlib.crc32(text):08x}{zlib.adler32(text):08x}"
 
     @property
@@ -71,12 +74,19 @@ class LineFormat(NamedTuple):
         return _fields_of(self.format) or ()
 
 
-def make_line_format(template: Any, level: Any) -> LineFormat | None:
+def make_line_format(template: Any, level: Any, has_boxes: Any = True) -> LineFormat | None:
     """Return a sink's line format; ``None`` where only the receiver can render by it."""
     if type(template) is not str or type(level) is not int or len(template) > MAX_FORMAT:
         return None
     known = _KNOWN_TAGS.issuperset(re.findall(_TAG, template))
-    return LineFormat(template, level) if known and _fields_of(template) is not None else None
+    if not known or _fields_of(template) is None:
+        return None
+    return LineFormat(template, level, bool(has_boxes))
+
+
+def dump_line_format(line_format: LineFormat) -> list[Any]:
+    """Return what :func:`make_line_format` takes, as earlier versions know it where they do."""
+    return list(line_format if not line_format.has_boxes else line_format[:2])
 
 
 def _fields_of(template: str) -> tuple[str, ...] | None:

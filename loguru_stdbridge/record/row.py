@@ -28,6 +28,7 @@ from typing import Any, Callable, NamedTuple, Optional, Union, get_args, get_ori
 from ..exceptions import RowError
 from .bounded_json import decode_json
 from .decode import restore
+from .formatted import give_formats
 
 MAX_ROWS = 1000
 """Rows in one frame. Writing as many takes 0.2 s if each has an exception."""
@@ -75,15 +76,18 @@ class Row(NamedTuple):  # annotations as texts, for once, would cost a worker's 
     process_name: str
     thread_id: int
     thread_name: str
-    # [type's name, value's text, traceback's text, has a traceback, builtin above the type]
+    # [type's name, value's text, traceback's text, has a traceback, builtin above the type,
+    # the text's other looks]
     exception: Optional[list[Any]]
     extra: dict[str, Any]
     more: Optional[dict[str, Any]] = None  # what a patcher added to the record beside its own keys
+    colors: Optional[list[Any]] = None  # the message's markup (record.markup)
 
 
-ROW_LENGTH = len(Row._fields) - 1
-"""Fields that every row has. ``more`` is left out where it is empty, and what a later version may
-add after it is ignored."""
+ROW_LENGTH = len(Row._fields) - 2
+"""Fields that every row has. Three more may stand behind them: ``more``, ``colors``, and values
+that the worker has formatted (record.formatted). They are left out where they are empty, and what a
+later version may add after them is ignored."""
 
 
 def _types_of(annotation: Any) -> tuple[type, ...]:
@@ -151,16 +155,16 @@ def encode_fields(
     thread: str,
     exception: Optional[list[Any]],
     extra: Any,
-    more: Optional[dict[str, Any]],
+    *others: Any,
 ) -> bytes:
     """Write one row from the pieces that :func:`dump_times` and :func:`dump_fields` have made.
 
-    ``times`` has four fields, ``level`` four, ``place`` eight, ``thread`` two. Raises ``TypeError``
-    or ``ValueError`` for a value of another type.
+    ``times`` has four fields, ``level`` four, ``place`` eight, ``thread`` two. ``others`` are those
+    that a row may lack. Raises ``TypeError`` or ``ValueError`` for a value of another type.
     """
     exception_text = "null" if exception is None else _to_json(exception)
     extra_text = _to_json(extra) if extra else "{}"
-    more_text = f",{_to_json(more)}" if more else ""
+    more_text = f",{_to_json(list(others))[1:-1]}" if others else ""
     text = (
         f"[{flags:d},{times},{level},{quote(message)},"
         f"{place},{thread},{exception_text},{extra_text}{more_text}]"
@@ -228,8 +232,10 @@ def read_row(fields: Any) -> Row:
         ]
     if row[0] & FLAG_TAGGED:
         row[-1] = _restore_dict(row[-1])
-    more = fields[ROW_LENGTH] if len(fields) > ROW_LENGTH else None
-    row.append(None if more is None else _restore_dict(more))
+    if len(fields) > ROW_LENGTH:
+        row += _read_others(row, fields[ROW_LENGTH : ROW_LENGTH + 3])
+    else:
+        row += _NO_OTHERS
     return _make_tuple(Row, row)  # costs half of Row(*row)
 
 
@@ -242,6 +248,18 @@ def _raw_row(fields: list[Any]) -> Row:
         line += "\n"  # else the next record would be written into the same line
     whole = [FLAG_RAW, seconds, 0.0, "UTC", 0.0, level_no, level_name, " ", None, line, None]
     return read_row([*whole, "", 0, "", "", "", 0, "", 0, "", None, {}])
+
+
+def _read_others(row: list[Any], others: list[Any]) -> tuple[Any, Any]:
+    """Read the fields that a row may lack; put the formatted values into those before them."""
+    more, colors, formatted = (*others, None, None)[:3]
+    more = None if more is None else _restore_dict(more)
+    if formatted is not None:
+        give_formats({"extra": row[-1], **(more or {})}, formatted)
+    return more, colors if type(colors) is list else None
+
+
+_NO_OTHERS = (None, None)
 
 
 def _restore_dict(value: Any) -> dict[str, Any]:

@@ -164,6 +164,7 @@ def row_of_stock_fields(fields: Mapping[str, Any], now: float, size: int = 0) ->
         exception_of_text(exc_text) if isinstance(exc_text, str) and exc_text else None,
         extra,
         None,  # more
+        None,  # colors
     )
     row = _as_row(Row, values)  # costs a third of Row(...)
     return row if size <= MAX_SMALL_FRAME else Row(*bound_growth(tuple(row), size))

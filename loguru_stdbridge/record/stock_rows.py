@@ -100,7 +100,7 @@ class StockRows:
         return _make_row(
             Row,
             (0, created, *self._zone, elapsed / 1000.0, *level, message, *place, exception, extra,
-             None),
+             None, None),
         )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Turns the exception of a log record into the one field of a row that holds it.
 
 Owns that field: the type's name, the value's text, the traceback's text, whether there was a
-traceback, and the builtin class that the type is or derives from. No exception object leaves its
+traceback, the builtin class that the type is or derives from, and the text's other looks. No
+exception object leaves its
 process: only texts travel.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import builtins
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from .values import MAX_TEXT, bounded_text, name_of_class, show
@@ -18,16 +20,24 @@ _formatter = logging.Formatter()
 _LAST_LINE = r"(?s)(?:[\w.]{0,200}\.)?(\w{1,200})(?:: (.*))?"
 
 
-def exception_fields(exception: Any, text: str) -> list[Any]:
-    """Make the field of an ``exc_info`` triple; ``text`` is its rendered traceback."""
+def exception_fields(
+    exception: Any, text: str, looks: Mapping[str, str] | None = None
+) -> list[Any]:
+    """Make the field of an ``exc_info`` triple; ``text`` is its rendered traceback.
+
+    ``looks`` are its other looks, where a sink shows one (:mod:`record.sink_needs`).
+    """
     kind, value, traceback = exception
-    return [
+    fields: list[Any] = [
         None if kind is None else name_of_class(kind),
         None if value is None else show(value, str, MAX_TEXT),
         bounded_text(text, MAX_TEXT),
         bool(traceback),
         _builtin_of(kind),
     ]
+    if looks and sum(map(len, looks.values())) <= MAX_TEXT:
+        fields.append(dict(looks))
+    return fields
 
 
 def _builtin_of(kind: Any) -> str | None:

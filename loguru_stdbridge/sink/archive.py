@@ -194,7 +194,7 @@ class Archiver:
                 _remove_all(work, link)
                 raise
             for archive in work.iterdir():
-                note_creation_time(archive, time.time())
+                note_creation_time(archive, datetime.datetime.now().timestamp())
                 os.utime(archive, ns=(last_line, last_line))
         with self.swap_lock:
             for archive in list(work.iterdir()):

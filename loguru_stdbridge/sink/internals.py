@@ -34,23 +34,24 @@ import loguru
 from ..exceptions import ConfigurationError
 from ..system.paths import find_path_trouble, make_reachable
 
-_PRIVATE_NAME = "_loguru_of_stdbridge"
+PRIVATE_NAME = "_loguru_of_stdbridge"
+"""The name of the second loguru among the modules."""
 
 
 def private_loguru() -> ModuleType:
     """Return the copy of loguru that shares nothing with the application's; made once."""
-    module = sys.modules.get(_PRIVATE_NAME)
+    module = sys.modules.get(PRIVATE_NAME)
     if module is None:
-        module = ModuleType(_PRIVATE_NAME, loguru.__doc__)
+        module = ModuleType(PRIVATE_NAME, loguru.__doc__)
         module.__file__, module.__path__ = loguru.__file__, list(loguru.__path__)
-        module.__package__ = _PRIVATE_NAME
-        sys.modules[_PRIVATE_NAME] = module
+        module.__package__ = PRIVATE_NAME
+        sys.modules[PRIVATE_NAME] = module
         try:
             # By its loader: in a zipapp or a frozen program there is no file to read.
             loader: Any = vars(loguru)["__spec__"].loader
             exec(loader.get_code(loguru.__name__), vars(module))
         except BaseException:
-            del sys.modules[_PRIVATE_NAME]
+            del sys.modules[PRIVATE_NAME]
             raise
         module.logger.remove()
     return module
@@ -77,7 +78,7 @@ def note_creation_time(path: str | Path, when: float) -> None:
 
 def _of_file_sink(name: str) -> Any:
     private_loguru()
-    return getattr(sys.modules.get(f"{_PRIVATE_NAME}._file_sink"), name)
+    return getattr(sys.modules.get(f"{PRIVATE_NAME}._file_sink"), name)
 
 
 class SinkPath(NamedTuple):

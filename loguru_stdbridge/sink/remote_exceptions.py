@@ -14,8 +14,11 @@ from. A value has the class, and none of the attributes that its own process gav
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
+
+from ..record.sink_needs import PLAIN
 
 ANOTHER_PROCESS = "another_process"
 """The module of the classes that stand for the application's own exception types."""
@@ -69,6 +72,26 @@ def _text_of(self: Any) -> str:
     return str(self.text)
 
 
+class TextFormatter:
+    """Stands in a handler of loguru's where tracebacks are rendered; shows remote ones as they are.
+
+    Any other exception is left to loguru's own formatter.
+    """
+
+    def __init__(self, formatter: Any) -> None:
+        self._formatter = formatter
+
+    def format_exception(
+        self, kind: Any, value: Any, traceback: Any, **options: Any
+    ) -> Iterable[str]:
+        """Return the lines of an exception. Called by loguru."""
+        text = getattr(value, "remote_text", None)
+        if text is not None:
+            return (text if text.endswith("\n") else f"{text}\n",)
+        lines: Iterable[str] = self._formatter.format_exception(kind, value, traceback, **options)
+        return lines
+
+
 def exception_class(base: type[Any]) -> type[Any]:
     """Derive from ``base``, the type of ``record["exception"]``, a class for remote exceptions."""
 
@@ -96,13 +119,18 @@ def exception_class(base: type[Any]) -> type[Any]:
     return _Exception
 
 
-def make_exception(kind_of: type[Any], fields: list[Any]) -> Any:
-    """Make an instance of ``kind_of``, an :func:`exception_class`, from a row's ``exception``."""
-    kind, value, text, has_traceback, builtin = (list(fields) + [None] * 5)[:5]
+def make_exception(kind_of: type[Any], fields: list[Any], look: str = PLAIN) -> Any:
+    """Make an instance of ``kind_of``, an :func:`exception_class`, from a row's ``exception``.
+
+    ``look`` is how the sink shows tracebacks (:mod:`record.sink_needs`).
+    """
+    kind, value, text, has_traceback, builtin, looks = (list(fields) + [None] * 6)[:6]
+    if look != PLAIN and isinstance(looks, dict):
+        text = looks.get(look, text)
     text = text if isinstance(text, str) else ""
     shown = _rendering_class(text[:-1] if text.endswith("\n") else text)
     exception = kind_of(shown, shown(), None)
-    exception.text = text
+    exception.text = exception[1].remote_text = text
     exception.parts = (
         kind if isinstance(kind, str) else None,
         value if isinstance(value, str) else None,

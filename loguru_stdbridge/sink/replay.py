@@ -34,7 +34,9 @@ import datetime
 import inspect
 import os
 import re
+import sys
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Callable, NamedTuple
 
@@ -43,10 +45,12 @@ from loguru import logger
 from ..exceptions import ConfigurationError
 from ..record.decode import make_timezone
 from ..record.line_format import LineFormat, make_line_format
+from ..record.markup import load_markup
 from ..record.row import FLAG_RAW, Row
+from ..record.sink_needs import has_boxes, look_of, needs_of
 from ..record.values import MAX_ZONE, show
-from .internals import private_logger
-from .remote_exceptions import exception_class, make_exception
+from .internals import PRIVATE_NAME, private_logger
+from .remote_exceptions import TextFormatter, exception_class, make_exception
 from .short_way import COSTLY_FIELDS, ShortWay
 
 MAX_RECORD_NAME = 1000
@@ -89,12 +93,14 @@ class Rendered(NamedTuple):
 class Replay:
     """Renders rows for one sink. Used by one thread."""
 
-    def __init__(self, *, direct: bool | None = None, **options: Any) -> None:
+    def __init__(
+        self, *, direct: bool | None = None, encoding: Any = "utf8", **options: Any
+    ) -> None:
         """``options`` are loguru's: level, format, filter, colorize, serialize.
 
-        ``direct`` forces or forbids the direct way, for the tests. Raises
-        :class:`ConfigurationError` for options that mean nothing here, and for values that loguru
-        cannot use.
+        ``encoding`` is the sink's. ``direct`` forces or forbids the direct way, for the tests.
+        Raises :class:`ConfigurationError` for options that mean nothing here, and for values that
+        loguru cannot use.
         """
         for name in _WORKER_OPTIONS + _RECEIVER_OPTIONS:
             if name in options:
@@ -107,6 +113,7 @@ class Replay:
         _add_levels_of_application(self._logger)
         self._texts: list[str] = []
         self._colorize = bool(options.get("colorize"))
+        self._look = look_of(colorize=self._colorize, encoding=encoding)
         self._color_levels: dict[str, str | None] = {}
         types = _learn_types(self._logger)
         self._file, self._level, self._process, self._thread, self._time = types[:5]
@@ -129,8 +136,14 @@ class Replay:
                     "number here"
                 )
             raise ConfigurationError(f"loguru refuses {given}: {error}{hint}") from error
-        self.line_format = self._find_line_format(handler_id, options.get("format"))
+        template = options.get("format")
+        self.line_format = self._find_line_format(handler_id, template, has_boxes(encoding))
         """The format by which workers may render for this sink; ``None``: they may not."""
+        self._take_tracebacks_as_text(handler_id)
+        self.needs = needs_of(
+            template, self._find_level(handler_id), colorize=self._colorize, encoding=encoding
+        )
+        """What the sink needs of a record that only its worker can make."""
         emit = self._find_emit(handler_id) if direct is not False else None
         self.direct = emit is not None
         """Whether records go the direct way."""
@@ -156,12 +169,26 @@ class Replay:
         except (AttributeError, KeyError):
             return None
 
-    def _find_line_format(self, handler_id: int, template: Any) -> LineFormat | None:
+    def _find_line_format(self, handler_id: int, template: Any, boxes: bool) -> LineFormat | None:
         handler = self._find_plain(handler_id)
         try:
-            return None if handler is None else make_line_format(template, handler._levelno)
+            return None if handler is None else make_line_format(template, handler._levelno, boxes)
         except AttributeError:
             return None
+
+    def _find_level(self, handler_id: int) -> int:
+        """Return the least level that the sink takes; 0 where this loguru does not tell."""
+        try:
+            level: int = self._logger._core.handlers[handler_id]._levelno
+            return level if type(level) is int else 0
+        except (AttributeError, KeyError):
+            return 0
+
+    def _take_tracebacks_as_text(self, handler_id: int) -> None:
+        """Have the handler show a remote traceback as it is; loguru would paint its lines anew."""
+        with contextlib.suppress(AttributeError, KeyError):
+            handler = self._logger._core.handlers[handler_id]
+            handler._exception_formatter = TextFormatter(handler._exception_formatter)
 
     def _find_short_way(self, handler_id: int) -> tuple[ShortWay | None, int]:
         """Return the short way and its least level; ``None`` if there is none."""
@@ -222,9 +249,12 @@ class Replay:
         record = self._make_record(row)
         raw = bool(row.flags & FLAG_RAW)
         level_id = self._find_color_level(row) if self._colorize else None
+        colored: Any = None
+        if self._colorize and row.colors is not None and self.direct:
+            colored = _color_message(row.colors, row.message)
         self._texts.clear()
         try:
-            self._emit(record, level_id, False, raw, None)
+            self._emit(record, level_id, False, raw, colored)
         except Exception:
             self._render_leniently(record, level_id, raw)
         return Rendered("".join(self._texts), record)
@@ -269,7 +299,11 @@ class Replay:
         """Make a record as loguru has it; of the costly fields only those in ``shown``."""
         exception = row.exception
         record = {
-            "exception": None if exception is None else make_exception(self._exception, exception),
+            "exception": (
+                None
+                if exception is None
+                else make_exception(self._exception, exception, self._look)
+            ),
             "extra": row.extra,
             "function": row.function,
             "line": row.line,
@@ -349,6 +383,17 @@ class _AnyExtra(dict[str, Any]):
 
     def __format__(self, specification: str) -> str:
         return ""
+
+
+def _color_message(colors: Sequence[Any], message: str) -> Any:
+    """Return what loguru makes of a marked message; ``None`` if the colours do not fit it."""
+    tokens = load_markup(colors, message)
+    if tokens is None:
+        return None
+    try:
+        return sys.modules[f"{PRIVATE_NAME}._colorizer"].ColoredMessage(tokens)
+    except (KeyError, AttributeError):  # another loguru
+        return None
 
 
 def _elapsed_of(row: Row) -> datetime.timedelta:

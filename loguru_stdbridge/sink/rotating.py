@@ -423,6 +423,9 @@ class RotatingSink:
         """
         path = self.path
         try:
+            if path and self._archiver is not None and self._rotation is None:
+                with contextlib.suppress(OSError, LedgerHeldError):
+                    self._open_file()  # a file that was removed is made anew and compressed
             if self._handler is not None:
                 handler, self._handler = self._handler, None
                 self._logger.remove(handler)

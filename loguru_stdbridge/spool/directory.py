@@ -19,7 +19,8 @@ import zlib
 
 from ..addresses import Address
 from ..exceptions import JournalError
-from ..record.line_format import LineFormat, make_line_format
+from ..record.line_format import LineFormat, dump_line_format, make_line_format
+from ..record.sink_needs import SinkNeeds, dump_needs, load_needs
 from ..system.files import open_file
 from ..system.users import (
     HAS_USERS,
@@ -151,9 +152,9 @@ def _check(directory: str) -> None:
             )
 
 
-def note_path(spool_dir: str, address: Address) -> str:
-    """Return the path of what is noted for an address."""
-    text = str(address).encode()
+def note_path(spool_dir: str, address: Address, network: str = "") -> str:
+    """Return the path of what is noted for an address, in a network namespace if one is named."""
+    text = f"{network}\0{address}".lstrip("\0").encode()
     name = f"{zlib.crc32(text):08x}{zlib.adler32(text):08x}"
     return os.path.join(spool_dir, _NOTES, name)
 
@@ -163,37 +164,50 @@ def _make_directory_of(path: str) -> None:
         os.mkdir(os.path.dirname(path), 0o700)
 
 
-def note_line_format(spool_dir: str, address: Address, line_format: LineFormat | None) -> None:
-    """Note in which format the receiver at ``address`` writes lines; ``None`` removes the note.
+def note_sink(
+    spool_dir: str,
+    address: Address,
+    line_format: LineFormat | None,
+    needs: SinkNeeds | None = None,
+    network: str = "",
+) -> None:
+    """Note how the receiver at ``address`` writes lines, and what its sinks need of a record.
 
-    A failure is ignored: without the note a worker renders from its first greeting on.
+    Both ``None`` remove the note. A failure is ignored: without the note a worker knows it from its
+    first greeting on.
     """
-    path = note_path(spool_dir, address)
+    path = note_path(spool_dir, address, network)
     with contextlib.suppress(OSError):
-        if line_format is None:
+        if line_format is None and needs is None:
             os.unlink(path)
             return
         _make_directory_of(path)
+        line = None if line_format is None else dump_line_format(line_format)
+        needed = None if needs is None else dump_needs(needs)
         with open(path, "w", encoding="utf-8") as file:
-            file.write(f"{address}\n{json.dumps(line_format)}\n")
+            file.writelines(f"{each}\n" for each in (address, json.dumps(line), json.dumps(needed)))
         expired = time.time() - _NOTE_LIFETIME
         for note in list(os.scandir(os.path.dirname(path))):
             if note.stat().st_mtime < expired:
                 os.unlink(note.path)
 
 
-def noted_line_format(spool_dir: str, address: Address) -> LineFormat | None:
-    """Return the line format that is noted for ``address``: workers begin with it.
+def noted_sink(
+    spool_dir: str, address: Address, network: str = ""
+) -> tuple[LineFormat | None, SinkNeeds | None]:
+    """Return the line format and the needs that are noted for ``address``: workers begin with them.
 
     A receiver that ends in order removes the note. A receiver that was killed and comes back with
     another format gets a few lines in the old one, as from any worker that logged meanwhile.
     """
     try:
-        with open(note_path(spool_dir, address), encoding="utf-8") as file:
-            text = file.read()
-        return make_line_format(*json.loads(text.split("\n")[1]))
-    except (OSError, ValueError, TypeError, IndexError):
-        return None
+        with open(note_path(spool_dir, address, network), encoding="utf-8") as file:
+            _, line, needed = (*file.read().split("\n"), "null", "null")[:3]
+        given = json.loads(line)
+        line_format = make_line_format(*given) if type(given) is list else None
+        return line_format, load_needs(json.loads(needed or "null"))
+    except (OSError, ValueError, TypeError):
+        return None, None
 
 
 def until_turn(spool_dir: str, address: Address, pause: float) -> float:

@@ -29,8 +29,9 @@ from ..exceptions import (
 from ..pickles.known import KnownShapes, RecordReader
 from ..record.bounded_json import MAX_SMALL_FRAME, decode_json
 from ..record.expansion import bound_growth
-from ..record.line_format import LineFormat
+from ..record.line_format import LineFormat, dump_line_format
 from ..record.row import Buffer, decode_row
+from ..record.sink_needs import SinkNeeds, dump_needs
 from ..record.stock import MARK
 from ..record.stock_rows import Repeated
 from ..record.values import show
@@ -291,15 +292,18 @@ class ReceiverConnection:
         words: Mapping[str, str] | None = None,
         package: str = "",
         proof: str = "",
+        needs: SinkNeeds | None = None,
     ) -> bytes:
         """Answer a hello; ``last`` is the highest number held from this sender.
 
         ``log`` is what this receiver writes, ``words`` are those of its sink, ``package`` is the
-        version of its package, ``proof`` answers the nonce.
+        version of its package, ``proof`` answers the nonce, ``needs`` is what its sinks need.
         """
         answer: dict[str, Any] = {MARK: PROTOCOL_VERSION, "last": last}
         if line_format is not None:
-            answer["style"] = [line_format.format, line_format.level]
+            answer["style"] = dump_line_format(line_format)
+        if needs is not None:
+            answer["needs"] = dump_needs(needs)
         if log is not None:
             answer["log"] = list(log)
         if words:

@@ -13,7 +13,8 @@ The conversation
    before.
 2. The receiver answers at once, before it writes anything, with the *greeting*. That is a framed
    JSON object with the last number that the receiver holds from this sender, the log that it
-   writes, and its sink's line format if workers may render by it (:mod:`record.line_format`). A
+   writes, its sink's line format if workers may render by it (:mod:`record.line_format`), and what
+   the sink needs of a record that only its worker can make (:mod:`record.sink_needs`). A
    worker whose records belong to another log says so and leaves. The receiver has sent nothing
    before: a stock client never reads its socket, and closing a socket with unread bytes sends a
    reset, which destroys the bytes that are still to be sent. A worker that speaks another version
@@ -65,6 +66,7 @@ from ..exceptions import OtherLogError, PeerError, ProtocolVersionError, RowErro
 from ..pickles.write import dump_record
 from ..record.line_format import LineFormat, make_line_format
 from ..record.row import MAX_ROW, Buffer, Row, decode_row, read_row
+from ..record.sink_needs import SinkNeeds, load_needs
 from ..record.stock import MARK, logrecord_fields, notice
 from ..record.values import bounded_text
 from .frames import FrameDecoder, encode_frame
@@ -98,6 +100,7 @@ class Greeting(NamedTuple):
     words: Mapping[str, str] = {}  # what its sink was asked for, in loguru's words
     package: str = ""  # version of the receiver's package
     proof: str = ""  # what it answers to the nonce of the hello
+    needs: SinkNeeds = SinkNeeds()
 
 
 class Acknowledged(NamedTuple):
@@ -221,6 +224,7 @@ class SenderConnection:
                 words=_texts_of(fields.get("words")),
                 package=_texts_of({"": fields.get("package")}).get("", ""),
                 proof=_texts_of({"": fields.get("proof")}).get("", ""),
+                needs=load_needs(fields.get("needs")) or SinkNeeds(),
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise PeerError(f"the peer answers {payload[:60]!r}, which is no greeting") from error
@@ -263,7 +267,7 @@ def _text_of(row: bytes) -> str:
 
 
 def _line_format_of(given: object) -> LineFormat | None:
-    return make_line_format(*given) if type(given) is list and len(given) == 2 else None
+    return make_line_format(*given) if type(given) is list and 2 <= len(given) <= 3 else None
 
 
 def read_log_name(value: object) -> LogName | None:

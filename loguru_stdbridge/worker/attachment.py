@@ -98,10 +98,12 @@ def _flush_watched(replaced: Any, handler: logging.handlers.MemoryHandler) -> No
 class Attachment:
     """The bridge's places in both libraries, for one channel. Not thread-safe but for records."""
 
-    def __init__(self, channel: Channel, level: int) -> None:
-        """``level`` is the least that is sent."""
+    def __init__(self, channel: Channel, level: int | None) -> None:
+        """``level`` is the least that is sent; ``None``: of loguru's records, the least that the
+        receiver's sinks take, once it has told that."""
         self._channel = channel
-        self._level = level
+        self._level = level or 0
+        self._follows_level = level is None
         self._marks: Marks = marks_for(channel.address)
         self._root = RootLevel()
         self._hooks: dict[type, LoggingHook] = {}
@@ -148,6 +150,10 @@ class Attachment:
         handler_id = self._sink.add_to_loguru(self._level, **options)
         self._sink.is_first = kept_handlers.keep(handler_id, partial(stand_before, sink=self._sink))
         self._sink_id = None if self._sink.is_first else handler_id
+        if self._follows_level:
+            self._channel.level_followers.add(self._sink)
+            if self._channel.told_level is not None:
+                self._sink.follow_level(self._channel.told_level)
 
     def is_in_loguru(self) -> bool:
         """Return whether loguru has the bridge's sink."""
@@ -180,6 +186,7 @@ class Attachment:
                 kept_handlers.release()
         if self._sink is not None:
             self._sink.is_detached, self._sink.is_first = True, False  # copies may live on
+            self._channel.level_followers.discard(self._sink)
         self._sink = self._sink_id = None
 
     # -- a record of logging --------------------------------------------------------------------

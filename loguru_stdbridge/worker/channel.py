@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import atexit
 import math
+import os
 import threading
 import time
 import weakref
@@ -42,15 +43,19 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 from ..addresses import Address
 from ..exceptions import JournalError
 from ..record.line_format import LineFormat
+from ..record.sink_needs import UNKNOWN, SinkNeeds, join_needs, needs_of
+from ..sink_words import SinkWords
 from ..spool.directory import (
     default_spool_dir,
     make_spool_dir,
-    noted_line_format,
+    noted_sink,
 )
 from ..spool.elsewhere import note_spool
 from ..spool.journal import Journal
 from ..spool.proof import prepare_to_prove
 from ..system.forks import drop_in_children, notice_fork, process_mark
+from ..system.host import host_facts
+from ..system.runtime import runtime_directories
 from .options import ChannelOptions
 from .pipeline import Pipeline, report
 from .rendering import LineRenderer
@@ -116,6 +121,19 @@ class Totals(NamedTuple):
         )
 
 
+def _needs_of_words(words: SinkWords) -> SinkNeeds:
+    """Return what the sinks need that this process asks a receiver for."""
+    return join_needs(
+        needs_of(
+            handler.get("format") or os.environ.get("LOGURU_FORMAT"),
+            0,
+            colorize=handler.get("colorize", False),
+            encoding=handler.get("encoding", "utf8"),
+        )
+        for handler in words.handlers()
+    )
+
+
 class _SectionDepth(threading.local):
     depth = 0
     """Sections that this thread is in. Counted: greenlets may share it, and leave in any order."""
@@ -131,6 +149,12 @@ class Channel:
         self.options = options
         self.rendering: LineRenderer | None = None
         """Makes the lines of the receiver's sink; ``None`` where it wants whole records."""
+        self.needs = UNKNOWN
+        """What the receiver's sinks need of a record beside its fields."""
+        self.told_level: int | None = None
+        """The least level of the receiver's sinks, once a receiver has greeted."""
+        self.level_followers: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Sinks of loguru's that take this level, by their ``follow_level()``."""
         self._line_format: LineFormat | None = None
         self._spool_dir = self._choose_spool_dir(options)
         self._lock = threading.RLock()
@@ -139,7 +163,7 @@ class Channel:
         self._own = 0  # records out of the sender's thread
         self._leaving = False
         self._left_behind: list[Pipeline] = []  # whose journals have closed themselves
-        self._read_noted_line_format()
+        self._read_noted_sink()
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
         prepare_to_resolve(options.address)
         self._open_transport: Callable[[Target, set[int] | None], Transport] = Transport
@@ -233,7 +257,7 @@ class Channel:
                 self.options,
                 self._spool_dir,
                 on_row_after_close=self.emit,
-                on_line_format=self._set_line_format,
+                on_sink=self._receiver_told,
                 on_sender_end=self._sender_ended,
                 on_fork_ahead=self._leave_to_adopters,
                 open_transport=self._open_transport,
@@ -293,7 +317,8 @@ class Channel:
         if pipeline is not None:
             pipeline.sender.stay()
         else:  # the receiver may be another one since it was used last
-            self._read_noted_line_format()
+            self.told_level = None
+            self._read_noted_sink()
 
     def release(self, user: object) -> bool:
         """Note that ``user`` uses this channel no more; return whether nobody does."""
@@ -338,13 +363,38 @@ class Channel:
             pipeline.adoption.close(0.0)
         return True
 
-    def _read_noted_line_format(self) -> None:
-        """Begin with the line format that the receiver has noted, before one has greeted."""
-        if self._spool_dir is not None and self.options.peer != "stock":
-            self._set_line_format(noted_line_format(self._spool_dir, self.address))
+    def _read_noted_sink(self) -> None:
+        """Begin with what a receiver has noted of its sinks, before one has greeted.
+
+        Where none has, begin with what this process would ask a receiver for.
+        """
+        if self.options.peer == "stock":
+            self.needs = SinkNeeds()
+            return
+        line_format: LineFormat | None = None
+        needs: SinkNeeds | None = None
+        if self._spool_dir is not None:
+            line_format, needs = noted_sink(self._spool_dir, self.address)
+        if needs is None:
+            network = host_facts().network
+            for directory in runtime_directories(beside=self.address.log_path):
+                line_format, needs = noted_sink(directory, self.address, network)
+                if needs is not None:
+                    break
+        if needs is None and self.options.sink is not None:
+            needs = _needs_of_words(self.options.sink)
+        self._set_line_format(line_format)
+        self.needs = UNKNOWN if needs is None else needs
+
+    def _receiver_told(self, line_format: LineFormat | None, needs: SinkNeeds) -> None:
+        """In the sender's thread: render by what the receiver of this connection wants."""
+        self._set_line_format(line_format)
+        self.needs, self.told_level = needs, needs.level
+        for sink in list(self.level_followers):
+            sink.follow_level(needs.level)
 
     def _set_line_format(self, line_format: LineFormat | None) -> None:
-        """Render by what the receiver of this connection wants; ``None``: it takes records."""
+        """Render by this format; ``None``: the receiver takes records."""
         if line_format != self._line_format:
             self._line_format = line_format
             self.rendering = None if line_format is None else LineRenderer(line_format)

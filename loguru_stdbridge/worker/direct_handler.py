@@ -47,8 +47,13 @@ class DirectHandler:
         self, record: Any, level_id: Any, from_decorator: bool, is_raw: bool, colored_message: Any
     ) -> None:
         """Take the record, or let loguru's handler have it. Called by loguru in each log call."""
-        if not self._sink.take(record, is_raw):
+        if not self._sink.take(record, is_raw, level_id, colored_message):
             self._handler.emit(record, level_id, from_decorator, is_raw, colored_message)
+
+    @property
+    def own_handler(self) -> Any:
+        """loguru's own handler."""
+        return self._handler
 
     def __getattr__(self, name: str) -> Any:
         """Everything else that loguru asks of a handler is its own handler's."""

@@ -53,7 +53,7 @@ class Bridge:
         self._options = options
         self._channel = shared_channel(options.channel)
         self._channel.add_user(self)
-        self._attachment = Attachment(self._channel, options.level or 0)
+        self._attachment = Attachment(self._channel, options.level)
         self._uncaught = UncaughtExceptions(self._attachment.send)
         self._warnings = Warnings(self._attachment.send)
 
@@ -212,10 +212,10 @@ def install_bridge(
         ``LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``.
     level
         The least level that is sent, a number or a name in any case; other handlers and sinks are
-        not touched by it. ``None``: everything that loguru lets through, and INFO and above of
-        logging. Where nobody has set the level of logging's root logger (it is WARNING then), the
-        bridge opens it for itself alone. A level that is set stands: a logger that drops DEBUG
-        records drops them here, too.
+        not touched by it. ``None``: everything that the receiver's sinks take of what loguru lets
+        through, and INFO and above of logging. Where nobody has set the level of logging's root
+        logger (it is WARNING then), the bridge opens it for itself alone. A level that is set
+        stands: a logger that drops DEBUG records drops them here, too.
     loguru, stdlib
         Which of the two to attach to.
     backtrace, diagnose

@@ -27,6 +27,9 @@ from loguru import logger
 KEY = "loguru_stdbridge"
 """Stands where a sink has its id. Not a number: ``logger.remove`` takes nothing else."""
 
+LOCK_TIMEOUT = 1.0
+"""Seconds to wait for loguru's lock, which a thread holds while it adds or removes a sink."""
+
 
 class KeptHandlers(dict[Any, Any]):
     """loguru's handlers by id, and one more that only :meth:`values` and ``len`` tell of."""
@@ -89,6 +92,31 @@ def put_first(handler: Any) -> bool:
         core.handlers = kept
         core.min_level = min(core.min_level, handler.levelno)
     return True
+
+
+def set_level(is_meant: Callable[[Any], bool], level: int) -> None:
+    """Give those handlers of loguru's that are meant another least level, now.
+
+    A call of a lower level then costs what it costs without them: loguru compares the call's level
+    with the least of all handlers'. Another thread may hold loguru's lock for long; after
+    :data:`LOCK_TIMEOUT` it is done without, and a handler that is added in that very instant may
+    keep the old level for calls until the next change.
+    """
+    core: Any = getattr(logger, "_core", None)
+    lock = getattr(core, "lock", None)
+    if lock is None or not isinstance(getattr(core, "handlers", None), dict):
+        return
+    is_held = lock.acquire(timeout=LOCK_TIMEOUT)
+    try:
+        handlers = list(core.handlers.values())
+        for handler in filter(is_meant, handlers):
+            own = getattr(handler, "own_handler", handler)
+            if hasattr(own, "_levelno"):
+                own._levelno = level
+        core.min_level = min((each.levelno for each in handlers), default=float("inf"))
+    finally:
+        if is_held:
+            lock.release()
 
 
 def is_kept(handlers: Any) -> bool:

@@ -44,6 +44,7 @@ taken. The journal is opened before loguru's lock is taken, too: see
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
@@ -55,10 +56,14 @@ from loguru import logger
 
 from ..addresses import Address
 from ..record.encode import encode_loguru_record
+from ..record.markup import dump_markup
+from ..record.sink_needs import PLAIN, SinkNeeds
 from ..record.values import show
 from .channel import Channel
 from .crossings import ThreadState, find_logrecord, make_thread_state, thread_states
+from .kept_handlers import set_level
 from .levels import level_styles
+from .looks import give_looks
 from .marks import marks_for
 from .rendering import MARKER, LineRenderer
 
@@ -81,21 +86,31 @@ failed in loguru."""
 class _FormatState:
     """What a thread keeps between loguru's calls of the filter, the format and the sink."""
 
-    __slots__ = ("crossing", "format", "prepared")
+    __slots__ = ("crossing", "format", "looks", "prepared")
 
     def __init__(self) -> None:
+        self.looks = _NO_LOOKS
         self.format = _fresh(MARKER), True  # the text returned last; whether it is the bare marker
         self.prepared = _NO_ROW
         self.crossing: dict[int, logging.LogRecord] = {}
         """Records of logging that are about to be written, by the ``id`` of loguru's record."""
 
 
-_PreparedRow = tuple[int, Optional[bytes], Optional[LineRenderer]]
+_Colors = tuple[Optional[str], Optional[list[Any]]]
+"""The colour of a record's level, and those of its message (:mod:`record.markup`)."""
+
+_PreparedRow = tuple[int, Optional[bytes], Optional[LineRenderer], Optional[_Colors]]
 """What the format function has prepared of a record. First the ``id`` of the record; then its row,
 where it can be made before loguru takes its lock; else the renderer by whose template loguru makes
-the line. One object, so that a signal handler finds all of it or none of it."""
+the line; then its colours, if the row is to have them. One object, so that a signal handler finds
+all of it or none of it."""
 
-_NO_ROW: _PreparedRow = (0, None, None)
+_NO_ROW: _PreparedRow = (0, None, None, None)
+
+_Looks = tuple[Any, dict[str, str]]
+"""The value of an exception, and its texts by look (:mod:`~loguru_stdbridge.worker.looks`)."""
+
+_NO_LOOKS: _Looks = (None, {})
 
 
 class _ThreadFormat(threading.local):
@@ -112,9 +127,21 @@ def _count_own_references() -> int:
 _OWN_REFERENCES = _count_own_references() if hasattr(sys, "getrefcount") else 0
 
 
-def _encode(record: Any, traceback_text: str = "", *, raw: bool = False) -> bytes:
-    _, color = level_styles(record["level"].name)
-    return encode_loguru_record(record, raw=raw, traceback_text=traceback_text, color=color)
+def _colors_of(record: Any, level_id: Any, colored: Any, needs: SinkNeeds) -> _Colors:
+    """Return the colours of a record, by what loguru's call says of its level and its message."""
+    color = "" if level_id is None else level_styles(level_id)[1]
+    if colored is None or not needs.painted:
+        return color, None
+    return color, dump_markup(colored, record["message"])
+
+
+def _colors_in_call(record: Any, needs: SinkNeeds, depth: int = 2) -> _Colors:
+    """Return the colours of a record; loguru's ``emit``, ``depth`` frames above, has them."""
+    try:
+        called = sys._getframe(depth).f_locals
+        return _colors_of(record, called["level_id"], called["colored_message"], needs)
+    except Exception:  # another loguru's
+        return level_styles(record["level"].name)[1], None
 
 
 class BridgeSink:
@@ -136,6 +163,21 @@ class BridgeSink:
         """Where its records go."""
         return self._channel.address
 
+    def _encode(
+        self,
+        record: Any,
+        colors: _Colors,
+        *,
+        raw: bool = False,
+        traceback_text: str = "",
+        looks: dict[str, str] | None = None,
+    ) -> bytes:
+        color, marks = colors
+        return encode_loguru_record(
+            record, raw=raw, traceback_text=traceback_text, color=color, looks=looks, colors=marks,
+            values=self._channel.needs.values,
+        )  # fmt: skip
+
     def add_to_loguru(self, level: int | str, **options: Any) -> int:
         """Attach to loguru's logger and return the handler id.
 
@@ -143,7 +185,7 @@ class BridgeSink:
         and ``diagnose``; where they are left out, loguru's defaults hold). It renders the line
         where the receiver tells its sink's format, and nothing more otherwise.
         """
-        return logger.add(
+        handler_id = logger.add(
             self.write,
             level=level,
             format=self._format,
@@ -152,12 +194,33 @@ class BridgeSink:
             catch=True,
             **options,
         )
+        with contextlib.suppress(AttributeError, KeyError):  # a loguru with another table
+            handler = logger._core.handlers[handler_id]  # type: ignore[attr-defined]
+            give_looks(handler, self._wanted_looks, self._keep_looks)
+        return handler_id
 
-    def take(self, record: Any, is_raw: bool) -> bool:
+    def _wanted_looks(self) -> tuple[str, ...]:
+        """Return how the exception has to look that loguru is about to render, the first first."""
+        state = self._thread.state
+        renderer = None if state is None else state.prepared[2]
+        if renderer is not None:
+            return (renderer.look,)
+        return (PLAIN, *(look for look in self._channel.needs.tracebacks if look != PLAIN))
+
+    def _keep_looks(self, value: Any, texts: dict[str, str]) -> str:
+        first, *others = texts
+        text = texts[first]
+        state = self._thread.state or self._make_state()
+        state.looks = value, {look: texts[look] for look in others if texts[look] != text}
+        return text
+
+    def take(self, record: Any, is_raw: bool, level_id: Any, colored: Any) -> bool:
         """Put the record into the journal, if its row can be made from the record alone.
 
-        Returns whether nothing is left to do with it. Called by
-        :class:`~loguru_stdbridge.worker.direct_handler.DirectHandler` before loguru does anything.
+        ``level_id`` is the level's name (``None`` for a level that is a mere number), ``colored``
+        the message of ``opt(colors=True)``. Returns whether nothing is left to do with it. Called
+        by :class:`~loguru_stdbridge.worker.direct_handler.DirectHandler` before loguru does
+        anything.
         """
         try:
             if record["exception"] is not None or not self.is_first:
@@ -174,11 +237,24 @@ class BridgeSink:
             if row is None:
                 if renderer is not None and renderer.suits(record):
                     return False  # loguru has to render a first line
-                row = _encode(record, raw=is_raw)
+                colors = _colors_of(record, level_id, colored, channel.needs)
+                row = self._encode(record, colors, raw=is_raw)
         except Exception:  # a patcher may have put anything anywhere: loguru tells what is wrong
             return False
         self._emit(record, row)
         return True
+
+    def follow_level(self, level: int) -> None:
+        """Take records from ``level`` on, now: the receiver has told that its sinks take no other.
+
+        Called in the sender's thread, too.
+        """
+        if not self.is_detached and self.level_no != level:
+            set_level(self._is_mine, level)
+            self.level_no = level
+
+    def _is_mine(self, handler: Any) -> bool:
+        return getattr(getattr(handler, "_filter", None), "__self__", None) is self
 
     def _format(self, record: Any) -> str:
         channel = self._channel
@@ -186,6 +262,7 @@ class BridgeSink:
             channel.open()
         renderer = channel.rendering
         row = text = None
+        colors: _Colors | None = None
         if record["exception"] is None:
             if renderer is not None:
                 row = renderer.row(record)
@@ -193,14 +270,16 @@ class BridgeSink:
                 if renderer is not None and renderer.suits(record):
                     text = renderer.template
                 else:
-                    row, renderer = _encode(record), None
+                    colors = _colors_in_call(record, channel.needs)
+                    row, renderer = self._encode(record, colors), None
         elif renderer is not None and renderer.suits(record):
             text = renderer.template
         else:
             text, renderer = _WHOLE, None
+            colors = _colors_in_call(record, channel.needs)
         state = self._thread.state or self._make_state()
         # Set last: the repr() of a value above may itself have logged.
-        state.prepared = (id(record), row, renderer)
+        state.prepared = (id(record), row, renderer, colors)
         if text is not None:
             state.format = _fresh(text), False
         elif not state.format[1]:
@@ -279,19 +358,25 @@ class BridgeSink:
     def write(self, message: Any) -> None:
         """Put the record of loguru's ``message`` into the journal."""
         state = self._thread.state or self._make_state()
-        (owner, row, renderer), state.prepared = state.prepared, _NO_ROW
+        (owner, row, renderer, colors), state.prepared = state.prepared, _NO_ROW
+        (value, looks), state.looks = state.looks, _NO_LOOKS
         if not message.startswith(MARKER):
-            row = _encode(message.record, raw=True)
+            if colors is None or owner != id(message.record):
+                colors = _colors_in_call(message.record, self._channel.needs, 3)
+            row = self._encode(message.record, colors, raw=True)
         elif owner != id(message.record):
             self._write_reentrant(message.record)
             return
         elif row is None:
             line = message[_AFTER_MARKER:]
-            if renderer is None:
-                row = _encode(message.record, line)
-            else:
+            if renderer is None and colors is not None:
+                exception = message.record["exception"]
+                own = looks if exception is not None and exception[1] is value else None
+                row = self._encode(message.record, colors, traceback_text=line, looks=own)
+            elif renderer is not None:
                 row = renderer.row_of_line(message.record, line)
-        self._emit(message.record, row)
+        if row is not None:
+            self._emit(message.record, row)
 
     def _write_reentrant(self, record: Any) -> None:
         text = ""

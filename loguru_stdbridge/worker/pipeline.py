@@ -24,7 +24,8 @@ from typing import Callable
 
 from ..exceptions import JournalError
 from ..record.line_format import LineFormat
-from ..spool.directory import default_spool_dir, note_line_format
+from ..record.sink_needs import SinkNeeds
+from ..spool.directory import default_spool_dir, note_sink
 from ..spool.journal import Journal
 from ..spool.proof import ReceiverProof
 from ..spool.total import keep_within
@@ -58,7 +59,7 @@ class Pipeline:
         spool_dir: str | None,
         *,
         on_row_after_close: Callable[[bytes], None],
-        on_line_format: Callable[[LineFormat | None], None],
+        on_sink: Callable[[LineFormat | None, SinkNeeds], None],
         on_sender_end: Callable[[Pipeline], None],
         on_fork_ahead: Callable[[Pipeline], None],
         open_transport: Callable[[Target, set[int] | None], Transport] = Transport,
@@ -66,14 +67,14 @@ class Pipeline:
         """Make the journal, in memory where ``spool_dir`` is ``None`` or cannot be used.
 
         ``on_row_after_close`` takes a row that was accepted when the journal was closed.
-        ``on_line_format`` is told how the receiver of each connection writes lines, and
-        ``on_sender_end`` that the sender has ended; both in the sender's thread. ``on_fork_ahead``
-        is called in each log call of a process that may start no thread before it forks.
-        ``open_transport`` begins a connection to the receiver.
+        ``on_sink`` is told how the receiver of each connection writes lines and what its sinks
+        need, and ``on_sender_end`` that the sender has ended; both in the sender's thread.
+        ``on_fork_ahead`` is called in each log call of a process that may start no thread before it
+        forks. ``open_transport`` begins a connection to the receiver.
         """
         self._options = options
         self._spool_dir = spool_dir
-        self._on_line_format = on_line_format
+        self._on_sink = on_sink
         self._on_sender_end = on_sender_end
         self._on_fork_ahead = on_fork_ahead
         self._open_transport = open_transport
@@ -181,9 +182,11 @@ class Pipeline:
             if told is not None:
                 report(told)
         line_format = None if greeting is None else greeting.line_format
+        needs = SinkNeeds() if greeting is None else greeting.needs
         if self._spool_dir is not None:
-            note_line_format(self._spool_dir, self._options.address, line_format)
-        self._on_line_format(line_format)
+            noted = None if greeting is None else needs
+            note_sink(self._spool_dir, self._options.address, line_format, noted)
+        self._on_sink(line_format, needs)
 
     # -- the start
 

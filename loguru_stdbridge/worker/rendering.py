@@ -28,6 +28,7 @@ from ..record.bounded_cache import BoundedCache
 from ..record.encode import encode_logrecord, encode_rendered
 from ..record.line_format import LineFormat, plain_format, split_time
 from ..record.row import rendered_row_head
+from ..record.sink_needs import ASCII, PLAIN
 from .levels import level_styles
 from .logrecord_lines import LogRecordRenderer, make_logrecord_renderer
 
@@ -71,6 +72,8 @@ class LineRenderer:
 
     def __init__(self, line_format: LineFormat) -> None:
         self.template = f"{MARKER}{line_format.format}\n{{exception}}"
+        self.look = PLAIN if line_format.has_boxes else ASCII
+        """How the sink shows tracebacks."""
         self._level = line_format.level
         self._id = line_format.id
         self._heads = BoundedCache(self._make_head, 100)

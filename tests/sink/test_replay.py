@@ -18,6 +18,7 @@ from loguru_stdbridge import ConfigurationError
 from loguru_stdbridge.record.bounded_json import decode_json
 from loguru_stdbridge.record.encode import encode_logrecord
 from loguru_stdbridge.record.row import Row, read_row
+from loguru_stdbridge.record.sink_needs import TRACEBACKS, UNKNOWN
 from loguru_stdbridge.record.stock import row_of_stock_fields
 from loguru_stdbridge.sink import replay as replay_module
 from loguru_stdbridge.sink.replay import DEFAULT_FORMAT, MAX_COLORS, Replay, default_format
@@ -52,6 +53,7 @@ class Channel:
     """Keeps the rows that a worker's sink makes."""
 
     address, closed, rendering = "tcp://127.0.0.1:1", False, None
+    needs = UNKNOWN
 
     def __init__(self):
         self.rows = []
@@ -345,9 +347,13 @@ _rows = st.builds(
     level_no=_numbers, level_name=_texts, level_icon=_texts, level_color=st.none() | _texts, message=_texts,
     name=st.none() | _texts, function=_texts, line=_numbers, file_name=_texts, file_path=_texts,
     module=_texts, process_id=_numbers, process_name=_texts, thread_id=_numbers, thread_name=_texts,
-    exception=st.none() | st.lists(st.none() | _texts | st.booleans() | _numbers, max_size=5),
+    exception=st.none() | st.lists(
+        st.none() | _texts | st.booleans() | _numbers
+        | st.dictionaries(st.sampled_from(TRACEBACKS), _texts | _numbers), max_size=7),
     extra=st.dictionaries(_texts, st.none() | _texts | _numbers | st.tuples(_texts)),
     more=st.none() | st.dictionaries(_texts, _texts),
+    colors=st.none() | st.lists(st.none() | st.booleans() | st.integers(-2, 25) | _texts
+                                | st.sampled_from(["31", "38;5;1", "31m\n"])),
 )  # fmt: skip
 WAYS = [
     {"level": 0}, {"level": 0, "serialize": True}, {"level": 0, "format": FULL, "colorize": True},

@@ -11,13 +11,14 @@ import pytest
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.exceptions import JournalError
 from loguru_stdbridge.record.line_format import LineFormat
+from loguru_stdbridge.record.sink_needs import SinkNeeds
 from loguru_stdbridge.spool.directory import (
     SPOOL_VARIABLE,
     default_spool_dir,
     former_spool_dirs,
     make_spool_dir,
-    note_line_format,
-    noted_line_format,
+    note_sink,
+    noted_sink,
     remove_journal,
 )
 from loguru_stdbridge.system import users
@@ -219,55 +220,56 @@ LINE_FORMAT = LineFormat("{message}", 20)
 
 def test_a_note_is_of_one_address(tmp_path):
     """A note about one port says nothing of another port or of the same port elsewhere."""
-    note_line_format(tmp_path, ADDRESS, LINE_FORMAT)
-    assert noted_line_format(tmp_path, ADDRESS) == LINE_FORMAT
+    note_sink(tmp_path, ADDRESS, LINE_FORMAT)
+    assert noted_sink(tmp_path, ADDRESS)[0] == LINE_FORMAT
     for other in ("tcp://127.0.0.1:9021", "tcp://192.0.2.1:9020", "unix:///run/log"):
-        assert noted_line_format(tmp_path, parse_address(other)) is None
+        assert noted_sink(tmp_path, parse_address(other))[0] is None
 
 
 def test_a_note_can_be_read_by_people(tmp_path):
     """A note's first line is the address."""
-    note_line_format(tmp_path, ADDRESS, LINE_FORMAT)
+    note_sink(tmp_path, ADDRESS, LINE_FORMAT, SinkNeeds(20))
     (note,) = (tmp_path / "peers").iterdir()
-    assert note.read_text() == 'tcp://127.0.0.1:9020\n["{message}", 20]\n'
+    lines = note.read_text().splitlines()
+    assert lines == ["tcp://127.0.0.1:9020", '["{message}", 20]', '[20, ["plain"], []]']
 
 
 def test_old_notes_go(tmp_path):
     """A note is removed a week after it was last written."""
     others = [parse_address(f"tcp://127.0.0.1:{port}") for port in range(2000, 2010)]
     for other in others:
-        note_line_format(tmp_path, other, LINE_FORMAT)
+        note_sink(tmp_path, other, LINE_FORMAT)
     day = 24 * 3600
     for note in (tmp_path / "peers").iterdir():
         os.utime(note, (time.time() - 6.9 * day,) * 2)
-    note_line_format(tmp_path, ADDRESS, LINE_FORMAT)
-    assert all(noted_line_format(tmp_path, other) for other in others)
-    note_line_format(tmp_path, others[0], LINE_FORMAT)
+    note_sink(tmp_path, ADDRESS, LINE_FORMAT)
+    assert all(noted_sink(tmp_path, other)[0] for other in others)
+    note_sink(tmp_path, others[0], LINE_FORMAT)
     for note in (tmp_path / "peers").iterdir():
         if time.time() - note.stat().st_mtime > day:
             os.utime(note, (time.time() - 7.1 * day,) * 2)
-    note_line_format(tmp_path, ADDRESS, LINE_FORMAT)
-    left = [noted_line_format(tmp_path, other) is not None for other in others]
+    note_sink(tmp_path, ADDRESS, LINE_FORMAT)
+    left = [noted_sink(tmp_path, other)[0] is not None for other in others]
     assert left == [True] + [False] * 9
 
 
 def test_a_note_that_cannot_be_written_is_no_error(tmp_path):
     """A note that cannot be written or removed raises nothing."""
     for line_format in (LINE_FORMAT, None):
-        note_line_format(tmp_path / "absent", ADDRESS, line_format)
-    assert noted_line_format(tmp_path / "absent", ADDRESS) is None
+        note_sink(tmp_path / "absent", ADDRESS, line_format)
+    assert noted_sink(tmp_path / "absent", ADDRESS)[0] is None
 
 
 def test_a_note_that_is_removed_or_broken_says_nothing(tmp_path):
     """A removed note and a broken one mean that no line format is known."""
-    note_line_format(tmp_path, ADDRESS, LINE_FORMAT)
-    note_line_format(tmp_path, ADDRESS, None)
+    note_sink(tmp_path, ADDRESS, LINE_FORMAT)
+    note_sink(tmp_path, ADDRESS, None)
     assert list((tmp_path / "peers").iterdir()) == []
-    note_line_format(tmp_path, ADDRESS, LINE_FORMAT)
+    note_sink(tmp_path, ADDRESS, LINE_FORMAT)
     (note,) = (tmp_path / "peers").iterdir()
     for text in ('x\n["{extra}",20]\n', "x\n[1\n", "x\n5\n", "x\n[1,2,3]\n", ""):
         note.write_text(text)
-        assert noted_line_format(tmp_path, ADDRESS) is None
+        assert noted_sink(tmp_path, ADDRESS)[0] is None
 
 
 # -- removal

@@ -15,7 +15,7 @@ from loguru_stdbridge import start_receiver
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.exceptions import JournalError
 from loguru_stdbridge.spool import journal as journal_module
-from loguru_stdbridge.spool.directory import noted_line_format
+from loguru_stdbridge.spool.directory import noted_sink
 from loguru_stdbridge.spool.finder import journal_directories
 from loguru_stdbridge.worker import channel as module
 from loguru_stdbridge.worker import pipeline as pipeline_module
@@ -206,10 +206,10 @@ def test_the_line_format_of_a_receiver_that_greeted_is_noted(make, receiver, tmp
     own = tmp_path / "own"
     address = parse_address(receiver.address)
     channel = make(receiver.address, spool_dir=own)
-    assert noted_line_format(own, address) is None
+    assert noted_sink(own, address)[0] is None
     channel.emit(a_row("hi"))
     assert channel.close(30)
-    assert noted_line_format(own, address).format == "{message}"
+    assert noted_sink(own, address)[0].format == "{message}"
 
 
 def test_a_receiver_counts_as_one_of_ours_when_it_has_greeted(make):
