@@ -50,11 +50,17 @@ def test_a_ledger_that_errs_is_seen(tmp_path, forced, what):
     assert figures.total(what) > 0, figures
 
 
-def test_every_named_crash_point_is_survived(tmp_path):
-    """Each named crash point of the receiver and of a worker loses and doubles nothing."""
-    figures = play(kills.crash_points, tmp_path)
+def test_named_crash_points_are_survived(tmp_path, scale):
+    """Each named crash point of the receiver and of a worker loses and doubles nothing.
+
+    A third of them, chosen by the seed; ``--long`` plays all.
+    """
+    share = scale(1 / 3, 1.0)
+    figures = play(kills.crash_points, tmp_path, share=share)
     check(figures)
-    assert set(figures.kills) == {*crashing.RECEIVER, *crashing.WORKER}
+    points = {*crashing.RECEIVER, *crashing.WORKER}
+    assert set(figures.kills) <= points
+    assert len(figures.kills) >= share * len(points)
 
 
 def test_a_worker_that_adopts_is_survived(tmp_path):
@@ -78,14 +84,14 @@ def test_workers_that_die_in_every_way_leave_no_record_behind(tmp_path):
 
 def test_both_sides_and_the_network_fail_together(tmp_path):
     """Kills of both sides, behind a proxy that cuts, delays and splits, lose nothing."""
-    figures = play(kills.both_sides, tmp_path, seconds=10)
+    figures = play(kills.both_sides, tmp_path, seconds=6)
     check(figures)
     assert len(figures.kills) == 2
 
 
 def test_a_standby_takes_over(tmp_path):
     """A standby goes on at the same address when the active receiver is killed."""
-    figures = play(kills.standby, tmp_path, kills=4)
+    figures = play(kills.standby, tmp_path, kills=3)
     check(figures)
 
 

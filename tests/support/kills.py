@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import mmap
 import os
 import random
@@ -394,8 +395,11 @@ def _kill_once(scene: Scene, how: str, up: float) -> None:
     scene.kill_receiver(how)
 
 
-def crash_points(directory: Path, seed: int) -> Figures:
-    """Kill at each named point once: the receiver, one point after the other, then workers."""
+def crash_points(directory: Path, seed: int, share: float = 1.0) -> Figures:
+    """Kill at each named point once: the receiver, one point after the other, then workers.
+
+    ``share``: of the points, chosen at random.
+    """
     options = (
         "--rotation", "20 KB", "--compression", "gz", "--retention", "1 day", "--format", "{message}",
     )  # fmt: skip
@@ -404,6 +408,7 @@ def crash_points(directory: Path, seed: int) -> Figures:
             scene.add_worker(name, "--ahead", "1000")
         points = list(crashing.RECEIVER)
         scene.random.shuffle(points)
+        del points[math.ceil(share * len(points)) :]
         scene.receiver.kill()
         for point in points:
             if point in crashing.ADOPTION:
@@ -412,7 +417,9 @@ def crash_points(directory: Path, seed: int) -> Figures:
                 _make_decoys(scene.sink)
             scene.crash_receiver(point)
         scene.start_receiver()
-        scene.crash_workers(list(crashing.WORKER))
+        of_worker = list(crashing.WORKER)
+        chosen = scene.random.sample(of_worker, math.ceil(share * len(of_worker)))
+        scene.crash_workers(chosen)
         return scene.finish()
 
 
