@@ -193,11 +193,11 @@ class Archiver:
             except BaseException:
                 _remove_all(work, link)
                 raise
-            for archive in work.iterdir():
+            for archive in _archives_in(work, link):
                 note_creation_time(archive, datetime.datetime.now().timestamp())
                 os.utime(archive, ns=(last_line, last_line))
         with self.swap_lock:
-            for archive in list(work.iterdir()):
+            for archive in _archives_in(work, link):
                 if closing or os.path.lexists(original):  # else a retention has removed it
                     _move_beside(archive, original)
             if not closing:
@@ -282,6 +282,15 @@ def _link(file: Path, link: Path) -> None:
         raise
     except OSError:  # a file system without hard links
         shutil.copy2(file, link)
+
+
+def _archives_in(work: Path, link: Path) -> list[Path]:
+    """List the archives in a work directory.
+
+    The link is none. On Windows it may be there still after it was removed, until the last one who
+    has the file open closes it.
+    """
+    return [path for path in work.iterdir() if path.name != link.name]
 
 
 def _remove_all(work: Path, link: Path) -> None:

@@ -145,6 +145,34 @@ def test_a_file_that_a_retention_removes_meanwhile_has_no_archive(stock, gate, e
     stock.open()
 
 
+def test_a_link_that_is_still_open_is_no_archive(stock, monkeypatch, eventually):
+    """A removed link that somebody has open stays for a while, and doubles no line."""
+    monkeypatch.setattr(archive_module, "FIRST_COMPRESSION_RETRY", 0.01)
+    real, kept = archive_module._compress, []
+
+    def compress(link, compression):
+        kept.append(link)
+        copy = link.read_bytes()
+        real(link, compression)
+        link.write_bytes(copy)  # as Windows shows it
+
+    rmtree = shutil.rmtree
+
+    def remove_tree(path, **more):
+        if kept and path == kept[0].parent:  # it is not empty
+            kept.pop().unlink()
+        else:
+            rmtree(path, **more)
+
+    monkeypatch.setattr(archive_module, "_compress", compress)
+    monkeypatch.setattr(shutil, "rmtree", remove_tree)
+    stock.take(DATED)
+    eventually(lambda: not list(stock.directory.glob(".*.compressing")) and not kept)
+    stock.close()
+    assert stock.found() == {f"{DATED}.gz": "text\n"}
+    stock.open()
+
+
 def test_a_work_directory_in_use_is_removed_later(stock, monkeypatch, eventually):
     """Where somebody keeps the work directory from being removed, it is removed when it can be."""
     monkeypatch.setattr(archive_module, "FIRST_COMPRESSION_RETRY", 0.01)
