@@ -9,7 +9,6 @@ import io
 import logging
 import os
 import pickle
-import resource
 import signal
 import sys
 import tracemalloc
@@ -61,6 +60,8 @@ LOADERS = {"loads": pickle.loads, "allowlist": lambda data: AllowList(io.BytesIO
 
 def fate(loader, payload):
     """Return how a naive receiver in a limited process is harmed; ``None`` if it is not."""
+    import resource
+
     pid = os.fork()
     if pid == 0:
         status = 70

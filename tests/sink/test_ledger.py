@@ -586,7 +586,7 @@ sys.stdin.readline()
 """
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None])
+@pytest.mark.parametrize("end", [getattr(signal, "SIGKILL", 9), signal.SIGTERM, None])
 def test_a_standby_takes_over_however_the_first_one_ends(tmp_path, end):
     """A standby waits as long as it is told to, and takes over however the first writer ends."""
     path = tmp_path / "app.log"

@@ -28,7 +28,25 @@ POSIX = "is about what POSIX alone has: users, modes, forks, signals, Unix socke
 SLOW = "starts many processes, which takes minutes under Wine"
 
 LEFT_OUT: dict[str, str] = {
-    "tests/system/test_forks.py": POSIX,
+    **dict.fromkeys(
+        [
+            "tests/system/test_forks.py",
+            "tests/system/test_interpreter.py",
+            "tests/system/test_listening.py",
+            "tests/system/test_locks.py",
+            "tests/system/test_peers.py",
+            "tests/system/test_runtime.py",
+            "tests/system/test_socket_paths.py",
+            "tests/system/test_stderr.py",
+            "tests/system/test_users.py",
+            "tests/spool/test_directory.py",
+            "tests/sink/test_streams.py",
+            "tests/pickles/test_hostile.py",
+            "tests/receiver/test_runner.py",
+            "tests/receiver/test_several.py",
+        ],
+        POSIX,
+    ),
 }
 """Files, and tests by the beginning of their id, with the reason."""
 
