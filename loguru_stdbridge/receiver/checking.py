@@ -43,6 +43,7 @@ def check_sinks(
     status: AddressLike | list[AddressLike] | None = None,
     status_token_file: str | os.PathLike[str] | None = None,
     status_hosts: Sequence[str] = (),
+    status_files: bool = False,
 ) -> None:
     """Return if a receiver with these options could write its sinks; else raise what it would.
 
@@ -53,7 +54,7 @@ def check_sinks(
         raise ConfigurationError(f"render={render!r}: one of {', '.join(map(repr, RENDER))}")
     group_id("spool_group", spool_group)
     read_socket_access(socket_mode, group_id("socket_group", socket_group))
-    read_status_options(status, status_token_file, status_hosts)
+    read_status_options(status, status_token_file, status_hosts, status_files)
     refuse_handlers(handlers)
     for handler in handlers:
         options = {name: value for name, value in handler.items() if name != "sink"}

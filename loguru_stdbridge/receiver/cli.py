@@ -81,6 +81,7 @@ def _check(options: argparse.Namespace) -> None:
         status=options.status,
         status_token_file=options.status_token_file,
         status_hosts=options.status_hosts or (),
+        status_files=bool(options.status_files),
     )
     to_stderr("the options and the sink are fine")
 
@@ -151,6 +152,8 @@ def _open(
             status_hosts=options.status_hosts or (),
             tls=read_tls_files(vars(options), from_environment=False),
             insecure=bool(options.insecure),
+            status_files=bool(options.status_files),
+            console=bool(options.console),
             fsync=bool(options.fsync),
             render=options.render or RENDER[0],
             instance="\0".join(options.command),

@@ -21,6 +21,7 @@ greeted: without a greeting it would take the receiver for a stock one.
 from __future__ import annotations
 
 import selectors
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Callable, NamedTuple
@@ -52,7 +53,7 @@ from ..wire.receiving import (
 )
 from ..wire.sending import PROTOCOL_VERSION
 from .admission import Admission
-from .connection import Connection
+from .connection import Connection, LocalRequest
 from .outlets import Outlets
 from .places import Standing
 from .reporting import RateLimitedReporter
@@ -112,11 +113,13 @@ class Clients:
         report: Callable[[str], None],
         access: SocketAccess,
         certificates: Certificates | None = None,
+        on_request: Callable[[socket.socket, bytes], None] | None = None,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
         ``has_journal`` says whether a sender is a worker of this machine. ``on_sender_gone`` is
-        called when a connection of a sender has ended.
+        called when a connection of a sender has ended. ``on_request`` takes over a connection that
+        speaks HTTP at a Unix socket.
         """
         self._selector = selector
         self._records = records
@@ -127,6 +130,7 @@ class Clients:
         self._greeted = greeted
         self._has_journal = has_journal
         self._on_sender_gone = on_sender_gone
+        self._on_request = on_request
         self._by_sender: dict[str, set[Connection]] = {}
         self._incomplete = 0  # bytes of incomplete frames, of all clients
         self._touched: set[Connection] = set()
@@ -170,6 +174,9 @@ class Clients:
         pending = connection.protocol.pending_bytes
         try:
             for event in connection.receive():
+                if isinstance(event, LocalRequest):
+                    self._hand_over(connection, event.received)
+                    return
                 self._take(connection, event)
                 if connection.refused and connection.sender is not None:
                     break  # it sends again what it was not acknowledged
@@ -187,6 +194,17 @@ class Clients:
         self._incomplete += connection.protocol.pending_bytes - pending
         if self._incomplete > MAX_INCOMPLETE:
             self._drop_largest()
+
+    def _hand_over(self, connection: Connection, received: bytes) -> None:
+        """Let go of a connection that speaks HTTP; somebody else answers it."""
+        if self._on_request is None:
+            self._refuse(connection, "http", "it speaks HTTP")
+            return
+        self._touched.discard(connection)
+        self._connections.discard(connection)
+        connection.watch(self._selector, 0)
+        self._on_request(connection.socket, received)
+        self.admission.accept(not self.are_last)
 
     def _take(self, connection: Connection, event: Event) -> None:
         if isinstance(event, RowsReceived):

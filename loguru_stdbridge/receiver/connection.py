@@ -11,16 +11,28 @@ import contextlib
 import selectors
 import socket
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..pickles.known import KnownShapes
-from ..system.peers import place_of, process_at
+from ..system.peers import place_of, process_at, user_at
+from ..system.runtime import AF_UNIX
+from ..system.users import own_users
 from ..wire.receiving import Event, ReceiverConnection
 from .owners import Owner
 from .places import Standing
 
 READ_SIZE = 256 * 1024
 """Bytes taken from one client before the next has its turn."""
+
+
+REQUESTS = (b"GET ", b"HEAD ")
+"""How an HTTP request begins, for the receiver's status. As a length it is beyond any frame's."""
+
+
+class LocalRequest(NamedTuple):
+    """The client speaks HTTP: these are its first bytes."""
+
+    received: bytes
 
 
 class Connection:
@@ -100,7 +112,7 @@ class Connection:
         """Whether what comes before the first frame is not done."""
         return False
 
-    def receive(self) -> list[Event]:
+    def receive(self) -> list[Event] | list[LocalRequest]:
         """Read once what is there. Sets ``ended`` at the end of the stream, or if it is broken."""
         data = self._read()
         if data is None:
@@ -109,6 +121,8 @@ class Connection:
             self.ended = True
             return []
         self.received_at = time.monotonic()
+        if not self.has_sent_frame and data.startswith(REQUESTS) and self._may_request():
+            return [LocalRequest(data)]
         events = self.protocol.receive(data)
         if events:
             self.has_sent_frame = True
@@ -136,6 +150,13 @@ class Connection:
             return None
         except OSError:
             return b""
+
+    def _may_request(self) -> bool:
+        """Return whether it is at a Unix socket, of this user or root, and sent nothing else."""
+        if self.socket.family != AF_UNIX or self.protocol.pending_bytes:
+            return False
+        user = user_at(self.socket)
+        return user is None or user in own_users()
 
     def send(self, data: bytes) -> None:
         """Send ``data``; what the socket does not take now is kept for :meth:`flush`."""

@@ -60,6 +60,8 @@ What can be seen of it:
                          beyond loopback
   --status-host NAME     a name by which the status may be called, besides localhost and IP
                          addresses; may be repeated
+  --status-files         let the log's files be fetched there
+  --console              print each record on stdout as well, in colour
 
 Journals and lines:
   --spool-dir DIR        where workers keep their journals (default: one directory for each user)

@@ -24,7 +24,7 @@ from .sink_option import add_sink_options, sinks_of
 PREFIX = "LOGURU_STDBRIDGE_"
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
-_SWITCHES = (*FLAG_WORDS, "fsync", "standby", "inject", "insecure")
+_SWITCHES = (*FLAG_WORDS, "fsync", "standby", "inject", "insecure", "status_files", "console")
 _SECONDS = ("grace", "linger")
 _LISTS = ("listen", "status", "status_hosts")
 _NOT_FROM_ENVIRONMENT = ("check", "command", "detached", "help", "version")
@@ -59,7 +59,7 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
         add(f"--{name}")
     for name in _SWITCHES:
         if name not in SINK_WORDS:
-            add(f"--{name}", action="store_true", default=None)
+            add(f"--{name.replace('_', '-')}", action="store_true", default=None)
     add("--status", action="append")
     add("--status-host", action="append", dest="status_hosts")
     add("--status-token-file")

@@ -105,4 +105,5 @@ def _look_at_sink(writer: Writer) -> SinkState:
         bytes=sink.bytes_written,
         rotations=sink.rotations,
         size=size,
+        limit=sink.size_limit,
     )

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import contextlib
 import selectors
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Callable
 
 from ..addresses import Address, LogName
+from ..status.pieces import Watcher, Watchers
 from ..status.state import ReceiverState
 from ..system.forks import drop_in_children
 from ..system.wakeup import WakeUp
@@ -38,6 +40,8 @@ from .sharing import NOT_SHARED, SocketAccess
 if TYPE_CHECKING:
     from ..status.board import Board  # loaded only by a receiver that is watched
     from .tls_connection import Certificates
+
+OnRequest = Callable[[socket.socket, bytes], "Board | None"]
 
 FIRST_CLIENT_TIMEOUT = 5.0
 """Seconds that a receiver waits for its first client before it may end by itself: the worker that
@@ -67,6 +71,8 @@ class Receiver:
         access: SocketAccess = NOT_SHARED,
         board: Board | None = None,
         certificates: Certificates | None = None,
+        on_request: OnRequest | None = None,
+        console: Watcher | None = None,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
@@ -75,7 +81,8 @@ class Receiver:
         seconds after which it ends without a client; ``None``: never. ``spool_dir`` is the
         directory of which workers may want a proof (:mod:`spool.proof`). ``access`` says who
         may use the Unix sockets. ``board`` is shown what happens. ``certificates`` are for
-        ``tls://`` addresses.
+        ``tls://`` addresses. ``on_request`` answers HTTP requests at Unix sockets, and may return
+        another board. ``console`` is shown the records, too.
         """
         self.orphans: OrphanIntake | None = None
         self._outlets = outlets
@@ -93,7 +100,9 @@ class Receiver:
             reporter=self._reporter,
             spool_dir=spool_dir,
         )
-        self._board = board
+        self._board: Board | None = None
+        self._console = console
+        self._on_request = on_request
         self._sweep_at = 0.0
         self._stop_by: float | None = None
         self._stopped_at = 0.0
@@ -117,11 +126,10 @@ class Receiver:
                 report=report,
                 access=access,
                 certificates=certificates,
+                on_request=None if on_request is None else self._take_request,
             )
             opened.pop_all()  # it is whole: close() has it now
-        if board is not None:
-            board.attach(self._wakeup.wake)
-            self._writer.show_to(board)
+        self._show_to(board)
         drop_in_children(self)
 
     def after_fork_in_child(self) -> None:
@@ -235,9 +243,26 @@ class Receiver:
             if self._stop_by is None:
                 self._end_if_not_needed(now)
         if board is not None:
-            board.note_round(began)
+            board.note_round(began or time.monotonic())
+            if not board.is_watched:
+                self._show_to(None)
             if board.is_picture_wanted:
                 board.put_picture(self.picture())
+
+    def _show_to(self, board: Board | None) -> None:
+        """Show ``board`` from now on what happens; ``None``: nobody."""
+        self._board = board
+        watchers = [watcher for watcher in (board, self._console) if watcher is not None]
+        several = Watchers(watchers) if len(watchers) > 1 else None
+        self._writer.show_to(several or next(iter(watchers), None))
+        if board is not None:
+            board.attach(self._wakeup.wake)
+
+    def _take_request(self, connection: socket.socket, received: bytes) -> None:
+        assert self._on_request is not None
+        board = self._on_request(connection, received)
+        if board is not self._board:
+            self._show_to(board)
 
     def picture(self) -> ReceiverState:
         """Return its state at this instant. To be called in its own thread alone."""

@@ -43,7 +43,7 @@ from .outlets import Outlets, open_outlets
 from .reporting import to_stderr
 from .server import Receiver
 from .sharing import group_id, read_socket_access
-from .status_service import StatusService
+from .status_service import StatusService, open_console
 
 RENDER = ("worker", "receiver")
 GRACE = 5.0
@@ -74,6 +74,8 @@ class Service:
         status_hosts: Sequence[str] = (),
         tls: TlsFiles | None = None,
         insecure: bool = False,
+        status_files: bool = False,
+        console: bool = False,
     ) -> None:
         """Open everything. See :func:`start_receiver` for most of the options.
 
@@ -92,9 +94,10 @@ class Service:
         members = group_id("spool_group", spool_group)
         group = members if socket_group is None else group_id("socket_group", socket_group)
         access = read_socket_access(socket_mode, group)
-        shown = None
-        if status or status_token_file is not None or status_hosts:
-            shown = StatusService(status, status_token_file, status_hosts, access, report)
+        shown = self._shown = StatusService(
+            status, token_file=status_token_file, hosts=status_hosts, shows_files=status_files,
+            access=access, report=report,
+        )  # fmt: skip
         certificates = check_exposure(targets, tls, insecure=insecure)
         with contextlib.ExitStack() as opened:
             self.spool_dir = _make_spool(spool_dir, members, report, beside=_log_path(handlers))
@@ -116,6 +119,11 @@ class Service:
             log_id = outlets.first.ledger.log_id
             self.log = LogName(own.path, log_id, directory_id(os.path.dirname(own.path)))
             self._line_format, self._needs = outlets.line_format, outlets.needs
+            line_format = outlets.first.replay.line_format
+            template = None if line_format is None else line_format.format
+            printer = open_console(handlers, template) if console else None
+            if printer is not None:
+                opened.callback(printer.close)
             self._receiver = Receiver(
                 targets,
                 outlets=outlets,
@@ -126,20 +134,24 @@ class Service:
                 max_connections=max_connections,
                 spool_dir=self.spool_dir,
                 access=access,
-                board=None if shown is None else shown.board,
+                board=shown.board,
+                on_request=shown.adopt,
+                console=None if printer is None else printer.board,
                 certificates=certificates,
             )
             opened.callback(self._receiver.close)
-            self.status_addresses: list[Address] = []
+            opened.callback(shown.close)
+            self.status_addresses = shown.open(template)
             """Where the status is shown."""
-            if shown is not None:
-                self.status_addresses = shown.open(opened)
             if self.spool_dir is not None:
                 make_secret(self.spool_dir)
                 self._receiver.orphans = OrphanIntake(
                     self.spool_dir, self.addresses, self.log, report
                 )
             self._note_sinks()
+            shown.start()
+            if printer is not None:
+                printer.start()
             self._opened = opened.pop_all()  # it is whole: close() has it now
 
     def _note_sinks(self) -> None:
@@ -320,6 +332,7 @@ def start_receiver(
     tls_ca: str | Path | None = None,
     tls_crl: str | Path | None = None,
     insecure: bool = False,
+    status_files: bool = False,
     **options: Any,
 ) -> EmbeddedReceiver:
     """Start a receiver in a thread of this process. The process may use loguru as it likes.
@@ -370,6 +383,8 @@ def start_receiver(
         A file of mode 0600 with a token that whoever looks has to give. Needed beyond loopback.
     status_hosts
         Names by which the status may be called, besides IP addresses and ``localhost``.
+    status_files
+        Whether the log's files can be fetched there.
     options
         For ``sink``: loguru's own words for a file sink, handed on unchanged: ``rotation``,
         ``retention``, ``compression``, ``format``, ``level``, ``filter``, ``serialize``,
@@ -414,5 +429,6 @@ def start_receiver(
                 {"tls_cert": tls_cert, "tls_key": tls_key, "tls_ca": tls_ca, "tls_crl": tls_crl}
             ),
             insecure=insecure,
+            status_files=status_files,
         )
     )

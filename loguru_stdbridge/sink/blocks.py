@@ -52,6 +52,9 @@ class Sink(Protocol):
     rotations: int
     """Rotations so far."""
 
+    size_limit: int | None
+    """Bytes at which it is rotated; ``None`` where no size decides."""
+
     def write(self, blocks: Sequence[Block]) -> int:
         """Write lines in order, settle them in the ledger, return how many they were.
 

@@ -81,6 +81,20 @@ def _of_file_sink(name: str) -> Any:
     return getattr(sys.modules.get(f"{PRIVATE_NAME}._file_sink"), name)
 
 
+def read_size(rotation: Any) -> int | None:
+    """Return the bytes that a ``rotation=`` names, as loguru reads them; ``None`` for none."""
+    if isinstance(rotation, (int, float)):
+        return int(rotation)
+    private_loguru()
+    parse = getattr(sys.modules.get(f"{_PRIVATE_NAME}._string_parsers"), "parse_size", None)
+    if type(rotation) is not str or parse is None:
+        return None
+    with contextlib.suppress(ValueError):
+        size = parse(rotation)
+        return None if size is None else int(size)
+    return None
+
+
 class SinkPath(NamedTuple):
     """Where a sink writes, whatever becomes of the working directory and of links later."""
 

@@ -38,7 +38,7 @@ from .archive import Archiver
 from .blocks import Block, FileView, Message
 from .encoding import LineEncoder
 from .files import FileId
-from .internals import Rotation, compile_rotation, private_logger, read_sink_path
+from .internals import Rotation, compile_rotation, private_logger, read_sink_path, read_size
 from .ledger import Ledger
 from .retention import spare_other_logs
 
@@ -103,6 +103,8 @@ class RotatingSink:
         """Bytes of the lines that were written so far."""
         self.rotations = 0
         """Rotations so far that worked."""
+        self.size_limit = read_size(rotation)
+        """Bytes at which the file is rotated; ``None`` where no size decides."""
         self._lines_written = 0  # by the call of write() that is under way
         self._write_error: OSError | None = None  # of that call
         self._synced: FileId | None = None  # the file whose name the disk itself holds

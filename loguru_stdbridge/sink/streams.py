@@ -165,6 +165,7 @@ class StreamSink:
         """Bytes that the stream took so far."""
         self.rotations = 0
         """None: a stream is not rotated."""
+        self.size_limit: int | None = None
         self._encoder = LineEncoder(encoding, errors, newline)
         self._stream = stream
         self._ledger = ledger

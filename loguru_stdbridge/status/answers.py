@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -10,22 +11,34 @@ from http import HTTPStatus
 from ..spool.inspection import inspect_spool
 from .board import Board
 from .listener import Visitor
+from .log_files import open_listed
+from .looking import Look
 from .metrics import CONTENT_TYPE, render_metrics
-from .requests import Refused, Request, make_answer, make_error
+from .page import load_page
+from .requests import Refused, Request, make_answer, make_error, make_head
 from .state import ReceiverState
+from .viewers import Viewers
 
 JOURNALS_AGE = 10.0
 """Seconds for which a look at the spool's journals counts."""
+
+_PART = 128 * 1024  # bytes of a file that are read at a time
 
 
 class Answers:
     """Answers for one receiver. Used by the listener's one thread."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, template: str | None, *, shows_files: bool = False) -> None:
+        """``template`` is the sink's format. ``shows_files``: the log's files can be fetched."""
         self._board = board
+        self._shows_files = shows_files
+        self._look = Look(board)
+        self._viewers = Viewers(board, self._look, template, shows_files=shows_files)
         self._waiting: dict[str, tuple[int, int]] = {}
         self._looked_at = float("-inf")
         self._paths: dict[str, Callable[[Visitor, Request], None]] = {
+            "/": self._answer_page,
+            "/events": self._viewers.admit,
             "/healthz": self._answer_health,
             "/readyz": self._answer_readiness,
             "/metrics": self._answer_metrics,
@@ -35,56 +48,88 @@ class Answers:
     def answer(self, visitor: Visitor, request: Request) -> None:
         """Answer a request; see :class:`~loguru_stdbridge.status.listener.Answerer`."""
         path = self._paths.get(request.path)
-        if path is None:
+        if path is not None:
+            path(visitor, request)
+        elif request.path.startswith("/files/"):
+            self._answer_file(visitor, request)
+        else:
             raise Refused(make_error(HTTPStatus.NOT_FOUND))
-        path(visitor, request)
 
     def turn(self, visitors: Sequence[Visitor], until: float) -> float | None:
         """Feed the viewers; see :class:`~loguru_stdbridge.status.listener.Answerer`."""
-        return None
+        return self._viewers.turn(visitors, until)
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Say to the loop that nobody looks any more."""
+        self._board.end()
+
+    def _answer_page(self, visitor: Visitor, request: Request) -> None:
+        body, policy = load_page()
+        more = {"Content-Security-Policy": policy}
+        kind = "text/html; charset=utf-8"
+        visitor.answer(make_answer(HTTPStatus.OK, body, kind, more, is_head=request.is_head))
 
     def _answer_health(self, visitor: Visitor, request: Request) -> None:
         if self._board.is_turning:
             _answer_text(visitor, request, HTTPStatus.OK, "alive")
         else:
             still = time.monotonic() - self._board.turned_at
-            _answer_text(
-                visitor, request, HTTPStatus.SERVICE_UNAVAILABLE,
-                f"the receiver's loop has not turned for {still:.0f} s",
-            )  # fmt: skip
+            why = f"the receiver's loop has not turned for {still:.0f} s"
+            _answer_text(visitor, request, HTTPStatus.SERVICE_UNAVAILABLE, why)
 
     def _answer_readiness(self, visitor: Visitor, request: Request) -> None:
-        state = self._board.picture()
+        state = self._look()
         if not self._board.is_turning or state is None:
             self._answer_health(visitor, request)
         elif state.is_ready:
             _answer_text(visitor, request, HTTPStatus.OK, "ready")
         else:
-            _answer_text(
-                visitor, request, HTTPStatus.SERVICE_UNAVAILABLE, " ".join(state.trouble.split())
-            )
+            why = " ".join(state.trouble.split())
+            _answer_text(visitor, request, HTTPStatus.SERVICE_UNAVAILABLE, why)
 
     def _answer_metrics(self, visitor: Visitor, request: Request) -> None:
         state = self._state()
         text = render_metrics(state, self._board, self._journals(state))
         body = text.encode("utf-8", "backslashreplace")
-        visitor.answer(
-            make_answer(HTTPStatus.OK, body, CONTENT_TYPE, is_head=request.is_head)
-        )  # fmt: skip
+        visitor.answer(make_answer(HTTPStatus.OK, body, CONTENT_TYPE, is_head=request.is_head))
 
     def _answer_status(self, visitor: Visitor, request: Request) -> None:
-        fields = self._state().as_fields()
-        fields["epoch"] = self._board.epoch
+        state = self._state()
+        fields = {**state.as_fields(), "epoch": self._board.epoch}
+        fields["figures"] = self._viewers.history.figures(state)
+        fields["viewers"] = self._viewers.count
         body = json.dumps(fields, ensure_ascii=True).encode("ascii")
-        visitor.answer(
-            make_answer(HTTPStatus.OK, body, "application/json", is_head=request.is_head)
-        )  # fmt: skip
+        kind = "application/json"
+        visitor.answer(make_answer(HTTPStatus.OK, body, kind, is_head=request.is_head))
+
+    def _answer_file(self, visitor: Visitor, request: Request) -> None:
+        name = request.path[len("/files/") :]
+        if not self._shows_files:
+            raise Refused(make_error(HTTPStatus.NOT_FOUND, "files are shown with --status-files"))
+        found = None
+        for sink in self._state().sinks:
+            found = found or open_listed(sink.path, name)
+        if found is None:
+            raise Refused(make_error(HTTPStatus.NOT_FOUND))
+        descriptor, size = found
+        more = {"Content-Disposition": "attachment"}
+        visitor.answer(make_head(HTTPStatus.OK, "application/octet-stream", size, more))
+        file = os.fdopen(descriptor, "rb", buffering=0)
+        if request.is_head:
+            file.close()
+            return
+        left = size
+
+        def read_part() -> bytes:
+            nonlocal left
+            data = file.read(min(_PART, left))
+            left -= len(data)
+            return data
+
+        visitor.more, visitor.file = read_part, file
 
     def _state(self) -> ReceiverState:
-        state = self._board.picture()
+        state = self._look()
         if state is None:
             raise Refused(make_error(HTTPStatus.SERVICE_UNAVAILABLE, "the receiver is busy"))
         return state

@@ -129,6 +129,8 @@ class Board:
         """Delays since the reader took the list away."""
         self.turned_at = time.monotonic()
         """When the loop began or ended a round last."""
+        self.is_watched = True
+        """Whether somebody may look; the loop lets go of a board that nobody watches."""
         self.is_picture_wanted = False
         self._picture: ReceiverState | None = None
         self._picture_made = threading.Event()
@@ -249,6 +251,11 @@ class Board:
         """Whether the loop has turned lately."""
         return time.monotonic() - self.turned_at < STUCK_AFTER
 
+    def end(self) -> None:
+        """Say that nobody looks any more; whoever waits for a picture goes on."""
+        self.is_watched = False
+        self._picture_made.set()
+
     def picture(self, timeout: float = PICTURE_TIMEOUT) -> ReceiverState | None:
         """Return the loop's picture of itself, made now; the last one where it takes too long.
 
@@ -257,8 +264,8 @@ class Board:
         self._picture_made.clear()
         self.is_picture_wanted = True
         self._wake_loop()
-        if time.monotonic() - self.turned_at > 2 * PICTURE_TIMEOUT:
-            timeout = 0.0  # it hangs
+        if time.monotonic() - self.turned_at > 2 * PICTURE_TIMEOUT or not self.is_watched:
+            timeout = 0.0  # it hangs, or has ended
         self._picture_made.wait(timeout)
         return self._picture
 

@@ -70,6 +70,8 @@ class Visitor:
         self.out = bytearray()
         self.more: Callable[[], bytes] | None = None
         """Gives the next part of a long answer; empty at its end."""
+        self.file: Any = None
+        """What a long answer is read from; closed when the visitor leaves."""
         self.feed: Any = None
         """What a viewer is sent (``events``), until it leaves."""
         self.moved_at = time.monotonic()
@@ -366,6 +368,8 @@ class StatusListener:
             self._selector.unregister(visitor)
             visitor.feed = visitor.more = None
             visitor.socket.close()
+            if visitor.file is not None:
+                visitor.file.close()
 
     def _end(self) -> None:
         with self._lock:

@@ -64,7 +64,7 @@ def render_metrics(
     page.add("held_records", "gauge", "Records that a sink has not taken yet.", [({}, state.held)])
     told = [worker.backlog for worker in state.workers if worker.backlog is not None]
     page.add("backlog_records", "gauge",
-             "Records that wait in the journals of connected workers, as these tell.",
+             "Records that wait in the journals of the connected workers of this machine.",
              [({}, sum(told))])  # fmt: skip
     page.add("connections", "gauge", "Open connections.", [({}, state.connections)])
     kinds = Counter("stock" if worker.is_stock else "worker" for worker in state.workers)

@@ -30,18 +30,18 @@ def read_status_options(
     status: AddressLike | list[AddressLike] | None,
     token_file: str | os.PathLike[str] | None = None,
     hosts: Sequence[str] = (),
+    shows_files: bool = False,
 ) -> StatusOptions | None:
     """Return the options; ``None`` where there is no ``status``.
 
     Raises :class:`ConfigurationError` or :class:`AddressError`. A token is needed beyond loopback.
     """
     if not status:
-        if token_file is not None or hosts:
-            option = "status_host" if token_file is None else "status_token_file"
+        given = {"token_file": token_file is not None, "hosts": hosts, "files": shows_files}
+        for option in (f"status_{name}" for name, is_given in given.items() if is_given):
             raise ConfigurationError(f"{option}: name an address with status= (--status), too")
         return None
-    given = status if isinstance(status, list) else [status]
-    addresses = tuple(map(parse_address, given))
+    addresses = tuple(map(parse_address, status if isinstance(status, list) else [status]))
     token = "" if token_file is None else _read_token(token_file)
     for address in addresses:
         if address.scheme == "log":

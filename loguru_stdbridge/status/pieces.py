@@ -35,6 +35,23 @@ class Watcher(Protocol):
         """Show records whose lines are in the file now."""
 
 
+class Watchers:
+    """Shows everything to each of several watchers."""
+
+    def __init__(self, watchers: Sequence[Watcher]) -> None:
+        self._watchers = watchers
+
+    def note_write(self, seconds: float) -> None:
+        """Note how long a write of the sink took."""
+        for watcher in self._watchers:
+            watcher.note_write(seconds)
+
+    def show(self, pieces: Sequence[Piece]) -> None:
+        """Show records whose lines are in the file now."""
+        for watcher in self._watchers:
+            watcher.show(pieces)
+
+
 def split_pieces(pieces: Sequence[Piece], count: int) -> tuple[list[Piece], list[Piece]]:
     """Split pieces behind their first ``count`` records; return both parts."""
     before: list[Piece] = []

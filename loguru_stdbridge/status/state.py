@@ -33,6 +33,9 @@ class SinkState(NamedTuple):
     size: int | None
     """Bytes of the file; ``None`` for a stream, or where it is not known."""
 
+    limit: int | None
+    """Bytes at which it is rotated; ``None`` where no size decides."""
+
 
 class WorkerState(NamedTuple):
     """A client that sends records."""

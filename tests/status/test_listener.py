@@ -16,9 +16,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from loguru_stdbridge import start_receiver
 from loguru_stdbridge.receiver import writer as writer_module
 from loguru_stdbridge.sink import rotating
+from loguru_stdbridge.status import feed
 from loguru_stdbridge.status import listener as listener_module
 from tests.receiver.test_server import Running, encode_frame, payload
 from tests.support.processes import ReceiverProcess, log_files, log_lines, run_python, start_python
+
+needs_unix = pytest.mark.skipif(
+    not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets"
+)
 
 
 @pytest.fixture
@@ -111,6 +116,7 @@ with install_bridge(sys.argv[1], level=0) as bridge:
 """
 
 
+@needs_unix
 def test_the_metrics_are_the_counted_lines(tmp_path, eventually):
     """The totals of a run of workers and a stock client, read by Prometheus' own parser, are the
     lines, bytes and files that are there.
@@ -234,6 +240,7 @@ def test_an_address_in_use_is_told(watched, tmp_path):
         )
 
 
+@needs_unix
 def test_a_file_that_is_no_socket_stays(tmp_path):
     """A status socket replaces a dead socket, but no file."""
     path = tmp_path / "status"
@@ -248,3 +255,130 @@ def test_a_file_that_is_no_socket_stays(tmp_path):
         with contextlib.closing(UnixConnection(str(path))) as client:
             client.request("GET", "/healthz")
             assert client.getresponse().status == 200
+
+
+class Events:
+    """The events of a viewer, as they come."""
+
+    def __init__(self, port, query="", **headers):
+        self.client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        self.client.request("GET", f"/events{query}", headers=headers)
+        self.answer = self.client.getresponse()
+
+    def next(self, *names):
+        """Return the next event of these names: id, name, data."""
+        fields = {}
+        while True:
+            line = self.answer.fp.readline().decode("ascii").rstrip("\n")
+            if line:
+                name, _, value = line.partition(": ")
+                fields[name] = value
+            elif fields.get("event") in names:
+                return fields.get("id"), fields["event"], json.loads(fields["data"])
+            else:
+                assert fields, "the stream has ended"
+                fields = {}
+
+    def close(self):
+        self.client.close()
+
+
+def test_events_show_what_is_and_what_comes(watched, eventually):
+    """A viewer is greeted, shown what was before it and what comes, and goes on where it was."""
+    log(watched, "before")
+    eventually(lambda: watched.lines() == ["before"], 20, "it is written")
+    with contextlib.closing(Events(watched.port)) as events:
+        assert events.answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        _, _, hello = events.next("hello")
+        assert (hello["sink"], hello["pid"]) == (str(watched.path), os.getpid())
+        assert events.next("files")[2][0]["name"] == "app.log"
+        assert [r["message"] for r in events.next("records")[2]] == ["before"]
+        log(watched, "<b>while</b>")
+        last, _, records = events.next("records")
+        assert [r["message"] for r in records] == ["<b>while</b>"]
+        figures = events.next("figures")[2]
+        assert (figures["written"], figures["state"]) == (2, "ok")
+        assert [w["stock"] for w in events.next("workers")[2]] in ([], [True, True], [True])
+    log(watched, "after")
+    with contextlib.closing(Events(watched.port, **{"Last-Event-ID": last})) as events:
+        assert [r["message"] for r in events.next("records", "missed")[2]] == ["after"]
+    with contextlib.closing(Events(watched.port, "?after=other-1&n=1")) as events:
+        assert events.next("records", "missed")[2]["why"] == "restarted"
+        assert [r["message"] for r in events.next("records", "missed")[2]] == ["after"]
+
+
+def test_viewers_beyond_the_limit_are_told(watched):
+    """The ninth viewer gets 503, and one that leaves makes room."""
+    with contextlib.ExitStack() as viewers:
+        for _ in range(8):
+            viewer = Events(watched.port)
+            viewers.callback(viewer.close)
+            assert viewer.next("hello")
+        assert fetch(watched.port, "/events")[0] == 503
+        assert fetch(watched.port, "/healthz")[0] == 200
+
+
+def test_a_viewer_that_reads_nothing_is_closed(watched, monkeypatch, eventually):
+    """A viewer that reads nothing is closed after its time, and the records are all written."""
+    monkeypatch.setattr(listener_module, "READ_TIMEOUT", 0.5)
+    monkeypatch.setattr(feed, "BYTES_A_SECOND", 10**9)
+    monkeypatch.setattr(feed, "RECORDS_A_SECOND", 10**6)
+    with socket.create_connection(("127.0.0.1", watched.port), 20) as viewer:
+        viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        viewer.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with watched.connect() as client:
+            for _ in range(80):
+                client.sendall(encode_frame(payload("x" * 4000)) * 50)
+        eventually(lambda: len(watched.lines()) == 4000, 30, "all is written")
+        clients = watched.service._shown._listener._visitors
+        eventually(lambda: not clients, 20, "it is closed")
+
+
+def test_the_logs_files_are_fetched_where_that_is_asked_for(tmp_path, watched):
+    """A listed file is fetched whole with ``status_files``, and nothing without it."""
+    log(watched, "secret")
+    assert fetch(watched.port, "/files/app.log")[0] == 404
+    path = tmp_path / "other.log"
+    path.write_text("lines\n" * 100_000)
+    (tmp_path / "private").write_text("private")
+    with start_receiver(
+        path, address="tcp://127.0.0.1:0", status="tcp://127.0.0.1:0", status_files=True
+    ) as receiver:
+        port = receiver.status_addresses[0].port
+        status, headers, body = fetch(port, "/files/other.log")
+        assert (status, body) == (200, "lines\n" * 100_000)
+        assert headers["Content-Disposition"] == "attachment"
+        for name in ("private", "../private", "..%2fprivate", "%2e%2e/private", "", "app.log"):
+            assert fetch(port, f"/files/{name}")[0] == 404
+        assert fetch(port, "/files/other.log", "HEAD")[2] == ""
+
+
+def test_the_page_comes_with_its_policy(watched):
+    """The page is sent with the policy that lets it run, and no store keeps it."""
+    status, headers, body = fetch(watched.port, "/")
+    assert status == 200
+    assert body.startswith("<!doctype html>")
+    assert "script-src 'sha256-" in headers["Content-Security-Policy"]
+    assert headers["Cache-Control"] == "no-store"
+
+
+@needs_unix
+def test_local_tools_ask_at_the_logs_own_socket(tmp_path, runtime_dir, monkeypatch, eventually):
+    """A receiver without the option answers HTTP at its log's own socket, and forgets it later."""
+    from loguru_stdbridge.receiver import status_service
+
+    monkeypatch.setattr(status_service, "IDLE", 0.2)
+    running = Running(tmp_path / "app.log")
+    try:
+        (path,) = (os.path.join(p, n) for p, _, names in os.walk(runtime_dir) for n in names)
+        for expected in (1, 2):
+            log(running, f"record {expected}")
+            eventually(lambda e=expected: len(running.lines()) == e, 20, "it is written")
+            with contextlib.closing(UnixConnection(path)) as client:
+                client.request("GET", "/metrics")
+                page = client.getresponse().read().decode()
+            assert samples(page)["sink_records_written_total", str(running.path)] == expected
+            eventually(lambda: running.service._receiver._board is None, 20, "nobody looks")
+        assert running.told == []
+    finally:
+        running.stop()
