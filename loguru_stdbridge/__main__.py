@@ -24,6 +24,14 @@ Words:
             write the records of other processes to one rotated file; run COMMAND beside it
   check SINK [options]
             check the options and the log file, and leave nothing behind
+  status [SINK|ADDRESS]
+            show whether a receiver writes, how much, and who its workers are
+  tail [SINK|ADDRESS] [FILTER ...]
+            print the records of a log as they are written
+  spool list|deliver|export|discard
+            see to what waits on disk
+  send [SINK|ADDRESS] TEXT
+            send one record the whole way, and say how long it took
   demo      count the lines that rotation loses, and the bridge keeps (half a minute)
 
 {prog} WORD --help tells the rest. python -m loguru_stdbridge.receiver is receive, and
@@ -56,6 +64,30 @@ def _check(arguments: Sequence[str], program: str) -> int:
     return receive(["--check", *arguments], program)
 
 
+def _status(arguments: Sequence[str], program: str) -> int:
+    from .tools.status_command import main as status
+
+    return status(arguments, program)
+
+
+def _tail(arguments: Sequence[str], program: str) -> int:
+    from .tools.tail import main as tail
+
+    return tail(arguments, program)
+
+
+def _spool(arguments: Sequence[str], program: str) -> int:
+    from .tools.spool_command import main as spool
+
+    return spool(arguments, program)
+
+
+def _send(arguments: Sequence[str], program: str) -> int:
+    from .tools.send import main as send
+
+    return send(arguments, program)
+
+
 def _demo(arguments: Sequence[str], program: str) -> int:
     from .demo import main as demo
 
@@ -65,6 +97,10 @@ def _demo(arguments: Sequence[str], program: str) -> int:
 WORDS: dict[str, Callable[[Sequence[str], str], int]] = {
     "receive": _receive,
     "check": _check,
+    "status": _status,
+    "tail": _tail,
+    "spool": _spool,
+    "send": _send,
     "demo": _demo,
 }
 """Each word, and what runs it: it takes the arguments behind the word, and how it was called. A

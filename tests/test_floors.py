@@ -20,7 +20,7 @@ FLOORS = (
     ("__main__",),
     ("demo",),
     ("",),
-    ("worker", "receiver"),
+    ("worker", "receiver", "tools"),
     ("status",),
     ("wire",),
     ("sink", "pickles", "spool"),

@@ -206,6 +206,16 @@ def _run_beside(run: Run, command: str) -> None:
         run.check_log()
 
 
+def run_tools(run: Run) -> None:
+    """A receiver that goes on, and commands beside it, which end."""
+    command, *others = run.group.commands
+    ready = run.directory / "ready"
+    with run.serve(command, LOGURU_STDBRIDGE_READY_FILE=str(ready)):
+        run.wait_for(ready.exists, "the receiver is there")
+        for other in others:
+            run.run(other)
+
+
 def run_tls(run: Run) -> None:
     """A receiver over TLS and a program beside it; their certificates are made here."""
     from tests.support.certificates import Authority
@@ -400,6 +410,7 @@ WAYS = {
     "legacy": Way(run_receiver_beside),
     "listens": Way(run_receiver_beside),
     "volume": Way(run_receiver_beside),
+    "tools": Way(run_tools),
     "tls": Way(run_tls, ("trustme",)),
     "cron": Way(run_cron),
     "systemd": Way(run_unit, ("gunicorn",)),
