@@ -32,6 +32,7 @@ from .peers import PEERS
 from .rotation import Rotation
 from .stock import StockRecords
 from .throughput import Throughput
+from .watched import Watched
 
 FIGURES: dict[str, Figure] = {
     figure.name: figure
@@ -45,6 +46,7 @@ FIGURES: dict[str, Figure] = {
         Footprint(),
         Hook(),
         StockRecords(),
+        Watched(),
     )
 }
 
