@@ -22,8 +22,8 @@ SAID = (
 
 def main(directory: Path) -> None:
     """Take them: the page in both schemes."""
-    with tempfile.TemporaryDirectory(prefix="shop") as place:
-        scene = Scene(Path(place))
+    with tempfile.TemporaryDirectory() as place:
+        scene = Scene(Path(place) / "shop")
         try:
             with open_browser() as browser:
                 for scheme in ("light", "dark"):
