@@ -86,7 +86,7 @@ def read_size(rotation: Any) -> int | None:
     if isinstance(rotation, (int, float)):
         return int(rotation)
     private_loguru()
-    parse = getattr(sys.modules.get(f"{_PRIVATE_NAME}._string_parsers"), "parse_size", None)
+    parse = getattr(sys.modules.get(f"{PRIVATE_NAME}._string_parsers"), "parse_size", None)
     if type(rotation) is not str or parse is None:
         return None
     with contextlib.suppress(ValueError):
