@@ -257,6 +257,7 @@ class Receiver:
         self._writer.show_to(several or next(iter(watchers), None))
         if board is not None:
             board.attach(self._wakeup.wake)
+            self._wakeup.wake()  # a picture may have been asked for before
 
     def _take_request(self, connection: socket.socket, received: bytes) -> None:
         assert self._on_request is not None

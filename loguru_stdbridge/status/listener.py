@@ -218,7 +218,10 @@ class StatusListener:
                 if self._visitors:
                     idle_since = now
                 elif self._idle_timeout is not None and now - idle_since > self._idle_timeout:
-                    return
+                    with self._lock:
+                        self._is_over = not self._handed
+                    if self._is_over:
+                        return
                 if wanted is not None and now - began >= WORK:  # the loop has its turn first
                     self._rest(turn_began + TURN)
         except Exception as error:
