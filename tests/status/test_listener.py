@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import http.client
 import json
 import os
@@ -370,7 +371,7 @@ def test_local_tools_ask_at_the_logs_own_socket(tmp_path, runtime_dir, monkeypat
     monkeypatch.setattr(status_service, "IDLE", 0.2)
     running = Running(tmp_path / "app.log")
     try:
-        (path,) = (os.path.join(p, n) for p, _, names in os.walk(runtime_dir) for n in names)
+        (path,) = glob.glob(os.path.join(runtime_dir, "*", "*.sock"))
         for expected in (1, 2):
             log(running, f"record {expected}")
             eventually(lambda e=expected: len(running.lines()) == e, 20, "it is written")
