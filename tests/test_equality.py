@@ -88,10 +88,14 @@ def test_files_rotate_at_the_same_line_with_every_newline(beside):
     assert len(local) > 5
 
 
-def test_an_impossible_newline_is_refused(tmp_path):
-    """A ``newline`` that no file can have is refused, and the message has the values."""
-    with pytest.raises(ConfigurationError, match="newline='x'.*or leave it out"):
-        start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0", newline="x")
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [({"newline": "x"}, "newline='x'.*or leave it out"), ({"errors": "x"}, "errors='x'.*replace")],
+)
+def test_an_impossible_newline_and_unknown_errors_are_refused(tmp_path, option, told):
+    """A ``newline`` that no file can have, and unknown ``errors``, are refused with a way out."""
+    with pytest.raises(ConfigurationError, match=told):
+        start_receiver(tmp_path / "app.log", address="tcp://127.0.0.1:0", **option)
 
 
 def has_lists():

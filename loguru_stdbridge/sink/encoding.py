@@ -19,8 +19,8 @@ class LineEncoder:
     def __init__(self, encoding: str, errors: str, newline: str | None = None) -> None:
         """``encoding``, ``errors`` and ``newline`` are as in ``open()``.
 
-        Raises :class:`ConfigurationError` for an encoding that cannot be used line by line and for
-        an impossible ``newline``, and ``LookupError`` for an unknown ``errors``.
+        Raises :class:`ConfigurationError` for an encoding that cannot be used line by line, for an
+        impossible ``newline`` and for unknown ``errors``.
         """
         if newline not in _ENDINGS:
             raise ConfigurationError(
@@ -40,7 +40,13 @@ class LineEncoder:
                 f"encoding={encoding!r}: use one with single-byte ASCII, such as utf8; lines are "
                 "encoded separately, so a byte order mark would precede each"
             )
-        codecs.lookup_error(errors)
+        try:
+            codecs.lookup_error(errors)
+        except LookupError as error:
+            raise ConfigurationError(
+                f"errors={errors!r} is not known to Python: backslashreplace, replace, ignore, "
+                "xmlcharrefreplace and strict are"
+            ) from error
         self._encoding = encoding
         self._errors = errors
         self.never_shrinks = codecs.lookup(encoding).name == "utf-8" and errors in _KEEP_LENGTH
