@@ -40,7 +40,7 @@ def main(directory: Path) -> None:
                                 "Payment failed for order 75001", logger="shop.checkout", fails=1
                             )
                         page.wait_for_timeout(900)
-                    page.screenshot(path=str(directory / f"status-{scheme}.png"))
+                    page.screenshot(path=str(directory / f"status_{scheme}.png"))
         finally:
             scene.close()
 
