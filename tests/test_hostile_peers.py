@@ -529,14 +529,14 @@ def test_a_worker_s_secret_stays_in_its_spool_directory(tmp_path, spool_dir, eve
 
 LARGEST = MAX_PAYLOAD - 1000
 LARGEST_FRAMES = {
-    "zeros and bytes": {"x": "\0" * (LARGEST // 2), "y": b"\xff" * (LARGEST // 2)},
-    "a message": {"msg": "\0" * LARGEST},
-    "an emoji": {"msg": "x" * (LARGEST - 10) + "😀"},
-    "a stack": {"stack_info": "\0" * LARGEST},
-    "arguments": {"msg": "%(a)s%(a)s%(a)s", "args": {"a": "\0" * LARGEST}},
-    "a traceback": {"exc_text": "Traceback\n" + "\0" * LARGEST},
-    "surrogates": {"x": "\ud83d" * (LARGEST // 3)},
-    "texts": {"x": ["\0" * 500 + str(n) for n in range(LARGEST // 520)]},
+    "zeros and bytes": lambda: {"x": "\0" * (LARGEST // 2), "y": b"\xff" * (LARGEST // 2)},
+    "a message": lambda: {"msg": "\0" * LARGEST},
+    "an emoji": lambda: {"msg": "x" * (LARGEST - 10) + "😀"},
+    "a stack": lambda: {"stack_info": "\0" * LARGEST},
+    "arguments": lambda: {"msg": "%(a)s%(a)s%(a)s", "args": {"a": "\0" * LARGEST}},
+    "a traceback": lambda: {"exc_text": "Traceback\n" + "\0" * LARGEST},
+    "surrogates": lambda: {"x": "\ud83d" * (LARGEST // 3)},
+    "texts": lambda: {"x": ["\0" * 500 + str(n) for n in range(LARGEST // 520)]},
 }
 
 
@@ -553,8 +553,8 @@ def test_a_frame_of_the_largest_size_costs_150_mb(tmp_path, options):
 
         before = memory("VmRSS")
         with socket.create_connection((host, int(port)), 60) as client:
-            for fields in LARGEST_FRAMES.values():
-                record = {"msg": "m", "levelno": 20, "levelname": "INFO", **fields}
+            for make in LARGEST_FRAMES.values():
+                record = {"msg": "m", "levelno": 20, "levelname": "INFO", **make()}
                 client.sendall(encode_frame(pickle.dumps(record, 4)))
         with install_bridge(receiver.address) as bridge:
             logger.info("served")

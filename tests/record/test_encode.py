@@ -251,21 +251,25 @@ def test_an_extra_that_is_none_stands_under_its_own_name(extra):
 # -- what a receiver takes
 
 LARGE = {
-    "containers": {"odd": [[] for _ in range(9_000)]},
-    "integers": {"odd": [1 << 8000] * 5000},
-    "a long message": {"msg": "\0" * 3_000_000},
-    "surrogates": {"msg": "\ud83d" * (MAX_FRAME_SURROGATES + 1)},
-    "surrogates and more": {"msg": "\ud83d" * 300_000, "odd": ["x" * 1_000_000] * 4},
-    "a long name": {"name": "n" * 10_000_000},
-    "a long exception": {"exc_text": "Traceback (most\n" + "e" * 10_000_000},
-    "everything": {"msg": "é" * 9_000_000, "name": "\ud83d" * 100_000, "odd": [{1: 2}] * 9_000},
+    "containers": lambda: {"odd": [[] for _ in range(9_000)]},
+    "integers": lambda: {"odd": [1 << 8000] * 5000},
+    "a long message": lambda: {"msg": "\0" * 3_000_000},
+    "surrogates": lambda: {"msg": "\ud83d" * (MAX_FRAME_SURROGATES + 1)},
+    "surrogates and more": lambda: {"msg": "\ud83d" * 300_000, "odd": ["x" * 1_000_000] * 4},
+    "a long name": lambda: {"name": "n" * 10_000_000},
+    "a long exception": lambda: {"exc_text": "Traceback (most\n" + "e" * 10_000_000},
+    "everything": lambda: {
+        "msg": "é" * 9_000_000,
+        "name": "\ud83d" * 100_000,
+        "odd": [{1: 2}] * 9_000,
+    },
 }
 
 
 @pytest.mark.parametrize("name", sorted(LARGE))
 def test_a_row_is_never_beyond_what_a_receiver_takes(name):
     """A record of any size makes a row that a receiver takes: one that it refuses blocks all behind it."""
-    record = a_record(**LARGE[name])
+    record = a_record(**LARGE[name]())
     extra = {key: value for key, value in vars(record).items() if key in ("odd", "user")}
     rows = [
         encode_logrecord(record, style),
