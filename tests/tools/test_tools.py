@@ -8,8 +8,7 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
+import threading
 
 import pytest
 from loguru import logger
@@ -125,7 +124,7 @@ def test_tail_reads_the_file_of_a_receiver_that_nobody_has_watched(running, run,
     assert out == "number 28 ␇\nnumber 29 ␇\n"
 
 
-def test_tail_follows_and_goes_on_after_a_restart(tmp_path, eventually):
+def test_tail_follows_and_goes_on_after_a_restart(tmp_path, run):
     """``tail`` prints records as they come, each once, over a restart of the receiver."""
     sink = tmp_path / "app.log"
     with ReceiverProcess(sink) as receiver:
@@ -137,13 +136,10 @@ def test_tail_follows_and_goes_on_after_a_restart(tmp_path, eventually):
             "0",
             "worker",
         )
-        send = ("-m", "loguru_stdbridge", "send", str(sink))
 
         def probe(text):
-            done = subprocess.run(
-                [sys.executable, *send, text], capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, done.stderr
+            threading.Event().wait(0.1)
+            assert run("send", sink, text)[0] == 0
 
         lines = []
         reader = io.TextIOWrapper(tail.stdout, "utf-8")
