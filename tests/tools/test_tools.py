@@ -16,6 +16,7 @@ from loguru import logger
 from loguru_stdbridge.__main__ import main
 from loguru_stdbridge.receiver import writer as writer_module
 from loguru_stdbridge.sink import rotating
+from loguru_stdbridge.tools import finding
 from loguru_stdbridge.tools import tail as tail_module
 from tests.receiver.test_server import Running, encode_frame, payload
 from tests.support.processes import ReceiverProcess, log_lines, run_python, start_python
@@ -63,7 +64,7 @@ def log(running, *messages, **fields):
             client.sendall(encode_frame(payload(message, **fields)))
 
 
-def test_status_tells_whether_a_receiver_writes(running, run, eventually, monkeypatch):
+def test_status_tells_whether_a_receiver_writes(running, run, eventually, monkeypatch, runtime_dir):
     """``status`` exits with 0 while it writes, 1 while it cannot, 3 where nobody is."""
     with running.connect() as client:
         client.sendall(encode_frame(payload("a")) * 3)
@@ -73,7 +74,10 @@ def test_status_tells_whether_a_receiver_writes(running, run, eventually, monkey
         assert re.match(rf"{running.path}  writing  receiver {os.getpid()}, up \d+ s\n", out)
         assert "written 3 " in out
         assert "PROGRAM" in out
-        assert run("status")[0] == 0  # the only one that runs
+        with monkeypatch.context() as alone:  # other tests may run receivers of this user
+            own = os.path.join(runtime_dir, "loguru_stdbridge")
+            alone.setattr(finding, "_directories", lambda beside="": [own])
+            assert run("status")[0] == 0  # the only one that runs
         state = json.loads(run("status", running.path, "--json")[1])
         assert (state["written"], len(state["workers"])) == (3, 1)
     monkeypatch.setattr(writer_module, "RETRY_MAX", 0.05)
