@@ -275,8 +275,8 @@ def install_bridge(
         receiver writes each record to each of them, once. The first file gives the log its name.
     sink_words
         Loguru's own words for the file of ``sink``: ``rotation``, ``retention``, ``compression``,
-        ``format``, ``serialize``, ``encoding``; in a handler ``level``, too. A receiver that is
-        running already keeps its own.
+        ``format``, ``filter`` (no function), ``colorize``, ``serialize``, ``encoding``, ``errors``,
+        ``newline``; in a handler ``level``, too. A receiver that is running already keeps its own.
 
     Returns
     -------
