@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -203,7 +204,12 @@ def play_kills(options: argparse.Namespace) -> int:
         wait_until(lambda: all(map(made.returned, running)), PATIENCE, "all log")
         due = ["receiver"] * options.receiver_kills + ["worker"] * options.worker_kills
         chance.shuffle(due)
+        until = time.monotonic() + options.at_most
+        kills: Counter[str] = Counter()
         for what in due:
+            if time.monotonic() > until:
+                break
+            kills[what] += 1
             time.sleep(chance.random() * 0.4)
             if what == "receiver":
                 made.kill_receiver()
@@ -221,8 +227,8 @@ def play_kills(options: argparse.Namespace) -> int:
         made.wait_ready()
         made.wait_for_workers()
         made.end()
-        kills = f"seed {options.seed}, {options.receiver_kills} kills of the receiver and "
-        return tell(made, "kills", f"{kills}{options.worker_kills} of workers, ")
+        killed = f"{kills['receiver']} kills of the receiver and {kills['worker']} of workers"
+        return tell(made, "kills", f"seed {options.seed}, {killed}, ")
 
 
 def play_alone(options: argparse.Namespace) -> int:
@@ -334,6 +340,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--records", type=int, default=20_000, help="of each process")
     parser.add_argument("--receiver-kills", type=int, default=10)
     parser.add_argument("--worker-kills", type=int, default=8)
+    parser.add_argument("--at-most", type=float, default=1e9, help="seconds of killing")
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
