@@ -17,11 +17,11 @@ from .exceptions import ConfigurationError
 
 SINK_WORDS = (
     "rotation", "retention", "compression", "format", "level", "filter", "colorize", "serialize",
-    "encoding", "errors", "newline",
+    "encoding", "errors", "newline", "escape",
 )  # fmt: skip
-"""loguru's words for a file sink that can be told to another process."""
+"""loguru's words for a file sink that can be told to another process; ``escape`` is our own."""
 
-FLAG_WORDS = ("colorize", "serialize")
+FLAG_WORDS = ("colorize", "escape", "serialize")
 """Those that are true or false: on the command line they have no value."""
 
 _NEWLINES = {"\n": "lf", "\r\n": "crlf", "\r": "cr"}
@@ -106,8 +106,15 @@ def read_handlers(handlers: Sequence[Mapping[str, Any]], words: Mapping[str, Any
     return SinkWords(path, own, _read_linger(words), tuple(further))
 
 
-def check_handlers(handlers: object) -> Sequence[Mapping[str, Any]]:
+def is_call(sink: object) -> bool:
+    """Return whether a sink is a function, or an object with ``write``, and no path."""
+    return not isinstance(sink, (str, os.PathLike)) and (callable(sink) or hasattr(sink, "write"))
+
+
+def check_handlers(handlers: object, *, with_calls: bool = False) -> Sequence[Mapping[str, Any]]:
     """Return the handlers if each is a mapping that names a sink.
+
+    ``with_calls``: any but the first may be a function, or have a ``write``.
 
     Raises :class:`ConfigurationError` that shows what is none.
     """
@@ -117,6 +124,8 @@ def check_handlers(handlers: object) -> Sequence[Mapping[str, Any]]:
     for handler in handlers:
         if not isinstance(handler, Mapping) or "sink" not in handler:
             raise ConfigurationError(f"the handler {handler!r} names no sink: write {form}")
+        if with_calls and handler is not handlers[0] and is_call(handler["sink"]):
+            continue
         if not isinstance(handler["sink"], (str, os.PathLike)):
             raise ConfigurationError(
                 f"the sink must be the path of a file, not {handler['sink']!r}"
@@ -228,6 +237,8 @@ def show_handlers(handlers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for number, handler in enumerate(handlers):
         prefix = ""
+        if is_call(handler["sink"]):
+            continue
         if number:
             path = os.path.abspath(os.fsdecode(handler["sink"]))
             texts[path] = "a sink"

@@ -43,6 +43,14 @@ def test_a_receiver_killed_again_and_again_loses_and_doubles_nothing(tmp_path):
     assert sum(figures.kills.values()) == 8
 
 
+def test_kills_over_tls_lose_and_double_nothing(tmp_path):
+    """A receiver, and then workers, that are killed under TLS lose and double nothing."""
+    pytest.importorskip("trustme", reason="trustme makes the certificates")
+    figures = play(kills.over_tls, tmp_path, kills=2, pace=kills.SHORT, workers="ab")
+    print(figures)
+    assert figures.clean, figures
+
+
 @pytest.mark.parametrize("forced, what", [("written", "lost"), ("unwritten", "doubled")])
 def test_a_ledger_that_errs_is_seen(tmp_path, forced, what):
     """The count of records finds what a ledger that lies would lose or double."""

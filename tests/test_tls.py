@@ -249,7 +249,7 @@ def test_tls_bytes_may_come_one_by_one(tmp_path, authority, server, client, even
 
 
 def test_certificates_are_read_again(tmp_path, authority, other_authority, client, eventually):
-    """After ``reopen()`` new clients get the new certificate, and those that are there stay."""
+    """After a reload new clients get the new certificate, and those that are there stay."""
     path = authority.directory / "renewed.pem"
     path.write_bytes((authority.directory / "server.pem").read_bytes())
     with Running(tmp_path / "app.log", TlsFiles(str(path), ca=authority.ca)) as running:
@@ -258,12 +258,12 @@ def test_certificates_are_read_again(tmp_path, authority, other_authority, clien
             channel.emit(a_row("before"))
             assert channel.flush(30.0)
             path.write_text("no certificate", encoding="ascii")
-            running.service.reopen()
+            running.service.reload()
             eventually(
                 lambda: running.says("read before are still in use"), 30, "a bad file is told"
             )
             path.write_bytes(Path(other_authority.issue()).read_bytes())
-            running.service.reopen()
+            running.service.reload()
             context = ssl.create_default_context(cafile=other_authority.ca)
             context.load_cert_chain(client)
 

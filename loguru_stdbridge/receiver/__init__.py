@@ -3,6 +3,6 @@
 Nothing here runs inside an application that logs, unless it starts a receiver of its own.
 """
 
-from .service import EmbeddedReceiver, start_receiver
+from .embedded import EmbeddedReceiver, start_receiver
 
 __all__ = ["EmbeddedReceiver", "start_receiver"]

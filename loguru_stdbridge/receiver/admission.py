@@ -22,18 +22,20 @@ from ..addresses import Address
 from ..pickles.known import KnownShapes
 from ..system.forks import block_forks
 from ..system.limits import socket_limit
+from ..system.peers import user_at
+from ..system.supervisor import PassedSocket
+from ..system.users import current_user, own_users
 from ..wire.frames import MAX_PAYLOAD
 from .connection import Connection, describe_peer
+from .limits import MAX_CONNECTIONS, Limits
 from .listeners import Listener, listen
 from .origins import find_origins
+from .passed import PassedListener
 from .places import Places, Standing
 from .sharing import NOT_SHARED, SocketAccess
 
 if TYPE_CHECKING:
     from .tls_connection import Certificates
-
-MAX_CONNECTIONS = 1000
-"""Clients served at a time, if the process may open that many files."""
 
 MAX_ACCEPTED = 64
 """Clients accepted in one turn of the loop. Others are ready for it, too."""
@@ -51,12 +53,13 @@ class Admission:
         addresses: Sequence[Address],
         selector: selectors.BaseSelector,
         *,
-        limit: int,
+        limits: Limits,
         read_client: Callable[[Connection], None],
         dismiss: Callable[[Connection, str], None],
         report: Callable[[str], None],
         access: SocketAccess = NOT_SHARED,
         certificates: Certificates | None = None,
+        passed: Sequence[PassedSocket] = (),
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
@@ -68,19 +71,24 @@ class Admission:
         self._accepting = False
         self._is_short = False  # of descriptors or memory, when a client was to be accepted last
         self._selector = selector
-        self._places: Places[Connection] = Places(min(limit, _descriptors_left()), self._origin)
+        self._places: Places[Connection] = Places(
+            min(limits.connections, _descriptors_left()), self._origin
+        )
         self._read_client = read_client
         self._dismiss = dismiss
         self._report = report
+        self._limits = limits
         self._certificates = certificates
         self._handshakes: dict[Connection, None] = {}  # the oldest first; some may be finished
         self._listeners: list[Listener] = []
         try:
+            for given in passed:
+                self._listeners.append(PassedListener(given, self._admit, certificates))
             for address in addresses:
                 try:
                     self._listeners.append(listen(address, self._admit, access, certificates))
                 except OSError as error:
-                    if address.scheme != "log" or len(addresses) == 1:
+                    if address.scheme != "log" or len(addresses) + len(passed) == 1:
                         raise
                     report(f"{error}. Workers that name the log by its path do not find it.")
         except BaseException:
@@ -172,8 +180,31 @@ class Admission:
             self._handshakes[connection] = None
         connection.watch(self._selector, selectors.EVENT_READ)
         self.connections.add(connection)
+        self._refuse_unwelcome(listener, connection)
         if len(self._handshakes) > MAX_HANDSHAKES:
             self._end_a_handshake()
+
+    def _refuse_unwelcome(self, listener: Listener, connection: Connection) -> None:
+        """Dismiss a client of another user at a socket that is ours alone, and one too many."""
+        if listener.is_private:
+            user = user_at(connection.socket)
+            if user is not None and user not in own_users():
+                self._dismiss(
+                    connection,
+                    f"it is of user {user}, and the socket is for user {current_user()} and "
+                    "root alone; --socket-mode opens it to others",
+                )
+                return
+        most = self._limits.per_peer
+        if most is not None:
+            origin = self._origin(connection)
+            same = sum(c.origin == origin for c in self.connections if not c.ended)
+            if same > most:
+                self._dismiss(
+                    connection,
+                    f"there are {most} clients of {' '.join(map(str, connection.origin or ()))} "
+                    "already; --max-peer-connections says how many there may be",
+                )
 
     def _end_a_handshake(self) -> None:
         """Forget the handshakes that are finished; if too many are left, end the oldest silent."""

@@ -24,6 +24,7 @@ from ..sink.only_writer import find_writer
 from ..sink.replay import RENDER_OPTIONS, Replay
 from ..sink.rotating import RotatingSink
 from ..sink.streams import StreamSink, find_stream, open_stream_ledger
+from ..sink_words import is_call
 from ..spool.directory import default_spool_dir, make_spool_dir
 from ..status.options import read_status_options
 from .outlets import refuse_handlers
@@ -74,6 +75,10 @@ def _check_sink(path: str | Path, fsync: bool, options: dict[str, Any]) -> None:
     misfit = Replay(**look).find_misfit()
     if misfit is not None:
         raise ConfigurationError(f"format={look.get('format')!r} fits no record: {misfit}")
+    if is_call(path):
+        for name, value in options.items():
+            raise ConfigurationError(f"{name}={value!r}: leave it out, {path!r} is no file")
+        return
     stream = find_stream(path)
     with TemporaryDirectory(prefix="loguru_stdbridge-") as place, contextlib.ExitStack() as opened:
         if stream is not None:

@@ -10,6 +10,7 @@ command's own.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Callable
@@ -17,17 +18,22 @@ from typing import Callable
 from ..addresses import Address, default_listen, parse_address
 from ..exceptions import AddressError, ConfigurationError, LedgerHeldError, StdbridgeError
 from ..sink.internals import private_logger
+from ..sink.permissions import read_permissions
 from ..sink_words import RECEIVER_HELD
 from ..system.detaching import detach
 from ..system.runtime import messages_path
+from ..system.supervisor import PassedSocket, Supervisor, passed_sockets
 from ..system.tls_files import read_tls_files
 from .checking import check_sinks
 from .exposure import check_exposure
+from .following import ConfigurationFollower
+from .in_force import show_options
+from .limits import read_limits
 from .options import PREFIX, read_options
 from .reporting import report_to_file, to_stderr
 from .runner import EXIT_FAILURE, Runner
 from .service import RENDER, Service
-from .sink_option import read_handlers_of
+from .setup_hook import handlers_of
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 _CALLED = "python -m loguru_stdbridge.receiver"
@@ -35,17 +41,27 @@ _CALLED = "python -m loguru_stdbridge.receiver"
 
 def main(argv: Sequence[str] | None = None, program: str = _CALLED) -> int:
     """Run the receiver; return the exit code. ``program`` is how it was called."""
-    options = read_options(sys.argv[1:] if argv is None else argv, program)
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        options = read_options(arguments, program)
+        if options.print_config:
+            print("\n".join(show_options(options, list(map(str, _addresses(options))))))
+            return 0
+    except ConfigurationError as error:
+        to_stderr(f"bad configuration: {error}")
+        return EXIT_CONFIGURATION
     if options.detached:
         return _run_detached(options)
-    runner = _make_runner(options, to_stderr)
+    supervisor = Supervisor.of(os.environ)
+    follower = ConfigurationFollower(options, lambda: read_options(arguments, program), to_stderr)
+    runner = _make_runner(options, to_stderr, supervisor, follower.follow)
     with runner.signals():
         try:
             if options.check:
                 _check(options)
                 return 0
             runner.forget_old_ready_file()
-            service = _open(options, runner)
+            service = _open(options, runner, supervisor=supervisor)
         except (AddressError, ConfigurationError, ValueError, TypeError) as error:
             to_stderr(f"bad configuration: {error}")
             return EXIT_CONFIGURATION
@@ -70,8 +86,10 @@ def _check(options: argparse.Namespace) -> None:
         read_tls_files(vars(options), from_environment=False),
         insecure=bool(options.insecure),
     )
+    read_permissions(options.mode, options.owner)
+    read_limits(options.max_connections, options.max_peer_connections, options.max_rate)
     check_sinks(
-        read_handlers_of(options),
+        handlers_of(options, to_stderr),
         spool_dir=options.spool_dir,
         spool_group=options.spool_group,
         socket_mode=options.socket_mode,
@@ -107,7 +125,12 @@ def _run_detached(options: argparse.Namespace) -> int:
         return runner.run(service)
 
 
-def _make_runner(options: argparse.Namespace, report: Callable[[str], None]) -> Runner:
+def _make_runner(
+    options: argparse.Namespace,
+    report: Callable[[str], None],
+    supervisor: Supervisor | None = None,
+    read_again: Callable[[Service], None] = lambda service: None,
+) -> Runner:
     own = (name for name in vars(options) if name not in ("command", "spool_dir"))
     return Runner(
         options.command,
@@ -115,20 +138,23 @@ def _make_runner(options: argparse.Namespace, report: Callable[[str], None]) -> 
         report=report,
         ready_file=options.ready_file,
         injects=bool(options.inject),
+        supervisor=supervisor,
+        read_again=read_again,
         own_variables=(PREFIX + name.upper() for name in own),
     )
 
 
-def _addresses(options: argparse.Namespace) -> list[Address]:
-    """Return where to listen, beside the log's own socket."""
+def _addresses(options: argparse.Namespace, passed: Sequence[PassedSocket] = ()) -> list[Address]:
+    """Return where to listen, beside the log's own socket and what was ``passed``."""
     addresses = [parse_address(text) for text in options.listen or ()]
-    return addresses or default_listen(needed=not options.command)
+    return addresses or default_listen(needed=not options.command and not passed)
 
 
 def _open(
     options: argparse.Namespace,
     runner: Runner,
     report: Callable[[str], None] = to_stderr,
+    supervisor: Supervisor | None = None,
 ) -> Service | None:
     told = False
 
@@ -136,13 +162,18 @@ def _open(
         nonlocal told
         if not told:
             told = True
+            if supervisor is not None:
+                supervisor.status("standing by")
             to_stderr(f"standing by: {options.sink} is written by another process")
         return not runner.is_stopping
 
+    passed = [] if options.detached else passed_sockets(os.environ)
     try:
         return Service(
-            read_handlers_of(options),
-            [] if options.detached else _addresses(options),
+            handlers_of(options, report),
+            [] if options.detached else _addresses(options, passed),
+            passed=passed,
+            supervisor=supervisor,
             spool_dir=options.spool_dir,
             spool_group=options.spool_group,
             socket_mode=options.socket_mode,
@@ -154,6 +185,11 @@ def _open(
             insecure=bool(options.insecure),
             status_files=bool(options.status_files),
             console=bool(options.console),
+            file_mode=options.mode,
+            file_owner=options.owner,
+            max_connections=options.max_connections,
+            max_peer_connections=options.max_peer_connections,
+            max_rate=options.max_rate,
             fsync=bool(options.fsync),
             render=options.render or RENDER[0],
             instance="\0".join(options.command),

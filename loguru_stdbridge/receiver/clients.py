@@ -38,6 +38,7 @@ from ..exceptions import (
 from ..record.line_format import LineFormat
 from ..record.sink_needs import SinkNeeds
 from ..spool.proof import answer_nonce
+from ..system.supervisor import PassedSocket
 from ..system.versions import is_later_version
 from ..wire.receiving import (
     ChallengeReceived,
@@ -54,6 +55,7 @@ from ..wire.receiving import (
 from ..wire.sending import PROTOCOL_VERSION
 from .admission import Admission
 from .connection import Connection, LocalRequest
+from .limits import Limits, Pace
 from .outlets import Outlets
 from .places import Standing
 from .reporting import RateLimitedReporter
@@ -107,13 +109,14 @@ class Clients:
         outlets: Outlets,
         reporter: RateLimitedReporter,
         greeted: Greeted,
-        max_connections: int,
+        limits: Limits,
         has_journal: Callable[[str], bool],
         on_sender_gone: Callable[[], None],
         report: Callable[[str], None],
         access: SocketAccess,
         certificates: Certificates | None = None,
         on_request: Callable[[socket.socket, bytes], None] | None = None,
+        passed: Sequence[PassedSocket] = (),
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
@@ -134,6 +137,8 @@ class Clients:
         self._by_sender: dict[str, set[Connection]] = {}
         self._incomplete = 0  # bytes of incomplete frames, of all clients
         self._touched: set[Connection] = set()
+        self._limits = limits
+        self._resting: set[Connection] = set()
         self.has_met_newer = False
         """Whether a worker has come whose package is later than this one."""
         self.are_last = False
@@ -141,12 +146,13 @@ class Clients:
         self.admission = Admission(
             addresses,
             selector,
-            limit=max_connections,
+            limits=limits,
             read_client=self._read,
             dismiss=self._dismiss,
             report=report,
             access=access,
             certificates=certificates,
+            passed=passed,
         )
         self._connections = self.admission.connections
 
@@ -157,6 +163,20 @@ class Clients:
     def is_connected(self, sender: str) -> bool:
         """Return whether a connection speaks for ``sender``."""
         return sender in self._by_sender
+
+    def change_format(
+        self,
+        line_format: LineFormat | None,
+        needs: SinkNeeds,
+        words: Mapping[str, str] | None,
+    ) -> None:
+        """Tell workers how lines look from now on: those that are here, and those that come."""
+        is_new = (line_format, needs) != (self._greeted.line_format, self._greeted.needs)
+        self._greeted = self._greeted._replace(line_format=line_format, words=words, needs=needs)
+        for connection in self._connections if is_new else ():
+            if connection.is_greeted and not connection.ended:
+                connection.send(connection.protocol.format_change(line_format, needs))
+                self._touched.add(connection)
 
     # -- reading
 
@@ -171,7 +191,7 @@ class Clients:
     def _read(self, connection: Connection) -> None:
         """Read once from a client, and take what it has sent."""
         self._touched.add(connection)
-        pending = connection.protocol.pending_bytes
+        pending, records = connection.protocol.pending_bytes, connection.records
         try:
             for event in connection.receive():
                 if isinstance(event, LocalRequest):
@@ -192,6 +212,8 @@ class Clients:
             connection.ends_at = time.monotonic() + FAREWELL
             self._reporter.report_refusal(connection.peer, "tls", connection.fault)
         self._incomplete += connection.protocol.pending_bytes - pending
+        if self._limits.rate is not None and connection.records > records:
+            self._slow_down(connection, connection.records - records, self._limits.rate)
         if self._incomplete > MAX_INCOMPLETE:
             self._drop_largest()
 
@@ -205,6 +227,27 @@ class Clients:
         connection.watch(self._selector, 0)
         self._on_request(connection.socket, received)
         self.admission.accept(not self.are_last)
+
+    def _slow_down(self, connection: Connection, count: int, rate: int) -> None:
+        now = time.monotonic()
+        if connection.pace is None:
+            connection.pace = Pace(rate, now)
+        pause = connection.pace.take(count, now)
+        if pause and not self.are_last:
+            connection.rests_until = now + pause
+            self._resting.add(connection)
+
+    def end_rests(self, now: float) -> float:
+        """Go on with the clients that have rested; return when the next one has."""
+        until = float("inf")
+        for connection in list(self._resting):
+            if connection.ended or self.are_last or now >= (connection.rests_until or 0.0):
+                connection.rests_until = None
+                self._resting.discard(connection)
+                self._touched.add(connection)
+            else:
+                until = min(until, connection.rests_until or until)
+        return until
 
     def _take(self, connection: Connection, event: Event) -> None:
         if isinstance(event, RowsReceived):
@@ -304,6 +347,7 @@ class Clients:
 
     def _watch(self, connection: Connection) -> None:
         must_wait = self._writer.failing and connection.has_sent_frame
+        must_wait = must_wait or connection.rests_until is not None
         interest = 0 if connection.ended or must_wait else selectors.EVENT_READ
         if connection.sending:
             interest |= selectors.EVENT_WRITE

@@ -18,6 +18,7 @@ from ..system.peers import place_of, process_at, user_at
 from ..system.runtime import AF_UNIX
 from ..system.users import own_users
 from ..wire.receiving import Event, ReceiverConnection
+from .limits import Pace
 from .owners import Owner
 from .places import Standing
 
@@ -71,6 +72,10 @@ class Connection:
         """The host or user that it is of; ``None`` until somebody has asked."""
         self.fault: str | None = None
         """Why nothing of it can be read, if what carries its frames has failed."""
+        self.pace: Pace | None = None
+        """How fast it may go on, where there is a limit."""
+        self.rests_until: float | None = None
+        """Until when nothing more of it is read, where it has gone too fast."""
         self.ends_at: float | None = None
         """When it is ended at the latest, if it is only heard out."""
         self.ended = False

@@ -32,8 +32,11 @@ The file, in loguru's words:
   --encoding NAME        encoding of the file (default: utf8)
   --errors HOW           what becomes of characters that it lacks (default: backslashreplace)
   --newline HOW          how a line ends: lf, crlf or cr (default: as this system has it)
+  --escape               show line breaks and control characters of records as \\n, \\x1b and so on
   --sink PATH            one more file, or -, that gets each record; the options above, when they
                          stand behind it, are for that one; may be repeated
+  --mode MODE            mode of log files and archives, as in 0640 (default: the umask's)
+  --owner USER:GROUP     their owner; one of the two may be missing
   --fsync                acknowledge only what is on the disk itself
 
 Who can reach it:
@@ -48,6 +51,10 @@ Who can reach it:
   --tls-key FILE         its key (default: it is in the same file)
   --tls-ca FILE          the CA of the clients' certificates (default: none is asked for)
   --tls-crl FILE         what that CA has revoked
+  --max-connections N    clients at a time (default: 1000, if that many files may be open)
+  --max-peer-connections N    of one host, or of one user of this machine (default: as many)
+  --max-rate N           records a second of one client; one that sends more waits (default: as fast
+                         as it goes)
   --insecure             listen beyond loopback, although not every client has to show a
                          certificate
   --ready-file PATH      there while clients can connect: the addresses, one on a line
@@ -78,8 +85,16 @@ How it runs:
   --grace SECONDS        time to take what clients have sent, at the end (default: 5)
   --detached             leave the session; messages go to .NAME.receiver beside the sink
 
+Where options are said:
+  --config FILE          the same options in a file, which ends with .toml or .json; several sinks
+                         are [[handlers]] there, in the words of logger.configure
+
+  --setup MODULE:FUNCTION    a function of yours for what no option says: it is given the arguments
+                         of logger.configure (handlers, patcher) and changes them
+
 And then end:
   --check                check the options and the sink, and leave nothing behind
+  --print-config         print the options that are in force, and where each of them comes from
   --version              print the version
   -h, --help             print this
 
@@ -90,7 +105,8 @@ Examples:
 
 Environment:
   Each option can be a variable: LOGURU_STDBRIDGE_ROTATION for --rotation, LOGURU_STDBRIDGE_SINK
-  for SINK. 1 and 0 switch those without a value. The command line wins.
+  for SINK. 1 and 0 switch those without a value. The command line
+  wins, then comes the environment, then --config.
 
 Exit codes:
   0    a clean end                    2    wrong usage
@@ -100,7 +116,9 @@ Exit codes:
 
 Signals:
   TERM, INT    end within --grace seconds; with COMMAND, end that first
-  HUP          open the file anew, as after logrotate, and read the certificates again; COMMAND
-               gets it, too
-  QUIT, USR1, USR2, TTIN, TTOU, WINCH    passed on to COMMAND
+  HUP          follow --config as it is now, open the file anew, as after logrotate, and read the
+               certificates again
+  USR1         open the file anew, and no more
+  USR2         tell the whole state
+  HUP, USR1, USR2, QUIT, TTIN, TTOU, WINCH    passed on to COMMAND
 """

@@ -50,6 +50,8 @@ class Listener(socketserver.TCPServer):
     """Accepts TCP clients."""
 
     request_queue_size = BACKLOG
+    is_private = False
+    """Whether the clients are of this user and of root alone, where the system tells whose."""
     certificates: Certificates | None = None
     """With which clients are accepted, where they come by TLS."""
     timeout = 0  # handle_request() never waits: the loop knows when a client is there
@@ -94,6 +96,10 @@ class Listener(socketserver.TCPServer):
 
 class _UnixListener(Listener):
     address_family = AF_UNIX
+
+    def __init__(self, address: Address, accept: Accept, access: SocketAccess) -> None:
+        super().__init__(address, accept, access)
+        self.is_private = not access.is_shared
 
     def _bind_to(self, address: Address) -> Any:
         self._path = address.path

@@ -1,6 +1,7 @@
-"""Read the receiver's options: the command line, then the environment.
+"""Read the receiver's options: the command line, then the environment, then ``--config``.
 
-Every option has an environment variable ``LOGURU_STDBRIDGE_<OPTION>``; the command line wins. Owns
+Every option has an environment variable ``LOGURU_STDBRIDGE_<OPTION>``. The command line wins over
+it, and both win over the file. Owns which of them an option comes from, and
 what is said of wrong usage: one line with the way out, and exit code 2. The values of loguru's
 words are not looked at here.
 """
@@ -16,7 +17,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .._version import __version__
+from ..exceptions import ConfigurationError
 from ..sink_words import FLAG_WORDS, SINK_WORDS
+from .config_file import check_kind, read_config
 from .help_text import HELP
 from .service import GRACE
 from .sink_option import add_sink_options, sinks_of
@@ -26,8 +29,12 @@ PREFIX = "LOGURU_STDBRIDGE_"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 _SWITCHES = (*FLAG_WORDS, "fsync", "standby", "inject", "insecure", "status_files", "console")
 _SECONDS = ("grace", "linger")
+_WHOLE_NUMBERS = ("max_connections", "max_peer_connections", "max_rate")
 _LISTS = ("listen", "status", "status_hosts")
-_NOT_FROM_ENVIRONMENT = ("check", "command", "detached", "help", "version")
+_NOT_FROM_ENVIRONMENT = (
+    "check", "command", "detached", "further_sinks", "help", "print_config", "version",
+)  # fmt: skip
+_NOT_GIVEN = ("handlers", "sources")
 _WITH_A_UNIT = ("--rotation", "--retention")
 _COMMAND_ARGUMENT = "argument (--[a-z-]+): expected one argument"  # argparse's own words
 
@@ -54,7 +61,8 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     add_sink_options(parser)
     for name in (
         "spool-dir", "spool-group", "socket-mode", "socket-group", "tls-cert", "tls-key", "tls-ca",
-        "tls-crl", "render", "grace", "linger", "ready-file",
+        "tls-crl", "mode", "owner", "max-connections", "max-peer-connections", "max-rate",
+        "setup", "render", "grace", "linger", "ready-file",
     ):  # fmt: skip
         add(f"--{name}")
     for name in _SWITCHES:
@@ -63,25 +71,35 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     add("--status", action="append")
     add("--status-host", action="append", dest="status_hosts")
     add("--status-token-file")
+    add("--config")
     add("--detached", action="store_true")
     add("--check", action="store_true")
+    add("--print-config", action="store_true")
     add("--version", action="version", version=f"loguru_stdbridge {__version__}")
     return parser
 
 
 def read_options(argv: Sequence[str], prog: str) -> argparse.Namespace:
-    """Read the command line, then the environment. Exits with code 2 on a usage error."""
+    """Read the command line, then the environment, then the file that one of them names.
+
+    ``sources`` of what is returned says where each option comes from that was given. ``handlers``
+    has the sinks that the file names, unless SINK is given. Exits with code 2 on a usage error.
+    Raises :class:`ConfigurationError` for a file that cannot be used.
+    """
     parser = make_parser(prog)
     own, command = _split_command(list(argv))
     options, unknown = parser.parse_known_args(own)
     if unknown:
         parser.error(_explain(unknown, own, parser))
-    options.command = command
-    for name, value in list(vars(options).items()):
+    given = {name: value for name, value in vars(options).items() if value not in (None, [], False)}
+    sources = dict.fromkeys(given, "command line")
+    options.command, options.sources, options.handlers = command, sources, None
+    for name in list(vars(options)):
         variable = PREFIX + name.upper()
         text = os.environ.get(variable)
-        if value is not None or text is None or name in _NOT_FROM_ENVIRONMENT:
+        if name in sources or text is None or name in (*_NOT_FROM_ENVIRONMENT, *_NOT_GIVEN):
             continue
+        sources[name] = f"${variable}"
         if name in _SWITCHES:
             if text.lower() not in _TRUE + _FALSE:
                 parser.error(f"{variable}={text!r}: use 1 or 0")
@@ -94,10 +112,20 @@ def read_options(argv: Sequence[str], prog: str) -> argparse.Namespace:
         value = getattr(options, name)
         if isinstance(value, str):
             setattr(options, name, _seconds(parser, f"--{name} {value}", value))
+    for name in _WHOLE_NUMBERS:
+        value = getattr(options, name)
+        if isinstance(value, str) and not value.isdigit():
+            parser.error(f"--{name.replace('_', '-')} {value}: a whole number from 1 on")
+        setattr(options, name, value if value is None else int(value))
+    if options.config:
+        _add_config(options)
     if options.grace is None:
         options.grace = GRACE
     if not options.sink:
-        parser.error(f"name the log file: {prog} SINK, or {PREFIX}SINK; --help shows the rest")
+        parser.error(
+            f"name the log file: {prog} SINK, or {PREFIX}SINK, or sink in the file of --config; "
+            "--help shows the rest"
+        )
     if options.detached and (command or not all(map(os.path.isabs, sinks_of(options)))):
         parser.error("--detached needs the absolute path of each sink, and no command")
     if options.inject and not command and not options.check:
@@ -105,6 +133,31 @@ def read_options(argv: Sequence[str], prog: str) -> argparse.Namespace:
     if "--" in argv and not command:
         parser.error("-- must be followed by a command, as in -- gunicorn -w 4 shop:app")
     return options
+
+
+def _add_config(options: argparse.Namespace) -> None:
+    """Take what stands in the file, and nowhere else."""
+    path, sources = options.config, options.sources
+    names = {name for name in vars(options) if name not in (*_NOT_FROM_ENVIRONMENT, *_NOT_GIVEN)}
+    for name, given in read_config(path, names - {"config"}).items():
+        if name in sources or (name == "handlers" and "sink" in sources):
+            continue
+        try:
+            value = check_kind(name, given, switches=_SWITCHES, lists=_LISTS)
+            if name in _SECONDS and (type(value) not in (int, float) or not 0 <= value < 1e6):
+                raise ValueError(f"{name} = {value!r}: a number of seconds, from 0 up")
+        except ValueError as error:
+            raise ConfigurationError(f"{path}: {error}") from error
+        setattr(options, name, value)
+        sources[name] = path
+    if options.handlers is not None:
+        options.sink = options.handlers[0]["sink"]
+        for name in (*SINK_WORDS, "further_sinks"):
+            if name in sources:
+                raise ConfigurationError(
+                    f"{path} has handlers, and {name} is given besides ({sources[name]}): say it "
+                    "in the handler of the sink that is meant"
+                )
 
 
 def _split_command(argv: list[str]) -> tuple[list[str], list[str]]:

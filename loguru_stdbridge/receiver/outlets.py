@@ -25,12 +25,15 @@ from ..exceptions import ConfigurationError, FurtherSinkHeldError, LedgerHeldErr
 from ..record.line_format import LineFormat
 from ..record.sink_needs import join_needs
 from ..sink.blocks import Sink
+from ..sink.calls import CallSink, describe_call, stream_of_call
+from ..sink.changing import prepare_change
 from ..sink.internals import read_sink_path
 from ..sink.ledger import Ledger
+from ..sink.permissions import FilePermissions
 from ..sink.replay import RENDER_OPTIONS, Replay
 from ..sink.rotating import RotatingSink
 from ..sink.streams import Stream, StreamSink, find_stream, open_stream_ledger
-from ..sink_words import check_handlers
+from ..sink_words import check_handlers, is_call
 from .several import AnyWriter, SeveralWriters
 from .writer import Writer
 
@@ -41,6 +44,11 @@ _LEAVING = 2.0
 """Seconds that the end of a killed receiver may take from its first lock to its last."""
 
 
+_FILE_WORDS = ("rotation", "retention", "compression")
+_CHANGEABLE = {*_FILE_WORDS, *RENDER_OPTIONS}
+"""Options that a sink can follow while it is open."""
+
+
 class Outlet(NamedTuple):
     """One sink, and what belongs to it."""
 
@@ -49,6 +57,10 @@ class Outlet(NamedTuple):
     sink: Sink
     replay: Replay
     ledger: Ledger
+    named: str
+    """What the user calls it."""
+    options: Mapping[str, Any]
+    """Its handler, without the sink."""
 
 
 class Outlets:
@@ -56,7 +68,9 @@ class Outlets:
 
     def __init__(self, outlets: Sequence[Outlet], *, rendering: bool = True) -> None:
         """Without ``rendering`` no worker is told a line format."""
-        self._outlets = outlets
+        self._outlets = list(outlets)
+        self._rendering = rendering
+        self._writers: list[Writer] = []
         self.line_format = _common_format(outlets) if rendering else None
         """The format by which workers may render lines for all of the sinks."""
         self.needs = join_needs(outlet.replay.needs for outlet in outlets)
@@ -77,25 +91,74 @@ class Outlets:
         self, report: Callable[[str], None], on_unreadable: Callable[[str, str], None]
     ) -> AnyWriter:
         """Make what takes records; ``on_unreadable`` is told of each row that cannot be read."""
-        if len(self._outlets) == 1:
-            return Writer(
-                self.first.replay, self.first.sink, report,
-                format_id="" if self.line_format is None else self.line_format.id,
-                on_unreadable=on_unreadable,
-            )  # fmt: skip
-        writers = []
         for outlet in self._outlets:
-            format_id, least = "", None
-            if self.line_format is not None and outlet.replay.line_format is not None:
-                format_id, level = self.line_format.id, outlet.replay.line_format.level
-                least = level if level > self.line_format.level else None
-            writer = Writer(
-                outlet.replay, outlet.sink, report,
-                format_id=format_id, least_level=least, name=outlet.sink.path or outlet.path,
-                on_unreadable=on_unreadable if outlet is self.first else lambda sender, text: None,
+            format_id, least = self._look_of(outlet)
+            name = "the sink" if len(self._outlets) == 1 else outlet.sink.path or outlet.path
+            self._writers.append(
+                Writer(
+                    outlet.replay, outlet.sink, report,
+                    format_id=format_id, least_level=least, name=name,
+                    on_unreadable=on_unreadable if outlet is self.first else _tell_nobody,
+                )
             )  # fmt: skip
-            writers.append((writer, outlet.ledger.last))
-        return SeveralWriters(writers)
+        if len(self._writers) == 1:
+            return self._writers[0]
+        return SeveralWriters(
+            [(w, outlet.ledger.last) for w, outlet in zip(self._writers, self._outlets)]
+        )
+
+    def _look_of(self, outlet: Outlet) -> tuple[str, int | None]:
+        """Return the id of the format by which workers may render, and the least level taken."""
+        own = outlet.replay.line_format
+        if self.line_format is None or own is None:
+            return "", None
+        return self.line_format.id, own.level if own.level > self.line_format.level else None
+
+    def change(self, handlers: Sequence[Mapping[str, Any]], report: Callable[[str], None]) -> None:
+        """Have the sinks follow the options of ``handlers``, which name the same sinks in order.
+
+        Raises :class:`ConfigurationError`, and what Loguru raises for a value that it cannot use;
+        nothing has changed then. Raises :class:`SinkError` where a file cannot be opened anew.
+        """
+        refuse_handlers(handlers)
+        names = [_name_of(handler["sink"]) for handler in handlers]
+        if names != [outlet.named for outlet in self._outlets]:
+            raise ConfigurationError(
+                f"the sinks are {', '.join(outlet.named for outlet in self._outlets)}: others need "
+                "another start"
+            )
+        changed: list[Outlet] = []
+        steps: list[Callable[[], None]] = []
+        for outlet, handler in zip(self._outlets, handlers):
+            given = {name: value for name, value in handler.items() if name != "sink"}
+            old = outlet.options
+            words = {name for name in {*given, *old} if given.get(name) != old.get(name)}
+            fixed = words - _CHANGEABLE
+            if fixed:
+                raise ConfigurationError(
+                    f"{', '.join(sorted(fixed))} of {outlet.named}: needs another start"
+                )
+            replay = outlet.replay
+            if words & set(RENDER_OPTIONS):
+                look = {name: value for name, value in given.items() if name in RENDER_OPTIONS}
+                replay = Replay(encoding=given.get("encoding", "utf8"), **look)
+            if words - set(RENDER_OPTIONS):
+                if not isinstance(outlet.sink, RotatingSink):
+                    raise ConfigurationError(
+                        f"{', '.join(sorted(words))}: {outlet.named} is no file"
+                    )
+                file_words = {name: given.get(name) for name in _FILE_WORDS}
+                steps.append(
+                    prepare_change(outlet.sink, outlet.named, outlet.ledger, report, **file_words)
+                )
+            changed.append(outlet._replace(replay=replay, options=given))
+        self._outlets = changed
+        self.line_format = _common_format(changed) if self._rendering else None
+        self.needs = join_needs(outlet.replay.needs for outlet in changed)
+        for writer, outlet in zip(self._writers, changed):
+            writer.change_look(outlet.replay, *self._look_of(outlet))
+        for step in steps:
+            step()
 
     def retire_sender(self, sender: str) -> None:
         """Note that ``sender`` will never send again. Never raises."""
@@ -109,6 +172,14 @@ class Outlets:
                 outlet.sink.reopen()
             except Exception as error:
                 report(f"cannot reopen the sink: {error}")
+
+
+def _name_of(sink: Any) -> str:
+    return describe_call(sink) if is_call(sink) else os.fspath(sink)
+
+
+def _tell_nobody(sender: str, text: str) -> None:
+    """The first sink's writer has told it."""
 
 
 def _common_format(outlets: Sequence[Outlet]) -> LineFormat | None:
@@ -134,13 +205,14 @@ def open_outlets(
     fsync: bool,
     wait: Callable[[], bool] | None,
     report: Callable[[str], None],
+    permissions: FilePermissions | None = None,
 ) -> list[Outlet]:
     """Open every sink; ``opened`` closes them, the first one last.
 
     ``instance`` tells receivers of one stream from each other. ``wait`` makes a standby of the
-    first sink (:meth:`Ledger.open`). Raises what :class:`RotatingSink` and :meth:`Ledger.open`
-    raise, :class:`FurtherSinkHeldError` where another log's receiver writes one of the others, and
-    :class:`ConfigurationError`.
+    first sink (:meth:`Ledger.open`). ``permissions`` are for each file. Raises what
+    :class:`RotatingSink` and :meth:`Ledger.open` raise, :class:`FurtherSinkHeldError` where another
+    log's receiver writes one of the others, and :class:`ConfigurationError`.
     """
     refuse_handlers(handlers)
     looks = [{name: item[name] for name in RENDER_OPTIONS if name in item} for item in handlers]
@@ -155,11 +227,20 @@ def open_outlets(
             for name, value in handler.items()
             if name != "sink" and name not in RENDER_OPTIONS
         }
-        stream = find_stream(path)
         sink: Sink
+        if is_call(path):
+            ledger = _open_stream(stream_of_call(path), opened, spool_dir, instance, report)
+            sink, name = CallSink(path, ledger, report, **options), describe_call(path)
+            opened.callback(sink.close)
+            given = {word: value for word, value in handler.items() if word != "sink"}
+            outlets.append(Outlet(name, sink, replay, ledger, name, given))
+            continue
+        stream = find_stream(path)
         if stream is None:
             ledger = _open_ledger(path, outlets, wait, report)
             opened.callback(ledger.close)
+            if permissions is not None:
+                options["opener"] = permissions.open
             sink = RotatingSink(path, ledger, fsync=fsync, report=report, **options)
         else:
             ledger = _open_stream(stream, opened, spool_dir, instance, report)
@@ -167,13 +248,15 @@ def open_outlets(
             sink = StreamSink(stream, ledger, fsync=fsync and only, **options)
             path = ledger.path.with_suffix("")
         opened.callback(sink.close)
-        outlets.append(Outlet(os.fspath(path), sink, replay, ledger))
+        named = os.fspath(handler["sink"])
+        given = {name: value for name, value in handler.items() if name != "sink"}
+        outlets.append(Outlet(os.fspath(path), sink, replay, ledger, named, given))
     return outlets
 
 
 def refuse_handlers(handlers: Sequence[Mapping[str, Any]]) -> None:
     """Raise :class:`ConfigurationError` for handlers that name no sink, too many, or one twice."""
-    check_handlers(handlers)
+    check_handlers(handlers, with_calls=True)
     if len(handlers) > MAX_HANDLERS:
         raise ConfigurationError(
             f"{len(handlers)} handlers: a receiver takes at most {MAX_HANDLERS} sinks"
@@ -181,7 +264,7 @@ def refuse_handlers(handlers: Sequence[Mapping[str, Any]]) -> None:
     seen: dict[str, str] = {}
     for handler in handlers:
         path = handler["sink"]
-        if find_stream(path) is None:
+        if not is_call(path) and find_stream(path) is None:
             template = read_sink_path(path).template
             if template in seen:
                 raise ConfigurationError(

@@ -1,8 +1,9 @@
 """Run a receiver in the foreground, and a command beside it, until one of them ends.
 
 Owns the signals, the ready file and the order of the end. SIGTERM and SIGINT end the command, or
-else the receiver; the command's end ends the receiver. SIGHUP reopens the sink. What there is of
-them differs between systems (:mod:`~loguru_stdbridge.system.signals`).
+else the receiver; the command's end ends the receiver. SIGHUP reads the configuration again and
+reopens the files, SIGUSR1 only reopens them, SIGUSR2 tells the state. What there is of them differs
+between systems (:mod:`~loguru_stdbridge.system.signals`).
 
 What makes it a good parent
 ---------------------------
@@ -29,11 +30,12 @@ from ..spool.directory import SPOOL_VARIABLE
 from ..system.live_file import LiveFile
 from ..system.signals import STOP_SIGNALS, console_end, signal_numbers
 from ..system.startup import inject
+from ..system.supervisor import SUPERVISOR_VARIABLES, Supervisor
 from .command import Command
 from .service import Service
 
 EXIT_FAILURE = 1
-_FORWARDED = ("SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGWINCH")
+_FORWARDED = ("SIGQUIT", "SIGTTIN", "SIGTTOU", "SIGWINCH")
 
 
 class Runner:
@@ -48,15 +50,20 @@ class Runner:
         ready_file: str | None = None,
         own_variables: Iterable[str] = (),
         injects: bool = False,
+        supervisor: Supervisor | None = None,
+        read_again: Callable[[Service], None] = lambda service: None,
     ) -> None:
         """``grace`` is the seconds for the service's end; ``own_variables`` name the environment
         variables that are for this receiver alone. ``injects``: every Python process below the
-        command has the bridge."""
+        command has the bridge. ``supervisor`` is told of the start and the end.
+        ``read_again`` has the service follow the configuration as it is now; called in its loop."""
         self._grace = grace
         self._report = report
         self._ready_file = LiveFile(ready_file) if ready_file else None
-        self._own_variables = frozenset(own_variables)
+        self._own_variables = frozenset((*own_variables, *SUPERVISOR_VARIABLES))
         self._injects = injects
+        self._read_again = read_again
+        self._supervisor = Supervisor() if supervisor is None else supervisor
         self._command = Command(command, self._stop_service)
         self._service: Service | None = None
         self._ignored: list[int] = []  # signals that were ignored when the receiver started
@@ -69,6 +76,8 @@ class Runner:
         handlers: dict[str, Callable[[int, Any], None]] = {
             **dict.fromkeys(STOP_SIGNALS, self._on_stop),
             "SIGHUP": self._on_hangup,
+            "SIGUSR1": self._on_reopen,
+            "SIGUSR2": self._on_dump,
             "SIGCHLD": self._on_child,
         }
         if self._command.arguments:
@@ -144,7 +153,9 @@ class Runner:
         shown = ", ".join(map(str, service.status_addresses))
         shown = f", showing the status at {shown}" if shown else ""
         listening = f"listening on {', '.join(addresses)}"
-        self._report(f"writing {service.log.path}, {listening}{shown}{running}")
+        told = f"writing {service.log.path}, {listening}{shown}{running}"
+        self._report(told)
+        self._supervisor.ready(told)
         return None
 
     def _start_command(self, service: Service) -> int | None:
@@ -165,6 +176,7 @@ class Runner:
         return None if started else 0
 
     def _stop_service(self) -> None:
+        self._supervisor.stopping()
         if self._service is not None:
             self._service.stop(self._grace)
 
@@ -186,8 +198,22 @@ class Runner:
         self._command.forward(number)
 
     def _on_hangup(self, number: int, frame: object) -> None:
+        service = self._service
+        if service is not None:
+            service.call(self._supervisor.reloading)
+            service.call(lambda: self._read_again(service))
+            service.reload()
+            service.call(lambda: self._supervisor.ready("reloaded"))
+        self._command.forward(number)
+
+    def _on_reopen(self, number: int, frame: object) -> None:
         if self._service is not None:
             self._service.reopen()
+        self._command.forward(number)
+
+    def _on_dump(self, number: int, frame: object) -> None:
+        if self._service is not None:
+            self._service.dump()
         self._command.forward(number)
 
     def _on_child(self, number: int, frame: object) -> None:

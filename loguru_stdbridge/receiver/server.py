@@ -15,21 +15,26 @@ client in a turn, the lines held before a write, the incomplete frames of all cl
 from __future__ import annotations
 
 import contextlib
+import math
 import selectors
 import socket
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..addresses import Address, LogName
+from ..sink_words import show_handlers
 from ..status.pieces import Watcher, Watchers
 from ..status.state import ReceiverState
 from ..system.forks import drop_in_children
+from ..system.supervisor import PassedSocket, Supervisor
 from ..system.wakeup import WakeUp
-from .admission import MAX_CONNECTIONS
 from .adoption import OrphanIntake
 from .clients import Clients, Greeted
 from .connection import Connection
+from .dump import describe_state
+from .limits import DEFAULT_LIMITS, Limits
 from .listeners import Listener
 from .outlets import Outlets
 from .picture import Painter
@@ -64,7 +69,7 @@ class Receiver:
         outlets: Outlets,
         log: LogName,
         report: Callable[[str], None] = to_stderr,
-        max_connections: int = MAX_CONNECTIONS,
+        limits: Limits = DEFAULT_LIMITS,
         linger: float | None = None,
         words: Mapping[str, str] | None = None,
         spool_dir: str | None = None,
@@ -73,6 +78,8 @@ class Receiver:
         certificates: Certificates | None = None,
         on_request: OnRequest | None = None,
         console: Watcher | None = None,
+        passed: Sequence[PassedSocket] = (),
+        supervisor: Supervisor | None = None,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
@@ -82,7 +89,8 @@ class Receiver:
         directory of which workers may want a proof (:mod:`spool.proof`). ``access`` says who
         may use the Unix sockets. ``board`` is shown what happens. ``certificates`` are for
         ``tls://`` addresses. ``on_request`` answers HTTP requests at Unix sockets, and may return
-        another board. ``console`` is shown the records, too.
+        another board. ``console`` is shown the records, too. ``passed`` are sockets that listen
+        already. ``supervisor`` is told how the loop is.
         """
         self.orphans: OrphanIntake | None = None
         self._outlets = outlets
@@ -104,9 +112,11 @@ class Receiver:
         self._console = console
         self._on_request = on_request
         self._sweep_at = 0.0
+        self._next_rest = math.inf  # when a client that was too fast may go on
         self._stop_by: float | None = None
         self._stopped_at = 0.0
-        self._reopen = False
+        self._supervisor = Supervisor() if supervisor is None else supervisor
+        self._calls: deque[Callable[[], None]] = deque()
         with contextlib.ExitStack() as opened:
             self._selector = opened.enter_context(selectors.DefaultSelector())
             self._wakeup = WakeUp()
@@ -120,13 +130,14 @@ class Receiver:
                 outlets=outlets,
                 reporter=self._reporter,
                 greeted=Greeted(log, outlets.line_format, words, spool_dir, outlets.needs),
-                max_connections=max_connections,
+                limits=limits,
                 has_journal=self._has_journal,
                 on_sender_gone=self._look_for_orphans,
                 report=report,
                 access=access,
                 certificates=certificates,
                 on_request=None if on_request is None else self._take_request,
+                passed=passed,
             )
             opened.pop_all()  # it is whole: close() has it now
         self._show_to(board)
@@ -165,13 +176,30 @@ class Receiver:
         self._stop_by = self._stopped_at + grace
         self._wakeup.wake()
 
-    def reopen(self) -> None:
-        """Open the sink's file anew, as after an outside rotation; read the certificates again.
-
-        Safe in signal handlers.
-        """
-        self._reopen = True
+    def call(self, function: Callable[[], None]) -> None:
+        """Have the loop call ``function``. Safe in signal handlers and threads."""
+        self._calls.append(function)
         self._wakeup.wake()
+
+    def reopen(self) -> None:
+        """In the loop: open the sinks' files anew, as after an outside rotation."""
+        self._outlets.reopen(self._report)
+
+    def change_sinks(self, handlers: Sequence[Mapping[str, Any]]) -> None:
+        """In the loop: have the sinks follow other options. Raises what they are refused with."""
+        self._clients.commit()  # what is held was rendered as it came
+        self._outlets.change(handlers, self._report)
+        outlets = self._outlets
+        self._clients.change_format(outlets.line_format, outlets.needs, show_handlers(handlers))
+
+    def read_certificates(self) -> None:
+        """In the loop: read the certificates again; new clients are accepted with them."""
+        self._clients.admission.read_certificates()
+
+    def dump(self) -> None:
+        """In the loop: tell the operator the whole state."""
+        for line in describe_state(self.picture()):
+            self._report(line)
 
     # -- the loop
 
@@ -206,10 +234,8 @@ class Receiver:
         ready = self._selector.select(self._pause())
         board = self._board
         began = 0.0 if board is None else time.monotonic()
-        if self._reopen:
-            self._reopen = False
-            self._outlets.reopen(self._report)
-            self._clients.admission.read_certificates()
+        while self._calls:
+            self._make_call(self._calls.popleft())
         shaking_hands = []
         for key, events in ready:
             target = key.fileobj
@@ -233,13 +259,17 @@ class Receiver:
                 self._look_for_orphans()
         orphans = None if self._writer.failing else self.orphans
         took_orphan = orphans is not None and orphans.take_batch(self._records)
+        self._next_rest = self._clients.end_rests(time.monotonic())
         self._clients.commit()
         if took_orphan:
             self._note_orphan_written()
         now = time.monotonic()
+        self._supervisor.feed(now)
         if now >= self._sweep_at:
             self._sweep_at = now + _SWEEP_INTERVAL
             self._clients.sweep(now)
+            if self._supervisor.is_there:
+                self._supervisor.status(self._status_line())
             if self._stop_by is None:
                 self._end_if_not_needed(now)
         if board is not None:
@@ -265,6 +295,12 @@ class Receiver:
         if board is not self._board:
             self._show_to(board)
 
+    def _make_call(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except Exception as error:  # a bug of ours ends no receiver
+            self._report(f"a bug: {type(error).__name__}: {error}")
+
     def picture(self) -> ReceiverState:
         """Return its state at this instant. To be called in its own thread alone."""
         admission = self._clients.admission
@@ -275,7 +311,7 @@ class Receiver:
     def _pause(self) -> float:
         """Return the seconds until the next round has something to do, if no client has."""
         now = time.monotonic()
-        until = self._sweep_at
+        until = min(self._sweep_at, self._next_rest, now + self._supervisor.pause(now))
         if self._writer.failing:
             until = min(until, self._writer.retry_at)
         elif self.orphans is not None:
@@ -285,6 +321,11 @@ class Receiver:
         return max(until - now, 0.0)
 
     # -- orphans, and the rest
+
+    def _status_line(self) -> str:
+        counts, clients = self.counts, len(self._clients.admission.connections)
+        what = "the sink fails" if self._writer.failing else "writing"
+        return f"{what}: {counts['records']} records, {clients} clients"
 
     def _has_journal(self, sender: str) -> bool:
         return self.orphans is not None and self.orphans.has_journal(sender)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable
@@ -23,6 +22,7 @@ from ..addresses import (
     parse_address,
 )
 from ..exceptions import ConfigurationError, JournalError
+from ..sink.permissions import read_permissions
 from ..sink.streams import find_stream
 from ..sink_words import check_handlers, show_handlers
 from ..spool.directory import (
@@ -34,12 +34,14 @@ from ..spool.group import default_group_spool, make_group_spool
 from ..spool.proof import make_secret
 from ..system.host import directory_id, host_facts
 from ..system.runtime import runtime_directories
-from ..system.tls_files import TlsFiles, read_tls_files
+from ..system.supervisor import PassedSocket, Supervisor
+from ..system.tls_files import TlsFiles
 from ..system.users import current_user
-from .admission import MAX_CONNECTIONS
 from .adoption import OrphanIntake
 from .exposure import check_exposure
+from .limits import read_limits
 from .outlets import Outlets, open_outlets
+from .passed import address_of
 from .reporting import to_stderr
 from .server import Receiver
 from .sharing import group_id, read_socket_access
@@ -61,7 +63,9 @@ class Service:
         spool_dir: str | Path | bool | None = None,
         fsync: bool = False,
         render: str = "worker",
-        max_connections: int = MAX_CONNECTIONS,
+        max_connections: int | None = None,
+        max_peer_connections: int | None = None,
+        max_rate: int | None = None,
         instance: str = "",
         linger: float | None = None,
         wait: Callable[[], bool] | None = None,
@@ -76,6 +80,10 @@ class Service:
         insecure: bool = False,
         status_files: bool = False,
         console: bool = False,
+        file_mode: str | int | None = None,
+        file_owner: str | None = None,
+        passed: Sequence[PassedSocket] = (),
+        supervisor: Supervisor | None = None,
     ) -> None:
         """Open everything. See :func:`start_receiver` for most of the options.
 
@@ -85,6 +93,7 @@ class Service:
         other. ``wait`` makes it a standby (:meth:`Ledger.open`). ``linger`` makes it end by itself:
         so many seconds after the last client has gone and nothing is left to adopt. ``tls``: the
         certificate files of ``tls://`` addresses; ``None``: those that the environment names.
+        ``passed`` are sockets that listen already; ``supervisor`` is told how the loop is.
         """
         if render not in RENDER:
             raise ConfigurationError(f"render={render!r}: one of {', '.join(map(repr, RENDER))}")
@@ -98,7 +107,11 @@ class Service:
             status, token_file=status_token_file, hosts=status_hosts, shows_files=status_files,
             access=access, report=report,
         )  # fmt: skip
-        certificates = check_exposure(targets, tls, insecure=insecure)
+        limits = read_limits(max_connections, max_peer_connections, max_rate)
+        permissions = read_permissions(file_mode, file_owner)
+        self._certificates = check_exposure(
+            [*targets, *map(address_of, passed)], tls, insecure=insecure
+        )
         with contextlib.ExitStack() as opened:
             self.spool_dir = _make_spool(spool_dir, members, report, beside=_log_path(handlers))
             outlets = Outlets(
@@ -110,6 +123,7 @@ class Service:
                     fsync=fsync,
                     wait=wait,
                     report=report,
+                    permissions=permissions,
                 ),
                 rendering=render == "worker",
             )
@@ -118,6 +132,7 @@ class Service:
                 targets.append(own)
             log_id = outlets.first.ledger.log_id
             self.log = LogName(own.path, log_id, directory_id(os.path.dirname(own.path)))
+            self._outlets = outlets
             self._line_format, self._needs = outlets.line_format, outlets.needs
             line_format = outlets.first.replay.line_format
             template = None if line_format is None else line_format.format
@@ -131,13 +146,15 @@ class Service:
                 words=show_handlers(handlers),
                 log=self.log,
                 report=report,
-                max_connections=max_connections,
+                limits=limits,
                 spool_dir=self.spool_dir,
                 access=access,
                 board=shown.board,
                 on_request=shown.adopt,
                 console=None if printer is None else printer.board,
-                certificates=certificates,
+                certificates=self._certificates,
+                passed=passed,
+                supervisor=supervisor,
             )
             opened.callback(self._receiver.close)
             opened.callback(shown.close)
@@ -202,13 +219,39 @@ class Service:
         self._receiver.stop(grace)
 
     def reopen(self) -> None:
-        """Open the sink's file anew. Safe in signal handlers and threads."""
-        self._receiver.reopen()
+        """Open the sinks' files anew. Safe in signal handlers and threads."""
+        self._receiver.call(self._receiver.reopen)
+
+    def reload(self) -> None:
+        """Open the sinks' files anew, and read the certificates again. Safe like :meth:`reopen`."""
+        self._receiver.call(self._receiver.read_certificates)
+        self.reopen()
+
+    def change_sinks(self, handlers: Sequence[Mapping[str, Any]]) -> None:
+        """In the loop: have the sinks follow other options; see :meth:`.Outlets.change`."""
+        self._receiver.change_sinks(handlers)
+        now = self._outlets.line_format, self._outlets.needs
+        if now != (self._line_format, self._needs):
+            self._line_format, self._needs = now
+            self._note_sinks()
+
+    def change_certificates(self, files: TlsFiles) -> None:
+        """In the loop: name other files of certificates, which :meth:`reload` reads."""
+        if self._certificates is not None:
+            self._certificates.files = files
+
+    def dump(self) -> None:
+        """Tell the operator the whole state. Safe like :meth:`reopen`."""
+        self._receiver.call(self._receiver.dump)
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Have the loop call ``function``, after what came before. Safe like :meth:`reopen`."""
+        self._receiver.call(function)
 
 
 def _log_path(handlers: Sequence[Mapping[str, Any]]) -> str:
     """Return the path of the log file; empty where it is a stream."""
-    path = check_handlers(handlers)[0]["sink"]
+    path = check_handlers(handlers, with_calls=True)[0]["sink"]
     return os.path.abspath(path) if find_stream(path) is None else ""
 
 
@@ -245,190 +288,3 @@ def _make_spool(
     except JournalError as error:
         report(f"{error}. Journals that workers leave behind are not delivered.")
         return None
-
-
-class EmbeddedReceiver:
-    """A receiver in a thread of this process: what :func:`start_receiver` returns.
-
-    A context manager: the end of its block stops it. All of its methods are thread-safe.
-    """
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._addresses = service.addresses
-        self._thread = threading.Thread(
-            target=service.serve, name="loguru_stdbridge-receiver", daemon=True
-        )
-        try:
-            self._thread.start()
-        except BaseException:
-            service.close()
-            raise
-
-    @property
-    def address(self) -> Address:
-        """The first address at which it listens, as :func:`install_bridge` takes it."""
-        return self._addresses[0]
-
-    @property
-    def addresses(self) -> list[Address]:
-        """All addresses at which it was asked to listen; without one, the log's own."""
-        return list(self._addresses)
-
-    @property
-    def status_addresses(self) -> list[Address]:
-        """Where the status is shown; empty without ``status``."""
-        return list(self._service.status_addresses)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Counts since the start.
-
-        ``"records"`` were written, ``"duplicates"`` had come before and were dropped, ``"refused"``
-        broke a rule or a limit.
-        """
-        return self._service.counts
-
-    def reopen(self) -> None:
-        """Open the sink's file anew, after another program has renamed it. Waits for nothing."""
-        self._service.reopen()
-
-    def stop(self, grace: float = GRACE) -> None:
-        """Take what clients have sent, close the sink, and end the thread.
-
-        ``grace`` is the most seconds to wait for clients, 5 by default. Stopping it again does no
-        harm.
-        """
-        self._service.stop(grace)
-        self._thread.join(grace + 30.0)
-
-    def close(self) -> None:
-        """Stop it, as :meth:`stop` does with its default."""
-        self.stop()
-
-    def __enter__(self) -> EmbeddedReceiver:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.stop()
-
-
-def start_receiver(
-    sink: str | Path | None = None,
-    *,
-    handlers: Sequence[Mapping[str, Any]] | None = None,
-    address: AddressLike | list[AddressLike] | None = None,
-    spool_dir: str | Path | bool | None = None,
-    fsync: bool = False,
-    render: str = "worker",
-    spool_group: str | int | None = None,
-    socket_mode: str | int | None = None,
-    socket_group: str | int | None = None,
-    status: AddressLike | list[AddressLike] | None = None,
-    status_token_file: str | os.PathLike[str] | None = None,
-    status_hosts: Sequence[str] = (),
-    tls_cert: str | Path | None = None,
-    tls_key: str | Path | None = None,
-    tls_ca: str | Path | None = None,
-    tls_crl: str | Path | None = None,
-    insecure: bool = False,
-    status_files: bool = False,
-    **options: Any,
-) -> EmbeddedReceiver:
-    """Start a receiver in a thread of this process. The process may use loguru as it likes.
-
-    Parameters
-    ----------
-    sink
-        Path of the log file; ``{time}`` in it is loguru's. Or a stream: ``-`` and ``/dev/stdout``
-        are standard output, and a named pipe or a device is one, too. A stream is not rotated.
-    handlers
-        In place of ``sink``: several sinks, in the words of ``logger.configure``, as in
-        ``[{"sink": "app.log", "rotation": "1 GB"}, {"sink": "errors.log", "level": "ERROR"}]``.
-        Each record goes to each of them, once, and is acknowledged when all have it. The first one
-        gives the log its name.
-    address
-        Where to listen, one address or a list. Port 0 takes any free port; ``.address`` of what is
-        returned tells which. ``None``: ``$LOGURU_STDBRIDGE_ADDRESS``, else ``tcp://127.0.0.1:9020``.
-    spool_dir
-        Where workers of this machine keep their journals, as for ``install_bridge``. ``False``:
-        leave the journals of dead workers alone.
-    spool_group
-        A group, by name or number, whose members keep their journals in the spool directory, which
-        gets mode 1730: they make journals there and see no others' names. For programs that are
-        started by root and become another user; only root's receiver delivers what a member of
-        another user has left behind. The directory is ``/var/lib/loguru_stdbridge-0-GROUP`` for
-        root unless ``spool_dir`` names one. ``None``: the spool directory is this user's alone.
-    socket_mode, socket_group
-        Mode (octal digits, or a number) and group of the log's own socket and of ``unix://``
-        sockets. ``None``: 0660 and the ``spool_group`` where there is one, else 0600.
-    tls_cert, tls_key, tls_ca, tls_crl
-        For ``tls://`` addresses, paths of files in PEM: the receiver's certificate, its key
-        (``None``: in the same file), the CA of the clients' certificates (``None``: none is asked
-        for) and that CA's revocation list. ``reopen()`` reads them again. Without them:
-        ``$LOGURU_STDBRIDGE_TLS_CERT`` and the like.
-    insecure
-        Listen beyond loopback although not every client has to show a certificate.
-    fsync
-        Acknowledge only what is on the disk itself. It survives a power cut, and takes longer.
-    render
-        ``"worker"``: workers of ours render the lines of a plain sink (a format string without
-        ``extra``, no filter, no colours, no ``serialize``), which is two to three times as fast.
-        ``"receiver"``: every record comes whole and is rendered here.
-    status
-        Where to show the status by HTTP (a page, ``/metrics``, ``/healthz``): one address or a
-        list, ``tcp://127.0.0.1:9021`` or ``unix:///path``. ``None``: nowhere, and nothing is
-        loaded for it.
-    status_token_file
-        A file of mode 0600 with a token that whoever looks has to give. Needed beyond loopback.
-    status_hosts
-        Names by which the status may be called, besides IP addresses and ``localhost``.
-    status_files
-        Whether the log's files can be fetched there.
-    options
-        For ``sink``: loguru's own words for a file sink, handed on unchanged: ``rotation``,
-        ``retention``, ``compression``, ``format``, ``level``, ``filter``, ``serialize``,
-        ``colorize``, ``encoding``, ``errors``, ``delay``, ``watch``, ...
-
-    Returns
-    -------
-    EmbeddedReceiver
-        It listens already. A context manager: the end of its block stops it.
-
-    Raises
-    ------
-    LedgerHeldError
-        Another receiver writes one of the sinks.
-    OSError
-        An address cannot be bound, or the sink cannot be opened.
-    ConfigurationError, ValueError, TypeError
-        An option cannot be used.
-    """
-    addresses = [address] if address is not None and not isinstance(address, list) else address
-    if handlers is None:
-        handlers = [{"sink": sink, **options}]
-    elif sink is not None or options:
-        raise ConfigurationError(
-            f"handlers= with {'sink' if sink is not None else next(iter(options))}=: say it in the "
-            "handler of the sink that is meant"
-        )
-    return EmbeddedReceiver(
-        Service(
-            handlers,
-            addresses,
-            spool_dir=spool_dir,
-            fsync=fsync,
-            render=render,
-            spool_group=spool_group,
-            socket_mode=socket_mode,
-            socket_group=socket_group,
-            status=status,
-            status_token_file=status_token_file,
-            status_hosts=status_hosts,
-            tls=read_tls_files(
-                {"tls_cert": tls_cert, "tls_key": tls_key, "tls_ca": tls_ca, "tls_crl": tls_crl}
-            ),
-            insecure=insecure,
-            status_files=status_files,
-        )
-    )

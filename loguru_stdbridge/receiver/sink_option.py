@@ -52,12 +52,16 @@ def add_sink_options(parser: argparse.ArgumentParser) -> None:
 
 
 def sinks_of(options: argparse.Namespace) -> list[str]:
-    """Return the paths of all sinks that a command line names."""
+    """Return the paths of all sinks that the options name."""
+    if options.handlers is not None:
+        return [handler["sink"] for handler in options.handlers]
     return [options.sink, *(handler["sink"] for handler in getattr(options, _DEST))]
 
 
 def read_handlers_of(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return the sinks that a command line names, as handlers; the first one is SINK."""
+    """Return the sinks that the options name, as handlers; the first one is SINK."""
+    if options.handlers is not None:
+        return [parse_sink_words(handler) for handler in options.handlers]
     words = {name: getattr(options, name) for name in SINK_WORDS}
     sinks = [{"sink": options.sink, **words}, *getattr(options, _DEST)]
     return [{"sink": words.pop("sink"), **parse_sink_words(words)} for words in map(dict, sinks)]

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from ..addresses import Address, AddressLike
 from ..exceptions import ConfigurationError
 from ..sink.streams import find_stream
+from ..sink_words import is_call
 from ..system.forks import block_forks
 from .sharing import SocketAccess
 
@@ -130,6 +131,8 @@ def open_console(handlers: Sequence[Mapping[str, Any]], template: str | None) ->
     from ..status.console import STDOUT, Console
 
     for handler in handlers:
+        if is_call(handler["sink"]):
+            continue
         stream = find_stream(handler["sink"])
         if stream is not None and stream.descriptor == STDOUT:
             raise ConfigurationError(

@@ -32,7 +32,7 @@ class Certificates:
 
     def __init__(self, files: TlsFiles) -> None:
         """Raises :class:`ConfigurationError` if the files cannot be used."""
-        self._files = files
+        self.files = files
         self.context = make_server_context(files)
 
     def make_connection(
@@ -47,7 +47,7 @@ class Certificates:
         A connection that is there already stays, with the certificates that it has begun with.
         """
         try:
-            self.context = make_server_context(self._files)
+            self.context = make_server_context(self.files)
         except ConfigurationError as error:
             report(f"{error}; the certificates that were read before are still in use")
 

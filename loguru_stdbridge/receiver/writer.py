@@ -76,6 +76,10 @@ class Writer:
         """Who is shown what was written; see :meth:`show_to`."""
         self._unshown: list[Piece] = []  # for each text that is held, its record, for the board
 
+    def change_look(self, replay: Replay, format_id: str, least_level: int | None) -> None:
+        """Render what comes from now on in another way; see ``__init__``."""
+        self._replay, self._format_id, self._least_level = replay, format_id, least_level
+
     def __bool__(self) -> bool:
         """Whether it holds anything."""
         return bool(self._blocks)

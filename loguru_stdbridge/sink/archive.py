@@ -61,6 +61,7 @@ from .internals import (
     read_sink_path,
 )
 from .ledger import Ledger
+from .permissions import copy_permissions
 
 CLOSE_TIMEOUT = 30.0
 """Seconds that :meth:`Archiver.close` waits for the thread; the next start does the rest."""
@@ -102,6 +103,12 @@ class Archiver:
         if not callable(compression):
             _check_compression(compression)
             self._resume(read_sink_path(sink), ledger)
+
+    def change(self, compression: Any) -> None:
+        """Compress what comes from now on in another way. Raises what ``__init__`` raises."""
+        if not callable(compression):
+            _check_compression(compression)
+        self._compression = compression
 
     def add_rotated(self, path: str) -> None:
         """Have the thread compress a rotated file. This is what loguru gets as ``compression=``."""
@@ -187,7 +194,7 @@ class Archiver:
         link = work / original.name
         if os.path.lexists(link):
             _remove_all(work, link)  # half an archive
-            last_line = os.stat(link).st_mtime_ns
+            status = os.stat(link)
             try:
                 _compress(link, self._compression)
             except BaseException:
@@ -195,7 +202,8 @@ class Archiver:
                 raise
             for archive in _archives_in(work, link):
                 note_creation_time(archive, datetime.datetime.now().timestamp())
-                os.utime(archive, ns=(last_line, last_line))
+                copy_permissions(status, archive)
+                os.utime(archive, ns=(status.st_mtime_ns, status.st_mtime_ns))
         with self.swap_lock:
             for archive in _archives_in(work, link):
                 if closing or os.path.lexists(original):  # else a retention has removed it

@@ -44,6 +44,7 @@ from loguru import logger
 
 from ..exceptions import ConfigurationError
 from ..record.decode import make_timezone
+from ..record.escape import escape_row
 from ..record.line_format import LineFormat, make_line_format
 from ..record.markup import load_markup
 from ..record.row import FLAG_RAW, Row
@@ -66,7 +67,10 @@ _WORKER_OPTIONS = ("backtrace", "diagnose")
 _RECEIVER_OPTIONS = ("enqueue", "catch", "context", "loop")
 _EMIT_PARAMETERS = ("record", "level_id", "from_decorator", "is_raw", "colored_message")
 _cached_timezone = lru_cache(maxsize=256)(make_timezone)
-RENDER_OPTIONS = ("level", "format", "filter", "colorize", "serialize", *_WORKER_OPTIONS)
+RENDER_OPTIONS = (
+    "level", "format", "filter", "colorize", "serialize", "escape", "patcher",
+    *_WORKER_OPTIONS,
+)  # fmt: skip
 
 
 DEFAULT_FORMAT = (
@@ -94,13 +98,23 @@ class Replay:
     """Renders rows for one sink. Used by one thread."""
 
     def __init__(
-        self, *, direct: bool | None = None, encoding: Any = "utf8", **options: Any
+        self,
+        *,
+        direct: bool | None = None,
+        escape: bool = False,
+        patcher: Callable[[dict[str, Any]], object] | None = None,
+        encoding: Any = "utf8",
+        **options: Any,
     ) -> None:
         """``options`` are loguru's: level, format, filter, colorize, serialize.
 
-        ``encoding`` is the sink's. ``direct`` forces or forbids the direct way, for the tests.
-        Raises :class:`ConfigurationError` for options that mean nothing here, and for values that
-        loguru cannot use.
+        ``encoding`` is the sink's. With ``escape`` no text of a record breaks its line
+        (:mod:`record.escape`), so no worker renders. ``patcher`` may change each record before it
+        is rendered; it never raises.
+
+        ``direct`` forces or forbids the direct way, for the tests. Raises
+        :class:`ConfigurationError` for options that mean nothing here, and for values that loguru
+        cannot use.
         """
         for name in _WORKER_OPTIONS + _RECEIVER_OPTIONS:
             if name in options:
@@ -137,7 +151,12 @@ class Replay:
                 )
             raise ConfigurationError(f"loguru refuses {given}: {error}{hint}") from error
         template = options.get("format")
-        self.line_format = self._find_line_format(handler_id, template, has_boxes(encoding))
+        self._patch = patcher
+        self._escapes = escape and not options.get("serialize")  # JSON escapes by itself
+        self.line_format = None
+        self._needs_fields = self._escapes or patcher is not None
+        if not self._needs_fields:
+            self.line_format = self._find_line_format(handler_id, template, has_boxes(encoding))
         """The format by which workers may render for this sink; ``None``: they may not."""
         self._take_tracebacks_as_text(handler_id)
         self.needs = needs_of(
@@ -236,6 +255,8 @@ class Replay:
 
     def render_text(self, row: Row) -> str:
         """Return the text of a row; empty where the sink leaves it out. Never raises."""
+        if self._needs_fields:
+            return self.render(row).text
         way = self._short_way
         if way is not None and row.exception is None and not row.flags & FLAG_RAW:
             try:
@@ -246,7 +267,11 @@ class Replay:
 
     def render(self, row: Row) -> Rendered:
         """Return the text of a row, and its record. Never raises."""
+        if self._escapes:
+            row = escape_row(row)
         record = self._make_record(row)
+        if self._patch is not None:
+            self._patch(record)
         raw = bool(row.flags & FLAG_RAW)
         level_id = self._find_color_level(row) if self._colorize else None
         colored: Any = None

@@ -111,9 +111,8 @@ class RotatingSink:
         self._postponed_cut: tuple[FileId, int, int] | None = None  # size, torn bytes of it
         self._pending: list[Block] = []
         self._logger = private_logger()
-        self._archiver = (
-            None if compression is None else Archiver(compression, path, ledger, report)
-        )
+        self.archiver = None if compression is None else Archiver(compression, path, ledger, report)
+        self._compresses = self.archiver is not None
         sink_path = read_sink_path(path)
         self._path = sink_path.template
         self._retention = spare_other_logs(options.get("retention"), sink_path, report)
@@ -121,7 +120,7 @@ class RotatingSink:
             **options,
             "retention": self._retention,
             "rotation": self._on_message,
-            "compression": None if self._archiver is None else self._archiver.add_rotated,
+            "compression": None if self.archiver is None else self.archiver.add_rotated,
             "encoding": encoding,
             "errors": errors,
             "newline": newline,
@@ -304,7 +303,7 @@ class RotatingSink:
         self._ledger.note_rotation()
         self._rotate_now = True
         failure: BaseException | None = None
-        swapping = contextlib.nullcontext() if self._archiver is None else self._archiver.swap_lock
+        swapping = contextlib.nullcontext() if self.archiver is None else self.archiver.swap_lock
         try:
             with swapping:
                 self._log_raw("")
@@ -403,6 +402,15 @@ class RotatingSink:
             "another program has appended to the file since; their records will be written again"
         )
 
+    def follow(self, rotation: Rotation | None, retention: Any, archiver: Archiver | None) -> None:
+        """Follow other options from now on; without an ``archiver`` nothing more is compressed."""
+        self._rotation, self._retention, self._rotate_after = rotation, retention, 0.0
+        self._compresses = bool(archiver)
+        self.archiver = archiver or self.archiver  # it may have files in hand
+        compress = None if archiver is None else archiver.add_rotated
+        self._options.update(retention=retention, compression=compress)
+        self.reopen()
+
     def reopen(self) -> None:
         """Close the file and open what is at its path now, as after logrotate.
 
@@ -425,17 +433,17 @@ class RotatingSink:
         """
         path = self.path
         try:
-            if path and self._archiver is not None and self._rotation is None:
+            if path and self._compresses and self._rotation is None:
                 with contextlib.suppress(OSError, LedgerHeldError):
                     self._open_file()  # a file that was removed is made anew and compressed
             if self._handler is not None:
                 handler, self._handler = self._handler, None
                 self._logger.remove(handler)
-            if self._archiver is not None:
-                if self._rotation is None and path and self._is_ours(path):
+            if self.archiver is not None:
+                if self._compresses and self._rotation is None and path and self._is_ours(path):
                     self._ledger.note_rotation()
-                    self._archiver.add_closed(path)
-                self._archiver.close()
+                    self.archiver.add_closed(path)
+                self.archiver.close()
             if self._rotation is None and self._retention is not None:
                 self._logger.remove(
                     self._logger.add(self._path, retention=self._retention, delay=True)

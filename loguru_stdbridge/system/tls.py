@@ -19,7 +19,7 @@ import ssl
 from ..exceptions import ConfigurationError, TlsError
 from .tls_files import TlsFiles
 
-READ_PLAIN = 65536
+READ_PLAIN = 16384  # bytes; no record of TLS has more
 _HANDSHAKE, _ALERT = 0x16, 0x15  # types of a record, its first byte
 _MAX_RECORD = 16384
 

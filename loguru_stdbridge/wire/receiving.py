@@ -322,6 +322,11 @@ class ReceiverConnection:
         """Make the acknowledgement that everything up to ``through`` is in the file."""
         return encode_frame(ACKNOWLEDGEMENT.pack(through))
 
+    def format_change(self, line_format: LineFormat | None, needs: SinkNeeds) -> bytes:
+        """Tell a worker that was greeted how lines look from now on; see :meth:`greeting`."""
+        style = None if line_format is None else dump_line_format(line_format)
+        return encode_frame(encode_control({"style": style, "needs": dump_needs(needs)}))
+
     def error(self, reason: str) -> bytes:
         """Say why the connection will be closed. Only a worker of this package is ever told."""
         return encode_frame(encode_control({"error": reason[:1000]}))

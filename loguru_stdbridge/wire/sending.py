@@ -20,7 +20,9 @@ The conversation
    reset, which destroys the bytes that are still to be sent. A worker that speaks another version
    of the protocol is told so in place of the greeting, and keeps its records.
 3. From then on the worker sends frames of rows (:mod:`record.row`), and the receiver cumulative
-   *acknowledgements* of 8 bytes: everything up to N is in the file.
+   *acknowledgements* of 8 bytes: everything up to N is in the file. Where the configuration of the
+   receiver is changed, it tells its new line format by ``{"style": ...}``. An older worker takes
+   that for a fault, and connects again; then it is greeted with the new one.
 4. ``{"gap": [first, last, reason]}`` says that the sender has given these numbers up.
    ``{"bye": N}`` says that it will never send again.
 
@@ -121,7 +123,14 @@ class Refusal(NamedTuple):
     reason: str
 
 
-Answer = Union[Greeting, Acknowledged, Proof, Refusal]
+class FormatChanged(NamedTuple):
+    """The receiver's lines look otherwise from now on."""
+
+    line_format: LineFormat | None
+    needs: SinkNeeds
+
+
+Answer = Union[Greeting, Acknowledged, Proof, Refusal, FormatChanged]
 
 
 class SenderConnection:
@@ -210,6 +219,10 @@ class SenderConnection:
             fields = json.loads(payload.decode("utf-8", "surrogatepass"))
             if self.greeting is not None and MARK in fields:
                 raise PeerError("a second greeting on one connection")
+            if self.greeting is not None and "style" in fields:
+                return FormatChanged(
+                    _line_format_of(fields["style"]), load_needs(fields.get("needs")) or SinkNeeds()
+                )
             if "error" in fields:
                 return Refusal(str(fields["error"])[:1000])
             if self._is_challenged:  # a greeting now would be one of somebody unknown

@@ -18,7 +18,14 @@ from ..exceptions import JournalError, PeerError
 from ..record.row import MAX_ROWS
 from ..spool.proof import ReceiverProof
 from ..spool.segments import Batch, Gap
-from ..wire.sending import Acknowledged, Greeting, Proof, Refusal, SenderConnection
+from ..wire.sending import (
+    Acknowledged,
+    FormatChanged,
+    Greeting,
+    Proof,
+    Refusal,
+    SenderConnection,
+)
 from .ending import Ending
 from .stock_proof import PROOF_TIMEOUT, StockProof
 from .transport import Transport
@@ -406,6 +413,10 @@ class Conversation:
                 self._sender.acknowledge(answer.through)
             elif isinstance(answer, Proof):
                 self._answer = answer.answer
+            elif isinstance(answer, FormatChanged):
+                greeting = self._connection.greeting
+                assert greeting is not None
+                self._sender.on_greeting(greeting._replace(**answer._asdict()))
             elif isinstance(answer, Refusal):
                 raise PeerError(f"the receiver refuses: {answer.reason}")
             else:

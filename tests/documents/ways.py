@@ -185,6 +185,14 @@ def run_commands(run: Run) -> None:
             assert [text for text in run.said if text not in out] == []
 
 
+def run_config(run: Run) -> None:
+    """Commands with a configuration file, which Python reads from 3.11 on."""
+    for name, text in run.group.files.items():
+        run.add_file(name, text)
+    for command in run.group.commands:
+        run.run(command)
+
+
 def run_install(run: Run) -> None:
     """The name is that of this package: pip finds it here, and asks nobody."""
     for command in run.group.commands:
@@ -412,6 +420,8 @@ WAYS = {
     "volume": Way(run_receiver_beside),
     "tools": Way(run_tools),
     "tls": Way(run_tls, ("trustme",)),
+    "config": Way(run_config, ("tomllib",)),
+    "setup": Way(run_config),
     "cron": Way(run_cron),
     "systemd": Way(run_unit, ("gunicorn",)),
     "systemd-alone": Way(run_unit),

@@ -15,6 +15,7 @@ import pytest
 from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.receiver import admission as module
 from loguru_stdbridge.receiver.admission import Admission
+from loguru_stdbridge.receiver.limits import Limits
 from loguru_stdbridge.receiver.listeners import Listener
 from loguru_stdbridge.receiver.places import Standing
 from loguru_stdbridge.receiver.service import Service
@@ -31,7 +32,7 @@ def scene():
             self.admission = Admission(
                 [parse_address("tcp://127.0.0.1:0")],
                 self.selector,
-                limit=4,
+                limits=Limits(4),
                 read_client=lambda connection: None,
                 dismiss=self.dismiss,
                 report=self.told.append,

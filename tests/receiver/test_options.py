@@ -52,7 +52,8 @@ WRONG = [
     ),
     (
         "",
-        "name the log file: loguru-stdbridge receive SINK, or LOGURU_STDBRIDGE_SINK; "
+        "name the log file: loguru-stdbridge receive SINK, or LOGURU_STDBRIDGE_SINK, or sink in the "
+        "file of --config; "
         "--help shows the rest",
     ),
     ("x.log --detached", "--detached needs the absolute path of each sink, and no command"),
@@ -100,6 +101,7 @@ HEADINGS = [
     "What can be seen of it",
     "Journals and lines",
     "How it runs",
+    "Where options are said",
     "And then end",
     "Examples",
     "Environment",

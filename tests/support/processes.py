@@ -27,10 +27,14 @@ class ReceiverProcess:
     program: Sequence[str] = ("-m", "loguru_stdbridge.receiver")
     """The arguments of Python; :mod:`tests.support.crashing` replaces them by its own."""
 
+    is_sink_named = True
+    """Whether the command line names the sink; else the environment or a configuration does."""
+
     def __init__(
         self, sink: Path, *options: str, listen: str = "tcp://127.0.0.1:0", **environment: str
     ):
         self.sink = sink
+        self.is_sink_named = "LOGURU_STDBRIDGE_CONFIG" not in environment
         self.options = options
         self.address = listen
         self.environment = environment
@@ -46,7 +50,8 @@ class ReceiverProcess:
         with open(self.stderr, "ab") as stderr:
             self.process = subprocess.Popen(
                 [
-                    sys.executable, *self.program, str(self.sink), *self.options,
+                    sys.executable, *self.program,
+                    *([str(self.sink)] if self.is_sink_named else ()), *self.options,
                     "--listen", self.address, "--ready-file", str(self.ready),
                 ],
                 stderr=stderr,
