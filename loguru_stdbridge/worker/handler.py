@@ -1,13 +1,6 @@
 """``BridgeHandler``: a handler of stdlib logging that puts each record into the journal.
 
 Owns the step from a ``LogRecord`` to a row. No sockets or files here.
-
-Why these handlers have no lock
--------------------------------
-A thread that holds a handler's lock may wait for the journal's, and a signal handler that logs from
-inside the journal would wait for the handler's: both would wait for ever. logging also gives a
-forked child new locks, and a lock that the forking thread holds can never be let go there. The
-journal and loguru have locks of their own, so a handler that only hands records to them needs none.
 """
 
 from __future__ import annotations
@@ -17,6 +10,7 @@ import logging.handlers
 from typing import TYPE_CHECKING, Any
 
 from ..addresses import AddressLike
+from ..system.lockless import LocklessHandler
 from .channel import Channel, shared_channel
 from .crossings import (
     calling_frame,
@@ -31,32 +25,6 @@ from .rendering import row_of_logrecord
 
 if TYPE_CHECKING:
     from .stats import Stats
-
-
-class _NoLock:
-    """Stands where a handler has its lock."""
-
-    def acquire(self, *args: Any) -> bool:
-        return True
-
-    def release(self) -> None:
-        """Nothing is held."""
-
-    def _is_owned(self) -> bool:  # as of a lock of Python's
-        return False
-
-    def __enter__(self) -> None:
-        """Nothing is held."""
-
-    def __exit__(self, *exc_info: object) -> None:
-        """Nothing is held."""
-
-
-class LocklessHandler(logging.Handler):
-    """A handler without a lock; see the module's text."""
-
-    def createLock(self) -> None:
-        self.lock: Any = _NoLock()
 
 
 class BridgeHandler(LocklessHandler, logging.handlers.SocketHandler):

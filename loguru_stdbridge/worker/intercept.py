@@ -11,7 +11,7 @@ from typing import Any
 from loguru import logger
 
 from ..record.stock import extra_of, with_stack
-from .handler import LocklessHandler
+from ..system.lockless import LocklessHandler
 
 
 class InterceptHandler(LocklessHandler):
