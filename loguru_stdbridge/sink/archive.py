@@ -101,13 +101,13 @@ class Archiver:
         self.swap_lock = threading.Lock()
         """Held while a file and its archive are both in place, and during a rotation."""
         if not callable(compression):
-            _check_compression(compression)
+            check_compression(compression)
             self._resume(read_sink_path(sink), ledger)
 
     def change(self, compression: Any) -> None:
         """Compress what comes from now on in another way. Raises what ``__init__`` raises."""
         if not callable(compression):
-            _check_compression(compression)
+            check_compression(compression)
         self._compression = compression
 
     def add_rotated(self, path: str) -> None:
@@ -175,7 +175,8 @@ class Archiver:
             if callable(self._compression):
                 self._compression(str(job))
             else:
-                self._finish(job if _WORK_NAME.fullmatch(job.name) else _make_work_directory(job))
+                work = job if _WORK_NAME.fullmatch(job.name) else _make_work_directory(job)
+                finish_work(work, self._compression, self.swap_lock)
         except Exception as error:
             gone = not os.path.lexists(job)
             if gone and isinstance(error, FileNotFoundError):
@@ -186,35 +187,6 @@ class Archiver:
             return gone
         return True
 
-    def _finish(self, work: Path) -> None:
-        """Do the steps that the work directory says are left, as the module's text has them."""
-        named = _WORK_NAME.fullmatch(work.name)
-        assert named is not None
-        original, closing = work.with_name(named.group(1)), named.group(2) == _CLOSING
-        link = work / original.name
-        if os.path.lexists(link):
-            _remove_all(work, link)  # half an archive
-            status = os.stat(link)
-            try:
-                _compress(link, self._compression)
-            except BaseException:
-                _remove_all(work, link)
-                raise
-            for archive in _archives_in(work, link):
-                note_creation_time(archive, datetime.datetime.now().timestamp())
-                copy_permissions(status, archive)
-                os.utime(archive, ns=(status.st_mtime_ns, status.st_mtime_ns))
-        with self.swap_lock:
-            for archive in _archives_in(work, link):
-                if closing or os.path.lexists(original):  # else a retention has removed it
-                    _move_beside(archive, original)
-            if not closing:
-                with contextlib.suppress(FileNotFoundError):
-                    original.unlink()
-        shutil.rmtree(work, ignore_errors=True)
-        if os.path.lexists(work):
-            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(work))
-
     def _resume(self, sink: SinkPath, ledger: Ledger) -> None:
         """Find what an earlier process has left, and only then submit it to the thread.
 
@@ -222,12 +194,8 @@ class Archiver:
         directory gets one at once: soon the ledger will not name it any more.
         """
         jobs: list[Path] = []
-        is_ours = _rotated_names(sink.name).fullmatch  # other sinks may have the same directory
-        for work in sorted(_work_directories(sink)):
-            named = _WORK_NAME.fullmatch(work.name)
-            if named is None or not is_ours(named.group(1)):
-                continue
-            if named.group(3) == _PARTIAL:
+        for work in own_work_directories(sink):
+            if work.name.endswith(_PARTIAL):
                 shutil.rmtree(work, ignore_errors=True)
             else:
                 jobs.append(work)
@@ -238,6 +206,57 @@ class Archiver:
                 self.add_rotated(found)
         for work in jobs:
             self._submit(work)
+
+
+def finish_work(
+    work: Path, compression: Any, swapping: contextlib.AbstractContextManager[Any]
+) -> None:
+    """Do the steps that a work directory says are left, as the module's text has them.
+
+    ``swapping`` is held while a file and its archive are both in place.
+    """
+    named = _WORK_NAME.fullmatch(work.name)
+    assert named is not None
+    original, closing = work.with_name(named.group(1)), named.group(2) == _CLOSING
+    link = work / original.name
+    if os.path.lexists(link):
+        _remove_all(work, link)  # half an archive
+        status = os.stat(link)
+        try:
+            _compress(link, compression)
+        except BaseException:
+            _remove_all(work, link)
+            raise
+        for archive in _archives_in(work, link):
+            note_creation_time(archive, datetime.datetime.now().timestamp())
+            copy_permissions(status, archive)
+            os.utime(archive, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    with swapping:
+        for archive in _archives_in(work, link):
+            if closing or os.path.lexists(original):  # else a retention has removed it
+                _move_beside(archive, original)
+        if not closing:
+            with contextlib.suppress(FileNotFoundError):
+                original.unlink()
+    shutil.rmtree(work, ignore_errors=True)
+    if os.path.lexists(work):
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(work))
+
+
+def own_work_directories(sink: SinkPath) -> list[Path]:
+    """Return the work directories of a sink, half-made ones too: other sinks' are left out."""
+    is_ours = _rotated_names(sink.name).fullmatch
+    return [
+        work
+        for work in sorted(_work_directories(sink))
+        if (named := _WORK_NAME.fullmatch(work.name)) is not None and is_ours(named.group(1))
+    ]
+
+
+def closing_directory(file: str) -> str:
+    """Return the path of the work directory that a file moves into."""
+    directory, name = os.path.split(file)
+    return os.path.join(directory, f".{name}{_CLOSING}")
 
 
 def _work_directories(sink: SinkPath) -> list[Path]:
@@ -317,7 +336,7 @@ def _compress(link: Path, compression: Any) -> None:
     logger.remove(handler)
 
 
-def _check_compression(compression: Any) -> None:
+def check_compression(compression: Any) -> None:
     """Raise what loguru raises for a word that it does not know."""
     logger = private_logger()
     logger.remove(logger.add(os.devnull, compression=compression, delay=True))
