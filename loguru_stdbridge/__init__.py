@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # a child process that never logs loads this module, and typi
         StdbridgeError,
     )
     from .receiver import EmbeddedReceiver, start_receiver
+    from .shared.file_sink import SharedFileSink
+    from .shared.handler import SharedFileHandler
     from .worker.handler import BridgeHandler
     from .worker.install import Bridge, install_bridge, uninstall_bridge
     from .worker.intercept import InterceptHandler
@@ -33,6 +35,8 @@ _HOMES = {
     "InterceptHandler": "worker.intercept",
     "JournalError": "exceptions",
     "LedgerHeldError": "exceptions",
+    "SharedFileHandler": "shared.handler",
+    "SharedFileSink": "shared.file_sink",
     "Stats": "worker.stats",
     "StdbridgeError": "exceptions",
     "__version__": "_version",
@@ -50,6 +54,8 @@ __all__ = [
     "InterceptHandler",
     "JournalError",
     "LedgerHeldError",
+    "SharedFileHandler",
+    "SharedFileSink",
     "Stats",
     "StdbridgeError",
     "__version__",

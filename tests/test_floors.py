@@ -21,7 +21,7 @@ FLOORS = (
     ("demo",),
     ("",),
     ("worker", "receiver", "tools"),
-    ("status",),
+    ("status", "shared"),
     ("wire",),
     ("sink", "pickles", "spool"),
     ("record",),

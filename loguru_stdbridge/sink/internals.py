@@ -95,6 +95,11 @@ def read_size(rotation: Any) -> int | None:
     return None
 
 
+def path_of_now(template: str) -> str:
+    """Return the path of a file that begins now, with the time filled in as loguru does it."""
+    return os.path.abspath(template.format_map({"time": _of_file_sink("FileDateFormatter")()}))
+
+
 class SinkPath(NamedTuple):
     """Where a sink writes, whatever becomes of the working directory and of links later."""
 

@@ -7,6 +7,9 @@ file itself.
 
 * The path is resolved once, at the start, so a symbolic link to the log or to a directory above it
   leads to the same lock file. A bind mount of the directory does, too.
+* Programs that share the log without a server take the first lock for each write, and hold a claim
+  beside it all the time (:mod:`~loguru_stdbridge.system.common_lock`). The receiver claims the log
+  for itself alone. So neither comes to the other's log.
 * A hard link, or a bind mount of the file alone, has another lock file. There the lock on the log
   file itself, whatever its name, keeps the second receiver out.
 * Somebody may rename the directory or remove what is in it, while the receiver runs. loguru opens
@@ -27,6 +30,7 @@ from pathlib import Path
 from typing import Callable
 
 from ..exceptions import LedgerHeldError
+from ..system.common_lock import set_claim
 from ..system.files import pwrite
 from ..system.locks import is_file_at, is_locked, let_go, take_lock
 from .files import STREAM, FileId
@@ -121,6 +125,9 @@ class OnlyWriter:
     def _take_lock(self) -> None:
         """Lock the lock file. Nobody removes that file: only its lock counts."""
         descriptor = take_lock(str(self._lock_path), create=True)
+        if descriptor is not None and not set_claim(descriptor, alone=True):
+            let_go(descriptor)
+            descriptor = None
         if descriptor is not None:
             self._lock_descriptor = descriptor
             with contextlib.suppress(OSError):  # the content is for messages only
@@ -134,6 +141,11 @@ def _held_error(sink: str, lock_path: Path) -> LedgerHeldError:
     text = ""
     with contextlib.suppress(OSError):
         text = lock_path.read_text("ascii", "replace").strip()
+    if text.startswith("shared"):
+        return LedgerHeldError(
+            f"{sink} is written without a server, by programs with a SharedFileSink or a "
+            "SharedFileHandler: end them, or have them send their records to a receiver"
+        )
     holder = int(text) if text.isdigit() else None
     who = "another process" if holder is None else f"process {holder}"
     return LedgerHeldError(f"{sink} is written by {who} already", holder)

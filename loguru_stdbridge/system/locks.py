@@ -113,6 +113,44 @@ def take_lock(path: str, *, create: bool = False) -> int | None:
         return None
 
 
+def open_lock_file(path: str) -> int:
+    """Open the file at ``path``, made where it is missing, and take no lock yet.
+
+    Return the descriptor, for :func:`lock_file`, :func:`unlock_file` and :func:`let_go`. A forked
+    child does not have it. Raises ``OSError``.
+    """
+    with block_forks():
+        descriptor = open_file(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW)
+        _held.files[descriptor] = file_key(os.fstat(descriptor))
+        return descriptor
+
+
+def take_directory_lock(path: str) -> int | None:
+    """Take the lock of a directory, without waiting: its files stay free.
+
+    Return the descriptor, for :func:`let_go`, or ``None`` where another has the lock or the
+    directory was removed meanwhile. Raises ``FileNotFoundError`` where there is none, and
+    ``OSError`` where a directory cannot be opened, as on Windows.
+    """
+    with block_forks():
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        try:
+            taken = lock_file(descriptor) and is_file_at(descriptor, path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if not taken:
+            os.close(descriptor)
+            return None
+        _held.files[descriptor] = file_key(os.fstat(descriptor))
+        return descriptor
+
+
+def unlock_file(descriptor: int) -> None:
+    """Let the lock of an open file go, and keep the file open."""
+    _unlock_descriptor(descriptor)
+
+
 def is_locked(path: str) -> bool:
     """Return whether a process has the lock of the file at ``path``; False where there is none.
 
