@@ -515,15 +515,17 @@ _sharing = _Sharing()
 drop_in_children(_sharing)
 
 
-def shared_channel(options: ChannelOptions) -> Channel:
-    """Return the channel of this process for these options."""
+def shared_channel(
+    options: ChannelOptions, make: Callable[[ChannelOptions], Channel] | None = None
+) -> Channel:
+    """Return the channel of this process for these options; ``make`` makes another kind of it."""
     key = options
-    if options.spool_dir is None:
+    if options.spool_dir is None and options.server:
         key = options._replace(spool_dir=default_spool_dir(options.address.log_path))
     with _sharing.lock:
         channel = _sharing.channels.get(key)
         if channel is None:
-            channel = _sharing.channels[key] = Channel(options)
+            channel = _sharing.channels[key] = (make or Channel)(options)
         return channel
 
 

@@ -69,7 +69,13 @@ class BridgeHandler(LocklessHandler, logging.handlers.SocketHandler):
         if channel is None:
             if address is None and host is not None:
                 address = _host_address(host, port)
-            channel = shared_channel(check_options(address, **options))
+            checked = check_options(address, **options)
+            if checked.server:
+                channel = shared_channel(checked)
+            else:
+                from .file_channel import file_channel_for  # nobody else loads what writes files
+
+                channel = file_channel_for(checked)
         target = channel.address
         super().__init__(target.host or target.path, target.port)
         self.setLevel(level)

@@ -51,7 +51,12 @@ class Bridge:
 
     def __init__(self, options: BridgeOptions) -> None:
         self._options = options
-        self._channel = shared_channel(options.channel)
+        if options.channel.server:
+            self._channel = shared_channel(options.channel)
+        else:
+            from .file_channel import file_channel_for  # nobody else loads what writes files
+
+            self._channel = file_channel_for(options.channel)
         self._channel.add_user(self)
         self._attachment = Attachment(self._channel, options.level)
         self._uncaught = UncaughtExceptions(self._attachment.send)
@@ -191,6 +196,7 @@ def install_bridge(
     receiver_user: int | str | None = None,
     sink: str | os.PathLike[str] | None = None,
     handlers: Sequence[Mapping[str, Any]] | None = None,
+    server: bool = True,
     tls_ca: str | os.PathLike[str] | None = None,
     tls_cert: str | os.PathLike[str] | None = None,
     tls_key: str | os.PathLike[str] | None = None,
@@ -273,6 +279,10 @@ def install_bridge(
         In place of ``sink``: several files, in the words of ``logger.configure``, as in
         ``[{"sink": "app.log", "rotation": "1 GB"}, {"sink": "errors.log", "level": "ERROR"}]``. One
         receiver writes each record to each of them, once. The first file gives the log its name.
+    server
+        ``False``: no receiver is started. Each process writes the file of ``sink`` itself, under a
+        lock, as ``SharedFileSink`` does; a line is in the file when the log call returns. What says
+        how records are kept until then has no meaning.
     sink_words
         Loguru's own words for the file of ``sink``: ``rotation``, ``retention``, ``compression``,
         ``format``, ``filter`` (no function), ``colorize``, ``serialize``, ``encoding``, ``errors``,
@@ -290,6 +300,8 @@ def install_bridge(
     ------
     AddressError, ConfigurationError
         An argument cannot be used; the message shows its value and the way out.
+    LedgerHeldError, OSError
+        With ``server=False``, a receiver writes the file, or it cannot be opened.
     JournalError
         A ``spool_dir`` that was named cannot be used. Nothing is raised because a receiver is
         absent.
@@ -326,6 +338,7 @@ def install_bridge(
             tls_hostname=tls_hostname,
             sink=sink,
             handlers=handlers,
+            server=server,
             **sink_words,
         ),
         level=number,

@@ -37,6 +37,7 @@ class ChannelOptions(NamedTuple):
     receiver_user: int | None = None  # user id
     sink: SinkWords | None = None  # of the receiver that is started where none answers
     tls: TlsFiles | None = None  # of a tls:// address
+    server: bool = True  # False: this process writes the file of ``sink`` itself
 
     def as_arguments(self) -> dict[str, Any]:
         """Return the arguments of ``check_options`` that give these options, in another process,
@@ -48,6 +49,8 @@ class ChannelOptions(NamedTuple):
         if self.sink is not None:
             del arguments["sink"]
             arguments.update(self.sink.as_arguments(), address=None)
+            if not self.server:
+                del arguments["linger"]
         return arguments
 
 
@@ -68,6 +71,7 @@ def check_options(
     tls_hostname: str | None = None,
     sink: str | os.PathLike[str] | None = None,
     handlers: Sequence[Mapping[str, Any]] | None = None,
+    server: bool = True,
     **sink_words: Any,
 ) -> ChannelOptions:
     """Return the options of a channel; ``address=None`` is the default address.
@@ -76,6 +80,14 @@ def check_options(
     allowed.
     """
     words = None
+    check_flags(server=server)
+    if not server:
+        if sink is None and handlers is None:
+            raise ConfigurationError(
+                "server=False without a file: name it with sink=, since nobody else writes it"
+            )
+        if "linger" in sink_words:
+            raise ConfigurationError("linger= with server=False: there is no receiver to stay")
     sink_words = with_level_numbers(sink_words)
     if sink is not None or handlers is not None:
         name, named = ("handlers", handlers) if sink is None else ("sink", sink)
@@ -158,7 +170,17 @@ def check_options(
             f"{given}={tls_options[given]!r} with {target}, which is no TLS: use a tls:// address"
         )
     return ChannelOptions(
-        target, place, spool_limit, spool_total, when_full, block_timeout, peer, user, words, tls
+        target,
+        place,
+        spool_limit,
+        spool_total,
+        when_full,
+        block_timeout,
+        peer,
+        user,
+        words,
+        tls,
+        server,
     )
 
 
