@@ -30,6 +30,7 @@ from .growth import Growth
 from .hook import Hook
 from .peers import PEERS
 from .rotation import Rotation
+from .shared import Shared
 from .stock import StockRecords
 from .throughput import Throughput
 from .watched import Watched
@@ -47,6 +48,7 @@ FIGURES: dict[str, Figure] = {
         Hook(),
         StockRecords(),
         Watched(),
+        Shared(),
     )
 }
 

@@ -47,7 +47,7 @@ class Call(Figure):
         logger.remove()
         if state == "direct":
             logger.add(sink, rotation=ROTATION)
-            return _time_calls(options, pace)
+            return time_calls(options, pace)
         with start_receiver(sink, options, "--rotation", str(ROTATION)) as receiver:
             if state == "absent":
                 receiver.stop()
@@ -64,7 +64,7 @@ class Call(Figure):
             if state == "stopped":
                 receiver.process.send_signal(signal.SIGSTOP)
             try:
-                return _time_calls(options, pace)
+                return time_calls(options, pace)
             finally:
                 if state == "stopped":
                     receiver.process.send_signal(signal.SIGCONT)
@@ -94,7 +94,8 @@ class Call(Figure):
         return table(head, rows) + "\n\n" + "\n".join(found)
 
 
-def _time_calls(options: Options, pace: str) -> Sample:
+def time_calls(options: Options, pace: str) -> Sample:
+    """Time the calls of this process at a pace, with whatever sink loguru has."""
     paced = pace == "paced"
     calls = min(options.calls, _PACED_CALLS) if paced else options.calls
     taken = array("q", bytes(8 * calls))

@@ -25,6 +25,7 @@ from typing import Any
 
 from loguru import logger
 
+from loguru_stdbridge import SharedFileHandler, SharedFileSink
 from tests.support.processes import log_files
 
 from .bridges import install, start_receiver, stop
@@ -248,6 +249,30 @@ class LoguruConcurrentLogHandler(ConcurrentLogHandler):
         logger.remove()
 
 
+class SharedFile(Peer):
+    """This package without a server: each process writes under a lock."""
+
+    label = "loguru into SharedFileSink"
+    keeps = "-"
+
+    def work(self, index: int) -> None:
+        logger.remove()
+        logger.add(SharedFileSink(self.sink, rotation=ROTATION))
+        self.log_loguru(index)
+        logger.remove()
+
+
+class SharedStdlibFile(Peer):
+    label = "SharedFileHandler, stdlib logging"
+    keeps = "-"
+
+    def work(self, index: int) -> None:
+        handler = SharedFileHandler(self.sink, rotation=ROTATION)
+        handler.setFormatter(logging.Formatter(_STDLIB_FORMAT, "%Y-%m-%d %H:%M:%S"))
+        self.log_stdlib(index, handler)
+        handler.close()
+
+
 class Queue(Peer):
     label = "multiprocessing.Queue + QueueListener, stdlib"
     keeps = "partly"
@@ -447,6 +472,8 @@ PEERS: dict[str, type[Peer]] = {
     "clh": ConcurrentLogHandler,
     "queue": Queue,
     "loguru-clh": LoguruConcurrentLogHandler,
+    "shared": SharedFile,
+    "shared-stdlib": SharedStdlibFile,
     "enqueue": Enqueue,
     "replay": Bridge,
     "rendered": RenderedBridge,
@@ -458,7 +485,8 @@ LIMIT, STDLIB_LIMIT = "limit", "stdlib-limit"
 REPLAY, RENDERED, STDLIB = "replay", "rendered", "stdlib"
 STOCK, COOKBOOK = "stock", "cookbook"
 OURS = (REPLAY, RENDERED, STDLIB)
-CONCURRENT = "clh"
+CONCURRENT, LOGURU_CONCURRENT = "clh", "loguru-clh"
+SHARED, SHARED_STDLIB = "shared", "shared-stdlib"
 
 
 def available(names: Iterable[str]) -> list[str]:

@@ -19,6 +19,8 @@ from .peers import (
     PEERS,
     RENDERED,
     REPLAY,
+    SHARED,
+    SHARED_STDLIB,
     STDLIB,
     STDLIB_LIMIT,
     STOCK,
@@ -81,7 +83,11 @@ class Throughput(Figure):
 
     def _verdicts(self, samples: Samples) -> list[str]:
         whole = [case for case in samples if not any(map(flaws, samples[case]))]
-        others = [case for case in whole if case not in (LIMIT, STDLIB_LIMIT, STOCK, *OURS)]
+        others = [
+            case
+            for case in whole
+            if case not in (LIMIT, STDLIB_LIMIT, STOCK, SHARED, SHARED_STDLIB, *OURS)
+        ]
         found = []
         for case in (*OURS, STOCK):
             if case in samples and case not in whole:
