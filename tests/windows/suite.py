@@ -50,6 +50,9 @@ LEFT_OUT: dict[str, str] = {
 }
 """Files, and tests by the beginning of their id, with the reason."""
 
+LONGEST_ID = 30_000
+"""Characters: pytest keeps the id of the test that runs in a variable, and Windows limits those."""
+
 HERE = Path(__file__).parents[2]
 
 
@@ -67,8 +70,8 @@ def pytest_collection_modifyitems(config: Any, items: list[pytest.Item]) -> None
     kept, left_out = [], []
     for item in items:
         name = item.nodeid.replace(os.sep, "/")
-        chosen = left_out if any(map(name.startswith, LEFT_OUT)) else kept
-        chosen.append(item)
+        is_out = len(name) > LONGEST_ID or any(map(name.startswith, LEFT_OUT))
+        (left_out if is_out else kept).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
