@@ -11,4 +11,4 @@ if os.environ.get("BRIDGE_SUITE") and os.path.join("exceptions", "source") in " 
 ):
     import through_the_bridge
 
-    through_the_bridge.install()
+    through_the_bridge.install(in_pytest=False)

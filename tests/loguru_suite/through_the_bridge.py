@@ -12,6 +12,7 @@ hidden from the tests.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import inspect
@@ -20,6 +21,7 @@ import logging
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -67,10 +69,11 @@ class _Bridge:
     """One sink of a test: a receiver, a bridge to it, and what takes the text."""
 
     def __init__(self, sink: Any, options: dict[str, Any]) -> None:
-        self._place = tempfile.TemporaryDirectory(prefix="loguru-suite-")
+        self._place = tempfile.mkdtemp(prefix="loguru-suite-")
+        atexit.register(shutil.rmtree, self._place, ignore_errors=True)  # a script closes nothing
         self._sink = sink
         is_path = isinstance(sink, (str, os.PathLike))
-        self._file = pathlib.Path(os.path.join(self._place.name, "out.log"))
+        self._file = pathlib.Path(os.path.join(self._place, "out.log"))
         given = {name: value for name, value in options.items() if name in _RENDERED_BY_WORKER}
         told = {
             name: value
@@ -90,17 +93,17 @@ class _Bridge:
         try:
             self._receiver = loguru_stdbridge.start_receiver(
                 sink if is_path else self._file,
-                address=f"unix://{self._place.name}/socket", spool_dir=False, **told,
+                address=f"unix://{self._place}/socket", spool_dir=False, **told,
             )  # fmt: skip
         except ConfigurationError as error:
-            self._place.cleanup()
+            shutil.rmtree(self._place, ignore_errors=True)
             raise error.__cause__ or error from None  # loguru's own, where it is loguru's
         except BaseException:
-            self._place.cleanup()
+            shutil.rmtree(self._place, ignore_errors=True)
             raise
         try:
             self._channel = Channel(
-                check_options(self._receiver.address, spool_dir=f"{self._place.name}/spool")
+                check_options(self._receiver.address, spool_dir=f"{self._place}/spool")
             )
             self.bridge = BridgeSink(self._channel)
             self._channel.add_user(self.bridge)
@@ -108,7 +111,7 @@ class _Bridge:
             self.id = self.bridge.add_to_loguru(level, **given)
         except BaseException:
             self._receiver.stop()
-            self._place.cleanup()
+            shutil.rmtree(self._place, ignore_errors=True)
             raise
         core = logger._core  # type: ignore[attr-defined]
         handler = core.handlers[self.id]
@@ -150,7 +153,7 @@ class _Bridge:
         self.bridge.is_detached = True
         self._receiver.stop()
         self._hand_on()
-        self._place.cleanup()
+        shutil.rmtree(self._place, ignore_errors=True)
 
 
 class _Stream:
@@ -262,7 +265,7 @@ def _start_with_our_path(self: Any, *arguments: Any, **options: Any) -> None:
     _start_process(self, *arguments, **options)
 
 
-def install() -> None:
+def install(*, in_pytest: bool) -> None:
     """Put it all in place, in this process."""
     kind: Any = loguru._logger.Logger  # type: ignore[attr-defined]
     if kind.add is _bridging_add:
@@ -274,8 +277,8 @@ def install() -> None:
         setattr(pathlib.Path, name, _visible(name))
     Archiver._submit, Archiver._try = _counting_submit, _counting_try  # type: ignore[method-assign]
     subprocess.Popen.__init__ = _start_with_our_path  # type: ignore[method-assign]
-    # loguru asks for these paths with each sink, and a receiver has several.
-    sysconfig.get_path = functools.lru_cache(sysconfig.get_path)
+    if in_pytest:  # loguru asks for these paths with each sink, and a receiver has several
+        sysconfig.get_path = functools.lru_cache(sysconfig.get_path)
     _share_times_of_creation()
     with contextlib.suppress(ImportError):
         import freezegun
@@ -289,7 +292,7 @@ _outcomes: dict[str, str] = {}
 def pytest_configure(config: Any) -> None:
     """Called by pytest."""
     if os.environ.get(BRIDGED):
-        install()
+        install(in_pytest=True)
 
 
 def pytest_runtest_logreport(report: Any) -> None:
