@@ -69,9 +69,11 @@ class Shared(Figure):
         for case in samples:
             label = _CALLS.get(case) or _OF_THREADS.get(case) or PEERS[case].label
             measure, form = ("own", ".1f") if case in _CALLS else (_RATE, ",.0f")
-            counts = [
-                f"{sum(samples.column(case, kind)):.0f}" for kind in ("lost", "doubled", "torn")
-            ]
+            counts = ["-"] * 3
+            if case not in _CALLS:
+                counts = [
+                    f"{sum(samples.column(case, kind)):.0f}" for kind in ("lost", "doubled", "torn")
+                ]
             rows.append([label, *samples.cells(case, measure, form), *counts])
         found = [
             at_least(f"{name}, over theirs", samples.ratio(ours, theirs, _RATE), target)
