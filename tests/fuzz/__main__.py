@@ -87,7 +87,10 @@ class Harassment(threading.Thread):
             for path in sorted(self.base.glob("corpus-*/*")):
                 if self.stopped.is_set():
                     return
-                data = path.read_bytes()
+                try:
+                    data = path.read_bytes()
+                except FileNotFoundError:  # the fuzzer has found a better one
+                    continue
                 for piece in (data, encode_frame(data)):
                     with contextlib.suppress(OSError):
                         place = (self.place.host, self.place.port)
