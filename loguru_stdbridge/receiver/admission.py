@@ -124,6 +124,11 @@ class Admission:
 
     def accept_from(self, listener: Listener, most: int = MAX_ACCEPTED) -> None:
         """Accept the clients of a ready listener, as far as there are places."""
+        self._accept_some(listener, most)
+        if len(self._handshakes) > MAX_HANDSHAKES:
+            self._bound_handshakes()
+
+    def _accept_some(self, listener: Listener, most: int) -> None:
         while len(self.connections) < self._places.limit:
             if not most:
                 return
@@ -181,8 +186,6 @@ class Admission:
         connection.watch(self._selector, selectors.EVENT_READ)
         self.connections.add(connection)
         self._refuse_unwelcome(listener, connection)
-        if len(self._handshakes) > MAX_HANDSHAKES:
-            self._end_a_handshake()
 
     def _refuse_unwelcome(self, listener: Listener, connection: Connection) -> None:
         """Dismiss a client of another user at a socket that is ours alone, and one too many."""
@@ -206,21 +209,25 @@ class Admission:
                     "already; --max-peer-connections says how many there may be",
                 )
 
-    def _end_a_handshake(self) -> None:
-        """Forget the handshakes that are finished; if too many are left, end the oldest silent."""
+    def _bound_handshakes(self) -> None:
+        """Forget the handshakes that are finished; of too many, end the oldest that are silent.
+
+        Once in a turn: each of them costs a look.
+        """
         for connection in list(self._handshakes):
             if connection.ended or not connection.is_shaking_hands:
                 del self._handshakes[connection]
-        if len(self._handshakes) <= MAX_HANDSHAKES:
-            return
-        for connection in list(self._handshakes):
+        excess = len(self._handshakes) - MAX_HANDSHAKES
+        for connection in list(self._handshakes) if excess > 0 else ():
             if connection.has_unread():
                 continue
             del self._handshakes[connection]
             self._dismiss(
                 connection, f"its TLS handshake stalled, and {MAX_HANDSHAKES} newer ones have begun"
             )
-            return
+            excess -= 1
+            if not excess:
+                return
 
     def _make_room(self) -> None:
         """End a client for those that wait; accept nobody until it, or another, has gone."""
