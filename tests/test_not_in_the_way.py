@@ -177,11 +177,12 @@ def test_a_killed_worker_s_records_arrive(tmp_path, eventually, spool_dir, run):
 
 def test_a_sink_that_fails_is_retried_and_the_worker_sees_nothing(tmp_path, eventually):
     """A receiver that cannot write its sink acknowledges nothing, then delivers every record."""
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, -1))\n"
+    limit = "import resource, sys; sys.dont_write_bytecode = True  # it would be cut, too\n"
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, -1))\n"
     code = limit + (
         "import sys, signal\n"
         "def lift(*_): resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)\n"
-        "signal.signal(signal.SIGUSR1, lift)\n"
+        "signal.signal(signal.SIGALRM, lift)\n"
         "from loguru_stdbridge.receiver.cli import main\n"
         "sys.exit(main(sys.argv[1:]))"
     )
@@ -198,7 +199,7 @@ def test_a_sink_that_fails_is_retried_and_the_worker_sees_nothing(tmp_path, even
             size = (tmp_path / "app.log").stat().st_size
             assert 0 < size <= 20_000
             assert (tmp_path / "app.log").read_bytes().endswith(b"end\n")
-            receiver.send_signal(signal.SIGUSR1)
+            receiver.send_signal(signal.SIGALRM)
             assert bridge.flush(60)
         receiver.send_signal(signal.SIGTERM)
         _, err = receiver.communicate(timeout=30)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 
 from .files import NO_FOLLOW, file_key, open_file
 from .forks import block_forks, drop_in_children
@@ -26,6 +27,10 @@ try:
 except ImportError:
     from .windows.locks import lock_descriptor as _lock_descriptor
     from .windows.locks import unlock_descriptor as _unlock_descriptor
+
+    def _drop_claim(descriptor: int) -> None:
+        """There are none here."""
+
 else:
 
     def _lock_descriptor(descriptor: int) -> bool:
@@ -39,6 +44,13 @@ else:
         # Closing alone would leave the lock to a child that has not closed its copy yet.
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def _drop_claim(descriptor: int) -> None:
+        """Give up a claim (:mod:`~loguru_stdbridge.system.common_lock`), for the same reason."""
+        command = getattr(fcntl, "F_OFD_SETLK", None)
+        if command is not None:
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(descriptor, command, struct.pack("hhqqi0q", fcntl.F_UNLCK, 0, 0, 0, 0))
 
 
 class _HeldLocks:
@@ -178,4 +190,5 @@ def let_go(descriptor: int) -> None:
     with block_forks():
         if _held.take_out(descriptor):
             _unlock_descriptor(descriptor)
+            _drop_claim(descriptor)
             os.close(descriptor)

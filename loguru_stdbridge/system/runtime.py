@@ -70,7 +70,7 @@ class Entrance(NamedTuple):
 def read_entrance(path: str) -> Entrance | None:
     """Return the entrance that the file at ``path`` tells; ``None`` where it tells none."""
     try:
-        with open(path, encoding="ascii", opener=open_file) as file:
+        with open(path, encoding="utf-8", opener=open_file) as file:
             host, port, token = file.read(1000).split()
         return Entrance(host, int(port), bytes.fromhex(token))
     except (OSError, ValueError):

@@ -51,6 +51,7 @@ ROWS = st.builds(
     exception=st.none(),
     extra=st.dictionaries(st.sampled_from(["user", "{"]), TEXTS),
     more=st.sampled_from([None, {"message": "not this", "own": 1}]),
+    colors=st.none(),
 )  # fmt: skip
 REPLAYS = [Replay(level=10, format=template) for template in FORMATS]
 
