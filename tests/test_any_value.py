@@ -272,7 +272,7 @@ ATTRIBUTES = ["msg", "levelno", "levelname", "created", "name", "lineno", "stack
 @example(Number(1 << 8192), "line")
 @example([1 << 2200, Number(1 << 5000)], "message")
 @example({"~": ["int", "zz"]}, "extra")
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_loguru_record_with_any_value_is_taken(value, field):
     """A receiver takes a loguru record with any value in ``extra``, in a key or in a field."""
     for row in assert_taken(from_loguru(value)):
@@ -283,7 +283,7 @@ def test_a_loguru_record_with_any_value_is_taken(value, field):
 @given(VALUES, st.sampled_from(ATTRIBUTES))
 @example(collections.Counter(map(float, ["1.5", *["nan"] * 17])), "msg")
 @example(Number(1 << 8192), "levelno")
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_stdlib_record_with_any_value_is_taken(value, attribute):
     """A receiver takes a stdlib record with any value as an attribute, logging's own included."""
     for row in assert_taken(from_logging(value)):

@@ -33,7 +33,10 @@ def test_the_overview_shows_every_word(called, capsys, arguments):
     ("arguments", "line"),
     [
         (["recieve", "x.log"], "there is no word 'recieve'; did you mean receive?"),
-        (["wash"], "there is no word 'wash'; there are receive, check, status, tail, spool, send, demo"),
+        (
+            ["wash"],
+            "there is no word 'wash'; there are receive, check, status, tail, spool, send, demo",
+        ),
         (
             ["logs/app.log", "--", "gunicorn"],
             "say receive before the log file: loguru-stdbridge receive logs/app.log -- gunicorn",

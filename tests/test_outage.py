@@ -30,7 +30,7 @@ tell(flushed=bridge.flush(300))
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "block"])
 def test_a_long_outage(tmp_path, spool_dir, scale, tell, policy):
     """A worker in a long outage keeps its memory and journal bounded and counts its losses."""
-    records, limit = scale(40_000, 1_000_000), scale(3 << 20, 64 << 20)
+    records, limit = scale(26_000, 1_000_000), scale(2 << 20, 64 << 20)
     address, sink = free_address(), tmp_path / "app.log"
     options = {"spool_limit": limit, "when_full": policy, "block_timeout": 0.0}
     with Worker(LONG_OUTAGE, address, records, **options) as worker:

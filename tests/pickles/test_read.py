@@ -246,7 +246,7 @@ _values = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.text(), _values), st.sampled_from(PROTOCOLS))
 def test_generated_records_come_back(fields, protocol):
     """A generated nest of admitted types comes back equal, from any protocol."""

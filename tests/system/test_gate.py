@@ -105,7 +105,7 @@ def test_a_connection_that_ends_before_the_answer_is_an_error_of_the_connection(
 @pytest.mark.parametrize("text", ["", "127.0.0.1 x 00", "127.0.0.1 1", "127.0.0.1 1 0g", "ü 1 00"])
 def test_a_note_that_cannot_be_read_is_none(tmp_path, text):
     """A file with anything else in it leads to no receiver."""
-    (tmp_path / "note").write_text(text, encoding="utf-8")
+    (tmp_path / "note").write_text(text, encoding="latin-1")
     assert read_entrance(str(tmp_path / "note")) is None
     assert read_entrance(str(tmp_path / "absent")) is None
 

@@ -137,7 +137,7 @@ def test_a_format_with_the_level_s_icon_is_the_receiver_s(level):
     assert LineRenderer(make_line_format(f"{level} {{message}}", 0)).logrecords is None
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     st.lists(st.floats(-3e5, 3e9).flatmap(lambda near: st.floats(near, near + 0.003)), min_size=2)
 )
