@@ -133,7 +133,7 @@ def test_tail_follows_and_goes_on_after_a_restart(tmp_path, run):
     sink = tmp_path / "app.log"
     with ReceiverProcess(sink) as receiver:
         tail = start_python(
-            "import sys; from loguru_stdbridge.__main__ import main; sys.exit(main(sys.argv[1:]))",
+            "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from loguru_stdbridge.__main__ import main; sys.exit(main(sys.argv[1:]))",
             "tail",
             str(sink),
             "-n",
