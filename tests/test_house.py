@@ -32,7 +32,6 @@ MAX_LINES = 460
 
 LONGER = {
     "sink/rotating.py": "writing, rotating, cutting and following other options share one file's state",
-    "worker/channel.py": "a channel and the table that shares it refer to each other: by pickle, too",
 }
 """Modules of the package that may be longer, with the reason."""
 

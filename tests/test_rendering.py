@@ -280,8 +280,8 @@ def test_the_first_record_is_rendered_where_the_receiver_is_known(tmp_path, spoo
     options = {"address": "tcp://127.0.0.1:0", "format": "{message}"}
     with start_receiver(tmp_path / "app.log", **options) as receiver:
         with install_bridge(receiver.address) as bridge:
-            assert bridge._channel.rendering is not None
+            assert bridge._channel.far_sinks.renderer is not None
         with install_bridge(receiver.address, peer="stock") as bridge:
-            assert bridge._channel.rendering is None
+            assert bridge._channel.far_sinks.renderer is None
     with install_bridge(receiver.address) as bridge:
-        assert bridge._channel.rendering is None
+        assert bridge._channel.far_sinks.renderer is None

@@ -151,9 +151,7 @@ class Attachment:
         self._sink.is_first = kept_handlers.keep(handler_id, partial(stand_before, sink=self._sink))
         self._sink_id = None if self._sink.is_first else handler_id
         if self._follows_level:
-            self._channel.level_followers.add(self._sink)
-            if self._channel.told_level is not None:
-                self._sink.follow_level(self._channel.told_level)
+            self._channel.far_sinks.add_follower(self._sink)
 
     def is_in_loguru(self) -> bool:
         """Return whether loguru has the bridge's sink."""
@@ -186,7 +184,7 @@ class Attachment:
                 kept_handlers.release()
         if self._sink is not None:
             self._sink.is_detached, self._sink.is_first = True, False  # copies may live on
-            self._channel.level_followers.discard(self._sink)
+            self._channel.far_sinks.remove_follower(self._sink)
         self._sink = self._sink_id = None
 
     # -- a record of logging --------------------------------------------------------------------
@@ -267,7 +265,7 @@ class Attachment:
         try:
             if record.levelno >= self._level:
                 channel = self._channel
-                channel.emit(row_of_logrecord(channel.rendering, record))
+                channel.emit(row_of_logrecord(channel.far_sinks.renderer, record))
         except Exception as error:
             report(f"a record of logging is not in the log, since it could not be sent: {error!r}")
 

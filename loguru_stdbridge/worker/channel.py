@@ -32,33 +32,23 @@ from __future__ import annotations
 
 import atexit
 import math
-import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..addresses import Address
 from ..exceptions import JournalError
-from ..record.line_format import LineFormat
-from ..record.sink_needs import UNKNOWN, SinkNeeds, join_needs, needs_of
-from ..sink_words import SinkWords
-from ..spool.directory import (
-    default_spool_dir,
-    make_spool_dir,
-    noted_sink,
-)
+from ..spool.directory import default_spool_dir, make_spool_dir
 from ..spool.elsewhere import note_spool
 from ..spool.journal import Journal
 from ..spool.proof import prepare_to_prove
 from ..system.forks import drop_in_children, notice_fork, process_mark
-from ..system.host import host_facts
-from ..system.runtime import runtime_directories
+from .far_sinks import FarSinks
 from .options import ChannelOptions
 from .pipeline import Pipeline, report
-from .rendering import LineRenderer
+from .totals import OWN, Totals, is_dropped
 from .transport import Target, Transport, prepare_to_resolve
 
 if TYPE_CHECKING:
@@ -72,66 +62,6 @@ OWN_ALLOWANCE = 1000
 """Records that the sender's own thread may log beyond as many as all others. The garbage collector
 runs in it, too, and a ``__del__`` may log; a patched socket that logs would feed itself for
 ever."""
-
-OWN = "own"  # the reason of those that are not taken
-
-
-def is_dropped(dropped: Mapping[str, int]) -> bool:
-    """Return whether records of the application's are among those dropped, by reason."""
-    return bool(dropped.keys() - {OWN})
-
-
-class Totals(NamedTuple):
-    """What a channel has done so far: the fields of :class:`~.stats.Stats`, light to load."""
-
-    accepted: int = 0
-    acknowledged: int = 0
-    unacknowledged: int = 0
-    pending: int = 0
-    dropped: Mapping[str, int] = {}  # never changed: each sum makes a new one
-    reconnects: int = 0
-    connected: bool = False
-    peer: str | None = None
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing is left and nothing was dropped of what the application has logged."""
-        return not self.pending and not is_dropped(self.dropped)
-
-    def add_drop(self, reason: str) -> Totals:
-        """Return the totals with one more record, which was accepted and then dropped."""
-        dropped = {**self.dropped, reason: self.dropped.get(reason, 0) + 1}
-        return self._replace(accepted=self.accepted + 1, dropped=dropped)
-
-    def add_pipeline(self, pipeline: Pipeline) -> Totals:
-        """Return the totals with what ``pipeline`` has done added to them."""
-        sender, figures = pipeline.sender, pipeline.journal.figures()
-        dropped = dict(self.dropped)
-        for reason, count in figures.dropped.items():
-            dropped[reason] = dropped.get(reason, 0) + count
-        return Totals(
-            accepted=self.accepted + figures.accepted,
-            acknowledged=self.acknowledged + figures.acknowledged,
-            unacknowledged=self.unacknowledged + sender.unacknowledged,
-            pending=self.pending + figures.pending,
-            dropped=dropped,
-            reconnects=self.reconnects + sender.reconnects,
-            connected=sender.connected,
-            peer=sender.known_peer,
-        )
-
-
-def _needs_of_words(words: SinkWords) -> SinkNeeds:
-    """Return what the sinks need that this process asks a receiver for."""
-    return join_needs(
-        needs_of(
-            handler.get("format") or os.environ.get("LOGURU_FORMAT"),
-            0,
-            colorize=handler.get("colorize", False),
-            encoding=handler.get("encoding", "utf8"),
-        )
-        for handler in words.handlers()
-    )
 
 
 class _SectionDepth(threading.local):
@@ -147,15 +77,7 @@ class Channel:
     def __init__(self, options: ChannelOptions) -> None:
         """Raises :class:`JournalError` for a ``spool_dir`` that was named and cannot be used."""
         self.options = options
-        self.rendering: LineRenderer | None = None
-        """Makes the lines of the receiver's sink; ``None`` where it wants whole records."""
-        self.needs = UNKNOWN
-        """What the receiver's sinks need of a record beside its fields."""
-        self.told_level: int | None = None
-        """The least level of the receiver's sinks, once a receiver has greeted."""
-        self.level_followers: weakref.WeakSet[Any] = weakref.WeakSet()
-        """Sinks of loguru's that take this level, by their ``follow_level()``."""
-        self._line_format: LineFormat | None = None
+        self.far_sinks = FarSinks()
         self._spool_dir = self._choose_spool_dir(options)
         self._lock = threading.RLock()
         self._inside = _SectionDepth()
@@ -163,7 +85,7 @@ class Channel:
         self._own = 0  # records out of the sender's thread
         self._leaving = False
         self._left_behind: list[Pipeline] = []  # whose journals have closed themselves
-        self._read_noted_sink()
+        self.far_sinks.begin(options, self._spool_dir)
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
         prepare_to_resolve(options.address)
         self._open_transport: Callable[[Target, set[int] | None], Transport] = Transport
@@ -257,7 +179,7 @@ class Channel:
                 self.options,
                 self._spool_dir,
                 on_row_after_close=self.emit,
-                on_sink=self._receiver_told,
+                on_sink=self.far_sinks.learn,
                 on_sender_end=self._sender_ended,
                 on_fork_ahead=self._leave_to_adopters,
                 open_transport=self._open_transport,
@@ -317,8 +239,7 @@ class Channel:
         if pipeline is not None:
             pipeline.sender.stay()
         else:  # the receiver may be another one since it was used last
-            self.told_level = None
-            self._read_noted_sink()
+            self.far_sinks.begin(self.options, self._spool_dir)
 
     def release(self, user: object) -> bool:
         """Note that ``user`` uses this channel no more; return whether nobody does."""
@@ -362,42 +283,6 @@ class Channel:
         if pipeline.adoption is not None:
             pipeline.adoption.close(0.0)
         return True
-
-    def _read_noted_sink(self) -> None:
-        """Begin with what a receiver has noted of its sinks, before one has greeted.
-
-        Where none has, begin with what this process would ask a receiver for.
-        """
-        if self.options.peer == "stock":
-            self.needs = SinkNeeds()
-            return
-        line_format: LineFormat | None = None
-        needs: SinkNeeds | None = None
-        if self._spool_dir is not None:
-            line_format, needs = noted_sink(self._spool_dir, self.address)
-        if needs is None:
-            network = host_facts().network
-            for directory in runtime_directories(beside=self.address.log_path):
-                line_format, needs = noted_sink(directory, self.address, network)
-                if needs is not None:
-                    break
-        if needs is None and self.options.sink is not None:
-            needs = _needs_of_words(self.options.sink)
-        self._set_line_format(line_format)
-        self.needs = UNKNOWN if needs is None else needs
-
-    def _receiver_told(self, line_format: LineFormat | None, needs: SinkNeeds) -> None:
-        """In the sender's thread: render by what the receiver of this connection wants."""
-        self._set_line_format(line_format)
-        self.needs, self.told_level = needs, needs.level
-        for sink in list(self.level_followers):
-            sink.follow_level(needs.level)
-
-    def _set_line_format(self, line_format: LineFormat | None) -> None:
-        """Render by this format; ``None``: the receiver takes records."""
-        if line_format != self._line_format:
-            self._line_format = line_format
-            self.rendering = None if line_format is None else LineRenderer(line_format)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was logged so far is written; ``timeout`` in seconds.

@@ -29,10 +29,12 @@ from ..shared.options import LogOptions
 from ..shared.shared_log import SharedLog
 from ..sink.replay import RENDER_OPTIONS, Replay
 from ..system.forks import drop_in_children, notice_fork, process_mark
-from .channel import Channel, Totals, shared_channel
+from .channel import Channel, shared_channel
+from .far_sinks import FarSinks
 from .options import ChannelOptions
 from .pipeline import report
 from .rendering import LineRenderer
+from .totals import Totals
 
 
 class _Outlet:
@@ -70,11 +72,10 @@ class FileChannel(Channel):
         self._outlets = [_Outlet(handler) for handler in options.sink.handlers()]
         first = self._outlets[0].line_format if len(self._outlets) == 1 else None
         self._format_id = "" if first is None else first.id
-        self.rendering = None if first is None else LineRenderer(first)
-        self.needs = join_needs(outlet.replay.needs for outlet in self._outlets)
-        self.told_level = self.needs.level
-        self.level_followers = weakref.WeakSet()
-        self._users_here: set[int] = set()
+        needs = join_needs(outlet.replay.needs for outlet in self._outlets)
+        renderer = None if first is None else LineRenderer(first)
+        self.far_sinks = FarSinks(renderer, needs, needs.level)
+        self._users = weakref.WeakSet()
         try:
             for outlet in self._outlets:
                 outlet.log.open()
@@ -127,11 +128,11 @@ class FileChannel(Channel):
             notice_fork()
 
     def add_user(self, user: object) -> None:
-        self._users_here.add(id(user))
+        self._users.add(user)
 
     def release(self, user: object) -> bool:
-        self._users_here.discard(id(user))
-        return not self._users_here
+        self._users.discard(user)
+        return not len(self._users)
 
     def retire(self) -> None:
         self.close()

@@ -88,7 +88,7 @@ class BridgeHandler(LocklessHandler, logging.handlers.SocketHandler):
         try:
             if not self._is_sent(record):
                 channel = self.channel
-                channel.emit(row_of_logrecord(channel.rendering, record))
+                channel.emit(row_of_logrecord(channel.far_sinks.renderer, record))
         except Exception:
             self.handleError(record)
 

@@ -149,6 +149,7 @@ class BridgeSink:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self._far_sinks = channel.far_sinks
         self._thread = _ThreadFormat()
         self._marks = marks_for(channel.address)
         self.is_first = False
@@ -175,7 +176,7 @@ class BridgeSink:
         color, marks = colors
         return encode_loguru_record(
             record, raw=raw, traceback_text=traceback_text, color=color, looks=looks, colors=marks,
-            values=self._channel.needs.values,
+            values=self._far_sinks.needs.values,
         )  # fmt: skip
 
     def add_to_loguru(self, level: int | str, **options: Any) -> int:
@@ -205,7 +206,7 @@ class BridgeSink:
         renderer = None if state is None else state.prepared[2]
         if renderer is not None:
             return (renderer.look,)
-        return (PLAIN, *(look for look in self._channel.needs.tracebacks if look != PLAIN))
+        return (PLAIN, *(look for look in self._far_sinks.needs.tracebacks if look != PLAIN))
 
     def _keep_looks(self, value: Any, texts: dict[str, str]) -> str:
         first, *others = texts
@@ -231,13 +232,12 @@ class BridgeSink:
             thread.last_message = record["message"]
             if _looks_twice(thread, 5) and not self._admit_crossing(record, thread):
                 return True
-            channel = self._channel
-            renderer = None if is_raw else channel.rendering
+            renderer = None if is_raw else self._far_sinks.renderer
             row = None if renderer is None else renderer.row(record)
             if row is None:
                 if renderer is not None and renderer.suits(record):
                     return False  # loguru has to render a first line
-                colors = _colors_of(record, level_id, colored, channel.needs)
+                colors = _colors_of(record, level_id, colored, self._far_sinks.needs)
                 row = self._encode(record, colors, raw=is_raw)
         except Exception:  # a patcher may have put anything anywhere: loguru tells what is wrong
             return False
@@ -260,7 +260,7 @@ class BridgeSink:
         channel = self._channel
         if channel.closed:
             channel.open()
-        renderer = channel.rendering
+        renderer = self._far_sinks.renderer
         row = text = None
         colors: _Colors | None = None
         if record["exception"] is None:
@@ -270,13 +270,13 @@ class BridgeSink:
                 if renderer is not None and renderer.suits(record):
                     text = renderer.template
                 else:
-                    colors = _colors_in_call(record, channel.needs)
+                    colors = _colors_in_call(record, self._far_sinks.needs)
                     row, renderer = self._encode(record, colors), None
         elif renderer is not None and renderer.suits(record):
             text = renderer.template
         else:
             text, renderer = _WHOLE, None
-            colors = _colors_in_call(record, channel.needs)
+            colors = _colors_in_call(record, self._far_sinks.needs)
         state = self._thread.state or self._make_state()
         # Set last: the repr() of a value above may itself have logged.
         state.prepared = (id(record), row, renderer, colors)
@@ -362,7 +362,7 @@ class BridgeSink:
         (value, looks), state.looks = state.looks, _NO_LOOKS
         if not message.startswith(MARKER):
             if colors is None or owner != id(message.record):
-                colors = _colors_in_call(message.record, self._channel.needs, 3)
+                colors = _colors_in_call(message.record, self._far_sinks.needs, 3)
             row = self._encode(message.record, colors, raw=True)
         elif owner != id(message.record):
             self._write_reentrant(message.record)

@@ -62,9 +62,9 @@ def channel(configured):
 def log(channel, text):
     """Log a record as a loguru sink does: rendered by the worker, where it may."""
     row = a_row(text)
-    if channel.rendering is not None:
+    if channel.far_sinks.renderer is not None:
         record = logging.makeLogRecord({"msg": text, "levelno": 20, "levelname": "INFO"})
-        row = row_of_logrecord(channel.rendering, record)
+        row = row_of_logrecord(channel.far_sinks.renderer, record)
     channel.emit(row)
     assert channel.flush(30)
 
@@ -72,15 +72,17 @@ def log(channel, text):
 def test_a_new_format_reaches_connected_workers(configured, channel, eventually):
     """After a reload, a worker that stays connected renders lines in the new format."""
     log(channel, "one")
-    assert channel.rendering is not None
+    assert channel.far_sinks.renderer is not None
     configured.write(format="<{message}>")
-    before = channel.rendering
+    before = channel.far_sinks.renderer
     configured.reload(eventually)
-    eventually(lambda: channel.rendering is not before, 30, "the worker is told")
+    eventually(lambda: channel.far_sinks.renderer is not before, 30, "the worker is told")
     log(channel, "two")
     configured.write(format="{message} {extra}")
     configured.reload(eventually)
-    eventually(lambda: channel.rendering is None, 30, "the worker is told that it renders none")
+    eventually(
+        lambda: channel.far_sinks.renderer is None, 30, "the worker is told that it renders none"
+    )
     log(channel, "three")
     assert channel.totals().reconnects == 0
     assert configured.sink.read_text().splitlines() == ["one", "<two>", "three {}"]

@@ -41,7 +41,7 @@ from loguru_stdbridge.spool.orphans import Orphan
 from loguru_stdbridge.system.own_file import OwnFile
 from loguru_stdbridge.wire import sending as protocol
 from loguru_stdbridge.worker import adoption as worker_adoption
-from loguru_stdbridge.worker.channel import Channel
+from loguru_stdbridge.worker.far_sinks import FarSinks
 
 DECOY = "2001-01-01"
 """In the name of a file that a retention is to remove."""
@@ -402,7 +402,7 @@ def run_worker(options: argparse.Namespace) -> int:
         notes = memoryview(mmap.mmap(file.fileno(), 24)).cast("Q")
     logger.remove()
     if options.filler:
-        Channel._set_line_format = lambda self, line_format: None  # type: ignore[method-assign]
+        FarSinks._render_by = lambda self, line_format: None  # type: ignore[method-assign]
     bridge = install_bridge(address, level="DEBUG", spool_limit=options.spool_limit)
     filler = {"filler": FILLER} if options.filler else {}
     bound, stdlib = logger.bind(**filler), logging.getLogger("std")

@@ -13,9 +13,9 @@ from loguru import logger
 from loguru_stdbridge import install_bridge, start_receiver
 from loguru_stdbridge.record.line_format import make_line_format
 from loguru_stdbridge.record.row import RENDERED_LENGTH
-from loguru_stdbridge.record.sink_needs import UNKNOWN
 from loguru_stdbridge.worker import kept_handlers
 from loguru_stdbridge.worker.direct_handler import DirectHandler, stand_before
+from loguru_stdbridge.worker.far_sinks import FarSinks
 from loguru_stdbridge.worker.loguru_sink import BridgeSink
 from loguru_stdbridge.worker.rendering import LineRenderer
 
@@ -25,11 +25,11 @@ class RowsChannel:
 
     address = "tcp://127.0.0.1:1"
     closed = False
-    needs = UNKNOWN
 
     def __init__(self, template):
         self.rows = []
-        self.rendering = template and LineRenderer(make_line_format(template, 10))
+        renderer = template and LineRenderer(make_line_format(template, 10))
+        self.far_sinks = FarSinks(renderer)
 
     def emit(self, row):
         self.rows.append(row)
