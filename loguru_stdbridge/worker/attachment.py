@@ -62,7 +62,7 @@ from loguru import logger as loguru_logger
 
 from ..record.fallback import message_of
 from . import kept_handlers
-from .channel import Channel
+from .base_channel import BaseChannel
 from .crossings import (
     calling_frame,
     find_loguru_record,
@@ -98,7 +98,7 @@ def _flush_watched(replaced: Any, handler: logging.handlers.MemoryHandler) -> No
 class Attachment:
     """The bridge's places in both libraries, for one channel. Not thread-safe but for records."""
 
-    def __init__(self, channel: Channel, level: int | None) -> None:
+    def __init__(self, channel: BaseChannel, level: int | None) -> None:
         """``level`` is the least that is sent; ``None``: of loguru's records, the least that the
         receiver's sinks take, once it has told that."""
         self._channel = channel

@@ -6,10 +6,10 @@ logs (handlers, the loguru sink) hands rows in and knows nothing of the rest.
 One channel for all
 -------------------
 Handlers, bridges and loggers that arrive by pickle share the channel of their options
-(:func:`shared_channel`): one journal, one thread, one connection, and records in the order of the
-log calls. Each is noted as a user while it lives. A user that is closed lets the channel go without
-waiting; where it was the last one, the sender ends when all is delivered. A handler that takes its
-place before that, as with ``dictConfig``, goes on with the same journal.
+(:mod:`~loguru_stdbridge.worker.base_channel`): one journal, one thread, one connection, and records
+in the order of the log calls. Each is noted as a user while it lives. A user that is closed lets
+the channel go without waiting; where it was the last one, the sender ends when all is delivered. A
+handler that takes its place before that, as with ``dictConfig``, goes on with the same journal.
 
 Forks
 -----
@@ -36,15 +36,15 @@ import threading
 import time
 import weakref
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Callable
 
-from ..addresses import Address
 from ..exceptions import JournalError
 from ..spool.directory import default_spool_dir, make_spool_dir
 from ..spool.elsewhere import note_spool
 from ..spool.journal import Journal
 from ..spool.proof import prepare_to_prove
 from ..system.forks import drop_in_children, notice_fork, process_mark
+from .base_channel import BaseChannel, share_channel
 from .far_sinks import FarSinks
 from .options import ChannelOptions
 from .pipeline import Pipeline, report
@@ -52,7 +52,7 @@ from .totals import OWN, Totals, is_dropped
 from .transport import Target, Transport, prepare_to_resolve
 
 if TYPE_CHECKING:
-    from .stats import Stats
+    pass
 
 EXIT_TIMEOUT = 2.0
 """Seconds that the end of the process waits for the receiver, where it can be reached or was just
@@ -69,14 +69,14 @@ class _SectionDepth(threading.local):
     """Sections that this thread is in. Counted: greenlets may share it, and leave in any order."""
 
 
-class Channel:
+class Channel(BaseChannel):
     """Rows in, the receiver's file at the far end. Thread- and fork-safe; ``emit`` never raises."""
 
     _pipeline: Pipeline | None = None  # of an instance only while it is open
 
     def __init__(self, options: ChannelOptions) -> None:
         """Raises :class:`JournalError` for a ``spool_dir`` that was named and cannot be used."""
-        self.options = options
+        super().__init__(options)
         self.far_sinks = FarSinks()
         self._spool_dir = self._choose_spool_dir(options)
         self._lock = threading.RLock()
@@ -86,7 +86,6 @@ class Channel:
         self._leaving = False
         self._left_behind: list[Pipeline] = []  # whose journals have closed themselves
         self.far_sinks.begin(options, self._spool_dir)
-        self._users: weakref.WeakSet[Any] = weakref.WeakSet()
         prepare_to_resolve(options.address)
         self._open_transport: Callable[[Target, set[int] | None], Transport] = Transport
         if options.tls is not None:
@@ -96,10 +95,6 @@ class Channel:
         prepare_to_prove(self._spool_dir, options.address)
         _channels.add(self)
         drop_in_children(self)
-
-    @property
-    def address(self) -> Address:
-        return self.options.address
 
     @staticmethod
     def _choose_spool_dir(options: ChannelOptions) -> str | None:
@@ -234,17 +229,12 @@ class Channel:
 
     def add_user(self, user: object) -> None:
         """Note that ``user`` uses this channel, for as long as it lives or until its release."""
-        self._users.add(user)
+        super().add_user(user)
         pipeline = self._pipeline
         if pipeline is not None:
             pipeline.sender.stay()
         else:  # the receiver may be another one since it was used last
             self.far_sinks.begin(self.options, self._spool_dir)
-
-    def release(self, user: object) -> bool:
-        """Note that ``user`` uses this channel no more; return whether nobody does."""
-        self._users.discard(user)
-        return not len(self._users)
 
     def retire(self) -> None:
         """Have the sender end when all is delivered, unless a user comes. Waits for nothing."""
@@ -307,12 +297,6 @@ class Channel:
         pipeline = self._pipeline
         return [*self._left_behind, *([] if pipeline is None else [pipeline])]
 
-    def stats(self) -> Stats:
-        from .stats import Stats
-
-        totals = self.totals()
-        return Stats(**{**totals._asdict(), "dropped": dict(totals.dropped)})
-
     def totals(self) -> Totals:
         """Return what :meth:`stats` returns, as what is light to load."""
         if not process_mark[0]:
@@ -366,10 +350,6 @@ class Channel:
             pipeline.is_leaving = True
         self.close(EXIT_TIMEOUT, patient=False)
 
-    def __reduce__(self) -> Any:
-        """Pickle the options alone: in another process the channel has a journal of its own."""
-        return shared_channel, (self.options,)
-
     def after_fork_in_child(self) -> None:
         """Drop what is the parent's; the child makes its own at its first record."""
         pipelines, self._left_behind = self._open_pipelines(), []
@@ -382,36 +362,13 @@ class Channel:
             pipeline.after_fork_in_child()
 
 
-class _Sharing:
-    """The channels that are shared, by their options."""
+def channel_for(options: ChannelOptions) -> BaseChannel:
+    """Return the channel of this process for these options."""
+    if options.server:
+        return share_channel(Channel, options)
+    from .file_channel import FileChannel  # nobody else loads what writes files
 
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.channels: weakref.WeakValueDictionary[ChannelOptions, Channel] = (
-            weakref.WeakValueDictionary()
-        )
-
-    def after_fork_in_child(self) -> None:
-        """Another thread of the parent may have held the lock."""
-        self.lock = threading.RLock()
-
-
-_sharing = _Sharing()
-drop_in_children(_sharing)
-
-
-def shared_channel(
-    options: ChannelOptions, make: Callable[[ChannelOptions], Channel] | None = None
-) -> Channel:
-    """Return the channel of this process for these options; ``make`` makes another kind of it."""
-    key = options
-    if options.spool_dir is None and options.server:
-        key = options._replace(spool_dir=default_spool_dir(options.address.log_path))
-    with _sharing.lock:
-        channel = _sharing.channels.get(key)
-        if channel is None:
-            channel = _sharing.channels[key] = (make or Channel)(options)
-        return channel
+    return share_channel(FileChannel, options)
 
 
 _channels: weakref.WeakSet[Channel] = weakref.WeakSet()

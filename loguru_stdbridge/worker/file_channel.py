@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import threading
-import weakref
 from collections import deque
 from typing import Any
 
@@ -29,7 +28,7 @@ from ..shared.options import LogOptions
 from ..shared.shared_log import SharedLog
 from ..sink.replay import RENDER_OPTIONS, Replay
 from ..system.forks import drop_in_children, notice_fork, process_mark
-from .channel import Channel, shared_channel
+from .base_channel import BaseChannel
 from .far_sinks import FarSinks
 from .options import ChannelOptions
 from .pipeline import report
@@ -59,13 +58,13 @@ class _Outlet:
         return timed_message(self.replay.render_text(row), row.time)
 
 
-class FileChannel(Channel):
+class FileChannel(BaseChannel):
     """Rows in, lines in the shared file. Thread- and fork-safe; ``emit`` never raises."""
 
     def __init__(self, options: ChannelOptions) -> None:
         """Raises :class:`LedgerHeldError` where a receiver writes the file, and ``OSError``."""
         assert options.sink is not None
-        self.options = options
+        super().__init__(options)
         self._lock: Any = threading.RLock()
         self._left: deque[bytes] = deque()
         self._accepted = 0
@@ -75,7 +74,6 @@ class FileChannel(Channel):
         needs = join_needs(outlet.replay.needs for outlet in self._outlets)
         renderer = None if first is None else LineRenderer(first)
         self.far_sinks = FarSinks(renderer, needs, needs.level)
-        self._users = weakref.WeakSet()
         try:
             for outlet in self._outlets:
                 outlet.log.open()
@@ -127,13 +125,6 @@ class FileChannel(Channel):
         if not process_mark[0]:
             notice_fork()
 
-    def add_user(self, user: object) -> None:
-        self._users.add(user)
-
-    def release(self, user: object) -> bool:
-        self._users.discard(user)
-        return not len(self._users)
-
     def retire(self) -> None:
         self.close()
 
@@ -157,20 +148,8 @@ class FileChannel(Channel):
             outlet.log.add_user(outlet)
         return self.totals().is_whole
 
-    def leave(self) -> None:
-        """The process ends: nothing is left to deliver."""
-
     def after_fork_in_child(self) -> None:
         """Begin anew: another thread of the parent may have held the lock."""
         self._lock = threading.RLock()
         self._left = deque()
         self._accepted = 0
-
-    def __reduce__(self) -> Any:
-        """Pickle the options alone: in another process the channel opens the file itself."""
-        return file_channel_for, (self.options,)
-
-
-def file_channel_for(options: ChannelOptions) -> Channel:
-    """Return this process's channel that writes the file of these options itself."""
-    return shared_channel(options, FileChannel)

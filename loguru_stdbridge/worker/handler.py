@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..addresses import AddressLike
 from ..system.lockless import LocklessHandler
-from .channel import Channel, shared_channel
+from .base_channel import BaseChannel
+from .channel import channel_for
 from .crossings import (
     calling_frame,
     find_loguru_record,
@@ -63,19 +64,13 @@ class BridgeHandler(LocklessHandler, logging.handlers.SocketHandler):
         *,
         address: AddressLike | None = None,
         level: int | str = logging.NOTSET,
-        channel: Channel | None = None,
+        channel: BaseChannel | None = None,
         **options: Any,
     ) -> None:
         if channel is None:
             if address is None and host is not None:
                 address = _host_address(host, port)
-            checked = check_options(address, **options)
-            if checked.server:
-                channel = shared_channel(checked)
-            else:
-                from .file_channel import file_channel_for  # nobody else loads what writes files
-
-                channel = file_channel_for(checked)
+            channel = channel_for(check_options(address, **options))
         target = channel.address
         super().__init__(target.host or target.path, target.port)
         self.setLevel(level)
@@ -138,5 +133,5 @@ def _host_address(host: str, port: int | None) -> AddressLike:
     return (host, port)
 
 
-def _remake_handler(channel: Channel, level: int) -> BridgeHandler:
+def _remake_handler(channel: BaseChannel, level: int) -> BridgeHandler:
     return BridgeHandler(channel=channel, level=level)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..addresses import Address, AddressLike
 from ..system.forks import drop_in_children
 from .attachment import Attachment
-from .channel import EXIT_TIMEOUT, shared_channel
+from .channel import EXIT_TIMEOUT, channel_for
 from .children import hand_down, stop_waiting, withdraw
 from .levels import file_level, level_number
 from .options import ChannelOptions, Peer, WhenFull, check_flags, check_options
@@ -51,12 +51,7 @@ class Bridge:
 
     def __init__(self, options: BridgeOptions) -> None:
         self._options = options
-        if options.channel.server:
-            self._channel = shared_channel(options.channel)
-        else:
-            from .file_channel import file_channel_for  # nobody else loads what writes files
-
-            self._channel = file_channel_for(options.channel)
+        self._channel = channel_for(options.channel)
         self._channel.add_user(self)
         self._attachment = Attachment(self._channel, options.level)
         self._uncaught = UncaughtExceptions(self._attachment.send)

@@ -59,7 +59,7 @@ from ..record.encode import encode_loguru_record
 from ..record.markup import dump_markup
 from ..record.sink_needs import PLAIN, SinkNeeds
 from ..record.values import show
-from .channel import Channel
+from .base_channel import BaseChannel
 from .crossings import ThreadState, find_logrecord, make_thread_state, thread_states
 from .kept_handlers import set_level
 from .levels import level_styles
@@ -147,7 +147,7 @@ def _colors_in_call(record: Any, needs: SinkNeeds, depth: int = 2) -> _Colors:
 class BridgeSink:
     """The sink for ``logger.add``; :meth:`add_to_loguru` adds it with its filter and format."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: BaseChannel) -> None:
         self._channel = channel
         self._far_sinks = channel.far_sinks
         self._thread = _ThreadFormat()
@@ -396,7 +396,7 @@ class BridgeSink:
         return _remake_sink, (self._channel,)
 
 
-def _remake_sink(channel: Channel) -> BridgeSink:
+def _remake_sink(channel: BaseChannel) -> BridgeSink:
     sink = BridgeSink(channel)
     channel.add_user(sink)
     return sink

@@ -16,7 +16,7 @@ from loguru import logger
 
 from loguru_stdbridge import BridgeHandler, install_bridge, start_receiver
 from loguru_stdbridge.spool.finder import journal_directories
-from loguru_stdbridge.worker.channel import Channel, shared_channel
+from loguru_stdbridge.worker.channel import Channel, channel_for
 from loguru_stdbridge.worker.options import check_options
 from loguru_stdbridge.worker.sender import Sender
 from tests.support.processes import ReceiverProcess, free_address
@@ -66,21 +66,21 @@ def test_other_options_mean_another_channel(options, tmp_path):
     """A handler never gets the channel of other options."""
     address = "tcp://127.0.0.1:1"
     channels = [
-        shared_channel(check_options(address, **more))
+        channel_for(check_options(address, **more))
         for more in ({}, options, {"spool_dir": tmp_path / "own"}, {"spool_dir": False})
     ]
     assert len(set(map(id, channels))) == 4
-    assert shared_channel(check_options(address)) is channels[0]
+    assert channel_for(check_options(address)) is channels[0]
 
 
 def test_a_channel_that_nobody_uses_is_forgotten():
     """The registry keeps no channel alive."""
-    channel = shared_channel(check_options("tcp://127.0.0.1:1"))
+    channel = channel_for(check_options("tcp://127.0.0.1:1"))
     first = id(channel)
     channel.mark = "this one"
     del channel
     gc.collect()
-    assert not hasattr(shared_channel(check_options("tcp://127.0.0.1:1")), "mark"), first
+    assert not hasattr(channel_for(check_options("tcp://127.0.0.1:1")), "mark"), first
 
 
 def test_a_handler_that_is_closed_leaves_the_channel_to_the_others(receiver, eventually):
