@@ -83,14 +83,14 @@ def run_tests(checkout: Path, *, bridged: bool, only: list[str]) -> dict[str, An
             BRIDGE_SUITE="1" if bridged else "",
         )
         command = [
-            sys.executable, "-m", "pytest", "-q", "--tb=no", "-o", "addopts=",
+            sys.executable, "-m", "pytest", "-q", "--tb=line", "-o", "addopts=",
             "-p", "through_the_bridge", "-p", "no:cacheprovider", "-W", "ignore::DeprecationWarning",
             *(f"--ignore=tests/{name}" for name in LEFT_OUT), *(only or ["tests"]),
         ]  # fmt: skip
         done = subprocess.run(
             command, cwd=checkout, env=environment, capture_output=True, text=True, check=False
         )
-        if not outcomes.exists():
+        if done.returncode not in (0, 1) or not outcomes.exists():  # 1: some tests have failed
             raise SystemExit(f"pytest has not run in {checkout}:\n{done.stdout}{done.stderr}")
         found: dict[str, Any] = json.loads(outcomes.read_text())
         return found

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import loguru
+import pytest
 
 from .__main__ import NOTHING_TO_DO, judge, matches, run_tests
 from .differences import DIFFERENCES
@@ -95,3 +96,12 @@ def test_sinks_of_a_checkout_s_tests_become_receivers(tmp_path):
     tests = [f"tests/test_tiny.py::{name}" for name in names]
     assert [found["outcomes"][test] for test in tests] == ["passed", "passed", "failed"]
     assert [found["bridged"][test] for test in tests] == [1, 1, 1]
+
+
+def test_a_run_that_does_not_collect_its_tests_is_an_error(tmp_path):
+    """A checkout whose tests cannot be imported is refused with what pytest says: 0 tests show
+    nothing."""
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_one.py").write_text("import a_package_that_is_not_installed\n")
+    with pytest.raises(SystemExit, match="a_package_that_is_not_installed"):
+        run_tests(tmp_path, bridged=True, only=[])
