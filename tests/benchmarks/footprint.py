@@ -1,13 +1,16 @@
-"""Measure start-up, the memory of a worker and the memory of the receiver.
+"""Measure start-up, the memory of a worker, the memory of the receiver, and what ``--inject`` costs.
 
 Start-up runs in fresh processes, from after ``import loguru`` to the return of ``install_bridge()``,
 and to the return of the first log call, which makes the journal and the thread. A worker's memory is
 its private pages (the journal's pages among them) after 20,000 records, once with the bridge and once
 with a direct file. The receiver's memory is the most that it took while 256 connected workers logged.
+``--inject`` is measured by the processor time of processes that never log, with it and without, in
+turn.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -15,6 +18,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from loguru_stdbridge.system.startup import inject
 from tests.support.processes import ReceiverProcess
 
 from .bridges import connected_workers, start_receiver, stop
@@ -65,10 +69,12 @@ class Footprint(Figure):
     title = "Footprint"
 
     def cases(self, options: Options) -> list[str]:
-        return ["start", "memory-direct", "memory-ours", "receiver"]
+        return ["start", "memory-direct", "memory-ours", "receiver", "inject"]
 
     def measure(self, case: str, options: Options, directory: Path) -> Sample:
         sink = directory / "logs" / "app.log"
+        if case == "inject":
+            return _injected(str(sink))
         if case == "memory-direct":
             return _memory("direct", str(directory / "direct.log"), options)
         receiver = start_receiver(sink, options)
@@ -90,6 +96,7 @@ class Footprint(Figure):
             ("memory-ours", "own_mb", "a worker with the bridge"),
             ("receiver", "rss_mb", f"the receiver with {_CONNECTIONS} connections, MB"),
             ("receiver", "most_mb", "the most that it ever had"),
+            ("inject", "added_ms", "--inject, a process that never logs, milliseconds"),
         ]
         rows = [[label, *samples.cells(case, measure, ".1f")] for case, measure, label in shown]
         added = samples.median("memory-ours", "own_mb") - samples.median("memory-direct", "own_mb")
@@ -100,6 +107,8 @@ class Footprint(Figure):
             at_most("added to a worker, MB", added, 10.0, ".1f"),
             at_most(f"receiver with {_CONNECTIONS} connections, MB",
                     samples.median("receiver", "most_mb"), 64.0, ".1f"),
+            at_most("--inject, a process that never logs, milliseconds",
+                    samples.median("inject", "added_ms"), 2.0, ".1f"),
         ])  # fmt: skip
 
 
@@ -115,6 +124,21 @@ def _starts(address: str) -> Sample:
     taken = [_run(_START, address) for _ in range(_STARTS)]
     names = ("install_ms", "install_cpu_ms", "first_call_ms")
     return {name: statistics.median(found) * 1000 for name, found in zip(names, zip(*taken))}
+
+
+def _injected(sink: str) -> Sample:
+    plain = {**os.environ, "LOGURU_STDBRIDGE_ADDRESS": f"log://{sink}"}
+    taken = [(_processor_time(plain), _processor_time(inject(plain))) for _ in range(_STARTS)]
+    without, having = (statistics.median(found) for found in zip(*taken))
+    return {"added_ms": (having - without) * 1000}
+
+
+def _processor_time(environment: dict[str, str]) -> float:
+    """Return the seconds of processor time of a Python process that does nothing."""
+    process = subprocess.Popen([sys.executable, "-c", "pass"], env=environment)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _memory(kind: str, target: str, options: Options) -> Sample:
