@@ -20,28 +20,10 @@ from loguru_stdbridge.spool.finder import journal_directories
 from loguru_stdbridge.worker import channel as module
 from loguru_stdbridge.worker import pipeline as pipeline_module
 from loguru_stdbridge.worker.channel import Channel
-from loguru_stdbridge.worker.options import check_options
 from loguru_stdbridge.worker.sender import Sender
 from loguru_stdbridge.worker.stats import Stats
 from tests.support.processes import Account, ReceiverProcess, run_python
 from tests.support.scripted import ScriptedReceiver, a_row
-
-NOWHERE = "tcp://127.0.0.1:1"
-
-
-@pytest.fixture
-def make(spool_dir):
-    """Make channels; they are closed at the end."""
-    made = []
-
-    def make(address=NOWHERE, **options):
-        channel = Channel(check_options(address, **options))
-        made.append(channel)
-        return channel
-
-    yield make
-    for channel in made:
-        channel.close(0.0, patient=False)
 
 
 @pytest.fixture
@@ -63,18 +45,18 @@ def balance(channel):
 # -- its life
 
 
-def test_nothing_is_made_before_the_first_record(make, spool_dir):
+def test_nothing_is_made_before_the_first_record(make_channel, spool_dir):
     """A channel has no journal, no thread and nothing to wait for before its first record."""
-    channel = make()
+    channel = make_channel()
     assert journal_directories(spool_dir) == []
     assert channel.stats() == Stats(0, 0, 0, 0)
     assert channel.flush(0)
     assert channel.close(0)
 
 
-def test_a_channel_that_is_used_after_its_end_begins_anew(make, receiver, spool_dir):
+def test_a_channel_that_is_used_after_its_end_begins_anew(make_channel, receiver, spool_dir):
     """A record after the close makes another journal and sender, and the figures go on."""
-    channel = make(receiver.address)
+    channel = make_channel(receiver.address)
     for part in range(3):
         for number in range(10):
             channel.emit(a_row(part * 10 + number))
@@ -89,10 +71,10 @@ def test_a_channel_that_is_used_after_its_end_begins_anew(make, receiver, spool_
     assert receiver.lines() == [str(number) for number in range(30)]
 
 
-def test_what_is_left_at_the_end_is_in_the_journal(make, spool_dir):
+def test_what_is_left_at_the_end_is_in_the_journal(make_channel, spool_dir):
     """A close leaves undelivered records on disk, counts them as pending, and never reopens their
     journal."""
-    channel = make()
+    channel = make_channel()
     channel.emit(a_row("left"))
     assert not channel.close(0.0, patient=False)
     assert balance(channel) == Stats(1, 0, 0, 1)
@@ -104,19 +86,19 @@ def test_what_is_left_at_the_end_is_in_the_journal(make, spool_dir):
     assert orphan in journal_directories(spool_dir)
 
 
-def test_what_is_left_in_memory_at_the_end_is_counted(make):
+def test_what_is_left_in_memory_at_the_end_is_counted(make_channel):
     """A close counts the undelivered records of a journal in memory as dropped."""
-    channel = make(spool_dir=False)
+    channel = make_channel(spool_dir=False)
     channel.emit(a_row("lost"))
     assert not channel.close(0.0, patient=False)
     assert balance(channel) == Stats(1, 0, 0, 0, {"closed": 1})
 
 
 @pytest.mark.parametrize("spool", [None, False], ids=["disk", "memory"])
-def test_closing_while_others_log(make, receiver, spool_dir, eventually, spool):
+def test_closing_while_others_log(make_channel, receiver, spool_dir, eventually, spool):
     """While three threads log and one closes again and again, every record is in exactly one
     journal."""
-    channel = make(receiver.address, spool_dir=spool)
+    channel = make_channel(receiver.address, spool_dir=spool)
     counts = dict.fromkeys("abc", 3000)
 
     def log(name):
@@ -150,30 +132,30 @@ def test_closing_while_others_log(make, receiver, spool_dir, eventually, spool):
 
 
 def test_a_directory_that_cannot_be_used_costs_the_journal_not_the_record(
-    make, spool_dir, capfd, receiver
+    make_channel, spool_dir, capfd, receiver
 ):
     """With an unusable default directory the journal is in memory, stderr says so, and records
     arrive."""
     spool_dir.mkdir(exist_ok=True)
     spool_dir.chmod(0o755)
-    channel = make(receiver.address)
+    channel = make_channel(receiver.address)
     channel.emit(a_row("in memory"))
     assert channel.close(30)
     assert receiver.lines() == ["in memory"]
     assert capfd.readouterr().err.count("kept in memory only") == 1
 
 
-def test_a_directory_that_was_named_and_cannot_be_used_is_an_error(make, tmp_path):
+def test_a_directory_that_was_named_and_cannot_be_used_is_an_error(make_channel, tmp_path):
     """A directory that the program named and that is open to others raises JournalError."""
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o755)
     with pytest.raises(JournalError, match="open to others"):
-        make(spool_dir=tmp_path / "open")
+        make_channel(spool_dir=tmp_path / "open")
 
 
-def test_a_directory_that_is_gone_at_the_first_record(make, tmp_path, capfd, receiver):
+def test_a_directory_that_is_gone_at_the_first_record(make_channel, tmp_path, capfd, receiver):
     """A log call succeeds in memory if the spool directory is gone, and stderr says so."""
-    channel = make(receiver.address, spool_dir=tmp_path / "mine")
+    channel = make_channel(receiver.address, spool_dir=tmp_path / "mine")
     (tmp_path / "mine").rmdir()
     (tmp_path / "mine").write_text("in the way")
     channel.emit(a_row("in memory"))
@@ -182,40 +164,40 @@ def test_a_directory_that_is_gone_at_the_first_record(make, tmp_path, capfd, rec
     assert "Records are kept in memory only" in capfd.readouterr().err
 
 
-def test_an_address_that_does_not_fit_a_journal(make, monkeypatch):
+def test_an_address_that_does_not_fit_a_journal(make_channel, monkeypatch):
     """An address too long for a journal's file is kept in memory, and stderr says so."""
     told = []
     monkeypatch.setattr(pipeline_module, "report", told.append)
-    channel = make("unix:///" + "x" * 5000)
+    channel = make_channel("unix:///" + "x" * 5000)
     channel.emit(a_row("in memory"))
     assert channel.stats().accepted == 1
     assert any("5008 bytes" in text for text in told)
 
 
-def test_the_options_reach_the_journal(make):
+def test_the_options_reach_the_journal(make_channel):
     """The journal keeps the limit, the policy and the time that the channel was given."""
-    channel = make(spool_limit=2 << 20, when_full="block", block_timeout=0.0)
+    channel = make_channel(spool_limit=2 << 20, when_full="block", block_timeout=0.0)
     row = a_row("x" * 1000)
     while not channel.stats().dropped:
         channel.emit(row)
     assert 1500 < balance(channel).pending < 2000
 
 
-def test_the_line_format_of_a_receiver_that_greeted_is_noted(make, receiver, tmp_path):
+def test_the_line_format_of_a_receiver_that_greeted_is_noted(make_channel, receiver, tmp_path):
     """A worker notes the line format of its receiver in its own spool directory."""
     own = tmp_path / "own"
     address = parse_address(receiver.address)
-    channel = make(receiver.address, spool_dir=own)
+    channel = make_channel(receiver.address, spool_dir=own)
     assert noted_sink(own, address)[0] is None
     channel.emit(a_row("hi"))
     assert channel.close(30)
     assert noted_sink(own, address)[0].format == "{message}"
 
 
-def test_a_receiver_counts_as_one_of_ours_when_it_has_greeted(make):
+def test_a_receiver_counts_as_one_of_ours_when_it_has_greeted(make_channel):
     """The figures show a peer only when it has greeted, or was named a stock one."""
     with ScriptedReceiver() as scripted:
-        channel = make(str(scripted.address))
+        channel = make_channel(str(scripted.address))
         channel.emit(a_row("hi"))
         client = scripted.accept()
         assert channel.stats().peer is None
@@ -230,10 +212,10 @@ def test_a_receiver_counts_as_one_of_ours_when_it_has_greeted(make):
 
 
 def test_a_signal_handler_that_logs_while_the_journal_is_made(
-    make, receiver, monkeypatch, spool_dir
+    make_channel, receiver, monkeypatch, spool_dir
 ):
     """Two first records at once, one by a signal handler, leave exactly one journal."""
-    channel = make(receiver.address)
+    channel = make_channel(receiver.address)
     create, inner = module.Journal.create, [a_row("inner")]
 
     def interrupted(*arguments, **options):
@@ -249,12 +231,12 @@ def test_a_signal_handler_that_logs_while_the_journal_is_made(
     assert receiver.lines() == ["inner", "outer"]
 
 
-def test_a_signal_handler_that_logs_at_any_line_of_the_opening(make, spool_dir):
+def test_a_signal_handler_that_logs_at_any_line_of_the_opening(make_channel, spool_dir):
     """At whatever line of the opening a handler logs, both records count, and the spare journal is
     closed."""
     channel, count, reached = None, 0, True
     while reached:
-        count, reached, channel = count + 1, False, make()
+        count, reached, channel = count + 1, False, make_channel()
         at = count
 
         def trace(frame, event, argument):
@@ -280,7 +262,7 @@ def test_a_signal_handler_that_logs_at_any_line_of_the_opening(make, spool_dir):
     assert count > 5
 
 
-def test_what_garbage_logs_in_the_sender_s_own_thread_arrives(make, receiver, monkeypatch):
+def test_what_garbage_logs_in_the_sender_s_own_thread_arrives(make_channel, receiver, monkeypatch):
     """A ``__del__`` that the garbage collector runs in the sender's thread may log like any other
     code."""
 
@@ -292,7 +274,7 @@ def test_what_garbage_logs_in_the_sender_s_own_thread_arrives(make, receiver, mo
             assert threading.current_thread().name == "loguru_stdbridge-sender"
             channel.emit(a_row("inner"))
 
-    channel = make(receiver.address)
+    channel = make_channel(receiver.address)
     for method in ("acknowledge", "read"):  # in its section, and in the middle of its work
         original, garbage = getattr(module.Journal, method), []
 
@@ -312,11 +294,11 @@ def test_what_garbage_logs_in_the_sender_s_own_thread_arrives(make, receiver, mo
 
 
 def test_what_the_sender_s_own_work_logs_does_not_feed_itself_for_ever(
-    make, receiver, monkeypatch, eventually
+    make_channel, receiver, monkeypatch, eventually
 ):
     """The sender's own records stop at an allowance, as with a socket that logs what it sends."""
     monkeypatch.setattr(module, "OWN_ALLOWANCE", 20)
-    channel = make(receiver.address)
+    channel = make_channel(receiver.address)
     original = journal_module.Journal.acknowledge
 
     def chatty(journal, through):
@@ -336,9 +318,11 @@ def test_what_the_sender_s_own_work_logs_does_not_feed_itself_for_ever(
     assert stats.dropped == {"own": 1}
 
 
-def test_closing_out_of_a_signal_handler_in_the_middle_of_a_log_call(make, monkeypatch, spool_dir):
+def test_closing_out_of_a_signal_handler_in_the_middle_of_a_log_call(
+    make_channel, monkeypatch, spool_dir
+):
     """A SIGTERM handler that closes inside a log call waits for nothing, and the record is stored."""
-    channel = make()
+    channel = make_channel()
     channel.emit(a_row(1))
     original, closed = journal_module._crc32, []
 
@@ -355,9 +339,9 @@ def test_closing_out_of_a_signal_handler_in_the_middle_of_a_log_call(make, monke
     assert len(journal_directories(spool_dir)) == 2
 
 
-def test_closing_out_of_a_signal_handler_while_it_is_closed(make, monkeypatch):
+def test_closing_out_of_a_signal_handler_while_it_is_closed(make_channel, monkeypatch):
     """A signal handler that closes during a close neither waits nor counts a record twice."""
-    channel, closed = make(), []
+    channel, closed = make_channel(), []
     original = Sender.close
 
     def close(sender, timeout, **options):
@@ -443,11 +427,11 @@ MEMORY = (socket, "socketpair", MemoryError())
     "shortage", [THREADS, DESCRIPTORS, MEMORY], ids=["threads", "descriptors", "memory"]
 )
 def test_a_sender_that_cannot_start_is_tried_again_by_later_records(
-    make, receiver, monkeypatch, capfd, eventually, shortage, spool
+    make_channel, receiver, monkeypatch, capfd, eventually, shortage, spool
 ):
     """Records wait while no sender can start, stderr says so once, and a later record starts it."""
     monkeypatch.setattr(pipeline_module, "START_PAUSE", 0.0)
-    channel = make(receiver.address, spool_dir=spool)
+    channel = make_channel(receiver.address, spool_dir=spool)
     short = Shortage(monkeypatch, *shortage)
     for number in range(10):
         channel.emit(a_row(number))
@@ -462,7 +446,7 @@ def test_a_sender_that_cannot_start_is_tried_again_by_later_records(
     assert ("wait in memory" if spool is False else "wait in the journal") in err
 
 
-def test_a_sender_that_cannot_start_is_not_tried_by_each_record(make, monkeypatch):
+def test_a_sender_that_cannot_start_is_not_tried_by_each_record(make_channel, monkeypatch):
     """Log calls do not pay for one attempt after the other."""
     attempts = []
 
@@ -472,7 +456,7 @@ def test_a_sender_that_cannot_start_is_not_tried_by_each_record(make, monkeypatc
 
     monkeypatch.setattr(pipeline_module, "START_PAUSE", 3600.0)
     monkeypatch.setattr(threading.Thread, "start", start)
-    channel = make()
+    channel = make_channel()
     for number in range(100):
         channel.emit(a_row(number))
     assert len(attempts) == 1
@@ -480,10 +464,10 @@ def test_a_sender_that_cannot_start_is_not_tried_by_each_record(make, monkeypatc
 
 @pytest.mark.parametrize("way", ["flush", "close"])
 def test_a_sender_that_could_not_start_is_tried_again_at_a_flush_and_at_the_end(
-    make, receiver, monkeypatch, way
+    make_channel, receiver, monkeypatch, way
 ):
     """A flush and a close start the sender, however soon after the last attempt they come."""
-    channel = make(receiver.address)
+    channel = make_channel(receiver.address)
     short = Shortage(monkeypatch, *THREADS)
     channel.emit(a_row("waits"))
     assert not channel.flush(3600)
@@ -498,7 +482,7 @@ def test_a_sender_that_could_not_start_is_tried_again_at_a_flush_and_at_the_end(
     ids=lambda error: type(error).__name__,
 )
 def test_a_sender_that_an_error_has_ended_is_started_again(
-    make, receiver, monkeypatch, capfd, eventually, error
+    make_channel, receiver, monkeypatch, capfd, eventually, error
 ):
     """Whatever ends the sender's thread, stderr says so and the records are delivered."""
     original, errors = Sender._wait_for_rows, [error]
@@ -510,7 +494,7 @@ def test_a_sender_that_an_error_has_ended_is_started_again(
 
     monkeypatch.setattr(pipeline_module, "START_PAUSE", 0.0)
     monkeypatch.setattr(Sender, "_wait_for_rows", wait_for_rows)
-    channel = make(receiver.address)
+    channel = make_channel(receiver.address)
     channel.emit(a_row("safe"))
     eventually(lambda: channel.stats().acknowledged == 1, what="it is delivered")
     err = capfd.readouterr().err
@@ -551,9 +535,9 @@ for pair in pairs:
 """
 
 
-def test_a_wake_up_that_a_signal_handler_s_exception_has_eaten(make, receiver, eventually):
+def test_a_wake_up_that_a_signal_handler_s_exception_has_eaten(make_channel, receiver, eventually):
     """A sender that sleeps looks for records by itself."""
-    channel = make(receiver.address)
+    channel = make_channel(receiver.address)
     channel.emit(a_row("first"))
     assert channel.flush(30)
     journal = channel._pipeline.journal
@@ -571,7 +555,7 @@ def test_a_wake_up_that_a_signal_handler_s_exception_has_eaten(make, receiver, e
 
 
 def test_an_exception_at_any_line_of_the_opening_leaves_nothing(
-    make, receiver, spool_dir, scale, chance
+    make_channel, receiver, spool_dir, scale, chance
 ):
     """A first record whose call is interrupted leaves at most one journal, and the next one works.
 
@@ -580,7 +564,7 @@ def test_an_exception_at_any_line_of_the_opening_leaves_nothing(
     step, reached = scale(2, 1), True
     count = -chance.randrange(step)
     while reached:
-        count, reached, channel = count + step, False, make(receiver.address)
+        count, reached, channel = count + step, False, make_channel(receiver.address)
         at = count
 
         def trace(frame, event, argument):
@@ -615,12 +599,14 @@ def test_an_exception_at_any_line_of_the_opening_leaves_nothing(
 
 
 @pytest.mark.parametrize("when_full", ["drop_oldest", "drop_newest", "block"])
-def test_what_was_given_up_is_counted_and_told_in_the_log(make, tmp_path, spool_dir, when_full):
+def test_what_was_given_up_is_counted_and_told_in_the_log(
+    make_channel, tmp_path, spool_dir, when_full
+):
     """After an outage beyond the limit, the written and the told records add up to the logged ones."""
     count = 10_000
     with ScriptedReceiver() as scripted:
         address = str(scripted.address)
-    channel = make(address, spool_limit=1 << 20, when_full=when_full, block_timeout=0.0)
+    channel = make_channel(address, spool_limit=1 << 20, when_full=when_full, block_timeout=0.0)
     for number in range(count):
         channel.emit(a_row(f"worker a number {number} end"))
     before = balance(channel)
@@ -658,9 +644,9 @@ def test_what_was_given_up_is_counted_and_told_in_the_log(make, tmp_path, spool_
 # -- other processes
 
 
-def test_a_child_begins_anew(make, receiver, spool_dir):
+def test_a_child_begins_anew(make_channel, receiver, spool_dir):
     """A forked child has its own journal, sender and figures, and the parent's go on."""
-    channel = make(receiver.address)
+    channel = make_channel(receiver.address)
     channel.emit(a_row("parent"))
     assert channel.flush(30)
     child = os.fork()
@@ -681,9 +667,9 @@ def test_a_child_begins_anew(make, receiver, spool_dir):
     assert balance(channel).accepted == 2
 
 
-def test_a_child_of_a_child_and_one_that_never_logs(make, receiver):
+def test_a_child_of_a_child_and_one_that_never_logs(make_channel, receiver):
     """Only the descendants that log make a journal, each its own."""
-    channel = make(receiver.address)
+    channel = make_channel(receiver.address)
     channel.emit(a_row("a"))
     child = os.fork()
     if child == 0:

@@ -13,27 +13,10 @@ import pytest
 
 from loguru_stdbridge import start_receiver
 from loguru_stdbridge.spool.finder import journal_directories
-from loguru_stdbridge.worker.channel import Channel
-from loguru_stdbridge.worker.options import check_options
 from tests.support.processes import ReceiverProcess, run_python
 from tests.support.scripted import a_row
 
 NOWHERE = "tcp://127.0.0.1:1"
-
-
-@pytest.fixture
-def make(spool_dir):
-    """Make channels; they are closed at the end."""
-    made = []
-
-    def make(address=NOWHERE, **options):
-        channel = Channel(check_options(address, **options))
-        made.append(channel)
-        return channel
-
-    yield make
-    for channel in made:
-        channel.close(0.0, patient=False)
 
 
 @pytest.fixture
@@ -64,12 +47,12 @@ def balance(channel):
     return stats
 
 
-def test_what_is_in_a_journal_that_closed_itself_is_delivered(make, receiver, eventually):
+def test_what_is_in_a_journal_that_closed_itself_is_delivered(make_channel, receiver, eventually):
     """The sender of a journal that closed itself delivers the rest, and the next record opens another.
 
     The figures are those of both.
     """
-    channel = make(receiver.address)
+    channel = make_channel(receiver.address)
     emit(channel, *range(5))
     old = retire(channel)
     emit(channel, *range(5, 10))
@@ -81,9 +64,9 @@ def test_what_is_in_a_journal_that_closed_itself_is_delivered(make, receiver, ev
     assert balance(channel).accepted == 10
 
 
-def test_a_flush_waits_for_what_was_left_behind(make, spool_dir):
+def test_a_flush_waits_for_what_was_left_behind(make_channel, spool_dir):
     """A flush is false while the receiver is away, and both journals stay as orphans."""
-    channel = make()
+    channel = make_channel()
     emit(channel, 1, 2)
     retire(channel)
     emit(channel, 3)
@@ -94,9 +77,9 @@ def test_a_flush_waits_for_what_was_left_behind(make, spool_dir):
     assert len(journal_directories(str(spool_dir))) == 2
 
 
-def test_many_threads_find_the_journal_closed_at_once(make, receiver):
+def test_many_threads_find_the_journal_closed_at_once(make_channel, receiver):
     """Records of many threads that find the journal closed are taken once, by one new journal."""
-    channel = make(receiver.address)
+    channel = make_channel(receiver.address)
     emit(channel, 0)
     retire(channel)
     barrier = threading.Barrier(8)
@@ -115,9 +98,9 @@ def test_many_threads_find_the_journal_closed_at_once(make, receiver):
     assert len(channel._left_behind) <= 1
 
 
-def test_a_child_has_no_part_in_what_its_parent_left_behind(make):
+def test_a_child_has_no_part_in_what_its_parent_left_behind(make_channel):
     """A forked child drops both journals, and begins one of its own."""
-    channel = make()
+    channel = make_channel()
     emit(channel, 1)
     retire(channel)
     emit(channel, 2)
