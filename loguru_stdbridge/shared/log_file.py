@@ -28,7 +28,7 @@ import datetime
 import errno
 import os
 import time
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from ..sink.archive import closing_directory
 from ..sink.encoding import LineEncoder
@@ -36,6 +36,7 @@ from ..sink.internals import SinkPath, creation_time, note_creation_time, path_o
 from ..system.common_lock import CommonLock
 from ..system.files import file_key, open_file, pread
 from ..system.forks import block_forks
+from ..system.short_calls import MAX_WRITE, NOWHERE, State, calls
 from .conditions import Condition
 from .options import Opener
 
@@ -44,6 +45,7 @@ NOTE = b"shared\n"
 
 _MODE = 0o666  # less the process's umask, as open() has it
 _MOVES = 20
+_CLOSED = -2  # the number of no file, not even of one that is not there
 
 
 class FileSettings(NamedTuple):
@@ -65,7 +67,10 @@ class CurrentFile:
         self._lock = lock
         self._descriptor = -1
         self._id = (-1, -1)
+        self._number, self._major, self._minor = _CLOSED, 0, 0  # what the open file is known by
+        self._look: Callable[[], State] = _look_nowhere
         self._end = -1  # where this process has written last, if that is the end of the file
+        self._is_named_by_lock = settings.sink.file is None
         self._line_end = settings.encoder.encode("\n")
         self._note = NOTE
         self._reads = True
@@ -89,14 +94,10 @@ class CurrentFile:
         return self.size
 
     def _is_current(self) -> bool:
-        if self._settings.sink.file is None and self._lock.read() != self._note:
+        if self._is_named_by_lock and self._lock.read() != self._note:
             return False
-        try:
-            status = os.stat(self.path)
-        except FileNotFoundError:
-            return False
-        self.size = status.st_size
-        return file_key(status) == self._id
+        number, self.size, major, minor = self._look()
+        return number == self._number and minor == self._minor and major == self._major
 
     def _find_path(self) -> str:
         if self._settings.sink.file is not None:
@@ -120,7 +121,9 @@ class CurrentFile:
             self._descriptor = self._open_descriptor(path)
             status = os.fstat(self._descriptor)
             self._id = file_key(status)
-        self.path, self.size, self._end, self.is_first = path, status.st_size, -1, False
+        self._number, self.size, self._major, self._minor = calls.state_of(status)
+        self._look = calls.make_look(path)
+        self.path, self._end, self.is_first = path, -1, False
         if not self.size:
             note_creation_time(path, time.time())
         if self._settings.sink.file is None:
@@ -174,8 +177,9 @@ class CurrentFile:
         self.under_way = self.size, data
         written = 0
         try:
-            written = os.write(self._descriptor, data)
-            while written < len(data):
+            if len(data) <= MAX_WRITE:
+                written = max(calls.write(self._descriptor, data, len(data)), 0)
+            while written < len(data):  # the rest, or what is wrong with the file
                 written += os.write(self._descriptor, data[written:])
         except OSError as error:
             count, kept = 0, lead
@@ -191,13 +195,16 @@ class CurrentFile:
         return len(lines), None
 
     def append_alone(self, text: str, data: bytes) -> bool:
-        """Append one line, if the file is current, goes on, and ends with a whole line.
+        """Append one short line, if the file is current, goes on, and ends with a whole line.
 
         Return whether the line is in the file. Raises ``OSError``.
         """
-        if self._descriptor < 0 or not self._is_current():
+        if self._is_named_by_lock and self._lock.read() != self._note:
             return False
-        size = self.size
+        number, size, major, minor = self._look()
+        if number != self._number or minor != self._minor or major != self._major:
+            return False
+        self.size = size
         limit = self.condition.size_limit
         if limit is not None:
             if size + len(text) > limit:
@@ -207,11 +214,12 @@ class CurrentFile:
             return False
         if size != self._end and self._is_torn():
             return False
-        written = os.write(self._descriptor, data)
-        if written != len(data):
+        length = len(data)
+        written = calls.write(self._descriptor, data, length)
+        if written != length:
             self._cut(written, 0)
             return False
-        self._end = self.size = size + written
+        self._end = self.size = size + length
         return True
 
     def _is_torn(self) -> bool:
@@ -280,6 +288,7 @@ class CurrentFile:
     def close(self) -> None:
         """Close the file; the next look opens it."""
         descriptor, self._descriptor = self._descriptor, -1
+        self._number = _CLOSED
         text_file, self._text_file = self._text_file, None
         if text_file is not None:
             text_file.close()
@@ -305,3 +314,7 @@ def _free_name(path: str) -> str:
         count += 1
         name = f"{dated}.{count}{extension}"
     return name
+
+
+def _look_nowhere() -> State:
+    return NOWHERE

@@ -41,12 +41,17 @@ from ..sink.internals import SinkPath
 from ..system.common_lock import CommonLock
 from ..system.file_systems import file_system_of, is_remote
 from ..system.forks import drop_in_children, notice_fork, process_mark
+from ..system.locks import LET_GO, TAKE_NOW
+from ..system.own_file import SLOW
+from ..system.short_calls import MAX_WRITE, calls
 from ..system.stderr import tell_operator
 from .chores import Chores
 from .conditions import Condition
 from .log_file import NOTE, FileSettings
 from .options import LogOptions
 from .turn import PLACE_CHECK, SPEAKER, Line, Turn, said_by
+
+monotonic = time.monotonic
 
 CLAIM_TIMEOUT = 1.0
 """Seconds that opening waits for a claim: another program may be looking, for a moment."""
@@ -60,6 +65,7 @@ class SharedLog:
 
     def __init__(self, sink: SinkPath, options: LogOptions) -> None:
         """Check the options and load what they need. Opens nothing."""
+        calls.find()
         self.options = options
         self._sink = sink
         encoder = LineEncoder(options.encoding, options.errors, options.newline)
@@ -168,10 +174,11 @@ class SharedLog:
         lock = turn.lock
         if not lock.take(self.options.lock_timeout):
             return False
-        now = time.monotonic()
+        now = monotonic()
         if now - turn.checked_at < PLACE_CHECK:
             return True
         turn.checked_at = now
+        calls.look_up(now)
         if lock.is_in_place():
             if not lock.read().startswith(NOTE):
                 lock.write(NOTE)
@@ -263,20 +270,25 @@ class SharedLog:
 
         Return whether it is written. This is the short form of :meth:`_drain`, for most lines.
         """
-        lock, file = turn.lock, turn.file
-        if not lock.is_open or file.under_way is not None:
+        lock, file, now = turn.lock, turn.file, monotonic()
+        if file.under_way is not None or turn.given_up or turn.rotate_after:
             return False
-        if turn.given_up or turn.rotate_after:
+        if now - turn.checked_at >= PLACE_CHECK or file.condition.has_function:
             return False
-        if time.monotonic() - turn.checked_at >= PLACE_CHECK or file.condition.has_function:
+        data = self._encode(text)
+        if len(data) > MAX_WRITE:
             return False
+        change_lock, descriptor = calls.change_lock, lock.descriptor
         try:
-            try:
-                return lock.take_now() and file.append_alone(text, self._encode(text))
-            finally:
-                lock.release()  # whether it is known to be taken or not: a handler may have raised
+            if change_lock(descriptor, TAKE_NOW) or not file.append_alone(text, data):
+                return False
         except (OSError, ValueError):  # the long form tells what is wrong
             return False
+        finally:  # whether it is known to be taken or not: a signal handler may have raised
+            change_lock(descriptor, LET_GO)
+        if monotonic() - now > SLOW:
+            calls.note_slow(now)
+        return True
 
     def _write_waiting_lines(self, turn: Turn, line: Line | None = None) -> None:
         """Take the process's own lock and write what waits; ``line`` is this call's."""

@@ -30,7 +30,8 @@ import time
 from .file_systems import file_system_of, is_remote
 from .files import pread, pwrite
 from .forks import block_forks
-from .locks import is_file_at, let_go, lock_file, open_lock_file, unlock_file
+from .locks import LET_GO, TAKE_NOW, is_file_at, let_go, lock_file, open_lock_file
+from .short_calls import calls
 
 try:
     import fcntl
@@ -56,74 +57,71 @@ class CommonLock:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._descriptor = -1
+        self.descriptor = -1
+        """The open lock file; -1 while it is closed."""
         self._claims = False
 
     def open(self) -> None:
         """Open the lock file, made where it is missing. Raises ``OSError``."""
-        if self._descriptor < 0:
+        if self.descriptor < 0:
             with block_forks():
-                self._descriptor = open_lock_file(self.path)
+                self.descriptor = open_lock_file(self.path)
             self._claims = not is_remote(file_system_of(os.path.dirname(self.path)))
 
     def close(self) -> None:
         """Let go of the lock and the claim. In a forked child this closes nothing."""
-        descriptor, self._descriptor = self._descriptor, -1
+        descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             let_go(descriptor)
 
     def forget(self) -> None:
         """In a forked child, whose copy is closed already: be as before the opening."""
-        self._descriptor = -1
+        self.descriptor = -1
 
     @property
     def is_open(self) -> bool:
         """Whether the lock file is open."""
-        return self._descriptor >= 0
+        return self.descriptor >= 0
 
     def is_in_place(self) -> bool:
         """Return whether the open lock file is the one that others find."""
-        return is_file_at(self._descriptor, self.path)
-
-    def take_now(self) -> bool:
-        """Take the lock without waiting; return whether it was free. Raises ``OSError``."""
-        return lock_file(self._descriptor)
+        return is_file_at(self.descriptor, self.path)
 
     def take(self, timeout: float) -> bool:
         """Take the lock; return whether that worked within ``timeout`` seconds.
 
         Raises ``OSError`` on a file system without locks.
         """
-        if lock_file(self._descriptor):
+        if not calls.change_lock(self.descriptor, TAKE_NOW):
             return True
         deadline, pause = time.monotonic() + timeout, FIRST_PAUSE
         while time.monotonic() < deadline:
             time.sleep(pause)
             pause = min(1.5 * pause, LAST_PAUSE)
-            if lock_file(self._descriptor):
+            if lock_file(self.descriptor):
                 return True
         return False
 
     def release(self) -> None:
         """Let the lock go."""
-        unlock_file(self._descriptor)
+        calls.change_lock(self.descriptor, LET_GO)
 
     def claim(self, *, alone: bool = False) -> bool:
         """Claim the log, together with others or alone; return whether nobody's claim forbids it.
 
         A claim replaces this process's own. Where there are no claims, everything is allowed.
         """
-        return not self._claims or set_claim(self._descriptor, alone=alone)
+        return not self._claims or set_claim(self.descriptor, alone=alone)
 
     def read(self) -> bytes:
         """Return the content of the lock file. Nobody's safety depends on it."""
-        return pread(self._descriptor, _MAX_CONTENT, 0)
+        return pread(self.descriptor, _MAX_CONTENT, 0)
 
     def write(self, content: bytes) -> None:
         """Replace the content, with the lock held."""
         with contextlib.suppress(OSError):
-            pwrite(self._descriptor, content, 0)
-            os.ftruncate(self._descriptor, len(content))
+            pwrite(self.descriptor, content, 0)
+            os.ftruncate(self.descriptor, len(content))
 
 
 def set_claim(descriptor: int, *, alone: bool) -> bool:

@@ -25,13 +25,26 @@ from .forks import block_forks, drop_in_children
 try:
     import fcntl
 except ImportError:
+    from .windows import locks as _windows
     from .windows.locks import lock_descriptor as _lock_descriptor
     from .windows.locks import unlock_descriptor as _unlock_descriptor
+
+    TAKE_NOW, LET_GO = _windows.TAKE_NOW, _windows.LET_GO
+    change_lock = _windows.change_lock
 
     def _drop_claim(descriptor: int) -> None:
         """There are none here."""
 
 else:
+    TAKE_NOW, LET_GO = fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_UN
+
+    def change_lock(descriptor: int, operation: int) -> int:
+        """Do ``TAKE_NOW`` or ``LET_GO``; return 0 where that has worked at once, else -1."""
+        try:
+            fcntl.flock(descriptor, operation)
+        except (OSError, ValueError):
+            return -1
+        return 0
 
     def _lock_descriptor(descriptor: int) -> bool:
         try:
@@ -128,7 +141,7 @@ def take_lock(path: str, *, create: bool = False) -> int | None:
 def open_lock_file(path: str) -> int:
     """Open the file at ``path``, made where it is missing, and take no lock yet.
 
-    Return the descriptor, for :func:`lock_file`, :func:`unlock_file` and :func:`let_go`. A forked
+    Return the descriptor, for :func:`change_lock` and :func:`let_go`. A forked
     child does not have it. Raises ``OSError``.
     """
     with block_forks():
@@ -156,11 +169,6 @@ def take_directory_lock(path: str) -> int | None:
             return None
         _held.files[descriptor] = file_key(os.fstat(descriptor))
         return descriptor
-
-
-def unlock_file(descriptor: int) -> None:
-    """Let the lock of an open file go, and keep the file open."""
-    _unlock_descriptor(descriptor)
 
 
 def is_locked(path: str) -> bool:

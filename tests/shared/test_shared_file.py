@@ -31,6 +31,7 @@ from loguru_stdbridge.shared.chores import Chores
 from loguru_stdbridge.shared.log_file import CurrentFile
 from loguru_stdbridge.system import file_systems
 from loguru_stdbridge.system.common_lock import CommonLock
+from loguru_stdbridge.system.short_calls import calls
 from tests.support.shared_files import CASES, kill_once, play, play_gunicorn
 from tests.support.shared_writer import POINTS
 
@@ -64,6 +65,12 @@ def text_of(path):
         data = file.read_bytes()
         parts.append(gzip.decompress(data) if file.suffix == ".gz" else data)
     return b"".join(parts).decode()
+
+
+def replace_write(monkeypatch, write):
+    """Have ``write(descriptor, data)`` take the place of all writes to files."""
+    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(calls, "write", lambda descriptor, data, size: write(descriptor, data))
 
 
 def hold_elsewhere(path):
@@ -231,7 +238,7 @@ def test_a_full_disk_leaves_no_half_line(path, monkeypatch, capfd, words):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     fill.is_full = False
-    monkeypatch.setattr(os, "write", fill)
+    replace_write(monkeypatch, fill)
     logger.info("lost for good")
     monkeypatch.undo()
     assert path.read_text() == "before\n"
@@ -269,7 +276,7 @@ def test_a_signal_handler_that_logs_in_a_log_call_loses_nothing(path, monkeypatc
             logger.info("inner")
         return real(descriptor, data)
 
-    monkeypatch.setattr(os, "write", interrupt)
+    replace_write(monkeypatch, interrupt)
     logger.info("outer")
     assert path.read_text() == "first\nouter\ninner\n"
 
@@ -285,13 +292,13 @@ def test_an_exception_in_the_middle_of_a_write_costs_no_other_thread_s_line(
     real = os.write
 
     def interrupt(descriptor, data):
-        monkeypatch.setattr(os, "write", real)
+        monkeypatch.undo()
         if is_late:
             real(descriptor, data)
         raise KeyboardInterrupt
 
     guard.waiting.append(turn_module.Line("of another thread\n"))
-    monkeypatch.setattr(os, "write", interrupt)
+    replace_write(monkeypatch, interrupt)
     with pytest.raises(KeyboardInterrupt):
         log.write("own\n")
     log.write("next\n")
@@ -307,7 +314,7 @@ def test_threads_that_wait_share_one_lock(path, monkeypatch):
     root.addHandler(handler)
     writes = []
     real = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: writes.append(data) or real(fd, data))
+    replace_write(monkeypatch, lambda fd, data: writes.append(data) or real(fd, data))
     guard = handler._log._turn
     count = 6
     threads = [

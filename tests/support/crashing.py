@@ -74,6 +74,11 @@ def set_passages(passage: int) -> None:
     _passages_left = passage
 
 
+def passages_left() -> int:
+    """Return how many passages of the armed point are left, the last one included."""
+    return _passages_left
+
+
 # -- how a point is armed
 
 

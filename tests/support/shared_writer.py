@@ -31,21 +31,51 @@ def arm(point: str, passage: int) -> None:
     """Have this process kill itself at the passage of a point."""
     from loguru_stdbridge.shared import chores, log_file
     from loguru_stdbridge.sink import archive
-    from loguru_stdbridge.system.common_lock import CommonLock
+    from loguru_stdbridge.system.locks import TAKE_NOW
+    from loguru_stdbridge.system.short_calls import calls
 
-    from .crashing import after, before, set_passages, within
+    from .crashing import after, before, burn, passages_left, set_passages
+
+    calls.find()
+    calls.note_slow = lambda now: None  # type: ignore[method-assign] # no point is passed by
 
     set_passages(passage)
     file: Any = log_file.CurrentFile
 
-    def is_line(descriptor: int, data: bytes) -> bool:
+    def is_line(descriptor: int, data: bytes, size: int) -> bool:
         return bytes(data).endswith(b"x\n")
 
+    def takes(descriptor: int, operation: int) -> bool:
+        return operation == TAKE_NOW
+
+    def with_the_lock() -> None:
+        change_lock = calls.change_lock
+
+        def dying(descriptor: int, operation: int) -> int:
+            refused = change_lock(descriptor, operation)
+            if operation == TAKE_NOW and not refused:
+                burn()
+            return refused
+
+        calls.change_lock = dying
+
+    def within_a_line() -> None:
+        write = calls.write
+
+        def dying(descriptor: int, data: bytes, size: int) -> int:
+            if is_line(descriptor, data, size):
+                if passages_left() == 1:
+                    write(descriptor, data[: size // 2], size // 2)
+                burn()
+            return write(descriptor, data, size)
+
+        calls.write = dying
+
     points: dict[str, Callable[[], None]] = {
-        "before the lock": lambda: before(CommonLock, "take_now"),
-        "with the lock": lambda: after(CommonLock, "take_now"),
-        "in the middle of a line": lambda: within("write", is_line, lambda whole: len(whole) // 2),
-        "after the write": lambda: after(os, "write", is_line),
+        "before the lock": lambda: before(calls, "change_lock", takes),
+        "with the lock": with_the_lock,
+        "in the middle of a line": within_a_line,
+        "after the write": lambda: after(calls, "write", is_line),
         "before a rotation": lambda: before(file, "rotate"),
         "with an empty work directory": lambda: after(os, "mkdir"),
         "after the rename": lambda: after(os, "rename", lambda old, new: new.endswith(".log")),

@@ -18,6 +18,8 @@ LOCKED_BYTE = 1 << 62
 """Where the byte is: no file is that long."""
 
 _EXCLUSIVELY_AT_ONCE = 3
+TAKE_NOW, LET_GO = 1, 2
+"""What :func:`change_lock` does."""
 
 
 def lock_descriptor(descriptor: int) -> bool:
@@ -41,3 +43,14 @@ def unlock_descriptor(descriptor: int) -> None:
     at = _place(LOCKED_BYTE)
     with contextlib.suppress(OSError):
         function("UnlockFileEx")(handle_of(descriptor), 0, 1, 0, ctypes.byref(at))
+
+
+def change_lock(descriptor: int, operation: int) -> int:
+    """Do ``TAKE_NOW`` or ``LET_GO``; return 0 where that has worked at once, else -1."""
+    if operation == LET_GO:
+        unlock_descriptor(descriptor)
+        return 0
+    try:
+        return 0 if lock_descriptor(descriptor) else -1
+    except OSError:
+        return -1
