@@ -21,8 +21,10 @@ PYTEST = ["-m", "pytest", "-q", "-p", "tests.windows.suite"]
 PARTS: dict[str, list[list[str]]] = {
     "set-up": [],
     "job": [[*SCENE, "job"]] * 5,
-    "kills": [[*SCENE, "kills", "--seed", str(seed)] for seed in range(1, 6)],
-    "alone": [[*SCENE, "alone"]],
+    "kills": [
+        *([*SCENE, "kills", "--seed", str(seed)] for seed in range(1, 6)),
+        [*SCENE, "alone"],
+    ],
     "held": [[*SCENE, "held"]],
     "at-once": [[*SCENE, "at-once"]],
     "suite": [[*PYTEST, part] for part in PARTS_OF_SUITE],

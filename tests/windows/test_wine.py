@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import signal
 
 import pytest
 
 from tests.windows.wine import HERE, Wine
+
+_FOREVER = "while :; do sleep 1000; done"
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "packages.txt"])
@@ -23,6 +26,19 @@ def test_all_that_is_downloaded_has_a_version_and_a_checksum(name):
 def test_a_path_has_a_name_for_windows(tmp_path):
     """Every file of this system has a name on drive Z."""
     assert Wine(tmp_path).path(tmp_path / "app.log") == f"Z:{tmp_path}\\app.log".replace("/", "\\")
+
+
+def test_a_program_that_does_not_end_is_killed(tmp_path):
+    """A program that ignores every request to end is over soon after its time, and told as such."""
+    stubborn = tmp_path / "stubborn"
+    stubborn.write_text(f"#!/bin/sh\ntrap '' TERM INT HUP\necho begun\n{_FOREVER} & {_FOREVER}\n")
+    stubborn.chmod(0o700)
+    wine = Wine(tmp_path)
+    wine.program = str(stubborn)
+    done = wine.run(["ignored"], timeout=0.5)
+    assert done.returncode == -signal.SIGKILL
+    assert done.stdout == "begun\n\nnot over after 0.5 s\n"
+    assert list(wine._programs()) == []
 
 
 def test_kills_under_wine():

