@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Callable
 
-from ..system.signals import TELLS_OF_CHILDREN
+from ..system.signals import TELLS_OF_CHILDREN, ended_child
 from .group_witness import GroupWitness
 
 
@@ -103,13 +103,10 @@ class Command:
     def reap(self) -> None:
         """Wait for every child that has ended. The handler of SIGCHLD calls it."""
         while not self._starting:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
+            ended = ended_child()
+            if ended is None:
                 return
-            if pid == 0:
-                return
-            code = os.waitstatus_to_exitcode(status)
+            pid, code = ended
             if self._witness is not None:
                 self._witness.note_end(pid, code)
             if self._process is not None and pid == self._process.pid:

@@ -33,12 +33,12 @@ import contextlib
 import itertools
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
 
-from ..system.signals import CAN_WAIT_FOR_SIGNALS, REACH_EVERYBODY
+from ..system.pipes import never_wait
+from ..system.signals import CAN_WAIT_FOR_SIGNALS, REACH_EVERYBODY, signals_blocked
 
 WITNESS_PATIENCE = 0.05
 """Seconds that the witness waits for a signal that the receiver has got."""
@@ -71,8 +71,7 @@ class GroupWitness:
         self._answers: dict[int, bool] = {}
         if not CAN_WAIT_FOR_SIGNALS:
             return
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        try:
+        with contextlib.suppress(OSError, ValueError), signals_blocked():
             self._process = subprocess.Popen(  # it inherits what is blocked
                 [sys.executable, "-I", "-S", "-c", _PROGRAM],
                 stdin=subprocess.PIPE,
@@ -82,11 +81,7 @@ class GroupWitness:
                 bufsize=0,
             )
             assert self._process.stdout is not None
-            os.set_blocking(self._process.stdout.fileno(), False)
-        except (OSError, ValueError):
-            return
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            never_wait(self._process.stdout.fileno())
 
     def has_seen(self, number: int) -> bool:
         """Return whether the group got the signal ``number``, which this process has just got."""

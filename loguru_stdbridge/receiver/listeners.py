@@ -27,6 +27,7 @@ from ..system.runtime import (
     shared_directory,
     short_path,
 )
+from ..system.users import change_owner, real_user
 from .sharing import NOT_SHARED, OWNER_MODE, SocketAccess
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class _UnixListener(Listener):
             os.umask(old)
         try:
             if self._access.group is not None:
-                os.chown(self._path, -1, self._access.group)
+                change_owner(self._path, -1, self._access.group)
             if self._access.mode != OWNER_MODE:
                 os.chmod(self._path, self._access.mode)
         except BaseException:
@@ -139,7 +140,7 @@ class _LogListener(_UnixListener):
     def _bind_to(self, address: Address) -> Any:
         directories = runtime_directories(make=True, beside=address.path)
         if self._access.is_shared:
-            shared = shared_directory(os.getuid(), make=True)
+            shared = shared_directory(real_user(), make=True)
             directories = [] if shared is None else [shared]
         if not directories:
             raise OSError(errno.EACCES, "no directory for sockets can be made that is ours alone")

@@ -28,7 +28,7 @@ from typing import Any, Callable
 from ..addresses import ADDRESS_VARIABLE, HANDED_ON_VARIABLE
 from ..spool.directory import SPOOL_VARIABLE
 from ..system.live_file import LiveFile
-from ..system.signals import STOP_SIGNALS, console_end, signal_numbers
+from ..system.signals import CONTINUE, STOP_SIGNALS, console_end, signal_numbers
 from ..system.startup import inject
 from ..system.supervisor import SUPERVISOR_VARIABLES, Supervisor
 from .command import Command
@@ -224,4 +224,4 @@ class Runner:
         handler = signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)  # here it stops; SIGCONT continues it
         signal.signal(number, handler)
-        self._command.send(signal.SIGCONT)
+        self._command.send(CONTINUE)

@@ -11,7 +11,7 @@ import stat
 from typing import NamedTuple
 
 from ..exceptions import ConfigurationError
-from ..system.users import find_group, find_user
+from ..system.users import HAS_USERS, change_mode, change_owner, find_group, find_user
 
 
 class FilePermissions(NamedTuple):
@@ -29,9 +29,9 @@ class FilePermissions(NamedTuple):
             user = -1 if self.user is None or self.user == status.st_uid else self.user
             group = -1 if self.group is None or self.group == status.st_gid else self.group
             if (user, group) != (-1, -1):
-                os.fchown(descriptor, user, group)
+                change_owner(descriptor, user, group)
             if self.mode is not None and stat.S_IMODE(status.st_mode) != self.mode:
-                os.fchmod(descriptor, self.mode)  # after the owner, whose change clears bits
+                change_mode(descriptor, self.mode)  # after the owner, whose change clears bits
         except BaseException:
             os.close(descriptor)
             raise
@@ -40,12 +40,12 @@ class FilePermissions(NamedTuple):
 
 def copy_permissions(source: os.stat_result, path: str | os.PathLike[str]) -> None:
     """Give the file at ``path`` the mode and the owner in ``source``, as far as this user may."""
-    with contextlib.suppress(OSError, AttributeError):  # Windows has no owners
+    with contextlib.suppress(OSError):
         made = os.stat(path)
         if (made.st_uid, made.st_gid) != (source.st_uid, source.st_gid):
-            os.chown(path, source.st_uid, source.st_gid)
+            change_owner(path, source.st_uid, source.st_gid)
     with contextlib.suppress(OSError):
-        os.chmod(path, stat.S_IMODE(source.st_mode))
+        change_mode(path, stat.S_IMODE(source.st_mode))
 
 
 def read_permissions(mode: str | int | None, owner: str | None) -> FilePermissions | None:
@@ -57,6 +57,11 @@ def read_permissions(mode: str | int | None, owner: str | None) -> FilePermissio
     """
     if mode is None and owner is None:
         return None
+    if not HAS_USERS:
+        raise ConfigurationError(
+            f"--mode {mode!r}, --owner {owner!r} (file_mode=, file_owner=): on this system files "
+            "have neither, but what the directory of the log lets its files inherit; leave them out"
+        )
     number: int | None = None
     if mode is not None:
         try:

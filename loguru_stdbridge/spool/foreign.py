@@ -20,7 +20,7 @@ import errno
 import os
 import stat
 
-from ..system.files import SAFELY, open_file
+from ..system.files import DIRECTORY, SAFELY, open_file
 from ..system.users import current_user
 
 
@@ -34,7 +34,7 @@ class JournalPlace:
         self._descriptor = -1
         if os.lstat(path).st_uid == current_user():
             return
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | SAFELY)
+        descriptor = os.open(path, os.O_RDONLY | DIRECTORY | SAFELY)
         self.path = f"/proc/self/fd/{descriptor}"
         try:
             if not os.path.samestat(os.fstat(descriptor), os.stat(self.path)):

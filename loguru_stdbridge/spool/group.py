@@ -23,7 +23,7 @@ import os
 import stat
 
 from ..exceptions import JournalError
-from ..system.users import current_user
+from ..system.users import change_owner, current_user
 from .directory import GROUP_SPOOL_MODE, OWN_FOLDERS
 from .proof import SECRET_NAME, make_secret
 
@@ -68,7 +68,7 @@ def make_group_spool(path: str | os.PathLike[str], group: int) -> str:
             if not os.path.lexists(folder):
                 os.mkdir(folder, 0o700)
             _check_owner(folder, os.lstat(folder))
-        os.chown(directory, -1, group)
+        change_owner(directory, -1, group)
         os.chmod(directory, GROUP_SPOOL_MODE)
     except OSError as error:
         raise JournalError(

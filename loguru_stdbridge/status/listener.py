@@ -33,7 +33,7 @@ from ..system.files import file_key
 from ..system.forks import block_forks, drop_in_children
 from ..system.peers import plain_host, users_of_clients
 from ..system.runtime import AF_UNIX, short_path
-from ..system.users import own_users
+from ..system.users import change_owner, own_users
 from ..system.wakeup import WakeUp
 from .requests import MAX_HEAD, Gate, Refused, Request, is_whole, make_error, read_request
 
@@ -421,7 +421,7 @@ def _listen_unix(path: str, mode: int, group: int | None) -> socket.socket:
             os.umask(old)
         try:
             if group is not None:
-                os.chown(path, -1, group)
+                change_owner(path, -1, group)
             if mode != 0o600:
                 os.chmod(path, mode)
             listener.listen(64)

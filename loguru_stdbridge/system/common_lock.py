@@ -28,17 +28,12 @@ import struct
 import time
 
 from .file_systems import file_system_of, is_remote
-from .files import pread, pwrite
+from .files import fcntl_module, pread, pwrite
 from .forks import block_forks
 from .locks import LET_GO, TAKE_NOW, is_file_at, let_go, lock_file, open_lock_file
 from .short_calls import calls
 
-try:
-    import fcntl
-
-    _SET_CLAIM = getattr(fcntl, "F_OFD_SETLK", None)
-except ImportError:  # Windows
-    _SET_CLAIM = None
+_SET_CLAIM = getattr(fcntl_module, "F_OFD_SETLK", None)
 
 HAS_COMMON_LOCKS = hasattr(os, "O_DIRECTORY")
 """Whether a log can be shared: not where no directory can be opened, and so none locked."""
@@ -131,9 +126,11 @@ def set_claim(descriptor: int, *, alone: bool) -> bool:
     """
     if _SET_CLAIM is None:
         return True
-    kind = fcntl.F_WRLCK if alone else fcntl.F_RDLCK
+    kind = fcntl_module.F_WRLCK if alone else fcntl_module.F_RDLCK
     try:
-        fcntl.fcntl(descriptor, _SET_CLAIM, struct.pack("hhqqi0q", kind, 0, _CLAIMED_BYTE, 1, 0))
+        fcntl_module.fcntl(
+            descriptor, _SET_CLAIM, struct.pack("hhqqi0q", kind, 0, _CLAIMED_BYTE, 1, 0)
+        )
     except (BlockingIOError, PermissionError):
         return False
     except OSError:  # this file system has none

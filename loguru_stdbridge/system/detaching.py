@@ -43,7 +43,7 @@ def detach() -> Callable[[int, str], None]:
     receiver could begin. It writes the given text, the reason, to the stderr that the worker gave
     it. Every file that is open before this call is closed.
     """
-    if not hasattr(os, "fork"):
+    if sys.platform == "win32" or not hasattr(os, "fork"):
         os.chdir(os.path.join(os.path.splitdrive(sys.executable)[0], os.sep))
         return _tell_and_close
     reader, writer = os.pipe()
@@ -93,8 +93,8 @@ def _read_to_end(descriptor: int) -> bytes:
 
 
 def _descriptor_limit() -> int:
-    try:
-        limit = os.sysconf("SC_OPEN_MAX")
-    except (AttributeError, OSError, ValueError):
-        return _MAX_DESCRIPTORS
+    limit = 0
+    if sys.platform != "win32":
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            limit = os.sysconf("SC_OPEN_MAX")
     return min(limit, _MAX_DESCRIPTORS) if limit > 0 else _MAX_DESCRIPTORS

@@ -14,13 +14,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
 import time
 from typing import Any
 
-try:
-    import fcntl as _fcntl
-except ImportError:  # Windows
-    _fcntl = None  # type: ignore[assignment]
+fcntl_module: Any = None
+with contextlib.suppress(ImportError):  # Windows has none
+    import fcntl as fcntl_module
 
 SAFELY: int = (
     getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -30,69 +30,24 @@ SAFELY: int = (
 NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 """The flag by which no link is followed, where there is one."""
 
+DIRECTORY: int = getattr(os, "O_DIRECTORY", 0)
+"""The flag by which nothing but a directory is opened, where one can be."""
+
 FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 """Errors of a file that takes no more, and of which all that was written can be read."""
 
 _EVERY_FILE: int = (
     getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 )
-_FULL_SYNC: int | None = getattr(_fcntl, "F_FULLFSYNC", None)
+_FULL_SYNC: int | None = getattr(fcntl_module, "F_FULLFSYNC", None)
 _BLOCK = 512  # bytes that ``st_blocks`` counts in
 
 Status = Any
 """What :func:`os.stat` returns, or something that looks like it."""
 
 
-def open_file(path: str, flags: int, mode: int = 0o600) -> int:
-    """Open a file as :func:`os.open` does: in binary, and closed in programs that are started.
-
-    Others may rename and remove it meanwhile. Raises ``OSError``.
-    """
-    return os.open(path, flags | _EVERY_FILE, mode)
-
-
-def pwrite(descriptor: int, data: bytes, offset: int) -> int:
-    """Write ``data`` at ``offset``; return how many bytes were taken. Raises ``OSError``."""
-    return os.pwrite(descriptor, data, offset)
-
-
-def pread(descriptor: int, size: int, offset: int) -> bytes:
-    """Read up to ``size`` bytes at ``offset``. Raises ``OSError``."""
-    return os.pread(descriptor, size, offset)
-
-
-def replace_file(source: str, target: str) -> None:
-    """Rename ``source`` to ``target``, in the place of a file that may be open.
-
-    Raises ``OSError``.
-    """
-    os.replace(source, target)
-
-
-def recover_replaced(path: str) -> None:
-    """Put right what a kill in the middle of :func:`replace_file` has left. Raises nothing."""
-
-
-def find_locking_write() -> Any:
-    """Return a function that writes at an offset and keeps the interpreter's lock meanwhile.
-
-    It takes descriptor, bytes, their number and the offset, and returns -1 for an error. Raises any
-    exception where there is none.
-    """
-    import ctypes
-
-    found = ctypes.PyDLL(None).pwrite
-    found.restype = ctypes.c_ssize_t
-    return found
-
-
-def file_key(status: Status) -> tuple[int, int]:
-    """Return what the system knows a file by, whatever its name: two numbers of up to 64 bits."""
-    return status.st_dev, status.st_ino
-
-
-if os.name == "nt":
-    from .windows.files import (  # noqa: F401 - in the place of what is above
+if sys.platform == "win32":
+    from .windows.files import (
         file_key,
         find_locking_write,
         open_file,
@@ -101,6 +56,48 @@ if os.name == "nt":
         recover_replaced,
         replace_file,
     )
+else:
+
+    def open_file(path: str, flags: int, mode: int = 0o600) -> int:
+        """Open a file as :func:`os.open` does: in binary, and closed in programs that are started.
+
+        Others may rename and remove it meanwhile. Raises ``OSError``.
+        """
+        return os.open(path, flags | _EVERY_FILE, mode)
+
+    def pwrite(descriptor: int, data: bytes, offset: int) -> int:
+        """Write ``data`` at ``offset``; return how many bytes were taken. Raises ``OSError``."""
+        return os.pwrite(descriptor, data, offset)
+
+    def pread(descriptor: int, size: int, offset: int) -> bytes:
+        """Read up to ``size`` bytes at ``offset``. Raises ``OSError``."""
+        return os.pread(descriptor, size, offset)
+
+    def replace_file(source: str, target: str) -> None:
+        """Rename ``source`` to ``target``, in the place of a file that may be open.
+
+        Raises ``OSError``.
+        """
+        os.replace(source, target)
+
+    def recover_replaced(path: str) -> None:
+        """Put right what a kill in the middle of :func:`replace_file` has left. Raises nothing."""
+
+    def find_locking_write() -> Any:
+        """Return a function that writes at an offset and keeps the interpreter's lock meanwhile.
+
+        It takes descriptor, bytes, their number and the offset, and returns -1 for an error. Raises
+        any exception where there is none.
+        """
+        import ctypes
+
+        found = ctypes.PyDLL(None).pwrite
+        found.restype = ctypes.c_ssize_t
+        return found
+
+    def file_key(status: Status) -> tuple[int, int]:
+        """Return what the system knows a file by, whatever its name: two numbers of 64 bits."""
+        return status.st_dev, status.st_ino
 
 
 def size_on_disk(status: Status) -> int:
@@ -133,7 +130,7 @@ def sync_file(descriptor: int) -> None:
     """Wait until the disk itself holds a file. Raises ``OSError``."""
     if _FULL_SYNC is not None:
         try:
-            _fcntl.fcntl(descriptor, _FULL_SYNC)
+            fcntl_module.fcntl(descriptor, _FULL_SYNC)
             return
         except OSError:  # a file system that knows only the other
             pass
@@ -154,9 +151,9 @@ def sync_directory(directory: str | os.PathLike[str]) -> None:
     On Windows a directory cannot be opened, and NTFS keeps the names in its own journal. Raises
     ``OSError``.
     """
-    if not hasattr(os, "O_DIRECTORY"):
+    if not DIRECTORY:
         return
-    descriptor = os.open(directory or ".", os.O_RDONLY)
+    descriptor = os.open(directory or ".", os.O_RDONLY | DIRECTORY)
     try:
         with contextlib.suppress(OSError):  # a file system that cannot
             os.fsync(descriptor)

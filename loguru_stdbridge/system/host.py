@@ -17,6 +17,7 @@ Why the comparison is right
 from __future__ import annotations
 
 import os
+import sys
 from typing import NamedTuple
 
 
@@ -49,7 +50,7 @@ class HostFacts(NamedTuple):
 
 def host_facts() -> HostFacts:
     """Ask the system for the facts of this process's host."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         from .windows.processes import machine_id
 
         return HostFacts(machine=machine_id())
@@ -75,7 +76,7 @@ def directory_id(path: str) -> str:
 
 def is_running(pid: int) -> bool:
     """Return whether a process of that number is there, whoever's it is."""
-    if os.name == "nt":  # there os.kill() would end it
+    if sys.platform == "win32":  # there os.kill() would end it
         from .windows.processes import is_alive
 
         return is_alive(pid)

@@ -22,7 +22,7 @@ else:
 @contextlib.contextmanager
 def keys_at_once() -> Iterator[None]:
     """Have the terminal of stdin give each key at once, and show none, while the context lasts."""
-    if not HAS_KEYS:
+    if sys.platform == "win32" or not HAS_KEYS:
         yield
         return
     descriptor = sys.stdin.fileno()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import sys
 from typing import Any
 
 _resource: Any = None
@@ -16,7 +16,7 @@ SELECT_LIMIT = 512
 
 def socket_limit() -> int | None:
     """Return how many files and sockets this process may have open; ``None`` for no limit."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         return SELECT_LIMIT
     if _resource is None:
         return None

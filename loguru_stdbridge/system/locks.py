@@ -19,36 +19,31 @@ import contextlib
 import os
 import struct
 
-from .files import NO_FOLLOW, file_key, open_file
+from .files import NO_FOLLOW, fcntl_module, file_key, open_file
 from .forks import block_forks, drop_in_children
 
-try:
-    import fcntl
-except ImportError:
-    from .windows import locks as _windows
+if fcntl_module is None:
+    from .windows.locks import LET_GO, TAKE_NOW, change_lock
     from .windows.locks import lock_descriptor as _lock_descriptor
     from .windows.locks import unlock_descriptor as _unlock_descriptor
-
-    TAKE_NOW, LET_GO = _windows.TAKE_NOW, _windows.LET_GO
-    change_lock = _windows.change_lock
 
     def _drop_claim(descriptor: int) -> None:
         """There are none here."""
 
 else:
-    TAKE_NOW, LET_GO = fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_UN
+    TAKE_NOW, LET_GO = fcntl_module.LOCK_EX | fcntl_module.LOCK_NB, fcntl_module.LOCK_UN
 
     def change_lock(descriptor: int, operation: int) -> int:
         """Do ``TAKE_NOW`` or ``LET_GO``; return 0 where that has worked at once, else -1."""
         try:
-            fcntl.flock(descriptor, operation)
+            fcntl_module.flock(descriptor, operation)
         except (OSError, ValueError):
             return -1
         return 0
 
     def _lock_descriptor(descriptor: int) -> bool:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl_module.flock(descriptor, fcntl_module.LOCK_EX | fcntl_module.LOCK_NB)
         except (BlockingIOError, PermissionError):
             return False
         return True
@@ -56,14 +51,15 @@ else:
     def _unlock_descriptor(descriptor: int) -> None:
         # Closing alone would leave the lock to a child that has not closed its copy yet.
         with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            fcntl_module.flock(descriptor, fcntl_module.LOCK_UN)
 
     def _drop_claim(descriptor: int) -> None:
         """Give up a claim (:mod:`~loguru_stdbridge.system.common_lock`), for the same reason."""
-        command = getattr(fcntl, "F_OFD_SETLK", None)
+        command = getattr(fcntl_module, "F_OFD_SETLK", None)
         if command is not None:
             with contextlib.suppress(OSError):
-                fcntl.fcntl(descriptor, command, struct.pack("hhqqi0q", fcntl.F_UNLCK, 0, 0, 0, 0))
+                claim = struct.pack("hhqqi0q", fcntl_module.F_UNLCK, 0, 0, 0, 0)
+                fcntl_module.fcntl(descriptor, command, claim)
 
 
 class _HeldLocks:

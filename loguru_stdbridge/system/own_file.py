@@ -64,13 +64,16 @@ _owners: dict[int, weakref.ref[OwnFile]] = {}  # by descriptor
 _identities: dict[int, tuple[int, int]] = {}  # device and inode behind each descriptor
 
 
-def _is_another_s(descriptor: int) -> bool:
-    return False
-
-
 _pwrite: Callable[[int, bytes, int], int] = getattr(os, "pwrite", files.pwrite)
 _pread: Callable[[int, int, int], bytes] = getattr(os, "pread", files.pread)
-_get_blocking: Callable[[int], bool] = os.get_blocking if sys.platform != "win32" else _is_another_s
+if sys.platform != "win32":
+    _get_blocking = os.get_blocking
+else:
+
+    def _get_blocking(descriptor: int) -> bool:  # nobody closes them all there
+        return False
+
+
 _locking_pwrite: Any = None  # keeps the interpreter's lock; None: not looked for, or not to be had
 _looked_for = False
 

@@ -5,21 +5,19 @@ On POSIX a path is a path. Windows' rules are in :mod:`~loguru_stdbridge.system.
 
 from __future__ import annotations
 
-import os
+import sys
 
+if sys.platform == "win32":
+    from .windows.paths import find_path_trouble, make_reachable
+else:
 
-def find_path_trouble(path: str) -> str:
-    """Return what keeps a file from having this absolute path; ``""`` where nothing does."""
-    return ""
+    def find_path_trouble(path: str) -> str:
+        """Return what keeps a file from having this absolute path; ``""`` where nothing does."""
+        return ""
 
+    def make_reachable(path: str, longest: str = "") -> str:
+        """Return a name by which the file at an absolute path is reached, however long the path is.
 
-def make_reachable(path: str, longest: str = "") -> str:
-    """Return a name by which the file at an absolute path is reached, however long the path is.
-
-    ``longest`` is a longer path that will be made of it.
-    """
-    return path
-
-
-if os.name == "nt":
-    from .windows.paths import find_path_trouble, make_reachable  # noqa: F401
+        ``longest`` is a longer path that will be made of it.
+        """
+        return path

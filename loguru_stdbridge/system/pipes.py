@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 
 
 def open_to_write(path: str) -> int:
@@ -15,12 +16,18 @@ def open_to_write(path: str) -> int:
     return os.open(path, os.O_WRONLY | sum(flags))
 
 
+def never_wait(descriptor: int) -> None:
+    """Have reads and writes of a pipe return at once. On Windows pipes are asked first instead."""
+    if sys.platform != "win32":
+        os.set_blocking(descriptor, False)
+
+
 def is_writable(descriptor: int, timeout: float) -> bool:
     """Return whether something can be written within ``timeout`` seconds, without waiting.
 
     Where the system does not tell (Windows), a write may wait.
     """
-    if not hasattr(select, "poll"):
+    if sys.platform == "win32" or not hasattr(select, "poll"):
         return timeout > 0
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)

@@ -42,7 +42,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .files import open_file
-from .users import HAS_USERS
+from .users import HAS_USERS, real_user
 
 _FOLDER = "loguru_stdbridge"
 
@@ -169,7 +169,7 @@ def _candidates(beside: str) -> list[tuple[str, str]]:
         local = os.environ.get("LOCALAPPDATA", "")
         parents.append(local or os.path.join(os.path.expanduser("~"), "AppData", "Local"))
         return [(parent, f"{_FOLDER}.run") for parent in parents]
-    user = os.getuid()
+    user = real_user()
     parents.append(f"/run/user/{user}")
     found = [(parent, _FOLDER) for parent in dict.fromkeys(parents)]
     found.append(("/tmp", f"{_FOLDER}-{user}"))
@@ -189,4 +189,4 @@ def is_private_directory(path: str) -> bool:
         return False
     if not stat.S_ISDIR(status.st_mode):
         return False
-    return not HAS_USERS or (status.st_uid == os.getuid() and not status.st_mode & 0o077)
+    return not HAS_USERS or (status.st_uid == real_user() and not status.st_mode & 0o077)

@@ -52,6 +52,8 @@ def _state_of(status: os.stat_result) -> State:
 
 
 def _statx_state_of(status: os.stat_result) -> State:
+    if sys.platform == "win32":  # it has no such call
+        return _state_of(status)
     device = status.st_dev
     return status.st_ino, status.st_size, os.major(device), os.minor(device)
 

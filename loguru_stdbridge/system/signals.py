@@ -13,13 +13,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Callable
 
 STOP_SIGNALS = ("SIGTERM", "SIGINT", "SIGBREAK")
 """Names of the signals that ask a program for its end. The last one is Windows' alone."""
 
-REACH_EVERYBODY = os.name == "nt"
+REACH_EVERYBODY = sys.platform == "win32"
 """Whether each signal reaches all processes of the console."""
 
 CAN_WAIT_FOR_SIGNALS = hasattr(signal, "pthread_sigmask")
@@ -27,6 +28,36 @@ CAN_WAIT_FOR_SIGNALS = hasattr(signal, "pthread_sigmask")
 
 TELLS_OF_CHILDREN = hasattr(signal, "SIGCHLD")
 """Whether a signal tells that a child has ended."""
+
+CONTINUE: int = getattr(signal, "SIGCONT", 0)
+"""The signal that has a stopped process go on; 0 where there is none."""
+
+
+@contextlib.contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Block all signals within the context, where the system can; a child inherits that."""
+    if sys.platform == "win32" or not CAN_WAIT_FOR_SIGNALS:
+        yield
+        return
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def ended_child() -> tuple[int, int] | None:
+    """Return id and exit status of a child that has ended, and wait for it; ``None`` for none.
+
+    The status is as :mod:`subprocess` tells it.
+    """
+    if sys.platform == "win32":  # there a thread waits for each process
+        return None
+    try:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return (pid, os.waitstatus_to_exitcode(status)) if pid else None
 
 
 def signal_numbers(names: Iterable[str]) -> dict[str, int]:

@@ -1,19 +1,19 @@
 """One process that was started for a receiver: its end, and what it said of it.
 
-Started without a fork of this one (``posix_spawn``), with no descriptor of ours but a pipe for its
-stderr. The receiver itself lets go of that pipe (:mod:`~loguru_stdbridge.system.detaching`). What
-comes through it is the reason why none could begin. On Windows
-:mod:`~loguru_stdbridge.system.windows.spawning` takes its part.
+It has no descriptor of ours but a pipe for its stderr. The receiver itself lets go of that pipe
+(:mod:`~loguru_stdbridge.system.detaching`). What comes through it is the reason why none could
+begin. How a process is started and waited for is here for POSIX, where nothing is forked for it
+(``posix_spawn``), and in :mod:`~loguru_stdbridge.system.windows.spawning` for Windows.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
+
+from .pipes import never_wait
 
 _MAX_TOLD = 4000
 """Bytes of what the process said that are kept, from the end."""
@@ -24,44 +24,87 @@ KILLED_STATUS = 1
 LOST_STATUS = -1
 """Stands for the exit status of a process that somebody else has waited for."""
 
+if sys.platform == "win32" or not hasattr(os, "posix_spawn"):
+    from .windows.spawning import (
+        INTERPRETER_FOLDERS,
+        INTERPRETER_NAMES,
+        exit_status,
+        forget_process,
+        has_begun,
+        read_waiting,
+        start,
+    )
+else:
+    INTERPRETER_NAMES = [f"python{sys.version_info[0]}.{sys.version_info[1]}", "python3", "python"]
+    """What this Python's program may be called, the likeliest first."""
+
+    INTERPRETER_FOLDERS = ["bin", ""]
+    """Where it may be within an environment."""
+
+    def start(command: list[str], environment: Mapping[str, str], stderr: int) -> Any:
+        """Start a process; return what the other functions know it by. Raises ``OSError``.
+
+        It has a session of its own, where the system can do that in this step. Until it has done so
+        by itself, the hang-up of this session's terminal would end it.
+        """
+        streams = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_RDWR, 0),
+            (os.POSIX_SPAWN_DUP2, stderr, 2),
+        ]
+        try:
+            return os.posix_spawn(
+                command[0], command, environment, file_actions=streams, setsid=True
+            )
+        except NotImplementedError:
+            return os.posix_spawn(command[0], command, environment, file_actions=streams)
+
+    def exit_status(process: Any) -> int | None:
+        """Return how the process has ended; ``None`` while it runs. It is waited for then."""
+        try:
+            pid, status = os.waitpid(process, os.WNOHANG)
+        except OSError:
+            return LOST_STATUS
+        if not pid:
+            return None
+        return status >> 8 if status & 0x7F == 0 else 128 + (status & 0x7F)
+
+    def has_begun(told: bytes, *, is_pipe_closed: bool) -> bool:
+        """Return whether the process has become a receiver, by what it told, and will not end.
+
+        Here it ends in either case: the receiver is a child of its own.
+        """
+        return False
+
+    def read_waiting(reader: int) -> bytes | None:
+        """Return what is in a pipe, ``b""`` at its end, and ``None`` where nothing is there now."""
+        try:
+            return os.read(reader, 65536)
+        except OSError:
+            return None
+
+    def forget_process(process: Any) -> None:
+        """Forget the process: it is not waited for any more."""
+
 
 def find_interpreters() -> list[str]:
     """Return where this Python's program may be, best first."""
-    names = [f"python{sys.version_info[0]}.{sys.version_info[1]}", "python3", "python"]
-    folders = ["bin", ""]
-    if os.name == "nt":
-        names, folders = ["python.exe", "pythonw.exe"], ["Scripts", ""]
-    places = [os.path.join(sys.prefix, folder) for folder in folders]
-    places += [os.path.join(sys.base_prefix, folder) for folder in folders]
-    return [os.path.join(place, name) for place in dict.fromkeys(places) for name in names]
-
-
-def _spawn(command: list[str], environment: Mapping[str, str], streams: Sequence[Any]) -> int:
-    """Start a process in a session of its own, where the system can do that in this step.
-
-    Until it has done so by itself, the hang-up of this session's terminal would end it.
-    """
-    start = partial(os.posix_spawn, command[0], command, environment, file_actions=streams)
-    try:
-        return start(setsid=True)
-    except NotImplementedError:
-        return start()
+    prefixes = (sys.prefix, sys.base_prefix)
+    places = [os.path.join(prefix, name) for prefix in prefixes for name in INTERPRETER_FOLDERS]
+    return [
+        os.path.join(place, name) for place in dict.fromkeys(places) for name in INTERPRETER_NAMES
+    ]
 
 
 class SpawnedProcess:
-    """A child process. Used by the sender's thread."""
+    """A process that may become a receiver. Used by the sender's thread."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start it. Raises ``OSError``."""
         reader, writer = os.pipe()
         try:
-            os.set_blocking(reader, False)
-            streams = [
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
-                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_RDWR, 0),
-                (os.POSIX_SPAWN_DUP2, writer, 2),
-            ]
-            self._pid = _spawn(list(command), environment, streams)
+            never_wait(reader)
+            self._process = start(list(command), environment, writer)
         except BaseException:
             os.close(reader)
             raise
@@ -77,33 +120,31 @@ class SpawnedProcess:
         return lines[-1] if lines else ""
 
     def poll(self) -> int | None:
-        """Return its exit status when it has ended; then it is waited for, and the pipe closed."""
+        """Return its exit status when it has ended, 0 when it has begun; close the pipe then."""
+        status = exit_status(self._process)  # first: all that it has said is in the pipe then
         self._read()
-        try:
-            pid, status = os.waitpid(self._pid, os.WNOHANG)
-        except OSError:
+        if status is None and has_begun(self._told, is_pipe_closed=self._reader < 0):
+            status = 0
+        if status is not None:
             self.close()
-            return LOST_STATUS
-        if not pid:
-            return None
-        self._read()
-        self.close()
-        return status >> 8 if status & 0x7F == 0 else 128 + (status & 0x7F)
+        return status
 
     def close(self) -> None:
-        """Close the pipe."""
+        """Close the pipe, and let the process go on."""
+        self._close_pipe()
+        forget_process(self._process)
+
+    def _close_pipe(self) -> None:
         reader, self._reader = self._reader, -1
         if reader >= 0:
             os.close(reader)
 
     def _read(self) -> None:
-        with contextlib.suppress(OSError):  # nothing is there now
-            while self._reader >= 0:
-                data = os.read(self._reader, 65536)
-                if not data:
-                    break
-                self._told = (self._told + data)[-_MAX_TOLD:]
-
-
-if not hasattr(os, "posix_spawn"):
-    from .windows.spawning import SpawnedProcess  # type: ignore[assignment]  # noqa: F401
+        """Read what is in the pipe; close it where it has ended."""
+        while self._reader >= 0:
+            data = read_waiting(self._reader)
+            if data is None:
+                return
+            if not data:
+                self._close_pipe()
+            self._told = (self._told + data)[-_MAX_TOLD:]

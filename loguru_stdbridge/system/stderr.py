@@ -138,7 +138,7 @@ def _line(speaker: str, text: str) -> bytes:
 
 def _takes_a_line() -> bool:
     """Return whether a line can be written without waiting, as far as the system tells."""
-    if not hasattr(select, "poll"):
+    if sys.platform == "win32" or not hasattr(select, "poll"):
         return True
     with contextlib.suppress(Exception):
         stream = sys.__stderr__

@@ -17,6 +17,8 @@ import time
 from collections.abc import MutableMapping
 from typing import NamedTuple
 
+from .runtime import AF_UNIX
+
 FIRST_PASSED = 3
 """The descriptor of the first socket that is passed."""
 
@@ -91,11 +93,11 @@ class Supervisor:
         return max(self._feed_at - now, 0.0) if self._watchdog is not None else 3600.0
 
     def _tell(self, text: str) -> None:
-        if not self._place:
+        if not self._place or AF_UNIX is None:
             return
         with (
             contextlib.suppress(OSError),
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+            socket.socket(AF_UNIX, socket.SOCK_DGRAM) as sender,
         ):
             sender.setblocking(False)
             sender.sendto(text.encode("utf-8", "replace"), self._place)

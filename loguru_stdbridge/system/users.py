@@ -6,6 +6,7 @@ by what they inherit. There every user is 0, and nothing is checked by numbers.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -20,17 +21,47 @@ and through a start, in the second one for days."""
 
 def current_user() -> int:
     """Return the user as whom files are made now; 0 on a system without."""
-    return os.geteuid() if sys.platform != "win32" else 0
+    if sys.platform == "win32":
+        return 0
+    return os.geteuid()
+
+
+def real_user() -> int:
+    """Return the user who has started this process; 0 on a system without."""
+    if sys.platform == "win32":
+        return 0
+    return os.getuid()
 
 
 def own_users() -> set[int]:
     """Return the users whose sockets this process trusts: its own and root."""
-    return {os.getuid(), 0} if sys.platform != "win32" else set()
+    return {real_user(), 0} if HAS_USERS else set()
 
 
 def current_groups() -> set[int]:
     """Return the groups by which this process is allowed what a group is."""
-    return {os.getegid(), *os.getgroups()} if sys.platform != "win32" else set()
+    if sys.platform == "win32":
+        return set()
+    return {os.getegid(), *os.getgroups()}
+
+
+def change_owner(file: str | int | os.PathLike[str], user: int, group: int) -> None:
+    """Give a file, by its path or descriptor, to a user and a group; -1 leaves what it has.
+
+    Raises ``OSError``. On a system without users by number nothing is done.
+    """
+    if sys.platform != "win32":
+        os.chown(file, user, group)
+
+
+def change_mode(file: str | int | os.PathLike[str], mode: int) -> None:
+    """Say who may do what with a file, by its path or descriptor. Raises ``OSError``.
+
+    On a system without users by number nothing is done: there the mode says only whether its owner
+    may write.
+    """
+    if sys.platform != "win32":
+        os.chmod(file, mode)
 
 
 def may_write_in(directory: str) -> bool:
@@ -41,22 +72,22 @@ def may_write_in(directory: str) -> bool:
 
 def find_user(name: object) -> int | None:
     """Return a user's number by its name; ``None`` where the system knows none."""
-    try:
-        import pwd
+    if sys.platform != "win32":
+        with contextlib.suppress(ImportError, KeyError, TypeError):
+            import pwd
 
-        return pwd.getpwnam(name).pw_uid  # type: ignore[arg-type]
-    except (ImportError, KeyError, TypeError):
-        return None
+            return pwd.getpwnam(name).pw_uid  # type: ignore[arg-type]
+    return None
 
 
 def find_group(name: object) -> int | None:
     """Return a group's number by its name; ``None`` where the system knows none."""
-    try:
-        import grp
+    if sys.platform != "win32":
+        with contextlib.suppress(ImportError, KeyError, TypeError):
+            import grp
 
-        return grp.getgrnam(name).gr_gid  # type: ignore[arg-type]
-    except (ImportError, KeyError, TypeError):
-        return None
+            return grp.getgrnam(name).gr_gid  # type: ignore[arg-type]
+    return None
 
 
 def state_places() -> Iterator[str]:
@@ -65,7 +96,7 @@ def state_places() -> Iterator[str]:
     ``""`` and relative ones are among them where a variable says so.
     """
     yield os.environ.get("XDG_STATE_HOME", "")
-    if not HAS_USERS:
+    if sys.platform == "win32" or not HAS_USERS:
         yield os.environ.get("LOCALAPPDATA", "")
         yield os.path.join(os.path.expanduser("~"), "AppData", "Local")
         return

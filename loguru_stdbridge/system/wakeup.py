@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 
 
 class WakeUp:
@@ -48,7 +49,7 @@ class WakeUp:
 
     def _identify(self) -> tuple[int, int, int, int] | None:
         """Return the two sockets' devices and inodes; ``None`` where the system has none."""
-        if os.name == "nt":  # the numbers of sockets are none of files, and nobody closes them all
+        if sys.platform == "win32":  # a socket's number is no file's, and nobody closes them all
             return None
         try:
             reader, writer = os.fstat(self._reader.fileno()), os.fstat(self._writer.fileno())

@@ -108,3 +108,12 @@ def test_what_is_no_mode_or_owner_is_refused(mode, owner, reason):
     """The error shows the value and what is allowed."""
     with pytest.raises(ConfigurationError, match=reason):
         read_permissions(mode, owner)
+
+
+def test_a_system_without_owners_says_so(monkeypatch):
+    """Where files have no owner and no mode (Windows), asking for them is refused with a reason."""
+    monkeypatch.setattr("loguru_stdbridge.sink.permissions.HAS_USERS", False)
+    assert read_permissions(None, None) is None
+    for mode, owner in (("0640", None), (None, "0:0")):
+        with pytest.raises(ConfigurationError, match="leave them out"):
+            read_permissions(mode, owner)

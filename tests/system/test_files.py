@@ -67,7 +67,7 @@ def test_on_macos_the_disk_itself_is_asked(synced, monkeypatch, fails):
             raise OSError(45, "not supported")
 
     monkeypatch.setattr(files, "_FULL_SYNC", 51)
-    monkeypatch.setattr(files, "_fcntl", SimpleNamespace(fcntl=control))
+    monkeypatch.setattr(files, "fcntl_module", SimpleNamespace(fcntl=control))
     files.sync_file(3)
     files.sync_data(3)
     assert synced == ([51, "fsync"] * 2 if fails else [51, 51])
@@ -76,7 +76,7 @@ def test_on_macos_the_disk_itself_is_asked(synced, monkeypatch, fails):
 def test_a_directory_that_cannot_be_opened_is_not_synced(tmp_path, synced, monkeypatch):
     """Where directories cannot be opened (Windows), the file system keeps the names itself."""
     files.sync_directory(tmp_path)
-    monkeypatch.delattr(os, "O_DIRECTORY")
+    monkeypatch.setattr(files, "DIRECTORY", 0)
     files.sync_directory(tmp_path)
     assert synced == ["fsync"]
 

@@ -79,7 +79,7 @@ def test_a_file_system_without_locks_says_so_and_leaves_nothing_open(path, monke
     def no_locks(descriptor, operation):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(locks.fcntl, "flock", no_locks)
+    monkeypatch.setattr(locks.fcntl_module, "flock", no_locks)
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(OSError, match="not supported"):
         take_lock(path, create=True)

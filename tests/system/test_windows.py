@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from loguru_stdbridge.addresses import plain_path
+from loguru_stdbridge.system import spawning as common
 from loguru_stdbridge.system.windows import (
     console,
     files,
@@ -224,7 +225,9 @@ def started(monkeypatch):
     monkeypatch.setattr(spawning, "_count_waiting", count_waiting)
     real = os.read
     monkeypatch.setattr(os, "read", lambda fd, size: kept.pop() if kept else real(fd, size))
-    process = spawning.SpawnedProcess(["python"], {})
+    for name in ("start", "exit_status", "read_waiting", "has_begun", "forget_process"):
+        monkeypatch.setattr(common, name, getattr(spawning, name))
+    process = common.SpawnedProcess(["python"], {})
     yield process, made[0]
     process.close()
 

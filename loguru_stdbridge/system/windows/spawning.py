@@ -17,86 +17,59 @@ and holds the pipe as long as that one runs.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ..detaching import HAS_BEGUN
 
-_KEPT_BYTES = 4000
+INTERPRETER_NAMES = ["python.exe", "pythonw.exe"]
+INTERPRETER_FOLDERS = ["Scripts", ""]
+
 _NO_WINDOW = 0x08000000
 _NEW_GROUP = 0x00000200
 _LEAVE_JOB = 0x01000000
-_BEGUN = 0
 
 
-class SpawnedProcess:
-    """A process that may become a receiver. Used by the sender's thread."""
+def start(command: list[str], environment: Mapping[str, str], stderr: int) -> Any:
+    """See :func:`system.spawning.start`."""
+    try:
+        return _start(command, environment, stderr, _LEAVE_JOB)
+    except PermissionError:  # the job keeps its processes
+        return _start(command, environment, stderr, 0)
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start it. Raises ``OSError``."""
-        reader, writer = os.pipe()
-        try:
-            try:
-                self._process = _start(command, environment, writer, _LEAVE_JOB)
-            except PermissionError:  # the job keeps its processes
-                self._process = _start(command, environment, writer, 0)
-        except BaseException:
-            os.close(reader)
-            raise
-        finally:
-            os.close(writer)
-        self._reader = reader
-        self._told = b""
 
-    @property
-    def told(self) -> str:
-        """The last line of what it has said."""
-        lines = self._told.decode("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else ""
+def exit_status(process: Any) -> int | None:
+    """See :func:`system.spawning.exit_status`."""
+    status: int | None = process.poll()
+    return status
 
-    def poll(self) -> int | None:
-        """Return its exit status when it has ended, and 0 when it has begun."""
-        status = self._process.poll()  # first: what it has said is in the pipe when it has ended
-        while self._read():
-            pass
-        if status is None and self._reader >= 0 and HAS_BEGUN not in self._told:
-            return None
-        self.close()
-        return _BEGUN if status is None else status
 
-    def close(self) -> None:
-        """Close the pipe, and let the process go on."""
-        reader, self._reader = self._reader, -1
-        if reader >= 0:
-            os.close(reader)
-        process: Any = self._process
-        process.returncode = process.returncode or 0  # else its end would be waited for
+def has_begun(told: bytes, *, is_pipe_closed: bool) -> bool:
+    """See :func:`system.spawning.has_begun`. The process goes on as the receiver."""
+    return is_pipe_closed or HAS_BEGUN in told
 
-    def _read(self) -> bool:
-        """Read what is in the pipe; close it where it has ended. Return whether more may be."""
-        if self._reader < 0:
-            return False
-        data = b""
-        with contextlib.suppress(OSError):
-            count = _count_waiting(self._reader)
-            if not count:
-                return False
-            data = os.read(self._reader, count)
-        if not data:
-            reader, self._reader = self._reader, -1
-            os.close(reader)
-        self._told = (self._told + data)[-_KEPT_BYTES:]
-        return bool(data)
+
+def read_waiting(reader: int) -> bytes | None:
+    """See :func:`system.spawning.read_waiting`. Windows tells the end of a pipe as an error."""
+    try:
+        count = _count_waiting(reader)
+        return os.read(reader, count) if count else None
+    except OSError:
+        return b""
+
+
+def forget_process(process: Any) -> None:
+    """See :func:`system.spawning.forget_process`."""
+    process.returncode = process.returncode or 0  # else Python waits for its end
 
 
 def _start(
-    command: Sequence[str], environment: Mapping[str, str], stderr: int, flags: int
+    command: list[str], environment: Mapping[str, str], stderr: int, flags: int
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        list(command),
+        command,
         env=dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
