@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
 import sys
@@ -14,11 +13,9 @@ from ..addresses import default_address, log_address, parse_address
 from ..exceptions import AddressError, StdbridgeError
 from ..record.encode import encode_logrecord
 from ..spool.owned import new_sender_id
+from .command_line import EXIT_NOBODY_THERE, EXIT_NOT_DONE, ToolParser
 from .delivery import Delivery, milliseconds_since
 from .finding import NobodyThereError
-
-EXIT_NOT_SENT = 1
-EXIT_NO_RECEIVER = 3
 
 USAGE_OF_SEND = """\
 usage: {prog} [SINK|ADDRESS] TEXT [options]
@@ -35,17 +32,9 @@ Exit codes: 0 it is in the file; 1 it is not; 2 wrong usage; 3 nobody is there.
 """
 
 
-class _SendParser(argparse.ArgumentParser):
-    def format_help(self) -> str:
-        return USAGE_OF_SEND.format(prog=self.prog)
-
-    def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {message}; --help shows the usage\n")
-
-
 def main(argv: Sequence[str] | None = None, program: str = "loguru-stdbridge send") -> int:
     """Run it; return the exit code."""
-    parser = _SendParser(prog=program, allow_abbrev=False)
+    parser = ToolParser(program, USAGE_OF_SEND)
     parser.add_argument("words", nargs="+")
     parser.add_argument("--level", default="INFO")
     parser.add_argument("--timeout", type=float, default=10.0)
@@ -64,17 +53,17 @@ def main(argv: Sequence[str] | None = None, program: str = "loguru-stdbridge sen
         return _send(address, options.words[-1], number, options.timeout)
     except (NobodyThereError, ConnectionRefusedError, FileNotFoundError) as error:
         print(f"{program}: nobody is there: {error}", file=sys.stderr)
-        return EXIT_NO_RECEIVER
+        return EXIT_NOBODY_THERE
     except AddressError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
     except TimeoutError:
         text = f"no answer within {options.timeout:g} s: a receiver that is stopped, or a stock one"
         print(f"{program}: {text}", file=sys.stderr)
-        return EXIT_NOT_SENT
+        return EXIT_NOT_DONE
     except (StdbridgeError, OSError) as error:
         print(f"{program}: {error}", file=sys.stderr)
-        return EXIT_NOT_SENT
+        return EXIT_NOT_DONE
 
 
 def _send(address: Any, text: str, level: int, timeout: float) -> int:

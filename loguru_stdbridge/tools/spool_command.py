@@ -22,9 +22,9 @@ from ..spool.directory import default_spool_dir
 from ..spool.inspection import JournalFacts, inspect_spool
 from ..spool.orphans import Orphan
 from ..status.terminal import say_age, say_size, table, tidy_line
+from .command_line import EXIT_NOT_DONE, ToolParser
 from .delivery import Delivery
 
-EXIT_NOT_DONE = 1
 BATCH = 256 * 1024  # bytes of rows at a time
 
 USAGE_OF_SPOOL = """\
@@ -50,17 +50,9 @@ Exit codes: 0 done; 1 not all could be done; 2 wrong usage.
 """
 
 
-class _SpoolParser(argparse.ArgumentParser):
-    def format_help(self) -> str:
-        return USAGE_OF_SPOOL.format(prog=self.prog)
-
-    def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {message}; --help shows the usage\n")
-
-
 def main(argv: Sequence[str] | None = None, program: str = "loguru-stdbridge spool") -> int:
     """Run it; return the exit code."""
-    parser = _SpoolParser(prog=program, allow_abbrev=False)
+    parser = ToolParser(program, USAGE_OF_SPOOL)
     parser.add_argument("action", choices=("list", "deliver", "export", "discard"))
     parser.add_argument("ids", nargs="*")
     parser.add_argument("--spool-dir")

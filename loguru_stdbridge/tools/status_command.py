@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -21,10 +20,8 @@ from ..status.terminal import (
     tidy_line,
 )
 from ..system.keys import keys_at_once, read_key
+from .command_line import EXIT_NOBODY_THERE, EXIT_NOT_DONE, ToolParser
 from .finding import Endpoint, NobodyThereError, ask_json, find_targets
-
-EXIT_NOT_WRITING = 1
-EXIT_NOBODY_THERE = 3
 
 _LOOKS_APART = 1.0  # seconds between the two looks that a rate needs
 
@@ -54,17 +51,9 @@ _SORTS: tuple[tuple[str, Callable[[dict[str, Any]], Any]], ...] = (
 )
 
 
-class _StatusParser(argparse.ArgumentParser):
-    def format_help(self) -> str:
-        return USAGE_OF_STATUS.format(prog=self.prog)
-
-    def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {message}; --help shows the usage\n")
-
-
 def main(argv: Sequence[str] | None = None, program: str = "loguru-stdbridge status") -> int:
     """Run it; return the exit code."""
-    parser = _StatusParser(prog=program, allow_abbrev=False)
+    parser = ToolParser(program, USAGE_OF_STATUS)
     parser.add_argument("meant", nargs="?")
     parser.add_argument("--watch", action="store_true")
     parser.add_argument("--json", action="store_true", dest="as_json")
@@ -88,7 +77,7 @@ def main(argv: Sequence[str] | None = None, program: str = "loguru-stdbridge sta
     else:
         lines = render_status(state, colours)
         print("\n".join(lines[:1] if options.brief else lines))
-    return 0 if is_writing(state) else EXIT_NOT_WRITING
+    return 0 if is_writing(state) else EXIT_NOT_DONE
 
 
 def is_writing(state: dict[str, Any]) -> bool:

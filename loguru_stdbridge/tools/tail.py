@@ -20,10 +20,10 @@ from typing import Any
 
 from ..exceptions import AddressError
 from ..status.terminal import Colouring, render_record, tidy_line
+from .command_line import EXIT_NOBODY_THERE, ToolParser
 from .finding import Endpoint, NobodyThereError, ask, find_targets, read_events
 from .query import Query
 
-EXIT_NOBODY = 3
 _RETRY = 1.0  # seconds
 _SILENCE = 15.0  # seconds without an event; the heartbeat comes each second
 _MAX_BEFORE = 5000
@@ -51,17 +51,9 @@ Exit codes: 0 at the end; 2 wrong usage; 3 nobody is there.
 """
 
 
-class _TailParser(argparse.ArgumentParser):
-    def format_help(self) -> str:
-        return USAGE.format(prog=self.prog)
-
-    def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {message}; --help shows the usage\n")
-
-
 def main(argv: Sequence[str] | None = None, program: str = "loguru-stdbridge tail") -> int:
     """Run it; return the exit code."""
-    parser = _TailParser(prog=program, allow_abbrev=False)
+    parser = ToolParser(program, USAGE)
     parser.add_argument("-n", type=int, default=10, dest="count")
     parser.add_argument("--no-follow", action="store_true")
     parser.add_argument("--json", action="store_true", dest="as_json")
@@ -76,7 +68,7 @@ def main(argv: Sequence[str] | None = None, program: str = "loguru-stdbridge tai
         return tail.run()
     except (NobodyThereError, AddressError) as error:
         print(f"{program}: {error}", file=sys.stderr)
-        return EXIT_NOBODY
+        return EXIT_NOBODY_THERE
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:

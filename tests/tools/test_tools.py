@@ -17,7 +17,6 @@ from loguru_stdbridge.__main__ import main
 from loguru_stdbridge.receiver import writer as writer_module
 from loguru_stdbridge.sink import rotating
 from loguru_stdbridge.tools import finding
-from loguru_stdbridge.tools import tail as tail_module
 from tests.receiver.test_server import Running, encode_frame, payload
 from tests.support.processes import ReceiverProcess, log_lines, run_python, start_python
 
@@ -242,4 +241,3 @@ def test_an_open_journal_is_left_alone(running, run, spool_dir, eventually):
         assert "has it open" in err
     finally:
         uninstall_bridge()
-    assert tail_module.EXIT_NOBODY == 3
