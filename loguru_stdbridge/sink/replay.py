@@ -30,33 +30,26 @@ one text, and in the end in a format that cannot fail.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import inspect
 import os
 import re
 import sys
-import time
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Callable, NamedTuple
 
 from loguru import logger
 
 from ..exceptions import ConfigurationError
-from ..record.decode import make_timezone
 from ..record.escape import escape_row
 from ..record.line_format import LineFormat, make_line_format
 from ..record.markup import load_markup
 from ..record.row import FLAG_RAW, Row
 from ..record.sink_needs import has_boxes, look_of, needs_of
-from ..record.values import MAX_ZONE, show
+from ..record.values import show
 from .internals import PRIVATE_NAME, private_logger
-from .remote_exceptions import TextFormatter, exception_class, make_exception
-from .short_way import COSTLY_FIELDS, ShortWay
-
-MAX_RECORD_NAME = 1000
-"""Characters kept of a record's name. A ``filter`` by modules splits a name at each of its dots,
-and copies the rest each time."""
+from .records import RecordMaker
+from .remote_exceptions import TextFormatter
+from .short_way import ShortWay
 
 MAX_COLORS = 64
 """Colours that peers can add to a coloured sink; each stays in a table of loguru's for good."""
@@ -66,7 +59,6 @@ _ALWAYS_EMITTED = 2**31 - 1  # a level number above any sink's own level: the re
 _WORKER_OPTIONS = ("backtrace", "diagnose")
 _RECEIVER_OPTIONS = ("enqueue", "catch", "context", "loop")
 _EMIT_PARAMETERS = ("record", "level_id", "from_decorator", "is_raw", "colored_message")
-_cached_timezone = lru_cache(maxsize=256)(make_timezone)
 RENDER_OPTIONS = (
     "level", "format", "filter", "colorize", "serialize", "escape", "patcher",
     *_WORKER_OPTIONS,
@@ -129,9 +121,7 @@ class Replay:
         self._colorize = bool(options.get("colorize"))
         self._look = look_of(colorize=self._colorize, encoding=encoding)
         self._color_levels: dict[str, str | None] = {}
-        types = _learn_types(self._logger)
-        self._file, self._level, self._process, self._thread, self._time = types[:5]
-        self._exception: type[Any] = exception_class(types[5])
+        self._make_record = RecordMaker(self._logger, self._look).make
         try:
             handler_id = self._logger.add(
                 self._collect,
@@ -320,52 +310,6 @@ class Replay:
         if record["exception"]:
             self._texts.append(record["exception"].text)
 
-    def _make_record(self, row: Row, shown: frozenset[str] = COSTLY_FIELDS) -> dict[str, Any]:
-        """Make a record as loguru has it; of the costly fields only those in ``shown``."""
-        exception = row.exception
-        record = {
-            "exception": (
-                None
-                if exception is None
-                else make_exception(self._exception, exception, self._look)
-            ),
-            "extra": row.extra,
-            "function": row.function,
-            "line": row.line,
-            "message": row.message,
-            "module": row.module,
-            "name": row.name and row.name[:MAX_RECORD_NAME],
-        }
-        if "time" in shown:
-            record["time"] = self._time_of(row)
-        if "level" in shown:
-            icon = row.level_icon or self._icon(row)
-            record["level"] = self._level(row.level_name, row.level_no, icon)
-        if "elapsed" in shown:
-            record["elapsed"] = _elapsed_of(row)
-        if "file" in shown:
-            record["file"] = self._file(row.file_name, row.file_path)
-        if "process" in shown:
-            record["process"] = self._process(row.process_id, row.process_name)
-        if "thread" in shown:
-            record["thread"] = self._thread(row.thread_id, row.thread_name)
-        if row.more:
-            record = {**row.more, **record}
-        return record
-
-    def _time_of(self, row: Row) -> Any:
-        try:
-            zone = row.zone and row.zone[:MAX_ZONE]  # the cache keeps each for a while
-            return self._time.fromtimestamp(row.time, _cached_timezone(row.offset, zone))
-        except (ValueError, OverflowError, OSError):
-            return self._time.fromtimestamp(time.time(), datetime.timezone.utc)
-
-    def _icon(self, row: Row) -> str:
-        try:
-            return str(self._logger.level(row.level_name).icon)
-        except (ValueError, TypeError):
-            return " "
-
     def _find_color_level(self, row: Row) -> str | None:
         """Return the level that has the record's colour; make one where there is room.
 
@@ -421,13 +365,6 @@ def _color_message(colors: Sequence[Any], message: str) -> Any:
         return None
 
 
-def _elapsed_of(row: Row) -> datetime.timedelta:
-    try:
-        return datetime.timedelta(seconds=row.elapsed)
-    except (ValueError, OverflowError):
-        return datetime.timedelta(0)
-
-
 def _add_levels_of_application(private: Any) -> None:
     """Make known what levels this process's application has added, or given another look."""
     with contextlib.suppress(AttributeError, TypeError, ValueError):  # another loguru's
@@ -437,18 +374,6 @@ def _add_levels_of_application(private: Any) -> None:
                 private.level(level.name, no=level.no, color=level.color, icon=level.icon)
             elif known != level:
                 private.level(level.name, color=level.color, icon=level.icon)
-
-
-def _learn_types(logger: Any) -> tuple[type[Any], ...]:
-    """Return the types of a loguru record's values, taken from a record of a handler of ours."""
-    seen: dict[str, Any] = {}
-    handler = logger.add(lambda message: seen.update(message.record), format="{message}")
-    try:
-        logger.opt(exception=ValueError()).error("")
-    finally:
-        logger.remove(handler)
-    names = ("file", "level", "process", "thread", "time", "exception")
-    return tuple(type(seen[name]) for name in names)
 
 
 _PROBE = Row(

@@ -67,7 +67,7 @@ def test_lines_are_those_of_loguru(rows):
     """Lines of generated rows, which repeat and differ in every field, are loguru's to the byte."""
     for replay in REPLAYS:
         for row in rows:
-            when = replay._time_of(row)
+            when = replay._make_record(row)["time"]
             if abs(when.timestamp() - row.time) < 1:  # else it is the time of now
                 assert replay.render_text(row) == replay.render(row).text
 
