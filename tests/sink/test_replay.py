@@ -18,10 +18,11 @@ from loguru_stdbridge import ConfigurationError
 from loguru_stdbridge.record.bounded_json import decode_json
 from loguru_stdbridge.record.encode import encode_logrecord
 from loguru_stdbridge.record.row import Row, read_row
-from loguru_stdbridge.record.sink_needs import TRACEBACKS, UNKNOWN
+from loguru_stdbridge.record.sink_needs import TRACEBACKS
 from loguru_stdbridge.record.stock import row_of_stock_fields
 from loguru_stdbridge.sink import replay as replay_module
 from loguru_stdbridge.sink.replay import DEFAULT_FORMAT, MAX_COLORS, Replay, default_format
+from loguru_stdbridge.worker.far_sinks import FarSinks
 from loguru_stdbridge.worker.levels import level_styles
 from loguru_stdbridge.worker.loguru_sink import BridgeSink
 from tests.support.parameters import name_of
@@ -52,10 +53,10 @@ def restored_loguru():
 class Channel:
     """Keeps the rows that a worker's sink makes."""
 
-    address, closed, rendering = "tcp://127.0.0.1:1", False, None
-    needs = UNKNOWN
+    address, closed = "tcp://127.0.0.1:1", False
 
     def __init__(self):
+        self.far_sinks = FarSinks()
         self.rows = []
 
     def is_inside(self):
