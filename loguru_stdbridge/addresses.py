@@ -28,6 +28,7 @@ _FORMS = (
     'or ("host", port)'
 )
 _WITH_A_PORT = ("tcp", "tls")
+_ENGINE = "nats://"
 _WILDCARDS = frozenset({"", "0.0.0.0", "::"})
 _LOOPBACK_NAMES = frozenset({"localhost", "::1", "ip6-localhost"})
 
@@ -181,6 +182,11 @@ def parse_address(value: AddressLike) -> Address:
                 f"the Unix socket address {value!r} needs an absolute path, as in unix:///run/log"
             )
         return Address("unix", path=rest)
+    if is_engine_address(value):
+        raise AddressError(
+            f"{scheme}:// is an address for a receiver, as its sink or with --listen: a program "
+            "sends to the receiver of its own machine"
+        )
     if scheme not in _WITH_A_PORT:
         raise AddressError(f"unknown scheme {scheme!r} in the address {value!r}: use {_FORMS}")
     host, colon, port = rest.rpartition(":")
@@ -197,6 +203,11 @@ def parse_address(value: AddressLike) -> Address:
     if not host:
         raise AddressError(f"the address {value!r} names no host: use {_FORMS}")
     return Address(scheme, host=host, port=_check_port(port, value))
+
+
+def is_engine_address(value: object) -> bool:
+    """Return whether a text names a stream of NATS: what a receiver reads, or writes to."""
+    return isinstance(value, str) and value.startswith(_ENGINE)
 
 
 def log_address(path: str | os.PathLike[str]) -> Address:

@@ -94,6 +94,20 @@ def test_the_compose_file_is_taken(inside, monkeypatch):
     assert named == set(volumes)
 
 
+def test_the_compose_file_with_nats_is_taken(inside, monkeypatch):
+    """The receivers take their commands in the Compose file with NATS, and the volumes are there."""
+    yaml = pytest.importorskip("yaml")
+    whole = yaml.safe_load((DEPLOY / "nats-compose.yaml").read_text())
+    services = whole["services"]
+    for name in ("shop", "logs"):
+        command = services[name]["command"]
+        command = command[: command.index("--")] if "--" in command else command
+        check(map(inside, command), monkeypatch)
+    assert {v.split(":")[0] for s in services.values() for v in s["volumes"]} == set(
+        whole["volumes"]
+    )
+
+
 def test_the_sidecar_is_taken(inside, monkeypatch):
     """The receiver takes the arguments of the sidecar, and the application has its address."""
     yaml = pytest.importorskip("yaml")

@@ -21,7 +21,7 @@ FLOORS = (
     ("demo",),
     ("",),
     ("worker", "receiver", "tools"),
-    ("status", "shared"),
+    ("status", "shared", "engine"),
     ("wire",),
     ("sink", "pickles", "spool"),
     ("record",),

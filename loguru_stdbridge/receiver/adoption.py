@@ -78,8 +78,13 @@ class OrphanIntake:
     def next_in(self) -> float:
         """Return the seconds until there may be something to do."""
         if self._orphan is not None:
-            return 0.0
+            return 3600.0 if self._at_end else 0.0  # its end waits for the sink, which wakes us
         return max(self._look_at - time.monotonic(), 0.0)
+
+    @property
+    def sender(self) -> str | None:
+        """The sender of the orphan that is being delivered."""
+        return None if self._orphan is None else self._orphan.sender_id
 
     @property
     def is_busy(self) -> bool:

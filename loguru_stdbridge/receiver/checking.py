@@ -12,11 +12,12 @@ import errno
 import os
 import stat
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..addresses import AddressLike
+from ..addresses import AddressLike, is_engine_address
 from ..exceptions import ConfigurationError, JournalError
 from ..sink.internals import read_sink_path
 from ..sink.ledger import Ledger
@@ -45,6 +46,8 @@ def check_sinks(
     status_token_file: str | os.PathLike[str] | None = None,
     status_hosts: Sequence[str] = (),
     status_files: bool = False,
+    streams: Sequence[str] = (),
+    nats_create: str | None = None,
 ) -> None:
     """Return if a receiver with these options could write its sinks; else raise what it would.
 
@@ -57,8 +60,15 @@ def check_sinks(
     read_socket_access(socket_mode, group_id("socket_group", socket_group))
     read_status_options(status, status_token_file, status_hosts, status_files)
     refuse_handlers(handlers)
+    for stream in streams:
+        check_engine(stream, nats_create)
     for handler in handlers:
         options = {name: value for name, value in handler.items() if name != "sink"}
+        if is_engine_address(handler["sink"]):
+            for name, value in options.items():
+                raise ConfigurationError(f"{name}={value!r}: leave it out, a stream is no file")
+            check_engine(handler["sink"], nats_create)
+            continue
         _check_sink(handler["sink"], fsync and len(handlers) == 1, options)
     if spool_group is not None:
         return  # its mode may still be another
@@ -68,6 +78,16 @@ def check_sinks(
             make_spool_dir(directory)
         except JournalError as error:
             raise ConfigurationError(f"{error}") from error
+
+
+def check_engine(text: str, settings: str | None) -> None:
+    """Raise what is wrong with a stream's address, or that its client is not installed."""
+    import_module("..engine.link", __package__)  # nobody else loads it
+    from ..engine.address import parse_engine_address, read_stream_settings
+
+    parse_engine_address(text)
+    if settings is not None:
+        read_stream_settings(settings)
 
 
 def _check_sink(path: str | Path, fsync: bool, options: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import Callable
 
-from ..addresses import Address, default_listen, parse_address
+from ..addresses import Address, AddressLike, default_listen, is_engine_address, parse_address
 from ..exceptions import AddressError, ConfigurationError, LedgerHeldError, StdbridgeError
 from ..sink.internals import private_logger
 from ..sink.permissions import read_permissions
@@ -34,6 +34,7 @@ from .reporting import report_to_file, to_stderr
 from .runner import EXIT_FAILURE, Runner
 from .service import RENDER, Service
 from .setup_hook import handlers_of
+from .sink_option import shown_sink
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 _CALLED = "python -m loguru_stdbridge.receiver"
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None, program: str = _CALLED) -> int:
     try:
         options = read_options(arguments, program)
         if options.print_config:
-            print("\n".join(show_options(options, list(map(str, _addresses(options))))))
+            print("\n".join(show_options(options, _listed(options))))
             return 0
     except ConfigurationError as error:
         to_stderr(f"bad configuration: {error}")
@@ -100,6 +101,8 @@ def _check(options: argparse.Namespace) -> None:
         status_token_file=options.status_token_file,
         status_hosts=options.status_hosts or (),
         status_files=bool(options.status_files),
+        streams=_streams(options),
+        nats_create=options.nats_create,
     )
     to_stderr("the options and the sink are fine")
 
@@ -144,10 +147,23 @@ def _make_runner(
     )
 
 
+def _listed(options: argparse.Namespace) -> list[str]:
+    """Return where it would listen, streams of an engine included, as it may be shown."""
+    return [*map(str, _addresses(options)), *map(shown_sink, _streams(options))]
+
+
+def _streams(options: argparse.Namespace) -> list[str]:
+    """Return the addresses of the streams that it reads."""
+    return [text for text in options.listen or () if is_engine_address(text)]
+
+
 def _addresses(options: argparse.Namespace, passed: Sequence[PassedSocket] = ()) -> list[Address]:
     """Return where to listen, beside the log's own socket and what was ``passed``."""
-    addresses = [parse_address(text) for text in options.listen or ()]
-    return addresses or default_listen(needed=not options.command and not passed)
+    texts = options.listen or ()
+    addresses = [parse_address(text) for text in texts if not is_engine_address(text)]
+    if addresses or _streams(options):
+        return addresses
+    return default_listen(needed=not options.command and not passed)
 
 
 def _open(
@@ -164,14 +180,19 @@ def _open(
             told = True
             if supervisor is not None:
                 supervisor.status("standing by")
-            to_stderr(f"standing by: {options.sink} is written by another process")
+            sink = shown_sink(options.sink)
+            to_stderr(f"standing by: {sink} is written by another process")
         return not runner.is_stopping
 
     passed = [] if options.detached else passed_sockets(os.environ)
+    addresses: list[AddressLike] = []
+    if not options.detached:
+        addresses = [*_addresses(options, passed), *_streams(options)]
     try:
         return Service(
             handlers_of(options, report),
-            [] if options.detached else _addresses(options, passed),
+            addresses,
+            nats_create=options.nats_create,
             passed=passed,
             supervisor=supervisor,
             spool_dir=options.spool_dir,

@@ -137,6 +137,7 @@ class Clients:
         self._by_sender: dict[str, set[Connection]] = {}
         self._incomplete = 0  # bytes of incomplete frames, of all clients
         self._touched: set[Connection] = set()
+        self._waiting: set[Connection] = set()  # ended, and the sink has not all of theirs
         self._limits = limits
         self._resting: set[Connection] = set()
         self.has_met_newer = False
@@ -336,12 +337,18 @@ class Clients:
         """Write what is held, acknowledge it, let go of clients that have ended."""
         if self._writer.write():  # it has begun or ceased to fail: that concerns every client
             self._touched.update(self._connections)
-        touched, self._touched = self._touched, set()
+        for sender in self._writer.take_settled():
+            self._touched.update(self._by_sender.get(sender, ()))
+        touched, self._touched = self._touched | self._waiting, set()
+        self._waiting.clear()
         for connection in touched:
             if connection.is_greeted:  # an ended one may be half-closed, and still read
                 connection.acknowledge(self._last_settled(str(connection.sender)))
-            if connection.ended and not self._writer:  # else its records may wait for the sink
-                self._let_go(connection)
+            if connection.ended:
+                if self._writer.holds(connection.sender):  # its records wait for the sink
+                    self._waiting.add(connection)
+                else:
+                    self._let_go(connection)
         for connection in touched & self._connections:
             self._watch(connection)
 

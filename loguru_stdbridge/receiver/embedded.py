@@ -108,6 +108,7 @@ def start_receiver(
     max_connections: int | None = None,
     max_peer_connections: int | None = None,
     max_rate: int | None = None,
+    nats_create: str | None = None,
     **options: Any,
 ) -> EmbeddedReceiver:
     """Start a receiver in a thread of this process. The process may use loguru as it likes.
@@ -153,6 +154,9 @@ def start_receiver(
     max_rate
         Records a second of one client. One that sends more waits; nothing is dropped. ``None``: as
         fast as it goes.
+    nats_create
+        Settings of a stream of NATS, such as ``"replicas=3,max_age=7d"``: a stream that is missing
+        is made with them. ``None``: none is made, and none is ever altered.
     fsync
         Acknowledge only what is on the disk itself. It survives a power cut, and takes longer.
     render
@@ -219,5 +223,6 @@ def start_receiver(
             max_connections=max_connections,
             max_peer_connections=max_peer_connections,
             max_rate=max_rate,
+            nats_create=nats_create,
         )
     )

@@ -44,6 +44,10 @@ Who can reach it:
                          takes any free port (default: $LOGURU_STDBRIDGE_ADDRESS, else
                          tcp://127.0.0.1:9020; with a command, none). log:///path/of/SINK reaches it
                          in any case.
+                         nats://[USER:PASSWORD@]HOST:4222[,HOST:4222]/STREAM takes records out of a
+                         stream of NATS; as SINK or --sink it puts them there (needs pip install
+                         'loguru-stdbridge[nats]')
+  --nats-create SETTINGS make that stream if it is missing: replicas=3,max_age=7d,max_bytes=50GB
   --socket-mode MODE     mode of the log's own socket and of unix:// sockets (default: 0600; 0660
                          with a group)
   --socket-group GROUP   their group (default: that of --spool-group)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..sink_words import SINK_WORDS
-from .sink_option import read_handlers_of
+from .sink_option import read_handlers_of, shown_sink
 
 _HIDDEN = (
     "check", "command", "config", "detached", "further_sinks", "handlers", "print_config", "sink",
@@ -24,7 +24,7 @@ def show_options(options: argparse.Namespace, addresses: Sequence[str]) -> Itera
     sources = options.sources
     handlers = read_handlers_of(options)
     if len(handlers) == 1 and options.handlers is None:
-        yield _line("sink", options.sink, sources.get("sink"))
+        yield _line("sink", shown_sink(options.sink), sources.get("sink"))
         for name in SINK_WORDS:
             yield _line(name, handlers[0].get(name), sources.get(name))
     for name, value in sorted(vars(options).items()):
@@ -37,7 +37,7 @@ def show_options(options: argparse.Namespace, addresses: Sequence[str]) -> Itera
             yield ""
             yield f"[[handlers]]  # {source}"
             for name, value in handler.items():
-                yield f"{name} = {_toml(value)}"
+                yield f"{name} = {_toml(shown_sink(value) if name == 'sink' else value)}"
 
 
 def _line(name: str, value: Any, source: str | None) -> str:

@@ -62,7 +62,7 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     for name in (
         "spool-dir", "spool-group", "socket-mode", "socket-group", "tls-cert", "tls-key", "tls-ca",
         "tls-crl", "mode", "owner", "max-connections", "max-peer-connections", "max-rate",
-        "setup", "render", "grace", "linger", "ready-file",
+        "setup", "render", "grace", "linger", "ready-file", "nats-create",
     ):  # fmt: skip
         add(f"--{name}")
     for name in _SWITCHES:

@@ -15,27 +15,34 @@ end of a killed process may be under way, which takes an instant.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
+from ..addresses import is_engine_address
 from ..exceptions import ConfigurationError, FurtherSinkHeldError, LedgerHeldError
 from ..record.line_format import LineFormat
-from ..record.sink_needs import join_needs
+from ..record.sink_needs import UNKNOWN, SinkNeeds, join_needs
 from ..sink.blocks import Sink
 from ..sink.calls import CallSink, describe_call, stream_of_call
 from ..sink.changing import prepare_change
-from ..sink.internals import read_sink_path
+from ..sink.internals import SinkPath, escape_path, read_sink_path
 from ..sink.ledger import Ledger
 from ..sink.permissions import FilePermissions
 from ..sink.replay import RENDER_OPTIONS, Replay
 from ..sink.rotating import RotatingSink
 from ..sink.streams import Stream, StreamSink, find_stream, open_stream_ledger
 from ..sink_words import check_handlers, is_call
-from .several import AnyWriter, SeveralWriters
+from .owners import find_program
+from .several import AnyWriter, OneWriter, SeveralWriters
 from .writer import Writer
+
+if TYPE_CHECKING:
+    from .engine_writer import EngineLedger, EngineWriter  # loaded only where one is a sink
 
 MAX_HANDLERS = 20
 """Sinks of one receiver. Each record is rendered and written for each of them."""
@@ -56,11 +63,25 @@ class Outlet(NamedTuple):
     """The log file's path; of a stream, the path of its ledger without the suffix."""
     sink: Sink
     replay: Replay
-    ledger: Ledger
+    ledger: Ledger | EngineLedger
     named: str
     """What the user calls it."""
     options: Mapping[str, Any]
     """Its handler, without the sink."""
+    engine: EngineWriter | None = None
+    """The sink, where it is a stream of an engine, which is given records and no lines."""
+
+    @property
+    def line_format(self) -> LineFormat | None:
+        """The format of its lines; ``None`` where it needs more than a finished line."""
+        return (
+            None if self.engine is not None or self.sink.needs_records else self.replay.line_format
+        )
+
+    @property
+    def needs(self) -> SinkNeeds:
+        """What it needs of a worker's record."""
+        return UNKNOWN if self.engine is not None else self.replay.needs
 
 
 class Outlets:
@@ -70,10 +91,10 @@ class Outlets:
         """Without ``rendering`` no worker is told a line format."""
         self._outlets = list(outlets)
         self._rendering = rendering
-        self._writers: list[Writer] = []
+        self._writers: list[OneWriter] = []
         self.line_format = _common_format(outlets) if rendering else None
         """The format by which workers may render lines for all of the sinks."""
-        self.needs = join_needs(outlet.replay.needs for outlet in outlets)
+        self.needs = join_needs(outlet.needs for outlet in outlets)
         """What all of the sinks need of a worker's record."""
         ledgers = [outlet.ledger for outlet in outlets]
         self.last: Callable[[str], int] = ledgers[0].last if len(ledgers) == 1 else self._lowest
@@ -92,6 +113,9 @@ class Outlets:
     ) -> AnyWriter:
         """Make what takes records; ``on_unreadable`` is told of each row that cannot be read."""
         for outlet in self._outlets:
+            if outlet.engine is not None:
+                self._writers.append(outlet.engine)
+                continue
             format_id, least = self._look_of(outlet)
             name = "the sink" if len(self._outlets) == 1 else outlet.sink.path or outlet.path
             self._writers.append(
@@ -106,6 +130,12 @@ class Outlets:
         return SeveralWriters(
             [(w, outlet.ledger.last) for w, outlet in zip(self._writers, self._outlets)]
         )
+
+    def start(self, wake: Callable[[], None]) -> None:
+        """Have the sinks that are streams of an engine begin; ``wake`` wakes the loop."""
+        for outlet in self._outlets:
+            if outlet.engine is not None:
+                outlet.engine.start(wake)
 
     def _look_of(self, outlet: Outlet) -> tuple[str, int | None]:
         """Return the id of the format by which workers may render, and the least level taken."""
@@ -139,11 +169,15 @@ class Outlets:
                     f"{', '.join(sorted(fixed))} of {outlet.named}: needs another start"
                 )
             replay = outlet.replay
+            if words and outlet.engine is not None:
+                raise ConfigurationError(f"{', '.join(sorted(words))}: {outlet.named} is no file")
             if words & set(RENDER_OPTIONS):
                 look = {name: value for name, value in given.items() if name in RENDER_OPTIONS}
                 replay = Replay(encoding=given.get("encoding", "utf8"), **look)
             if words - set(RENDER_OPTIONS):
-                if not isinstance(outlet.sink, RotatingSink):
+                if not isinstance(outlet.sink, RotatingSink) or not isinstance(
+                    outlet.ledger, Ledger
+                ):
                     raise ConfigurationError(
                         f"{', '.join(sorted(words))}: {outlet.named} is no file"
                     )
@@ -154,9 +188,10 @@ class Outlets:
             changed.append(outlet._replace(replay=replay, options=given))
         self._outlets = changed
         self.line_format = _common_format(changed) if self._rendering else None
-        self.needs = join_needs(outlet.replay.needs for outlet in changed)
+        self.needs = join_needs(outlet.needs for outlet in changed)
         for writer, outlet in zip(self._writers, changed):
-            writer.change_look(outlet.replay, *self._look_of(outlet))
+            if isinstance(writer, Writer):
+                writer.change_look(outlet.replay, *self._look_of(outlet))
         for step in steps:
             step()
 
@@ -175,6 +210,8 @@ class Outlets:
 
 
 def _name_of(sink: Any) -> str:
+    if is_engine_address(sink):
+        return _without_login(sink)
     return describe_call(sink) if is_call(sink) else os.fspath(sink)
 
 
@@ -187,9 +224,7 @@ def _common_format(outlets: Sequence[Outlet]) -> LineFormat | None:
 
     The sinks may differ in their level: a finished line tells its own.
     """
-    formats = [
-        None if outlet.sink.needs_records else outlet.replay.line_format for outlet in outlets
-    ]
+    formats = [outlet.line_format for outlet in outlets]
     known = [line_format for line_format in formats if line_format is not None]
     if len(known) < len(formats) or len({line_format[::2] for line_format in known}) > 1:
         return None
@@ -206,11 +241,13 @@ def open_outlets(
     wait: Callable[[], bool] | None,
     report: Callable[[str], None],
     permissions: FilePermissions | None = None,
+    create: str | None = None,
 ) -> list[Outlet]:
     """Open every sink; ``opened`` closes them, the first one last.
 
     ``instance`` tells receivers of one stream from each other. ``wait`` makes a standby of the
-    first sink (:meth:`Ledger.open`). ``permissions`` are for each file. Raises what
+    first sink (:meth:`Ledger.open`). ``permissions`` are for each file. ``create`` has the settings
+    of a stream that is made if it is missing. Raises what
     :class:`RotatingSink` and :meth:`Ledger.open` raise, :class:`FurtherSinkHeldError` where another
     log's receiver writes one of the others, and :class:`ConfigurationError`.
     """
@@ -228,6 +265,9 @@ def open_outlets(
             if name != "sink" and name not in RENDER_OPTIONS
         }
         sink: Sink
+        if is_engine_address(path):
+            outlets.append(_open_engine(handler, replay, opened, spool_dir, wait, report, create))
+            continue
         if is_call(path):
             ledger = _open_stream(stream_of_call(path), opened, spool_dir, instance, report)
             sink, name = CallSink(path, ledger, report, **options), describe_call(path)
@@ -264,7 +304,9 @@ def refuse_handlers(handlers: Sequence[Mapping[str, Any]]) -> None:
     seen: dict[str, str] = {}
     for handler in handlers:
         path = handler["sink"]
-        if not is_call(path) and find_stream(path) is None:
+        if is_call(path) or is_engine_address(path):
+            continue
+        if find_stream(path) is None:
             template = read_sink_path(path).template
             if template in seen:
                 raise ConfigurationError(
@@ -291,6 +333,54 @@ def _open_ledger(
             "or end that process",
             error.holder,
         ) from error
+
+
+def _without_login(address: str) -> str:
+    """Return an engine's address as it may be shown."""
+    from ..engine.address import parse_engine_address
+
+    return str(parse_engine_address(address))
+
+
+def _open_engine(
+    handler: Mapping[str, Any],
+    replay: Replay,
+    opened: contextlib.ExitStack,
+    spool_dir: str | None,
+    wait: Callable[[], bool] | None,
+    report: Callable[[str], None],
+    create: str | None,
+) -> Outlet:
+    """Open a stream of an engine. Its lock and its identity are in the spool."""
+    from ..engine.address import parse_engine_address, read_stream_settings
+    from .engine_writer import EngineLedger, EngineWriter
+
+    address = parse_engine_address(handler["sink"])
+    for name, value in handler.items():
+        if name != "sink":
+            raise ConfigurationError(
+                f"{name}={value!r}: leave it out, {address} is no file. Whoever reads the stream "
+                "writes the lines"
+            )
+    if spool_dir is None:
+        place = opened.enter_context(TemporaryDirectory(prefix="loguru_stdbridge-"))
+    else:
+        place = os.path.join(spool_dir, "streams")
+        with contextlib.suppress(OSError):  # the ledger tells what is wrong
+            os.mkdir(place, 0o700)
+    key = hashlib.sha256(str(address).encode()).hexdigest()[:16]
+    path = os.path.join(place, f"nats-{key}")
+    ledger = Ledger.open(SinkPath(escape_path(path), Path(place), None), wait=wait, report=report)
+    opened.callback(ledger.close)
+    writer = EngineWriter(
+        address,
+        None if create is None else read_stream_settings(create),
+        report,
+        lambda sender: find_program(sender, spool_dir),
+    )
+    opened.callback(writer.close)
+    named = str(address)
+    return Outlet(path, writer.sink, replay, EngineLedger(ledger, writer), named, {}, writer)
 
 
 def _open_stream(

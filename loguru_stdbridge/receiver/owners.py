@@ -31,6 +31,20 @@ class Owner(NamedTuple):
 
 def find_owner(client: socket.socket, sender: str | None, spool_dir: str | None) -> Owner:
     """Return whose a connection is; ``sender`` is the id that it has said hello with."""
+    owner = _owner_of_journal(sender, spool_dir)
+    if owner is not None:
+        return owner
+    pid = process_at(client) or 0
+    return Owner(pid, program_of(pid) if pid else "")
+
+
+def find_program(sender: str, spool_dir: str | None) -> str:
+    """Return the program whose journal has the id ``sender``; "" where it is not known."""
+    owner = _owner_of_journal(sender, spool_dir)
+    return "" if owner is None else owner.program
+
+
+def _owner_of_journal(sender: str | None, spool_dir: str | None) -> Owner | None:
     if sender is not None and spool_dir is not None:
         path = os.path.join(spool_dir, sender, "meta")
         with contextlib.suppress(OSError, JournalError):
@@ -38,8 +52,7 @@ def find_owner(client: socket.socket, sender: str | None, spool_dir: str | None)
                 meta = decode_meta(file.read(META_SIZE + 1))
             program = read_origin(_NOBODY, meta.origin, None).program
             return Owner(meta.pid, name_program(program) or program_of(meta.pid))
-    pid = process_at(client) or 0
-    return Owner(pid, program_of(pid) if pid else "")
+    return None
 
 
 def name_program(called: str) -> str:

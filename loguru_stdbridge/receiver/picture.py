@@ -15,8 +15,7 @@ from .connection import Connection
 from .owners import find_owner
 from .reporting import RateLimitedReporter
 from .sequencing import SequencedWriter
-from .several import AnyWriter
-from .writer import Writer
+from .several import AnyWriter, OneWriter
 
 MAX_WORKERS_SHOWN = 1000
 
@@ -91,7 +90,7 @@ class Painter:
         )
 
 
-def _look_at_sink(writer: Writer) -> SinkState:
+def _look_at_sink(writer: OneWriter) -> SinkState:
     sink = writer.sink
     size = None
     with contextlib.suppress(OSError):

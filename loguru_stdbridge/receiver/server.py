@@ -44,6 +44,7 @@ from .sharing import NOT_SHARED, SocketAccess
 
 if TYPE_CHECKING:
     from ..status.board import Board  # loaded only by a receiver that is watched
+    from .engine_source import EngineSource  # loaded only by one that reads a stream
     from .tls_connection import Certificates
 
 OnRequest = Callable[[socket.socket, bytes], "Board | None"]
@@ -93,6 +94,8 @@ class Receiver:
         already. ``supervisor`` is told how the loop is.
         """
         self.orphans: OrphanIntake | None = None
+        self.sources: list[EngineSource] = []
+        """Streams of an engine whose records it takes."""
         self._outlets = outlets
         self._linger = linger
         self._needed_at = time.monotonic()
@@ -141,6 +144,7 @@ class Receiver:
             )
             opened.pop_all()  # it is whole: close() has it now
         self._show_to(board)
+        outlets.start(self.wake)
         drop_in_children(self)
 
     def after_fork_in_child(self) -> None:
@@ -181,6 +185,10 @@ class Receiver:
         self._calls.append(function)
         self._wakeup.wake()
 
+    def wake(self) -> None:
+        """Have the loop make a round. Safe in signal handlers and threads."""
+        self._wakeup.wake()
+
     def reopen(self) -> None:
         """In the loop: open the sinks' files anew, as after an outside rotation."""
         self._outlets.reopen(self._report)
@@ -215,6 +223,8 @@ class Receiver:
         """Close everything but the sink and the ledger. May be called again."""
         if self.orphans is not None:
             self.orphans.close()
+        for source in self.sources:
+            source.close()
         self._clients.admission.close()
         self._close_own()
 
@@ -259,11 +269,16 @@ class Receiver:
                 self._look_for_orphans()
         orphans = None if self._writer.failing else self.orphans
         took_orphan = orphans is not None and orphans.take_batch(self._records)
+        if not self._writer.failing and self._stop_by is None:
+            for source in self.sources:
+                source.take_batch(self._records)
         self._next_rest = self._clients.end_rests(time.monotonic())
         self._clients.commit()
         if took_orphan:
             self._note_orphan_written()
         now = time.monotonic()
+        for source in self.sources:
+            source.note_written(self._outlets, now)
         self._supervisor.feed(now)
         if now >= self._sweep_at:
             self._sweep_at = now + _SWEEP_INTERVAL
@@ -316,6 +331,9 @@ class Receiver:
             until = min(until, self._writer.retry_at)
         elif self.orphans is not None:
             until = min(until, now + self.orphans.next_in())
+        if not self._writer.failing and self._stop_by is None:
+            for source in self.sources:
+                until = min(until, now + source.next_in(now))
         if self._stop_by is not None:
             until = min(until, now + 0.05)
         return max(until - now, 0.0)
@@ -335,7 +353,7 @@ class Receiver:
             self.orphans.look_soon()
 
     def _note_orphan_written(self) -> None:
-        if self._writer or self.orphans is None:  # what it holds may be the orphan's
+        if self.orphans is None or self._writer.holds(self.orphans.sender):
             return
         sender = self.orphans.note_written(self._records)
         if sender is not None:

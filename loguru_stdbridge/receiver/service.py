@@ -17,6 +17,7 @@ from ..addresses import (
     AddressLike,
     LogName,
     default_listen,
+    is_engine_address,
     local_names,
     log_address,
     parse_address,
@@ -84,6 +85,7 @@ class Service:
         file_owner: str | None = None,
         passed: Sequence[PassedSocket] = (),
         supervisor: Supervisor | None = None,
+        nats_create: str | None = None,
     ) -> None:
         """Open everything. See :func:`start_receiver` for most of the options.
 
@@ -99,7 +101,9 @@ class Service:
             raise ConfigurationError(f"render={render!r}: one of {', '.join(map(repr, RENDER))}")
         if addresses is None:
             addresses = default_listen()
-        targets = [parse_address(address) for address in addresses]
+        given = list(addresses)
+        streams = [str(address) for address in given if is_engine_address(address)]
+        targets = [parse_address(address) for address in given if not is_engine_address(address)]
         members = group_id("spool_group", spool_group)
         group = members if socket_group is None else group_id("socket_group", socket_group)
         access = read_socket_access(socket_mode, group)
@@ -124,6 +128,7 @@ class Service:
                     wait=wait,
                     report=report,
                     permissions=permissions,
+                    create=nats_create,
                 ),
                 rendering=render == "worker",
             )
@@ -134,7 +139,7 @@ class Service:
             self.log = LogName(own.path, log_id, directory_id(os.path.dirname(own.path)))
             self._outlets = outlets
             self._line_format, self._needs = outlets.line_format, outlets.needs
-            line_format = outlets.first.replay.line_format
+            line_format = outlets.first.line_format
             template = None if line_format is None else line_format.format
             printer = open_console(handlers, template) if console else None
             if printer is not None:
@@ -165,11 +170,32 @@ class Service:
                 self._receiver.orphans = OrphanIntake(
                     self.spool_dir, self.addresses, self.log, report
                 )
+            self._open_sources(streams, nats_create, report)
             self._note_sinks()
             shown.start()
             if printer is not None:
                 printer.start()
             self._opened = opened.pop_all()  # it is whole: close() has it now
+
+    def _open_sources(
+        self, streams: Sequence[str], create: str | None, report: Callable[[str], None]
+    ) -> None:
+        """Read the streams of an engine, too."""
+        if not streams:
+            return
+        from ..engine.address import make_token, parse_engine_address, read_stream_settings
+        from .engine_source import EngineSource  # nobody else loads the engine's client
+
+        settings = None if create is None else read_stream_settings(create)
+        name = make_token(os.path.basename(self.log.path))
+        for address in map(parse_engine_address, streams):
+            consumer = address.consumer or f"stdbridge-{name}-{self.log.id[:8]}"
+            source = EngineSource(
+                address._replace(consumer=consumer), settings, self._receiver.wake, report
+            )
+            self._receiver.sources.append(source)
+        for source in self._receiver.sources:
+            source.start()
 
     def _note_sinks(self) -> None:
         """Note for workers that have not been greeted yet how lines are written."""
@@ -252,6 +278,8 @@ class Service:
 def _log_path(handlers: Sequence[Mapping[str, Any]]) -> str:
     """Return the path of the log file; empty where it is a stream."""
     path = check_handlers(handlers, with_calls=True)[0]["sink"]
+    if is_engine_address(path):
+        return ""
     return os.path.abspath(path) if find_stream(path) is None else ""
 
 

@@ -29,18 +29,23 @@ A gap is told to each sink with the count of the records that this very sink lac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Callable, Union
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Union
 
 from ..record.row import Row
 from ..status.pieces import Watcher
 from .writer import Writer
 
+if TYPE_CHECKING:
+    from .engine_writer import EngineWriter  # loaded only by a receiver with such a sink
+
+OneWriter = Union[Writer, "EngineWriter"]
+
 
 class SeveralWriters:
     """Does what a writer does, for several sinks. Used by the receiver's one thread."""
 
-    def __init__(self, writers: Sequence[tuple[Writer, Callable[[str], int]]]) -> None:
+    def __init__(self, writers: Sequence[tuple[OneWriter, Callable[[str], int]]]) -> None:
         """Each writer comes with the look-up of a sender's last number in its sink's ledger."""
         self._writers = writers
 
@@ -48,8 +53,16 @@ class SeveralWriters:
         """Whether any of them holds anything."""
         return any(writer for writer, _ in self._writers)
 
+    def holds(self, sender: str | None) -> bool:
+        """Return whether one of them may hold a record of ``sender``."""
+        return any(writer.holds(sender) for writer, _ in self._writers)
+
+    def take_settled(self) -> Iterable[str]:
+        """Return the senders of whom something was settled since the last call."""
+        return {sender for writer, _ in self._writers for sender in writer.take_settled()}
+
     @property
-    def writers(self) -> list[Writer]:
+    def writers(self) -> list[OneWriter]:
         """Return the writer of each sink, in their order."""
         return [writer for writer, _ in self._writers]
 
@@ -111,4 +124,4 @@ class SeveralWriters:
         return any(changes)
 
 
-AnyWriter = Union[Writer, SeveralWriters]
+AnyWriter = Union[OneWriter, SeveralWriters]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..addresses import is_engine_address
 from ..sink_words import FLAG_WORDS, SINK_WORDS, parse_sink_words
 
 _DEST = "further_sinks"
@@ -49,6 +50,15 @@ def add_sink_options(parser: argparse.ArgumentParser) -> None:
     for name in SINK_WORDS:
         nargs = 0 if name in FLAG_WORDS else None
         parser.add_argument(f"--{name}", action=_NoteWord, nargs=nargs)
+
+
+def shown_sink(sink: Any) -> str:
+    """Return a sink as it may be shown: an engine's address without what opens it."""
+    if is_engine_address(sink):
+        from ..engine.address import parse_engine_address
+
+        return str(parse_engine_address(sink))
+    return str(sink)
 
 
 def sinks_of(options: argparse.Namespace) -> list[str]:

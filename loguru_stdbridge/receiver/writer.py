@@ -84,6 +84,14 @@ class Writer:
         """Whether it holds anything."""
         return bool(self._blocks)
 
+    def holds(self, sender: str | None) -> bool:
+        """Return whether a record of ``sender`` may be among what it holds."""
+        return bool(self._blocks)
+
+    def take_settled(self) -> Sequence[str]:
+        """Return nobody: what it has written is settled when :meth:`write` returns."""
+        return ()
+
     @property
     def writers(self) -> list[Writer]:
         """Return this one: :class:`~.several.SeveralWriters` has several."""

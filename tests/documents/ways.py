@@ -224,6 +224,26 @@ def run_tools(run: Run) -> None:
             run.run(other)
 
 
+def run_nats(run: Run) -> None:
+    """A server and two receivers that go on, and a program that ends."""
+    port = free_port()
+    with contextlib.ExitStack() as opened:
+        *beside, program = run.group.commands
+        for number, command in enumerate(beside):
+            line = command.replace("localhost:4222", f"localhost:{port}")
+            ready = run.directory / f"ready{number}"
+            environment = {}
+            if line.startswith("nats-server"):
+                line += f" --port {port}"
+            else:
+                environment["LOGURU_STDBRIDGE_READY_FILE"] = str(ready)
+            opened.enter_context(run.serve(line, **environment))
+            if environment:
+                run.wait_for(ready.exists, "the receiver is there")
+        run.run(program)
+        run.check_log()
+
+
 def run_tls(run: Run) -> None:
     """A receiver over TLS and a program beside it; their certificates are made here."""
     from tests.support.certificates import Authority
@@ -419,6 +439,7 @@ WAYS = {
     "listens": Way(run_receiver_beside),
     "volume": Way(run_receiver_beside),
     "tools": Way(run_tools),
+    "nats": Way(run_nats, ("nats",)),
     "tls": Way(run_tls, ("trustme",)),
     "config": Way(run_config, ("tomllib",)),
     "setup": Way(run_config),
