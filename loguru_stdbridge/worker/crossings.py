@@ -87,11 +87,14 @@ def find_logrecord(
     the search begins.
     """
     handled = None
+    being_formatted: list[Any] = []
     for _ in range(MAX_FRAMES):
         if frame is None:
             break
         code = frame.f_code
-        if code.co_name == "callHandlers":
+        if code.co_name == "getMessage" and code.co_argcount:
+            being_formatted.append(frame.f_locals.get(code.co_varnames[0]))
+        elif code.co_name == "callHandlers":
             variables = frame.f_locals
             visited, visit = variables.get("record"), variables.get("visit")
             if visit is None or visit[0] is LEAVE_ALONE[0]:
@@ -100,8 +103,10 @@ def find_logrecord(
                 return handled, visited
         elif handled is None and code.co_name in ("emit", "handle") and code.co_argcount > 1:
             found = frame.f_locals.get(code.co_varnames[1])
-            if isinstance(found, logging.LogRecord) and _say_the_same(record, found):
-                handled = found
+            if isinstance(found, logging.LogRecord) and not any(
+                found is other for other in being_formatted
+            ):
+                handled = found if _say_the_same(record, found) else None
         frame = frame.f_back
     return handled, None
 

@@ -442,6 +442,29 @@ def test_records_of_any_factory_are_taken(taken, std):
     assert taken.messages == ["odd"]
 
 
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_value_that_logs_while_it_is_shown_is_shown_no_oftener_for_it(taken, std, is_kept):
+    """A value that logs through loguru is asked for its text by the handler and by the bridge."""
+    asked = []
+
+    class Talks:
+        def __str__(self):
+            asked.append(1)
+            logger.info("asked")
+            return "value"
+
+    class Formatting(logging.Handler):
+        def emit(self, record):
+            record.getMessage()
+
+    std.propagate = False
+    std.addHandler(Recipe() if is_kept else Formatting())
+    install_bridge(NOWHERE)
+    std.info("%s", Talks())
+    assert taken.messages.count("value") == 1
+    assert taken.messages.count("asked") == len(asked) <= 2
+
+
 @pytest.mark.parametrize("names", [True, False])
 def test_records_without_thread_names_are_taken_once(taken, std, names, monkeypatch):
     """A record is taken once even with ``logging.logThreads = False``."""
