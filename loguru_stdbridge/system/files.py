@@ -7,6 +7,13 @@ cannot be renamed or removed, nothing is written at a place in one call, a text 
 of lines, and a directory cannot be opened (:mod:`~loguru_stdbridge.system.windows.files`). On macOS
 ``fsync`` leaves the data in the memory of the disk. So whoever opens a file that another process of
 ours may see does it here.
+
+Why nothing of ours is 0, 1 or 2
+--------------------------------
+A program may run with a standard stream closed: ``2>&-`` in a shell, or a daemon that has closed it.
+The system gives the lowest free number to what is opened next. A journal at number 2 would get what
+the program writes to its stderr. A daemon that opens ``/dev/null``, which is 0 then, and copies 0 to
+1 and 2, would copy ours. So what is opened there is moved to a higher number at once.
 """
 
 from __future__ import annotations
@@ -40,10 +47,25 @@ _EVERY_FILE: int = (
     getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 )
 _FULL_SYNC: int | None = getattr(fcntl_module, "F_FULLFSYNC", None)
+_FIRST_FREE = 3  # the lowest number that is no standard stream's
 _BLOCK = 512  # bytes that ``st_blocks`` counts in
 
 Status = Any
 """What :func:`os.stat` returns, or something that looks like it."""
+
+
+def move_descriptor(descriptor: int) -> int:
+    """Return ``descriptor``, or its new number if it had a standard stream's.
+
+    Raises ``OSError``, with the descriptor closed, where the process may open no more files.
+    """
+    if descriptor >= _FIRST_FREE or fcntl_module is None:
+        return descriptor
+    try:
+        moved: int = fcntl_module.fcntl(descriptor, fcntl_module.F_DUPFD_CLOEXEC, _FIRST_FREE)
+    finally:
+        os.close(descriptor)
+    return moved
 
 
 if sys.platform == "win32":
@@ -61,9 +83,10 @@ else:
     def open_file(path: str, flags: int, mode: int = 0o600) -> int:
         """Open a file as :func:`os.open` does: in binary, and closed in programs that are started.
 
-        Others may rename and remove it meanwhile. Raises ``OSError``.
+        Others may rename and remove it meanwhile. It gets no standard stream's number. Raises
+        ``OSError``.
         """
-        return os.open(path, flags | _EVERY_FILE, mode)
+        return move_descriptor(os.open(path, flags | _EVERY_FILE, mode))
 
     def pwrite(descriptor: int, data: bytes, offset: int) -> int:
         """Write ``data`` at ``offset``; return how many bytes were taken. Raises ``OSError``."""

@@ -19,7 +19,7 @@ import contextlib
 import os
 import struct
 
-from .files import NO_FOLLOW, fcntl_module, file_key, open_file
+from .files import NO_FOLLOW, fcntl_module, file_key, move_descriptor, open_file
 from .forks import block_forks, drop_in_children
 
 if fcntl_module is None:
@@ -154,7 +154,8 @@ def take_directory_lock(path: str) -> int | None:
     ``OSError`` where a directory cannot be opened, as on Windows.
     """
     with block_forks():
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
+        descriptor = move_descriptor(os.open(path, flags))
         try:
             taken = lock_file(descriptor) and is_file_at(descriptor, path)
         except BaseException:

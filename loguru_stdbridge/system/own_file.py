@@ -44,7 +44,7 @@ import weakref
 from typing import Any, Callable
 
 from . import files
-from .files import SAFELY, file_key, open_file
+from .files import SAFELY, file_key, move_descriptor, open_file
 from .forks import block_forks
 from .locks import lock_file
 
@@ -206,7 +206,7 @@ class OwnFile:
         """Return another descriptor of this file. Raises ``OSError``."""
         if not self.is_ours():
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        return os.dup(self.descriptor)
+        return move_descriptor(os.dup(self.descriptor))
 
     def _status(self) -> os.stat_result | None:
         try:

@@ -41,7 +41,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .files import open_file
+from .files import move_descriptor, open_file
 from .users import HAS_USERS, real_user
 
 _FOLDER = "loguru_stdbridge"
@@ -88,7 +88,7 @@ def short_path(path: str) -> Iterator[str]:
         yield path
         return
     flags = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(directory or ".", flags)
+    descriptor = move_descriptor(os.open(directory or ".", flags))
     try:
         yield f"{_OPEN_FILES}/{descriptor}/{name}"
     finally:

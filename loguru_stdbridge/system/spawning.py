@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .files import move_descriptor
 from .pipes import never_wait
 
 _MAX_TOLD = 4000
@@ -101,7 +102,7 @@ class SpawnedProcess:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start it. Raises ``OSError``."""
-        reader, writer = os.pipe()
+        reader, writer = map(move_descriptor, os.pipe())
         try:
             never_wait(reader)
             self._process = start(list(command), environment, writer)

@@ -15,6 +15,19 @@ import os
 import socket
 import sys
 
+from .files import move_descriptor
+
+
+def move_socket(made: socket.socket) -> socket.socket:
+    """Return ``made``, or another socket in its place if its number is a standard stream's.
+
+    Raises ``OSError``, with ``made`` closed, where the process may open no more files.
+    """
+    if sys.platform == "win32" or made.fileno() > 2:
+        return made
+    family, kind, protocol = made.family, made.type, made.proto
+    return socket.socket(family, kind, protocol, move_descriptor(made.detach()))
+
 
 class WakeUp:
     """One thread sleeps on it; any thread or signal handler may wake that thread.
@@ -26,7 +39,7 @@ class WakeUp:
 
     def __init__(self) -> None:
         """Raises ``OSError`` where the process may open no more files."""
-        self._reader, self._writer = socket.socketpair()
+        self._reader, self._writer = map(move_socket, socket.socketpair())
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._identity = self._identify()

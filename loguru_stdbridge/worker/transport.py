@@ -27,6 +27,7 @@ from ..system.runtime import (
     short_path,
 )
 from ..system.users import own_users
+from ..system.wakeup import move_socket
 
 CONNECT_TIMEOUT = 5.0  # seconds; loopback answers at once, a lost host never
 
@@ -118,7 +119,7 @@ class Transport:
         self.place = ""
         """The receiver's address, as :func:`~loguru_stdbridge.system.peers.place_of` writes it."""
         self._entrance_proof = make_entrance_proof(sockaddr)
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        self._socket = move_socket(socket.socket(family, socket.SOCK_STREAM))
         self._socket.setblocking(False)
         if family != AF_UNIX:
             with contextlib.suppress(OSError):

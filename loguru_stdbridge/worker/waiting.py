@@ -32,7 +32,7 @@ class Waiter:
     def __init__(self, wakeup: WakeUp) -> None:
         """Raises ``OSError`` where the process may open no more files."""
         self._wakeup = wakeup
-        self._selector = selectors.DefaultSelector()
+        self._selector = _make_selector()
         self._selector.register(wakeup, READ)
         self._transport: Transport | None = None
         self._interest = 0  # in the connection; 0: it is not watched
@@ -91,3 +91,17 @@ class Waiter:
             transport.detach()
         self._wakeup.detach()
         _abandoned.append(self._selector)
+
+
+def _make_selector() -> Any:
+    """Return a selector that has no standard stream's number. Raises ``OSError``."""
+    low: list[Any] = []
+    try:
+        while True:
+            made: Any = selectors.DefaultSelector()
+            if not hasattr(made, "fileno") or made.fileno() > 2:
+                return made
+            low.append(made)
+    finally:
+        for made in low:
+            made.close()

@@ -535,6 +535,46 @@ for pair in pairs:
 """
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="numbers of files are no system's there")
+def test_nothing_of_ours_takes_the_number_of_a_closed_standard_stream(tmp_path):
+    """A program without standard streams that writes to them all the same writes into no journal."""
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as process:
+        status, _, _ = run_python(WITHOUT_STREAMS, process.address, str(tmp_path))
+        assert process.stop() == 0
+    assert (status, (tmp_path / "low").read_text()) == (0, "[]")
+    assert (tmp_path / "app.log").read_text() == "before\nafter\n"
+
+
+WITHOUT_STREAMS = """
+import os, sys, time
+from loguru_stdbridge.worker.channel import Channel
+from loguru_stdbridge.worker.options import check_options
+from tests.support.scripted import a_row
+
+os.closerange(0, 3)
+channel = Channel(check_options(sys.argv[1], spool_dir=sys.argv[2] + "/spool"))
+channel.emit(a_row("before"))
+assert channel.flush(60)
+
+
+def taken():
+    for number in range(3):
+        try:
+            yield number, os.fstat(number)
+        except OSError:
+            pass
+
+
+deadline = time.monotonic() + 30  # a directory is read meanwhile, now and then
+while (low := list(taken())) and time.monotonic() < deadline:
+    pass
+with open(sys.argv[2] + "/low", "w") as told:
+    told.write(repr(low))
+channel.emit(a_row("after"))
+assert channel.flush(60)
+"""
+
+
 def test_a_wake_up_that_a_signal_handler_s_exception_has_eaten(make_channel, receiver, eventually):
     """A sender that sleeps looks for records by itself."""
     channel = make_channel(receiver.address)
