@@ -226,6 +226,38 @@ def test_a_fork_inside_a_log_call(tmp_path, place):
     assert Counter(log_lines(tmp_path / "app.log")) == wanted
 
 
+IN_A_THREAD = """
+import signal
+
+install()
+
+
+def fork_and_return():
+    child = os.fork()
+    if not child:
+        signal.alarm(60)  # what stays is ended, and the test fails
+        log("child", 0, 10)
+        sys.exit(3)  # ends this thread, which is the child's last
+    log("parent", 0, 10)
+    statuses.append(os.waitpid(child, 0)[1])
+
+
+statuses = []
+forking = threading.Thread(target=fork_and_return)
+forking.start()
+forking.join()
+assert statuses == [0], statuses
+print("null")
+"""
+
+
+def test_a_child_of_a_thread_ends_with_that_thread(tmp_path):
+    """A child that a thread has forked ends when the thread returns, and its records arrive."""
+    run(tmp_path, IN_A_THREAD)
+    wanted = {f"worker {w} number {n} end\n" for w in ("parent", "child") for n in range(10)}
+    assert Counter(log_lines(tmp_path / "app.log")) == Counter(wanted)
+
+
 EMBEDDED = """
 from loguru_stdbridge import start_receiver
 

@@ -10,10 +10,10 @@ ours may see does it here.
 
 Why nothing of ours is 0, 1 or 2
 --------------------------------
-A program may run with a standard stream closed: ``2>&-`` in a shell, or a daemon that has closed it.
-The system gives the lowest free number to what is opened next. A journal at number 2 would get what
-the program writes to its stderr. A daemon that opens ``/dev/null``, which is 0 then, and copies 0 to
-1 and 2, would copy ours. So what is opened there is moved to a higher number at once.
+A program may run with a standard stream closed: by ``2>&-`` in a shell, or as a daemon. The system
+gives the lowest free number to what is opened next. A journal at number 2 would get what the
+program writes to its stderr. A daemon that opens ``/dev/null``, which is 0 then, and copies 0 to 1
+and 2, would copy ours. So what is opened there is moved to a higher number at once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,16 @@
-"""When a sender ends: after what was there, after some seconds, or without a receiver."""
+"""When a sender ends: after what was there, after some seconds, or without a receiver.
+
+Why a sender looks whether it is alone
+--------------------------------------
+A child that a thread has forked has no other thread. When that thread returns, Python ends nothing:
+the system ends the process with its last thread. The sender's would be the last one, for ever. So
+it ends there, too. What it cannot deliver then is in the journal.
+"""
 
 from __future__ import annotations
 
 import math
+import threading
 import time
 from typing import NamedTuple
 
@@ -36,3 +44,21 @@ class Ending(NamedTuple):
 
 NO_END = Ending(through=math.inf)
 """Of a sender that goes on."""
+
+LAST_TIMEOUT = 2.0
+"""Seconds that the last thread of a process takes to deliver what is there."""
+
+_MAIN_THREAD: type = getattr(threading, "_MainThread", threading.Thread)
+
+
+def is_last_thread() -> bool:
+    """Return whether the caller is the last thread of a child that a thread has forked."""
+    if isinstance(threading.main_thread(), _MAIN_THREAD):
+        return False
+    me = threading.current_thread()
+    return all(thread is me for thread in threading.enumerate())
+
+
+def last_ending(through: int) -> Ending:
+    """Return the end of a process's last thread: deliver up to ``through``, if that is soon."""
+    return Ending(through, time.monotonic() + LAST_TIMEOUT, patient=False)

@@ -41,7 +41,7 @@ from ..system.wakeup import WakeUp
 from ..wire.sending import Greeting
 from .connecting import Connector
 from .conversation import Conversation, JournalToSend
-from .ending import NO_END, Ending
+from .ending import NO_END, Ending, is_last_thread, last_ending
 from .outage import Outage
 from .starting import ReceiverStarter
 from .stock_proof import StockProof
@@ -331,6 +331,8 @@ class Sender:
 
     def _look_after_others(self) -> None:
         """Tell the journal's trouble; wait for the child by which a receiver was started."""
+        if is_last_thread() and not self.ending.is_called_for:
+            self.ending = last_ending(self.journal.next - 1)
         self._connector.look_after_children()
         trouble, self.journal.trouble = self.journal.trouble, None
         if trouble is not None:
