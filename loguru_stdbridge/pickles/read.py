@@ -81,15 +81,24 @@ def load_record(payload: Buffer) -> dict[str, Any]:
         if type(key) is ByteString:
             key = key.text()
         if type(key) is not str:
-            raise PayloadError("not_a_record", "a key that is no text")
+            key = _name_of(key)
         tree.spend(1, len(key))
         fields[key] = tree.finish(pairs[index + 1], 0)
     return fields
 
 
+def _name_of(key: Any) -> str:
+    """Return a field's name where its key is no text: logging takes ``extra={5: ...}``."""
+    kind = type(key)
+    if kind in _SCALARS and not (kind is int and key.bit_length() > _MAX_KEY_BITS):
+        return repr(key)
+    return "<object>"
+
+
 # -- plain values -------------------------------------------------------------------------------
 
 _SCALARS = frozenset({type(None), bool, int, float})
+_MAX_KEY_BITS = 128  # of an integer that is shown as a name
 _KEYS = frozenset({type(None), bool, int, float, str, bytes, ByteString})
 
 
