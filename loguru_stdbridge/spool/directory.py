@@ -43,6 +43,8 @@ _NOTE_LIFETIME = 7 * 24 * 3600.0  # seconds; ports given by the system come and 
 _NOTES = OWN_FOLDERS[0]
 
 
+_MODE_ABOVE = 0o755  # of a directory that is made in order to hold the spool directory
+
 _HINT = (
     ". Where a program gives up its privileges, start its receiver with --spool-group GROUP, a "
     "group that the program has afterwards"
@@ -113,12 +115,29 @@ def make_spool_dir(path: str | os.PathLike[str]) -> str:
         if not os.path.isabs(directory):
             directory = os.path.join(os.getcwd(), directory)
         directory = directory.rstrip(os.sep) or directory  # behind which a link would be followed
-        os.makedirs(directory, 0o700, exist_ok=True)
+        _make_directory(directory, 0o700)
         _check(directory)
     except OSError as error:
         hint = _HINT if isinstance(error, PermissionError) else ""
         raise JournalError(f"cannot make the spool directory {directory}: {error}{hint}") from error
     return directory
+
+
+def _make_directory(directory: str, mode: int) -> None:
+    """Make the directory and those above it, which nobody but their owner may write.
+
+    A daemon has the umask 0. Whoever may write a directory above may exchange this one. Raises
+    ``OSError``.
+    """
+    with contextlib.suppress(FileExistsError):
+        try:
+            os.mkdir(directory, mode)
+        except FileNotFoundError:
+            above = os.path.dirname(directory)
+            if above == directory:
+                raise
+            _make_directory(above, _MODE_ABOVE)
+            os.mkdir(directory, mode)
 
 
 def _check(directory: str) -> None:

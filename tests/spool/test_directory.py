@@ -166,6 +166,18 @@ def test_it_is_made_for_its_user_only(tmp_path):
     assert make_spool_dir(directory) == str(directory)
 
 
+def test_no_directory_above_is_made_that_others_may_write(tmp_path):
+    """The directories above it can be written by their owner alone, in a daemon with umask 0, too."""
+    before = os.umask(0)
+    try:
+        make_spool_dir(tmp_path / "a/b/spool")
+        make_spool_dir(tmp_path / "a/b/spool")
+    finally:
+        os.umask(before)
+    modes = [(tmp_path / name).stat().st_mode & 0o7777 for name in ("a", "a/b", "a/b/spool")]
+    assert modes == [0o755, 0o755, 0o700]
+
+
 @pytest.mark.parametrize("mode", [0o701, 0o710, 0o704, 0o777])
 def test_one_that_is_open_to_others_is_refused(tmp_path, mode):
     """A directory that is open to other users is refused."""
