@@ -209,3 +209,62 @@ def test_a_sink_that_fails_is_retried_and_the_worker_sees_nothing(tmp_path, even
             receiver.communicate()
     assert b"cannot write" in err and b"takes records again" in err
     Account(tmp_path / "app.log").check({"a": COUNT})
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals cannot be blocked here")
+def test_a_program_that_waits_for_a_signal_gets_it(tmp_path):
+    """A signal that a program blocks and waits for reaches the program, and ends nothing."""
+    with ReceiverProcess(tmp_path / "app.log") as receiver:
+        status, out, err = run_python(WAITING, receiver.address, str(tmp_path / "other.log"))
+    assert (status, out) == (0, "10\n"), err
+
+
+WAITING = """
+import os, signal, sys
+from loguru import logger
+from loguru_stdbridge import install_bridge, start_receiver
+
+logger.remove()
+receiver = start_receiver(sys.argv[2], address="tcp://127.0.0.1:0", spool_dir=False)
+bridge = install_bridge(sys.argv[1])
+logger.info("the sender's thread runs")
+assert bridge.flush(60)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+got = []
+for _ in range(10):
+    os.kill(os.getpid(), signal.SIGUSR1)
+    got.append(signal.sigwait({signal.SIGUSR1}))
+print(len(got))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="there is no such signal here")
+def test_a_program_that_ends_by_a_broken_pipe_does_not_end_by_a_receiver(tmp_path):
+    """A program that has given SIGPIPE its default back outlives its receiver."""
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as receiver:
+        with start_python(PIPED, receiver.address, stdin=True) as worker:
+            assert worker.stdout.readline() == b"True\n"
+            receiver.kill()
+            out, err = worker.communicate(b"\n", timeout=60)
+        assert (worker.returncode, out) == (0, b"here\n"), err
+
+
+PIPED = """
+import signal, sys
+from loguru import logger
+from loguru_stdbridge import install_bridge
+
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+logger.remove()
+bridge = install_bridge(sys.argv[1])
+logger.info("first")
+print(bridge.flush(60), flush=True)
+sender = bridge._channel._pipeline.sender
+sender._waiter._transport.receive = lambda: None  # the end of the connection is seen by sending
+sys.stdin.readline()
+number = 0
+while bridge.stats().connected:
+    logger.info("more {}", number)
+    number += 1
+print("here")
+"""

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..addresses import Address, AddressLike
 from ..exceptions import ConfigurationError
+from ..system.signals import start_thread
 from ..system.tls_files import read_tls_files
 from .service import GRACE, Service
 
@@ -27,7 +28,7 @@ class EmbeddedReceiver:
             target=service.serve, name="loguru_stdbridge-receiver", daemon=True
         )
         try:
-            self._thread.start()
+            start_thread(self._thread)
         except BaseException:
             service.close()
             raise

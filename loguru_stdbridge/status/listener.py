@@ -33,6 +33,7 @@ from ..system.files import file_key
 from ..system.forks import block_forks, drop_in_children
 from ..system.peers import plain_host, users_of_clients
 from ..system.runtime import AF_UNIX, short_path
+from ..system.signals import start_thread
 from ..system.users import change_owner, own_users
 from ..system.wakeup import WakeUp
 from .requests import MAX_HEAD, Gate, Refused, Request, is_whole, make_error, read_request
@@ -164,7 +165,7 @@ class StatusListener:
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        start_thread(self._thread)
 
     def after_fork_in_child(self) -> None:
         """Close a child's copies of the sockets. Nothing is unlinked: the parent needs it."""

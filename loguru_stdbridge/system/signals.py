@@ -6,6 +6,15 @@ What is typed at a console, and what a program sends to a group of it (``CTRL_C_
 ``CTRL_BREAK_EVENT``), reaches every process there, so the receiver's command, too. There is no
 signal for one process. Whoever ends one there ends it at once (``TerminateProcess``), as ``kill
 -9`` does.
+
+Why a thread of ours takes no signals
+-------------------------------------
+A signal for a process goes to any thread that does not block it. A program may block one in its own
+threads and wait for it (``signal.sigwait``). A thread of ours that did not block it would get it
+instead, and what the signal does by default would be the program's end. The same holds for SIGPIPE
+where the program has put its default back. A thread starts with the mask of the one that starts it,
+so there is no instant without it. Faults (SIGSEGV and the like) stay as they are: they are the
+thread's own, and :mod:`faulthandler` shows them.
 """
 
 from __future__ import annotations
@@ -14,6 +23,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Callable
 
@@ -33,17 +43,30 @@ CONTINUE: int = getattr(signal, "SIGCONT", 0)
 """The signal that has a stopped process go on; 0 where there is none."""
 
 
+_FAULTS = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS")
+
+
 @contextlib.contextmanager
-def signals_blocked() -> Iterator[None]:
-    """Block all signals within the context, where the system can; a child inherits that."""
+def signals_blocked(but: Iterable[str] = ()) -> Iterator[None]:
+    """Block all signals within the context, where the system can; a child inherits that.
+
+    ``but`` are the names of those that are not blocked.
+    """
     if sys.platform == "win32" or not CAN_WAIT_FOR_SIGNALS:
         yield
         return
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    free = {getattr(signal, name, None) for name in but}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - free)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def start_thread(thread: threading.Thread) -> None:
+    """Start a thread that takes no signal of the program's. Raises as ``thread.start()`` does."""
+    with signals_blocked(but=_FAULTS):
+        thread.start()
 
 
 def ended_child() -> tuple[int, int] | None:

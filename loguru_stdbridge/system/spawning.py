@@ -55,10 +55,17 @@ else:
         ]
         try:
             return os.posix_spawn(
-                command[0], command, environment, file_actions=streams, setsid=True
+                command[0],
+                command,
+                environment,
+                file_actions=streams,
+                setsid=True,
+                setsigmask=(),  # else it would block what the sender's thread blocks
             )
         except NotImplementedError:
-            return os.posix_spawn(command[0], command, environment, file_actions=streams)
+            return os.posix_spawn(
+                command[0], command, environment, file_actions=streams, setsigmask=()
+            )
 
     def exit_status(process: Any) -> int | None:
         """Return how the process has ended; ``None`` while it runs. It is waited for then."""

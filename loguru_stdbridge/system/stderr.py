@@ -26,6 +26,7 @@ import threading
 from collections import deque
 
 from .forks import drop_in_children
+from .signals import start_thread
 
 MAX_LINE = 4096
 """Bytes of a line. That many go into a pipe in one piece (``PIPE_BUF`` of Linux), or wait."""
@@ -88,9 +89,9 @@ class StderrThread:
                 return
             self._running = True
             try:
-                threading.Thread(
-                    target=self._run, name="loguru_stdbridge-stderr", daemon=True
-                ).start()
+                start_thread(
+                    threading.Thread(target=self._run, name="loguru_stdbridge-stderr", daemon=True)
+                )
             except RuntimeError:  # no thread can be started: at shutdown, or at a limit
                 self._running = False
                 self._lines.pop()

@@ -37,6 +37,7 @@ from typing import Callable
 from ..addresses import Address
 from ..exceptions import PeerError
 from ..spool.proof import ReceiverProof
+from ..system.signals import start_thread
 from ..system.wakeup import WakeUp
 from ..wire.sending import Greeting
 from .connecting import Connector
@@ -142,7 +143,7 @@ class Sender:
         self._make_wakeup()
         try:
             self._thread, self.is_running = thread, True
-            thread.start()
+            start_thread(thread)
         except BaseException:
             if not thread.is_alive():  # else a signal handler has raised, and the thread has begun
                 self.is_running = False

@@ -34,6 +34,7 @@ CONNECT_TIMEOUT = 5.0  # seconds; loopback answers at once, a lost host never
 _READ_SIZE = 65536
 _CONNECTING = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
 _MSG_EOR = getattr(socket, "MSG_EOR", 0)
+_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)  # a program may have given SIGPIPE its default back
 """Ends a segment with the frame, where the platform has it: the logging cookbook's receiver drops
 the connection when a ``recv(4)`` gives it a part of the length prefix. Measured with one burst down
 one connection: 33,000 to 275,000 of 360,000 records without, 840,000 of 840,000 with."""
@@ -188,7 +189,7 @@ class Transport:
     def send(self, data: memoryview, *, end_of_record: bool = False) -> int:
         """Send what the kernel takes at once; returns how many bytes that were, perhaps 0."""
         try:
-            return self._socket.send(data, _MSG_EOR if end_of_record else 0)
+            return self._socket.send(data, _NO_SIGNAL | (_MSG_EOR if end_of_record else 0))
         except (BlockingIOError, InterruptedError):
             return 0
 
