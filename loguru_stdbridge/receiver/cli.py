@@ -193,6 +193,7 @@ def _open(
             handlers_of(options, report),
             addresses,
             nats_create=options.nats_create,
+            order=options.order,
             passed=passed,
             supervisor=supervisor,
             spool_dir=options.spool_dir,

@@ -54,13 +54,13 @@ from ..wire.receiving import (
 )
 from ..wire.sending import PROTOCOL_VERSION
 from .admission import Admission
+from .any_writer import AnyWriter
 from .connection import Connection, LocalRequest
 from .limits import Limits, Pace
 from .outlets import Outlets
 from .places import Standing
 from .reporting import RateLimitedReporter
 from .sequencing import SequencedWriter
-from .several import AnyWriter
 from .sharing import SocketAccess
 
 if TYPE_CHECKING:

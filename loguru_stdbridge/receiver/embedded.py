@@ -110,6 +110,7 @@ def start_receiver(
     max_peer_connections: int | None = None,
     max_rate: int | None = None,
     nats_create: str | None = None,
+    order: float | None = None,
     **options: Any,
 ) -> EmbeddedReceiver:
     """Start a receiver in a thread of this process. The process may use loguru as it likes.
@@ -158,6 +159,9 @@ def start_receiver(
     nats_create
         Settings of a stream of NATS, such as ``"replicas=3,max_age=7d"``: a stream that is missing
         is made with them. ``None``: none is made, and none is ever altered.
+    order
+        Seconds, up to 60, for which lines are held back and sorted by their own time. ``None``:
+        they are written as they come.
     fsync
         Acknowledge only what is on the disk itself. It survives a power cut, and takes longer.
     render
@@ -225,5 +229,6 @@ def start_receiver(
             max_peer_connections=max_peer_connections,
             max_rate=max_rate,
             nats_create=nats_create,
+            order=order,
         )
     )

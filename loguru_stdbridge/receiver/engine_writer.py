@@ -84,6 +84,9 @@ class EngineSink:
 class EngineWriter:
     """Rows in, frames to the stream."""
 
+    late = 0
+    """None: only what is sorted by time can come too late."""
+
     def __init__(
         self,
         address: EngineAddress,

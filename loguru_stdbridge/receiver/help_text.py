@@ -80,6 +80,8 @@ Journals and lines:
                          GROUP keep their journals in DIR, and see no others' (default: none; DIR
                          is /var/lib/loguru_stdbridge-0-GROUP then). GROUP is one that COMMAND has
                          as that user: gunicorn -u www-data -g www-data
+  --order SECONDS        hold lines back for so long, and write them sorted by their own time across
+                         workers (default: as they come)
   --render WHO           who renders plain lines: worker or receiver (default: worker, which is
                          faster)
 

@@ -17,6 +17,9 @@ MAX_CONNECTIONS = 1000
 
 MOST = 1_000_000_000
 
+MAX_ORDER = 60.0
+"""Seconds for which records may be held."""
+
 
 class Limits(NamedTuple):
     """Bounds; ``None`` is none."""
@@ -45,6 +48,15 @@ def read_limits(
         if value is not None and (type(value) is not int or not 1 <= value <= MOST):
             raise ConfigurationError(f"{name}={value!r}: a whole number from 1 on")
     return Limits(max_connections or MAX_CONNECTIONS, max_peer_connections, max_rate)
+
+
+def read_order(value: object) -> float | None:
+    """Return the seconds of ``--order``. Raises :class:`ConfigurationError`."""
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 < value <= MAX_ORDER:  # type: ignore[operator]
+        raise ConfigurationError(f"order={value!r}: seconds, above 0 and up to {MAX_ORDER:g}")
+    return float(value)  # type: ignore[arg-type]
 
 
 class Pace:

@@ -28,7 +28,7 @@ PREFIX = "LOGURU_STDBRIDGE_"
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 _SWITCHES = (*FLAG_WORDS, "fsync", "standby", "inject", "insecure", "status_files", "console")
-_SECONDS = ("grace", "linger")
+_SECONDS = ("grace", "linger", "order")
 _WHOLE_NUMBERS = ("max_connections", "max_peer_connections", "max_rate")
 _LISTS = ("listen", "status", "status_hosts")
 _NOT_FROM_ENVIRONMENT = (
@@ -62,7 +62,7 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     for name in (
         "spool-dir", "spool-group", "socket-mode", "socket-group", "tls-cert", "tls-key", "tls-ca",
         "tls-crl", "mode", "owner", "max-connections", "max-peer-connections", "max-rate",
-        "setup", "render", "grace", "linger", "ready-file", "nats-create",
+        "setup", "render", "grace", "linger", "ready-file", "nats-create", "order",
     ):  # fmt: skip
         add(f"--{name}")
     for name in _SWITCHES:

@@ -38,7 +38,7 @@ from ..sink.rotating import RotatingSink
 from ..sink.streams import Stream, StreamSink, find_stream, open_stream_ledger
 from ..sink_words import check_handlers, is_call
 from .owners import find_program
-from .several import AnyWriter, OneWriter, SeveralWriters
+from .several import OneWriter, SeveralWriters
 from .writer import Writer
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Outlets:
 
     def make_writer(
         self, report: Callable[[str], None], on_unreadable: Callable[[str, str], None]
-    ) -> AnyWriter:
+    ) -> OneWriter | SeveralWriters:
         """Make what takes records; ``on_unreadable`` is told of each row that cannot be read."""
         for outlet in self._outlets:
             if outlet.engine is not None:

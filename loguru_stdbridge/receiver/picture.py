@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from .._version import __version__
 from ..addresses import Address
 from ..status.state import ReceiverState, SinkState, WorkerState
+from .any_writer import AnyWriter
 from .connection import Connection
 from .owners import find_owner
 from .reporting import RateLimitedReporter
 from .sequencing import SequencedWriter
-from .several import AnyWriter, OneWriter
+from .several import OneWriter
 
 MAX_WORKERS_SHOWN = 1000
 
@@ -71,6 +72,7 @@ class Painter:
             connections=len(clients),
             workers=tuple(map(self._look_at_client, workers)),
             spool_dir=self._spool_dir,
+            late=self._writer.late,
         )
 
     def _look_at_client(self, connection: Connection) -> WorkerState:

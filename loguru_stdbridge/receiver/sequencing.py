@@ -27,7 +27,7 @@ from ..wire.receiving import (
     Sequencer,
     StrangerReceived,
 )
-from .several import AnyWriter
+from .any_writer import AnyWriter
 
 MAX_REASONS = 20
 """Reasons that are counted apart: a sender says its reason in its own words."""

@@ -31,6 +31,7 @@ from ..system.forks import drop_in_children
 from ..system.supervisor import PassedSocket, Supervisor
 from ..system.wakeup import WakeUp
 from .adoption import OrphanIntake
+from .any_writer import AnyWriter
 from .clients import Clients, Greeted
 from .connection import Connection
 from .dump import describe_state
@@ -45,6 +46,7 @@ from .sharing import NOT_SHARED, SocketAccess
 if TYPE_CHECKING:
     from ..status.board import Board  # loaded only by a receiver that is watched
     from .engine_source import EngineSource  # loaded only by one that reads a stream
+    from .ordering import OrderedWriter
     from .tls_connection import Certificates
 
 OnRequest = Callable[[socket.socket, bytes], "Board | None"]
@@ -81,6 +83,7 @@ class Receiver:
         console: Watcher | None = None,
         passed: Sequence[PassedSocket] = (),
         supervisor: Supervisor | None = None,
+        order: float | None = None,
     ) -> None:
         """Bind ``addresses``. Raises ``OSError`` if one of them cannot be bound.
 
@@ -91,7 +94,8 @@ class Receiver:
         may use the Unix sockets. ``board`` is shown what happens. ``certificates`` are for
         ``tls://`` addresses. ``on_request`` answers HTTP requests at Unix sockets, and may return
         another board. ``console`` is shown the records, too. ``passed`` are sockets that listen
-        already. ``supervisor`` is told how the loop is.
+        already. ``supervisor`` is told how the loop is. ``order`` is the seconds for which records
+        are held to be sorted by their own time.
         """
         self.orphans: OrphanIntake | None = None
         self.sources: list[EngineSource] = []
@@ -100,7 +104,12 @@ class Receiver:
         self._linger = linger
         self._needed_at = time.monotonic()
         self._had_client = False
-        self._writer = outlets.make_writer(report, self._count_unreadable)
+        self._writer: AnyWriter = outlets.make_writer(report, self._count_unreadable)
+        self._ordered: OrderedWriter | None = None
+        if order is not None:
+            from .ordering import OrderedWriter as Ordered  # loaded only where it is asked for
+
+            self._writer = self._ordered = Ordered(self._writer, order)
         self._records = SequencedWriter(self._writer, outlets.last)
         self._report = report
         self._reporter = RateLimitedReporter(report)
@@ -178,6 +187,8 @@ class Receiver:
         """
         self._stopped_at = time.monotonic()
         self._stop_by = self._stopped_at + grace
+        if self._ordered is not None:
+            self._ordered.is_ending = True
         self._wakeup.wake()
 
     def call(self, function: Callable[[], None]) -> None:
@@ -334,6 +345,8 @@ class Receiver:
         if not self._writer.failing and self._stop_by is None:
             for source in self.sources:
                 until = min(until, now + source.next_in(now))
+        if self._ordered is not None:
+            until = min(until, now + self._ordered.next_in())
         if self._stop_by is not None:
             until = min(until, now + 0.05)
         return max(until - now, 0.0)

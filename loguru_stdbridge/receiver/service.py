@@ -40,7 +40,7 @@ from ..system.tls_files import TlsFiles
 from ..system.users import current_user
 from .adoption import OrphanIntake
 from .exposure import check_exposure
-from .limits import read_limits
+from .limits import read_limits, read_order
 from .outlets import Outlets, open_outlets
 from .passed import address_of
 from .reporting import to_stderr
@@ -86,6 +86,7 @@ class Service:
         passed: Sequence[PassedSocket] = (),
         supervisor: Supervisor | None = None,
         nats_create: str | None = None,
+        order: float | None = None,
     ) -> None:
         """Open everything. See :func:`start_receiver` for most of the options.
 
@@ -160,6 +161,7 @@ class Service:
                 certificates=self._certificates,
                 passed=passed,
                 supervisor=supervisor,
+                order=read_order(order),
             )
             opened.callback(self._receiver.close)
             opened.callback(shown.close)

@@ -45,6 +45,9 @@ OneWriter = Union[Writer, "EngineWriter"]
 class SeveralWriters:
     """Does what a writer does, for several sinks. Used by the receiver's one thread."""
 
+    late = 0
+    """None: only what is sorted by time can come too late."""
+
     def __init__(self, writers: Sequence[tuple[OneWriter, Callable[[str], int]]]) -> None:
         """Each writer comes with the look-up of a sender's last number in its sink's ledger."""
         self._writers = writers
@@ -122,6 +125,3 @@ class SeveralWriters:
         """
         changes = [writer.write() for writer, _ in self._writers]  # each of them, whatever fails
         return any(changes)
-
-
-AnyWriter = Union[OneWriter, SeveralWriters]

@@ -33,6 +33,9 @@ RETRY_MAX = 5.0
 class Writer:
     """Rows in, blocks of lines to the sink. Used by the receiver's one thread."""
 
+    late = 0
+    """None: only what is sorted by time can come too late."""
+
     def __init__(
         self,
         replay: Replay,

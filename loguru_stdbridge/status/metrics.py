@@ -49,6 +49,8 @@ def render_metrics(
               for (source, level), count in sorted(board.counts.items())])  # fmt: skip
     page.add("duplicates_total", "counter", "Records that came a second time and were dropped.",
              [({}, state.duplicates)])  # fmt: skip
+    page.add("late_records_total", "counter", "Records that came too late to be sorted (--order).",
+             [({}, state.late)])  # fmt: skip
     page.add(
         "refused_total",
         "counter",

@@ -101,6 +101,8 @@ class ReceiverState(NamedTuple):
     connections: int
     workers: tuple[WorkerState, ...]
     spool_dir: str | None
+    late: int = 0
+    """Records that came behind their time, where records are sorted by it."""
 
     @property
     def is_ready(self) -> bool:
