@@ -95,7 +95,7 @@ class Address(str):
         if self.scheme == "log":
             return is_same_path(self.path, wanted.path)
         if self.scheme == "unix":
-            return os.path.realpath(self.path) == os.path.realpath(wanted.path)
+            return resolve_path(self.path) == resolve_path(wanted.path)
         if self.port != wanted.port:
             return False
         if self.host == wanted.host:
@@ -215,7 +215,19 @@ def log_address(path: str | os.PathLike[str]) -> Address:
 
     Links are followed, so that all names of a file give one address.
     """
-    return Address("log", path=plain_path(os.path.realpath(os.fsdecode(path))))
+    return Address("log", path=plain_path(resolve_path(os.fsdecode(path))))
+
+
+def resolve_path(path: str) -> str:
+    """Return the absolute path of a file, with its links followed as far as the system tells.
+
+    Windows answers for some file systems with an error that Python does not expect, and so does
+    Wine for a long path. The links are not followed then.
+    """
+    try:
+        return os.path.realpath(path)
+    except OSError:
+        return os.path.abspath(path)
 
 
 def plain_path(path: str) -> str:

@@ -1,6 +1,7 @@
 """Addresses: what is read, what is refused and with which words, whose journals are whose."""
 
 import copy
+import os
 import pickle
 
 import pytest
@@ -109,3 +110,14 @@ def test_the_default_comes_from_the_environment(monkeypatch):
 def test_a_receiver_knows_the_addresses_that_mean_it(bound, wanted, serves):
     """A journal bound for another machine is never taken for one of this receiver's."""
     assert parse_address(bound).serves(parse_address(wanted)) is serves
+
+
+def test_a_path_that_cannot_be_resolved_is_made_absolute(tmp_path, monkeypatch):
+    """Where Windows cannot tell the real path of a file, a log is named by its absolute path."""
+
+    def refuse(path):
+        raise OSError(234, "more data is available", path)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os.path, "realpath", refuse)
+    assert log_address("app.log").path == str(tmp_path / "app.log")

@@ -31,6 +31,7 @@ from typing import Any, Callable, NamedTuple
 
 import loguru
 
+from ..addresses import resolve_path
 from ..exceptions import ConfigurationError
 from ..system.paths import find_path_trouble, make_reachable
 
@@ -156,10 +157,10 @@ def read_sink_path(path: str | Path) -> SinkPath:
             "write {{ and }} for plain braces"
         ) from error
     if is_fixed:
-        file = make_reachable(os.path.realpath(literal))
+        file = make_reachable(resolve_path(literal))
         return SinkPath(escape_path(file), Path(os.path.dirname(file)), file)
     given = os.path.dirname(literal)
-    directory = make_reachable(os.path.realpath(given), template)
+    directory = make_reachable(resolve_path(given), template)
     template = os.path.join(
         escape_path(directory), template[len(escape_path(given)) :].lstrip(os.sep)
     )
