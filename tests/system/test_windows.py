@@ -27,25 +27,28 @@ from tests.support.processes import run_python
 
 UNAVAILABLE = """
 import sys
+import asyncio, ctypes, http.server, importlib, loguru, multiprocessing.spawn, pkgutil, ssl, subprocess
 for name in ("fcntl", "pwd", "grp", "resource", "termios"):
     sys.modules[name] = None
 import os
 for name in ("fork", "forkpty", "register_at_fork", "posix_spawn", "geteuid", "getuid", "pwrite", "pread"):
     delattr(os, name)
-import importlib, pkgutil
+sys.platform = sys.argv[1]
 import loguru_stdbridge
 from loguru_stdbridge import BridgeHandler, install_bridge, start_receiver
 for module in pkgutil.walk_packages(loguru_stdbridge.__path__, "loguru_stdbridge."):
     if not module.name.endswith(("__main__", "sitecustomize")):
         importlib.import_module(module.name)
-print("imported")
+chosen = importlib.import_module("loguru_stdbridge.system.files").open_file.__module__
+print("imported", chosen.split(".")[2])
 """
 
 
-def test_all_can_be_imported_where_posix_is_missing():
+@pytest.mark.parametrize(("platform", "chosen"), [("linux", "files"), ("win32", "windows")])
+def test_all_can_be_imported_where_posix_is_missing(platform, chosen):
     """Without fcntl, pwd, grp, resource and fork every module of the package can be imported."""
-    status, out, err = run_python(UNAVAILABLE)
-    assert (status, out) == (0, "imported\n"), err
+    status, out, err = run_python(UNAVAILABLE, platform)
+    assert (status, out) == (0, f"imported {chosen}\n"), err
 
 
 @pytest.mark.parametrize(
