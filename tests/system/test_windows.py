@@ -38,7 +38,10 @@ import loguru_stdbridge
 from loguru_stdbridge import BridgeHandler, install_bridge, start_receiver
 for module in pkgutil.walk_packages(loguru_stdbridge.__path__, "loguru_stdbridge."):
     if not module.name.endswith(("__main__", "sitecustomize")):
-        importlib.import_module(module.name)
+        try:
+            importlib.import_module(module.name)
+        except loguru_stdbridge.ConfigurationError as error:  # one that needs an extra
+            assert "pip install" in str(error), error
 chosen = importlib.import_module("loguru_stdbridge.system.files").open_file.__module__
 print("imported", chosen.split(".")[2])
 """
