@@ -10,6 +10,7 @@ it ends there, too. What it cannot deliver then is in the journal.
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from typing import NamedTuple
@@ -54,6 +55,8 @@ _MAIN_THREAD: type = getattr(threading, "_MainThread", threading.Thread)
 def is_last_thread() -> bool:
     """Return whether the caller is the last thread of a child that a thread has forked."""
     if isinstance(threading.main_thread(), _MAIN_THREAD):
+        return False
+    if threading.get_native_id() == os.getpid():  # a greenlet of gevent's in the first thread
         return False
     me = threading.current_thread()
     return all(thread is me for thread in threading.enumerate())
