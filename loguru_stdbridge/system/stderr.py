@@ -138,7 +138,10 @@ def _line(speaker: str, text: str) -> bytes:
 
 
 def _takes_a_line() -> bool:
-    """Return whether a line can be written without waiting, as far as the system tells."""
+    """Return whether a line can be written without waiting, as far as the system tells.
+
+    Not into a pipe that has no reader: a program that has given SIGPIPE its default back would end.
+    """
     if sys.platform == "win32" or not hasattr(select, "poll"):
         return True
     with contextlib.suppress(Exception):
@@ -146,7 +149,8 @@ def _takes_a_line() -> bool:
         assert stream is not None
         poll = select.poll()
         poll.register(stream.fileno(), select.POLLOUT)
-        return bool(poll.poll(0))
+        ready = poll.poll(0)
+        return bool(ready) and not ready[0][1] & select.POLLERR
     return True
 
 

@@ -51,6 +51,24 @@ def test_a_message_is_one_line_of_printable_ascii(tell, capfd):
     )
 
 
+def test_a_pipe_without_a_reader_ends_no_program():
+    """A program that SIGPIPE ends, and whose stderr nobody reads any more, outlives a message."""
+    assert run_python(WITHOUT_A_READER) == (0, "here\n", "")
+
+
+WITHOUT_A_READER = """
+import os, signal
+from loguru_stdbridge.system.stderr import tell_operator
+
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+reader, writer = os.pipe()
+os.dup2(writer, 2)
+os.close(reader)
+tell_operator("me", "nobody reads this")
+print("here")
+"""
+
+
 def test_a_long_message_is_cut(tell, capfd):
     """A line goes into a pipe in one piece, and never between two halves of another's."""
     tell("漢" * 10_000)
