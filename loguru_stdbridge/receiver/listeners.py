@@ -10,7 +10,6 @@ import errno
 import os
 import socket
 import socketserver
-import stat
 import time
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -25,10 +24,10 @@ from ..system.runtime import (
     log_socket_name,
     runtime_directories,
     shared_directory,
-    short_path,
 )
-from ..system.users import change_owner, real_user
-from .sharing import NOT_SHARED, OWNER_MODE, SocketAccess
+from ..system.unix_sockets import bind_unix, remove_dead_socket
+from ..system.users import real_user
+from .sharing import NOT_SHARED, SocketAccess
 
 if TYPE_CHECKING:
     from .tls_connection import Certificates
@@ -107,21 +106,7 @@ class _UnixListener(Listener):
         return address.path
 
     def server_bind(self) -> None:
-        _remove_dead_socket(self._path)
-        old = os.umask(0o177)  # the socket is its owner's alone from the first instant
-        try:
-            with short_path(self._path) as path:
-                self.socket.bind(path)
-        finally:
-            os.umask(old)
-        try:
-            if self._access.group is not None:
-                change_owner(self._path, -1, self._access.group)
-            if self._access.mode != OWNER_MODE:
-                os.chmod(self._path, self._access.mode)
-        except BaseException:
-            os.unlink(self._path)
-            raise
+        bind_unix(self.socket, self._path, self._access.mode, self._access.group)
         self.server_address = self._path  # type: ignore[assignment]
 
     def server_close(self) -> None:
@@ -208,26 +193,7 @@ def _remove_old_sockets(directory: str) -> None:
         for entry in list(os.scandir(directory)):
             with contextlib.suppress(OSError):
                 if entry.stat(follow_symlinks=False).st_mtime < before:
-                    _remove_dead_socket(entry.path)
-
-
-def _remove_dead_socket(path: str) -> None:
-    """Remove the socket that a killed receiver left. One that is served stays, and so does a file
-    that is no socket."""
-    try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            return
-    except OSError:
-        return
-    with contextlib.closing(socket.socket(AF_UNIX, socket.SOCK_STREAM)) as probe:
-        probe.settimeout(1.0)
-        try:
-            with short_path(path) as shorter:
-                probe.connect(shorter)
-        except ConnectionRefusedError:
-            os.unlink(path)
-        except OSError:
-            return
+                    remove_dead_socket(entry.path)
 
 
 _KINDS = {

@@ -10,10 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..exceptions import ConfigurationError
+from ..system.unix_sockets import OWNER_MODE
 from ..system.users import HAS_USERS, find_group
-
-OWNER_MODE = 0o600
-"""Mode of a socket that nobody else may use."""
 
 GROUP_MODE = 0o660
 """Mode of a socket whose group is named, where no mode is."""

@@ -10,7 +10,6 @@ from http import HTTPStatus
 
 from ..spool.inspection import inspect_spool
 from .board import Board
-from .listener import Visitor
 from .log_files import open_listed
 from .looking import Look
 from .metrics import CONTENT_TYPE, render_metrics
@@ -18,6 +17,7 @@ from .page import load_page
 from .requests import Refused, Request, make_answer, make_error, make_head
 from .state import ReceiverState
 from .viewers import Viewers
+from .visitors import Visitor
 
 JOURNALS_AGE = 10.0
 """Seconds for which a look at the spool's journals counts."""
@@ -46,7 +46,7 @@ class Answers:
         }
 
     def answer(self, visitor: Visitor, request: Request) -> None:
-        """Answer a request; see :class:`~loguru_stdbridge.status.listener.Answerer`."""
+        """Answer a request; see :class:`~loguru_stdbridge.status.visitors.Answerer`."""
         path = self._paths.get(request.path)
         if path is not None:
             path(visitor, request)
@@ -56,7 +56,7 @@ class Answers:
             raise Refused(make_error(HTTPStatus.NOT_FOUND))
 
     def turn(self, visitors: Sequence[Visitor], until: float) -> float | None:
-        """Feed the viewers; see :class:`~loguru_stdbridge.status.listener.Answerer`."""
+        """Feed the viewers; see :class:`~loguru_stdbridge.status.visitors.Answerer`."""
         return self._viewers.turn(visitors, until)
 
     def close(self) -> None:

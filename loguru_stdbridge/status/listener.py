@@ -1,7 +1,8 @@
 """The HTTP listener: one thread with a selector, beside the receiver's loop.
 
-Owns its sockets and its thread. What is answered is :mod:`~loguru_stdbridge.status.answers`'
-business, and who may ask :mod:`~loguru_stdbridge.status.requests`'.
+Owns the thread and the visitors. What is answered is :mod:`~loguru_stdbridge.status.answers`'
+business, where it listens :mod:`~loguru_stdbridge.status.doors`', and who may ask
+:mod:`~loguru_stdbridge.status.requests`'.
 
 Why no visitor can hold it up
 ----------------------------
@@ -18,25 +19,20 @@ the remainder of :data:`TURN`, whatever viewers want.
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import selectors
 import socket
-import stat
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, Callable, Protocol
+from typing import Callable
 
 from ..addresses import Address
-from ..system.files import file_key
 from ..system.forks import block_forks, drop_in_children
-from ..system.peers import plain_host, users_of_clients
-from ..system.runtime import AF_UNIX, short_path
 from ..system.signals import start_thread
-from ..system.users import change_owner, own_users
 from ..system.wakeup import WakeUp
-from .requests import MAX_HEAD, Gate, Refused, Request, is_whole, make_error, read_request
+from .doors import Doors
+from .requests import MAX_HEAD, Gate, Refused, is_whole, make_error, read_request
+from .visitors import Answerer, Visitor
 
 TURN = 0.1
 """Seconds of one turn of the thread while somebody watches."""
@@ -56,55 +52,6 @@ READ_TIMEOUT = 10.0
 END_TIMEOUT = 1.0
 """Seconds to wait for the visitor's end of the connection: a socket that is closed with bytes that
 nobody has read destroys what is on its way."""
-
-
-class Visitor:
-    """One connection. Times are of ``time.monotonic``."""
-
-    def __init__(self, connection: socket.socket, gate: Gate, *, is_trusted: bool) -> None:
-        connection.setblocking(False)
-        self.socket = connection
-        self.gate = gate
-        self.is_trusted = is_trusted
-        self.received = b""
-        self.request: Request | None = None
-        self.out = bytearray()
-        self.more: Callable[[], bytes] | None = None
-        """Gives the next part of a long answer; empty at its end."""
-        self.file: Any = None
-        """What a long answer is read from; closed when the visitor leaves."""
-        self.feed: Any = None
-        """What a viewer is sent (``events``), until it leaves."""
-        self.moved_at = time.monotonic()
-        """When it has sent or read something last, or nothing waited for it."""
-        self.is_leaving = False
-        """Whether all is sent, and its end is waited for."""
-        self.interest = selectors.EVENT_READ
-
-    def fileno(self) -> int:
-        """Return the descriptor that a selector watches."""
-        return self.socket.fileno()
-
-    def answer(self, data: bytes) -> None:
-        """Have bytes sent."""
-        if not self.out:
-            self.moved_at = time.monotonic()
-        self.out += data
-
-
-class Answerer(Protocol):
-    """Decides what requests get."""
-
-    def answer(self, visitor: Visitor, request: Request) -> None:
-        """Answer a request by :meth:`Visitor.answer`, or set ``more`` or ``feed``."""
-
-    def turn(self, visitors: Sequence[Visitor], until: float) -> float | None:
-        """Feed the viewers, until a monotonic time at most.
-
-        Return the seconds until it wants the next turn, or ``None`` where nobody watches."""
-
-    def close(self) -> None:
-        """Let go of what is open."""
 
 
 class StatusListener:
@@ -138,24 +85,16 @@ class StatusListener:
             self._selector = opened.enter_context(selectors.DefaultSelector())
             self._wakeup = WakeUp()
             opened.callback(self._wakeup.close)
-            self._listeners: dict[socket.socket, Gate] = {}
-            self._paths: list[tuple[str, tuple[int, int]]] = []
-            opened.callback(self._unlink)
-            self.addresses: list[Address] = []
-            for address in addresses:
-                is_unix = address.scheme == "unix"
-                listener = _listen(address, socket_mode, socket_group)
-                opened.callback(listener.close)
-                listener.setblocking(False)
-                self._listeners[listener] = Gate(is_unix=is_unix, token=token, names=names)
-                self._selector.register(listener, selectors.EVENT_READ)
-                if is_unix:
-                    status = os.lstat(address.path)
-                    self._paths.append((address.path, file_key(status)))
-                    self.addresses.append(address)
-                else:
-                    host, port = listener.getsockname()[:2]
-                    self.addresses.append(Address("tcp", host=host, port=port))
+            self._doors = Doors(
+                addresses,
+                token=token,
+                names=names,
+                socket_mode=socket_mode,
+                socket_group=socket_group,
+            )
+            opened.callback(self._doors.close)
+            for door in self._doors:
+                self._selector.register(door, selectors.EVENT_READ)
             self._selector.register(self._wakeup, selectors.EVENT_READ)
             self._opened = opened.pop_all()
         self._thread = threading.Thread(
@@ -163,17 +102,22 @@ class StatusListener:
         )
         drop_in_children(self)
 
+    @property
+    def addresses(self) -> list[Address]:
+        """Where it listens, with the ports that the system chose."""
+        return self._doors.addresses
+
     def start(self) -> None:
         """Start the thread."""
         start_thread(self._thread)
 
     def after_fork_in_child(self) -> None:
         """Close a child's copies of the sockets. Nothing is unlinked: the parent needs it."""
-        for each in [*self._listeners, *(visitor.socket for visitor in self._visitors)]:
-            each.close()
+        self._doors.after_fork_in_child()
+        for visitor in self._visitors:
+            visitor.socket.close()
         self._wakeup.close()
         self._selector.close()
-        self._paths.clear()
         self._is_over = True
 
     def adopt(self, connection: socket.socket, received: bytes) -> bool:
@@ -246,16 +190,11 @@ class StatusListener:
         elif isinstance(target, socket.socket):
             self._accept(target)
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, door: socket.socket) -> None:
         with block_forks():
-            try:
-                connection, address = listener.accept()
-            except OSError:
-                return
-            visitor = Visitor(
-                connection, self._listeners[listener], is_trusted=_is_trusted(connection, address)
-            )
-            self._add(visitor)
+            visitor = self._doors.accept(door)
+            if visitor is not None:
+                self._add(visitor)
 
     def _take_handed(self) -> None:
         with self._lock:
@@ -385,76 +324,3 @@ class StatusListener:
             self._drop(visitor)
         self._answerer.close()
         self._opened.close()
-
-    def _unlink(self) -> None:
-        for path, file in self._paths:
-            with contextlib.suppress(OSError):
-                status = os.lstat(path)
-                if file_key(status) == file:
-                    os.unlink(path)
-
-
-def _listen(address: Address, mode: int, group: int | None) -> socket.socket:
-    """Return a listening socket. Raises ``OSError`` that names the address."""
-    try:
-        if address.scheme == "tcp":
-            family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-            return socket.create_server((address.host, address.port), family=family, backlog=64)
-        return _listen_unix(address.path, mode, group)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OSError(error.errno, f"cannot show the status at {address}: {reason}") from error
-
-
-def _listen_unix(path: str, mode: int, group: int | None) -> socket.socket:
-    if AF_UNIX is None:
-        raise OSError(errno.EAFNOSUPPORT, "this platform has no Unix sockets")
-    with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISSOCK(os.lstat(path).st_mode) and not _is_served(path):
-            os.unlink(path)
-    listener = socket.socket(AF_UNIX, socket.SOCK_STREAM)
-    try:
-        old = os.umask(0o177)  # the socket is its owner's alone from the first instant
-        try:
-            with short_path(path) as shorter:
-                listener.bind(shorter)
-        finally:
-            os.umask(old)
-        try:
-            if group is not None:
-                change_owner(path, -1, group)
-            if mode != 0o600:
-                os.chmod(path, mode)
-            listener.listen(64)
-        except BaseException:
-            os.unlink(path)
-            raise
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _is_served(path: str) -> bool:
-    with contextlib.closing(socket.socket(AF_UNIX, socket.SOCK_STREAM)) as probe:
-        probe.settimeout(1.0)
-        try:
-            with short_path(path) as shorter:
-                probe.connect(shorter)
-        except ConnectionRefusedError:
-            return False
-        except OSError:
-            return True
-    return True
-
-
-def _is_trusted(connection: socket.socket, address: Any) -> bool:
-    """Return whether a visitor is of the receiver's own user or root, or nobody can tell."""
-    if not isinstance(address, tuple):
-        return True  # the socket's mode has let it in
-    host = plain_host(address[0])
-    if not (host.startswith("127.") or host == "::1"):
-        return False
-    port = connection.getsockname()[1]
-    user = users_of_clients(port).get((host, address[1]))
-    return user is None or not own_users() or user in own_users()

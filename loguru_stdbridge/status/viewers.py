@@ -16,12 +16,13 @@ from typing import Any
 from .board import Board
 from .feed import Feed, Filter, Recent
 from .history import History
-from .listener import TURN, Visitor
+from .listener import TURN
 from .log_files import list_files
 from .looking import Look
 from .requests import Refused, Request, make_error, make_head
 from .shown import Showing, offset_at
 from .state import ReceiverState
+from .visitors import Visitor
 
 MAX_VIEWERS = 8
 
@@ -120,7 +121,7 @@ class Viewers:
         return found
 
     def turn(self, visitors: Sequence[Visitor], until: float) -> float | None:
-        """Feed them; see :class:`~loguru_stdbridge.status.listener.Answerer`."""
+        """Feed them; see :class:`~loguru_stdbridge.status.visitors.Answerer`."""
         viewers = [visitor for visitor in visitors if visitor.feed is not None]
         self.count = len(viewers)
         now = time.monotonic()
