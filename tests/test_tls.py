@@ -280,6 +280,29 @@ def test_certificates_are_read_again(tmp_path, authority, other_authority, clien
     assert running.lines() == ["before", "after"]
 
 
+def test_a_client_that_is_revoked_while_connected_is_ended(tmp_path, authority, server, eventually):
+    """A reload ends the client whose certificate the new list revokes, and no other."""
+    crl = tmp_path / "revoked.crl"
+    crl.write_bytes(Path(authority.revoke()).read_bytes())
+    bad, good = authority.issue(name="stolen"), authority.issue(name="kept")
+    with Running(tmp_path / "app.log", TlsFiles(server, ca=authority.ca, crl=str(crl))) as running:
+        with worker(running.address, tls_ca=authority.ca, tls_cert=bad) as stolen:
+            with worker(running.address, tls_ca=authority.ca, tls_cert=good) as kept:
+                for channel in (stolen, kept):
+                    channel.emit(a_row("before"))
+                    assert channel.flush(30.0)
+                crl.write_bytes(Path(authority.revoke(bad)).read_bytes())
+                running.service.reload()
+                eventually(
+                    lambda: running.says("stolen at .*its certificate has been revoked"), 30, "told"
+                )
+                stolen.emit(a_row("stolen"))
+                kept.emit(a_row("after"))
+                assert kept.flush(30.0)
+                assert kept.totals().reconnects == 0
+    assert running.lines() == ["before", "before", "after"]
+
+
 def test_a_worker_reads_its_certificate_again(tmp_path, authority, server, told, eventually):
     """A worker whose expired certificate is replaced connects with the new one by itself."""
     mine = authority.issue("client.example", name="renewing", expired=True)

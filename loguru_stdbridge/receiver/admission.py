@@ -27,6 +27,7 @@ from ..system.supervisor import PassedSocket
 from ..system.users import current_user, own_users
 from ..wire.frames import MAX_PAYLOAD
 from .connection import Connection, describe_peer
+from .handshakes import Handshakes
 from .limits import MAX_CONNECTIONS, Limits
 from .listeners import Listener, listen
 from .origins import find_origins
@@ -39,10 +40,6 @@ if TYPE_CHECKING:
 
 MAX_ACCEPTED = 64
 """Clients accepted in one turn of the loop. Others are ready for it, too."""
-
-MAX_HANDSHAKES = 200
-"""TLS handshakes that are not finished. Beyond it the oldest of them whose client is silent leaves,
-so handshakes that stall keep nobody out."""
 
 
 class Admission:
@@ -79,7 +76,7 @@ class Admission:
         self._report = report
         self._limits = limits
         self._certificates = certificates
-        self._handshakes: dict[Connection, None] = {}  # the oldest first; some may be finished
+        self.handshakes = Handshakes(selector, dismiss)
         self._listeners: list[Listener] = []
         try:
             for given in passed:
@@ -124,9 +121,10 @@ class Admission:
 
     def accept_from(self, listener: Listener, most: int = MAX_ACCEPTED) -> None:
         """Accept the clients of a ready listener, as far as there are places."""
+        if listener.certificates is not None:
+            most = min(most, self.handshakes.room)
         self._accept_some(listener, most)
-        if len(self._handshakes) > MAX_HANDSHAKES:
-            self._bound_handshakes()
+        self.handshakes.bound()
 
     def _accept_some(self, listener: Listener, most: int) -> None:
         while len(self.connections) < self._places.limit:
@@ -169,10 +167,13 @@ class Admission:
         )
         return not connection.ended
 
-    def read_certificates(self) -> None:
-        """Read the certificates again, if there are any."""
-        if self._certificates is not None:
-            self._certificates.read_again(self._report)
+    def read_certificates(self) -> list[Connection]:
+        """Read the certificates again, if there are any; return the clients that are revoked."""
+        certificates = self._certificates
+        if certificates is None:
+            return []
+        certificates.read_again(self._report)
+        return [c for c in self.connections if not c.ended and certificates.is_revoked(c)]
 
     def _admit(self, listener: Listener, client: socket.socket, address: Any) -> None:
         peer = describe_peer(client, address)
@@ -182,7 +183,7 @@ class Admission:
             connection = listener.certificates.make_connection(
                 client, peer, MAX_PAYLOAD, self._known_shapes
             )
-            self._handshakes[connection] = None
+            self.handshakes.begin(connection)
         connection.watch(self._selector, selectors.EVENT_READ)
         self.connections.add(connection)
         self._refuse_unwelcome(listener, connection)
@@ -208,26 +209,6 @@ class Admission:
                     f"there are {most} clients of {' '.join(map(str, connection.origin or ()))} "
                     "already; --max-peer-connections says how many there may be",
                 )
-
-    def _bound_handshakes(self) -> None:
-        """Forget the handshakes that are finished; of too many, end the oldest that are silent.
-
-        Once in a turn: each of them costs a look.
-        """
-        for connection in list(self._handshakes):
-            if connection.ended or not connection.is_shaking_hands:
-                del self._handshakes[connection]
-        excess = len(self._handshakes) - MAX_HANDSHAKES
-        for connection in list(self._handshakes) if excess > 0 else ():
-            if connection.has_unread():
-                continue
-            del self._handshakes[connection]
-            self._dismiss(
-                connection, f"its TLS handshake stalled, and {MAX_HANDSHAKES} newer ones have begun"
-            )
-            excess -= 1
-            if not excess:
-                return
 
     def _make_room(self) -> None:
         """End a client for those that wait; accept nobody until it, or another, has gone."""

@@ -179,6 +179,11 @@ class Clients:
                 connection.send(connection.protocol.format_change(line_format, needs))
                 self._touched.add(connection)
 
+    def read_certificates(self) -> None:
+        """Read the certificates again; disconnect clients whose own has been revoked since."""
+        for connection in self.admission.read_certificates():
+            self._refuse(connection, "tls", "its certificate has been revoked", answer=True)
+
     # -- reading
 
     def serve(self, connection: Connection, events: int) -> None:

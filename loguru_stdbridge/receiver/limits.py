@@ -3,7 +3,7 @@
 The other limits are fixed, and stand where they are needed: the size of a frame
 (:mod:`~loguru_stdbridge.wire.frames`), incomplete frames and their time
 (:mod:`~loguru_stdbridge.receiver.clients`), handshakes
-(:mod:`~loguru_stdbridge.receiver.admission`).
+(:mod:`~loguru_stdbridge.receiver.handshakes`).
 """
 
 from __future__ import annotations

@@ -55,10 +55,6 @@ FIRST_CLIENT_TIMEOUT = 5.0
 """Seconds that a receiver waits for its first client before it may end by itself: the worker that
 has started it comes in a moment, but not at once."""
 
-HANDSHAKE_BUDGET = 0.005
-"""Seconds of a round that go to TLS handshakes, after everything else. A step of one takes about a
-millisecond, and a thousand may be ready."""
-
 _SWEEP_INTERVAL = 1.0  # seconds between two looks at time-outs
 
 
@@ -213,7 +209,7 @@ class Receiver:
 
     def read_certificates(self) -> None:
         """In the loop: read the certificates again; new clients are accepted with them."""
-        self._clients.admission.read_certificates()
+        self._clients.read_certificates()
 
     def dump(self) -> None:
         """In the loop: tell the operator the whole state."""
@@ -257,24 +253,20 @@ class Receiver:
         began = 0.0 if board is None else time.monotonic()
         while self._calls:
             self._make_call(self._calls.popleft())
-        shaking_hands = []
+        handshakes = self._clients.admission.handshakes
         for key, events in ready:
             target = key.fileobj
             if isinstance(target, Connection):
                 if target.is_shaking_hands:
-                    shaking_hands.append((target, events))
+                    handshakes.stand_in_line(target)
                 else:
                     self._clients.serve(target, events)
             elif target is self._wakeup:
                 self._wakeup.drain()
             elif isinstance(target, Listener):
                 self._clients.admission.accept_from(target)
-        until = time.monotonic() + HANDSHAKE_BUDGET
-        for target, events in shaking_hands:
-            self._clients.serve(target, events)
-            if time.monotonic() >= until:
-                break  # the others are ready in the next round, too
-        if self._stop_by is not None and not ready:
+        handshakes.take_turn(self._clients.serve)
+        if self._stop_by is not None and not ready and not handshakes.are_due:
             self._clients.end_idle()
             if not self._clients:
                 self._look_for_orphans()
@@ -336,6 +328,8 @@ class Receiver:
 
     def _pause(self) -> float:
         """Return the seconds until the next round has something to do, if no client has."""
+        if self._clients.admission.handshakes.are_due:
+            return 0.0
         now = time.monotonic()
         until = min(self._sweep_at, self._next_rest, now + self._supervisor.pause(now))
         if self._writer.failing:

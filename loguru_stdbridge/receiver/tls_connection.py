@@ -2,10 +2,8 @@
 
 Why a handshake never stands in the loop's way
 ----------------------------------------------
-Nothing here waits: a handshake goes on when bytes of the client's have come, as everything does. A
-step of it costs a signature, about a millisecond. The loop does such steps after everything else
-that is ready, for a few milliseconds in a round. What is left is ready in the next round, too. A
-handshake that stalls costs a place among the newest, and no time.
+Nothing here waits: a handshake goes on when bytes of the client's have come, as everything does, in
+its turn (:mod:`~loguru_stdbridge.receiver.handshakes`).
 
 Why a refused client learns the reason
 --------------------------------------
@@ -22,6 +20,7 @@ from collections.abc import Callable
 
 from ..exceptions import ConfigurationError, TlsError
 from ..pickles.known import KnownShapes
+from ..system.revocations import CertificateName, name_of_certificate, read_revoked
 from ..system.tls import PLAIN_ANSWER, TlsStream, make_server_context
 from ..system.tls_files import TlsFiles
 from .connection import Connection
@@ -34,6 +33,7 @@ class Certificates:
         """Raises :class:`ConfigurationError` if the files cannot be used."""
         self.files = files
         self.context = make_server_context(files)
+        self._revoked: frozenset[CertificateName] = frozenset()  # the context itself knows them
 
     def make_connection(
         self, client: socket.socket, peer: str, max_payload: int, known: KnownShapes | None
@@ -44,12 +44,18 @@ class Certificates:
     def read_again(self, report: Callable[[str], None]) -> None:
         """Take the files as they are now; where they cannot be used, keep what there is.
 
-        A connection that is there already stays, with the certificates that it has begun with.
+        A connection that is there already stays, with the certificates that it has begun with,
+        unless :meth:`is_revoked` says otherwise.
         """
         try:
             self.context = make_server_context(self.files)
-        except ConfigurationError as error:
+            self._revoked = frozenset() if self.files.crl is None else read_revoked(self.files.crl)
+        except (ConfigurationError, OSError) as error:
             report(f"{error}; the certificates that were read before are still in use")
+
+    def is_revoked(self, connection: Connection) -> bool:
+        """Return whether the list that was read last revokes a client's certificate."""
+        return isinstance(connection, TlsConnection) and connection.certificate in self._revoked
 
 
 class TlsConnection(Connection):
@@ -72,6 +78,13 @@ class TlsConnection(Connection):
     @property
     def is_shaking_hands(self) -> bool:
         return self._shaking_hands
+
+    @property
+    def certificate(self) -> CertificateName | None:
+        """Which certificate the client has shown, once its handshake is done."""
+        if self._stream is None or self._shaking_hands:
+            return None
+        return name_of_certificate(self._stream.peer_certificate)
 
     @property
     def sending(self) -> bool:

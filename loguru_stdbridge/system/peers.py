@@ -72,13 +72,14 @@ def users_of_clients(port: int) -> dict[tuple[str, int], int]:
     users: dict[tuple[str, int], int] = {}
     if not HAS_USERS:
         return users
+    peers = [f":{port:04X} {state} " for state in _CONNECTED]
     for path in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
         try:
             with open(path, encoding="utf-8") as table:
                 next(table, None)
                 for line in table:
-                    fields = line.split()
-                    if int(fields[2].rpartition(":")[2], 16) == port and fields[3] in _CONNECTED:
+                    if any(peer in line for peer in peers):  # most may be connections that ended
+                        fields = line.split()
                         address, _, number = fields[1].partition(":")
                         users[_text(_address_bytes(address)), int(number, 16)] = int(fields[7])
         except (OSError, ValueError, IndexError):

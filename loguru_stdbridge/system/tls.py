@@ -74,6 +74,11 @@ class TlsStream:
                     return str(pair[1])
         return ""
 
+    @property
+    def peer_certificate(self) -> bytes:
+        """The peer's certificate in DER; empty without one."""
+        return self._object.getpeercert(binary_form=True) or b""
+
     def feed(self, data: bytes) -> bytes:
         """Take bytes of the peer's; return those that it meant, none of them during the handshake.
 
