@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import os
 import shutil
 import socket
@@ -36,6 +37,8 @@ from tests.support.workers import Worker
 MAX_MEMORY = 2048  # MB of a target's process
 MAX_KEPT = 2048  # bytes of an input that is kept as a seed
 HANG = 10  # seconds of one input
+INSTRUMENTED_MODULES = ("loguru_stdbridge", "http.server", "http.client", "tomllib")
+"""Whose coverage guides: ours, and the stdlib's parsers behind ours."""
 
 WORKER = """
 import itertools
@@ -53,14 +56,16 @@ def fuzz_one(name: str, directory: Path, seconds: int) -> None:
     """Fuzz one target in this process; libFuzzer ends it."""
     import atheris
 
-    with atheris.instrument_imports(include=["loguru_stdbridge"]):
-        for module in [m for m in sys.modules if m.startswith("loguru_stdbridge")]:
-            del sys.modules[module]
-        for module in [m for m in sys.modules if m.startswith("tests.fuzz.targets")]:
-            del sys.modules[module]
-        from tests.fuzz.targets import TARGETS as INSTRUMENTED
+    with atheris.instrument_imports(include=[*INSTRUMENTED_MODULES]):
+        for module in list(sys.modules):
+            if module.startswith((*INSTRUMENTED_MODULES, "tests.fuzz.targets")):
+                del sys.modules[module]
+        for module in INSTRUMENTED_MODULES[1:]:  # ours imports some when it needs them
+            with contextlib.suppress(ImportError):  # a Python without TOML
+                importlib.import_module(module)
+        from tests.fuzz.targets import TARGETS as ANEW
 
-    target = INSTRUMENTED[name]
+    target = ANEW[name]
     atheris.Setup(
         [
             name, str(directory), f"-max_total_time={seconds}", f"-rss_limit_mb={MAX_MEMORY}",
