@@ -46,6 +46,7 @@ from .passed import address_of
 from .reporting import to_stderr
 from .server import Receiver
 from .sharing import group_id, read_socket_access
+from .standby import Standby
 from .status_service import StatusService, open_console
 
 RENDER = ("worker", "receiver")
@@ -118,7 +119,11 @@ class Service:
             [*targets, *map(address_of, passed)], tls, insecure=insecure
         )
         with contextlib.ExitStack() as opened:
-            self.spool_dir = _make_spool(spool_dir, members, report, beside=_log_path(handlers))
+            path = _log_path(handlers)
+            self.spool_dir = _make_spool(spool_dir, members, report, beside=path)
+            standby = None if wait is None else Standby(path, wait, shown, self.spool_dir)
+            if standby is not None:
+                opened.callback(standby.close)
             outlets = Outlets(
                 open_outlets(
                     handlers,
@@ -126,13 +131,15 @@ class Service:
                     spool_dir=self.spool_dir,
                     instance=instance,
                     fsync=fsync,
-                    wait=wait,
+                    wait=None if standby is None else standby.wait,
                     report=report,
                     permissions=permissions,
                     create=nats_create,
                 ),
                 rendering=render == "worker",
             )
+            if standby is not None:
+                standby.close()
             own = log_address(outlets.first.path)
             if own not in targets:
                 targets.append(own)

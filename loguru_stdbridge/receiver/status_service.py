@@ -76,6 +76,18 @@ class StatusService:
         self._listener = self._make_listener(self.board, None)
         return self._listener.addresses
 
+    def make_apart(self) -> tuple[Board | None, StatusListener | None]:
+        """Show another board at the same addresses, before :meth:`open`. Raises ``OSError``.
+
+        Return it and its listener, which has begun; nothing where no address was named.
+        """
+        if self.board is None:
+            return None, None
+        board = type(self.board)()
+        listener = self._make_listener(board, None)
+        listener.start()
+        return board, listener
+
     def start(self) -> None:
         """Start the thread."""
         if self._listener is not None:

@@ -21,7 +21,7 @@ from ..system.users import own_users
 from .requests import Gate
 from .visitors import Visitor
 
-BACKLOG = 64
+VISITORS_BACKLOG = 64
 """Visitors that the kernel holds until they are accepted."""
 
 
@@ -91,7 +91,7 @@ def _open(address: Address, mode: int, group: int | None) -> socket.socket:
         if address.scheme == "tcp":
             family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
             door = socket.create_server(
-                (address.host, address.port), family=family, backlog=BACKLOG
+                (address.host, address.port), family=family, backlog=VISITORS_BACKLOG
             )
         else:
             door = _open_unix(address.path, mode, group)
@@ -109,7 +109,7 @@ def _open_unix(path: str, mode: int, group: int | None) -> socket.socket:
     try:
         bind_unix(door, path, mode, group)
         try:
-            door.listen(BACKLOG)
+            door.listen(VISITORS_BACKLOG)
         except BaseException:
             os.unlink(path)
             raise

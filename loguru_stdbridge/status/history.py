@@ -83,6 +83,8 @@ class History:
         told = [worker.backlog for worker in state.workers if worker.backlog is not None]
         waiting = next((sink for sink in state.sinks if not sink.is_writing), None)
         condition = "ending" if state.is_ending else "ok" if waiting is None else "full"
+        if state.is_standby:
+            condition = "standby"
         return {
             "time": time.time(),
             "state": condition,

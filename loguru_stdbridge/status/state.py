@@ -103,6 +103,8 @@ class ReceiverState(NamedTuple):
     spool_dir: str | None
     late: int = 0
     """Records that came behind their time, where records are sorted by it."""
+    is_standby: bool = False
+    """Whether it waits for another receiver's end."""
 
     @property
     def is_ready(self) -> bool:

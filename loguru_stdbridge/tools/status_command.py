@@ -115,6 +115,8 @@ def render_status(
         word = paint("writing", "green")
     elif state["is_ending"]:
         word = paint("ending", "yellow")
+    elif state.get("is_standby"):
+        word = paint("standing by", "yellow")
     else:
         word = paint("cannot write", "red")
     up = say_age(state["made"] - state["started"])
