@@ -37,7 +37,7 @@ def start(tmp_path):
             handlers = [{"sink": sink, **({} if "://" in str(sink) else {"format": "{message}"})}]
             handlers += [{"sink": path, "format": "{message}"} for path in beside]
             service = Service(
-                handlers, addresses or ["tcp://127.0.0.1:0"], spool_dir=tmp_path / spool,
+                handlers, addresses or ["tcp://127.0.0.1:0"], spool_dir=spool and tmp_path / spool,
                 report=reports.append, nats_create=create,
             )  # fmt: skip
             return opened.enter_context(EmbeddedReceiver(service)), reports
@@ -81,6 +81,20 @@ def test_a_record_goes_through_the_stream_into_the_file(server, start, logger, t
     assert lines(tmp_path / "near.log") == expected
     start(tmp_path / "far.log", server.address("whole"), spool="other")
     wait_until(lambda: lines(tmp_path / "far.log") == expected, what=lines(tmp_path / "far.log"))
+
+
+def test_the_next_receiver_of_a_machine_without_a_spool_has_the_same_log(server, start):
+    """A receiver that keeps no spool has a log of the same name as the one before it.
+
+    Workers keep their records for the log that has greeted them.
+    """
+    server.add_stream("same")
+    names = []
+    for _ in range(2):
+        receiver, _ = start(server.address("same"), spool=False)
+        names.append(receiver._service.log.path)
+        receiver.close()
+    assert names[0] == names[1]
 
 
 def test_a_record_of_a_stock_client_goes_through_the_stream(server, start, tmp_path):

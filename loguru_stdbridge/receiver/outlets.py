@@ -37,6 +37,7 @@ from ..sink.replay import RENDER_OPTIONS, Replay
 from ..sink.rotating import RotatingSink
 from ..sink.streams import Stream, StreamSink, find_stream, open_stream_ledger
 from ..sink_words import check_handlers, is_call
+from ..system.runtime import runtime_directories
 from .owners import find_program
 from .several import OneWriter, SeveralWriters
 from .writer import Writer
@@ -351,7 +352,7 @@ def _open_engine(
     report: Callable[[str], None],
     create: str | None,
 ) -> Outlet:
-    """Open a stream of an engine. Its lock and its identity are in the spool."""
+    """Open a stream of an engine. Its lock and its identity are in the spool, or at its sockets."""
     from ..engine.address import parse_engine_address, read_stream_settings
     from .engine_writer import EngineLedger, EngineWriter
 
@@ -362,12 +363,14 @@ def _open_engine(
                 f"{name}={value!r}: leave it out, {address} is no file. Whoever reads the stream "
                 "writes the lines"
             )
-    if spool_dir is None:
-        place = opened.enter_context(TemporaryDirectory(prefix="loguru_stdbridge-"))
-    else:
-        place = os.path.join(spool_dir, "streams")
+    # Workers note the path as their log's name, so the next receiver has to have the same.
+    places = [spool_dir] if spool_dir is not None else runtime_directories(make=True)
+    if places:
+        place = os.path.join(places[0], "streams")
         with contextlib.suppress(OSError):  # the ledger tells what is wrong
             os.mkdir(place, 0o700)
+    else:
+        place = opened.enter_context(TemporaryDirectory(prefix="loguru_stdbridge-"))
     key = hashlib.sha256(str(address).encode()).hexdigest()[:16]
     path = os.path.join(place, f"nats-{key}")
     ledger = Ledger.open(SinkPath(escape_path(path), Path(place), None), wait=wait, report=report)
