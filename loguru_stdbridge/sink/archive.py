@@ -51,6 +51,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Callable
 
+from ..system.files import REMOVAL_PATIENCE
 from .files import find_file
 from .internals import (
     SinkPath,
@@ -238,9 +239,14 @@ def finish_work(
         if not closing:
             with contextlib.suppress(FileNotFoundError):
                 original.unlink()
-    shutil.rmtree(work, ignore_errors=True)
-    if os.path.lexists(work):
-        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(work))
+    until = time.monotonic() + REMOVAL_PATIENCE
+    while True:
+        shutil.rmtree(work, ignore_errors=True)
+        if not os.path.lexists(work):
+            return
+        if time.monotonic() >= until:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(work))
+        time.sleep(0.01)
 
 
 def own_work_directories(sink: SinkPath) -> list[Path]:

@@ -70,6 +70,7 @@ def move_descriptor(descriptor: int) -> int:
 
 if sys.platform == "win32":
     from .windows.files import (
+        REMOVAL_PATIENCE,
         file_key,
         find_locking_write,
         open_file,
@@ -79,6 +80,8 @@ if sys.platform == "win32":
         replace_file,
     )
 else:
+    REMOVAL_PATIENCE = 0.0
+    """Seconds that a directory may take to go, in which files were that somebody has open."""
 
     def open_file(path: str, flags: int, mode: int = 0o600) -> int:
         """Open a file as :func:`os.open` does: in binary, and closed in programs that are started.

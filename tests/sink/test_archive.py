@@ -173,9 +173,14 @@ def test_a_link_that_is_still_open_is_no_archive(stock, monkeypatch, eventually)
     stock.open()
 
 
-def test_a_work_directory_in_use_is_removed_later(stock, monkeypatch, eventually):
-    """Where somebody keeps the work directory from being removed, it is removed when it can be."""
+@pytest.mark.parametrize("patience", [0, 30])
+def test_a_work_directory_in_use_is_removed_later(stock, monkeypatch, eventually, patience):
+    """Where somebody keeps the work directory from being removed, it is removed when it can be.
+
+    Nothing is told where that is soon.
+    """
     monkeypatch.setattr(archive_module, "FIRST_COMPRESSION_RETRY", 0.01)
+    monkeypatch.setattr(archive_module, "REMOVAL_PATIENCE", patience)
     real, busy = shutil.rmtree, [True]
 
     def rmtree(path, **more):
@@ -188,6 +193,7 @@ def test_a_work_directory_in_use_is_removed_later(stock, monkeypatch, eventually
     stock.take(DATED)
     eventually(lambda: not busy and not list(stock.directory.glob(".*.compressing")))
     stock.close()
+    assert len(stock.told) == (patience == 0)
     assert stock.found() == {f"{DATED}.gz": "text\n"}
     stock.open()
 

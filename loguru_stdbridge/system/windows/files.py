@@ -45,6 +45,9 @@ _ACCESS = {
 REPLACE_PATIENCE = 0.5
 """Seconds that a file which is to be renamed may be in use by somebody who does not share it."""
 
+REMOVAL_PATIENCE = 1.0
+"""Seconds until a file that was removed is gone: the last one who has it open closes it first."""
+
 _REPLACED = ".replaced-"
 
 
