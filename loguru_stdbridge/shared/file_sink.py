@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..system.lockless import NoLock
 from .log_table import find_log
-from .options import WRITE_LOCK_TIMEOUT, LogOptions, check_words
+from .options import FileWords, LogOptions, read_words
 from .shared_log import SharedLog
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _NO_LOCK = NoLock()
 
@@ -45,9 +48,7 @@ class SharedFileSink:
         As in ``open()``; what cannot be encoded is escaped.
     lock_timeout
         Seconds that a log call waits for the lock. After that the line goes to stderr, and the
-        next one that gets into the file tells how many are missing.
-    refused
-        loguru's other words for a file, which mean nothing here.
+        next one that gets into the file tells how many are missing. 10 unless told otherwise.
 
     Raises
     ------
@@ -63,31 +64,13 @@ class SharedFileSink:
         self,
         path: str | os.PathLike[str],
         *,
-        rotation: Any = None,
-        retention: Any = None,
-        compression: Any = None,
-        encoding: str = "utf8",
-        errors: str = "backslashreplace",
-        newline: str | None = None,
         delay: bool = False,
-        lock_timeout: float = WRITE_LOCK_TIMEOUT,
-        opener: Any = None,
-        **refused: Any,
+        **words: Unpack[FileWords],
     ) -> None:
-        check_words(lock_timeout, refused)
-        options = LogOptions(
-            rotation, retention, compression, encoding, errors, newline, lock_timeout, opener
-        )
-        self._log: SharedLog = find_log(path, options)
+        self._log: SharedLog = find_log(path, read_words(words))
         self._path = os.path.abspath(os.fspath(path))
         self._looks_for_handler = True
-        self._log.add_user(self)
-        if not delay:
-            try:
-                self._log.open()
-            except BaseException:
-                self._log.release(self)
-                raise
+        self._log.add_user(self, opens=not delay)
 
     def write(self, message: Any) -> None:
         """Write loguru's message."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..system.lockless import LocklessHandler
 from .conditions import timed_message
 from .log_table import find_log
-from .options import WRITE_LOCK_TIMEOUT, LogOptions, check_words
+from .options import FileWords, LogOptions, read_words
 from .shared_log import SharedLog
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class SharedFileHandler(LocklessHandler):
@@ -28,8 +31,6 @@ class SharedFileHandler(LocklessHandler):
         As for :class:`SharedFileSink`.
     level
         The handler's level, a number or a name.
-    refused
-        Words of loguru's for a file, which mean nothing here.
     """
 
     terminator = "\n"
@@ -38,32 +39,14 @@ class SharedFileHandler(LocklessHandler):
         self,
         filename: str | os.PathLike[str],
         *,
-        rotation: Any = None,
-        retention: Any = None,
-        compression: Any = None,
-        encoding: str = "utf8",
-        errors: str = "backslashreplace",
-        newline: str | None = None,
         delay: bool = False,
-        lock_timeout: float = WRITE_LOCK_TIMEOUT,
-        opener: Any = None,
         level: int | str = logging.NOTSET,
-        **refused: Any,
+        **words: Unpack[FileWords],
     ) -> None:
-        check_words(lock_timeout, refused)
-        options = LogOptions(
-            rotation, retention, compression, encoding, errors, newline, lock_timeout, opener
-        )
-        self._log: SharedLog = find_log(filename, options)
+        self._log: SharedLog = find_log(filename, read_words(words))
         super().__init__(level)
         self.baseFilename = os.path.abspath(os.fspath(filename))
-        self._log.add_user(self)
-        if not delay:
-            try:
-                self._log.open()
-            except BaseException:
-                self._log.release(self)
-                raise
+        self._log.add_user(self, opens=not delay)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's line. Never raises."""

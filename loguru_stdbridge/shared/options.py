@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional, TypedDict
 
 from ..exceptions import ConfigurationError
 
@@ -31,8 +31,34 @@ class LogOptions(NamedTuple):
     opener: Opener = None
 
 
-def check_words(lock_timeout: object, refused: dict[str, Any]) -> None:
-    """Raise :class:`ConfigurationError` for a word that cannot be followed."""
+class FileWords(TypedDict, total=False):
+    """The words for a shared file, as its sink and its handler take them: see there."""
+
+    rotation: Any
+    retention: Any
+    compression: Any
+    encoding: str
+    errors: str
+    newline: str | None
+    lock_timeout: float
+    opener: Opener
+
+
+def read_words(words: FileWords) -> LogOptions:
+    """Return the words as options. Raises :class:`ConfigurationError` for one that cannot be
+    followed, and ``TypeError`` for one that nobody knows."""
+    refused: dict[str, Any] = {**words}
+    known = {name: refused.pop(name) for name in LogOptions._fields if name in refused}
+    options = LogOptions(**known)
+    _refuse(refused)
+    lock_timeout: object = options.lock_timeout
+    if type(lock_timeout) not in (int, float) or not 0 < lock_timeout <= 86400:  # type: ignore[operator]
+        raise ConfigurationError(f"lock_timeout={lock_timeout!r}: seconds, from above 0 to 86400")
+    return options
+
+
+def _refuse(refused: dict[str, Any]) -> None:
+    """Raise for words of loguru's for a file that mean nothing here, unless they say so."""
     if refused.pop("mode", "a") != "a":
         raise ConfigurationError("mode=: use 'a', which keeps the lines of the other processes")
     for name, value in refused.items():
@@ -42,5 +68,3 @@ def check_words(lock_timeout: object, refused: dict[str, Any]) -> None:
             raise TypeError(f"a shared file has no option {name}={value!r}")
         if value:
             raise ConfigurationError(f"{name}={value!r}: leave it out, {_REFUSED[name]}")
-    if type(lock_timeout) not in (int, float) or not 0 < lock_timeout <= 86400:  # type: ignore[operator]
-        raise ConfigurationError(f"lock_timeout={lock_timeout!r}: seconds, from above 0 to 86400")

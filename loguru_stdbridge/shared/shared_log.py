@@ -110,9 +110,18 @@ class SharedLog:
 
     # -- users ----------------------------------------------------------------------------------
 
-    def add_user(self, user: object) -> None:
-        """Note that ``user`` writes here, for as long as it lives or until its release."""
+    def add_user(self, user: object, *, opens: bool = False) -> None:
+        """Note that ``user`` writes here, for as long as it lives or until its release.
+
+        ``opens``: open the log now, and raise what :meth:`open` raises.
+        """
         self._users.add(user)
+        if opens:
+            try:
+                self.open()
+            except BaseException:
+                self.release(user)
+                raise
 
     def release(self, user: object) -> None:
         """Note that ``user`` writes no more; the last one closes the file. Never raises."""
