@@ -15,6 +15,11 @@ with a line break instead, where what others have written last does not end with
 process itself could not write whole, on a full disk, is cut off again, since it is known to the
 byte, and nobody can have written behind it.
 
+*A descriptor that is another file's.* A program that becomes a daemon closes all descriptors, and
+the system gives the numbers out again. Before each write it is looked whether the open file is
+still ours (:mod:`~loguru_stdbridge.system.own_file`). If not, file and lock are opened anew, and
+what has the number now is left alone.
+
 Where the path depends on the time
 ----------------------------------
 All processes have to write one file. So the lock file names it. Who rotates writes the new name
@@ -36,6 +41,7 @@ from ..sink.internals import SinkPath, creation_time, note_creation_time, path_o
 from ..system.common_lock import CommonLock
 from ..system.files import file_key, open_file, pread
 from ..system.forks import block_forks
+from ..system.own_file import is_another_s, mark_ours
 from ..system.short_calls import MAX_WRITE, NOWHERE, State, calls
 from .conditions import Condition
 from .options import Opener
@@ -87,6 +93,13 @@ class CurrentFile:
         self.under_way: tuple[int, bytes] | None = None
         """Where a write has begun, and its bytes, until somebody has noted that it is done."""
 
+    def is_lost(self) -> bool:
+        """Return whether somebody has closed our descriptor; the number may be another file's."""
+        try:
+            return self._descriptor >= 0 and is_another_s(self._descriptor)
+        except OSError:
+            return True
+
     def look(self) -> int:
         """Make sure that the current file is open, and return its size. Raises ``OSError``."""
         if self._descriptor < 0 or not self._is_current():
@@ -121,6 +134,7 @@ class CurrentFile:
             self._descriptor = self._open_descriptor(path)
             status = os.fstat(self._descriptor)
             self._id = file_key(status)
+            mark_ours(self._descriptor)
         self._number, self.size, self._major, self._minor = calls.state_of(status)
         self._look = calls.make_look(path)
         self.path, self._end, self.is_first = path, -1, False
@@ -203,6 +217,8 @@ class CurrentFile:
             return False
         number, size, major, minor = self._look()
         if number != self._number or minor != self._minor or major != self._major:
+            return False
+        if is_another_s(self._descriptor):
             return False
         self.size = size
         limit = self.condition.size_limit
@@ -290,14 +306,18 @@ class CurrentFile:
         descriptor, self._descriptor = self._descriptor, -1
         self._number = _CLOSED
         text_file, self._text_file = self._text_file, None
-        if text_file is not None:
-            text_file.close()
-        if descriptor >= 0:
-            os.close(descriptor)
+        with contextlib.suppress(OSError):
+            if text_file is not None:
+                text_file.close()
+        self._close_ours(descriptor)
 
     def after_fork_in_child(self) -> None:
         """Close the child's copy, if it is still that."""
         descriptor, self._descriptor = self._descriptor, -1
+        self._close_ours(descriptor)
+
+    def _close_ours(self, descriptor: int) -> None:
+        """Close a descriptor, if it is still the file's."""
         with contextlib.suppress(OSError):
             status = os.fstat(descriptor) if descriptor >= 0 else None
             if status is not None and file_key(status) == self._id:

@@ -181,6 +181,8 @@ class SharedLog:
     def _take(self, turn: Turn) -> bool:
         """Take the common lock; return whether that worked in time."""
         lock = turn.lock
+        if turn.file.is_lost():  # and the lock, most likely
+            self._open_anew(turn)
         if not lock.take(self.options.lock_timeout):
             return False
         now = monotonic()
@@ -192,10 +194,13 @@ class SharedLog:
             if not lock.read().startswith(NOTE):
                 lock.write(NOTE)
             return True
-        lock.close()  # somebody has removed it, or the whole directory
+        self._open_anew(turn)  # somebody has removed it, or the whole directory
+        return lock.take(self.options.lock_timeout)
+
+    def _open_anew(self, turn: Turn) -> None:
+        turn.lock.close()
         turn.file.close()
         self._open(turn)
-        return lock.take(self.options.lock_timeout)
 
     def _held_error(self, lock: CommonLock) -> LedgerHeldError:
         text = lock.read().decode("ascii", "replace").strip()

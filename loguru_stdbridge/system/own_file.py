@@ -64,13 +64,22 @@ _owners: dict[int, weakref.ref[OwnFile]] = {}  # by descriptor
 _identities: dict[int, tuple[int, int]] = {}  # device and inode behind each descriptor
 
 
+def mark_ours(descriptor: int) -> None:
+    """Mark an open regular file as ours, as the module's text has it."""
+    if sys.platform != "win32":
+        os.set_blocking(descriptor, False)
+
+
 _pwrite: Callable[[int, bytes, int], int] = getattr(os, "pwrite", files.pwrite)
 _pread: Callable[[int, int, int], bytes] = getattr(os, "pread", files.pread)
 if sys.platform != "win32":
-    _get_blocking = os.get_blocking
+    is_another_s = os.get_blocking
+    """Return whether a descriptor that :func:`mark_ours` was given is another file's by now.
+
+    Raises ``OSError`` for one that is closed."""
 else:
 
-    def _get_blocking(descriptor: int) -> bool:  # nobody closes them all there
+    def is_another_s(descriptor: int) -> bool:  # nobody closes them all there
         return False
 
 
@@ -155,7 +164,7 @@ class OwnFile:
         """
         global _lock_free_until
         descriptor = self.descriptor
-        if _get_blocking(descriptor) or _owners.get(descriptor) is not self._mark:
+        if is_another_s(descriptor) or _owners.get(descriptor) is not self._mark:
             raise OSError(errno.EBADF, "its descriptor was closed, and is another file's now")
         started = _monotonic()
         if _locking_pwrite is None or started < _lock_free_until or offset > _MAX_OFFSET:

@@ -551,3 +551,27 @@ def test_a_killed_process_is_gone_for_good(path):
     add(path)
     logger.info("line")
     assert path.read_text() == "line\n"
+
+
+_DAEMON = """
+import os, sys
+from loguru import logger
+from loguru_stdbridge import SharedFileSink
+logger.remove()
+logger.add(SharedFileSink(sys.argv[1], rotation="1 MB"), format="{message}")
+logger.info("before")
+os.closerange(3, 100)
+own = [os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND) for _ in range(8)]
+logger.info("after")
+logger.remove()
+for descriptor in own:
+    os.write(descriptor, b".")
+"""
+
+
+def test_a_program_that_closes_all_descriptors_goes_on(path):
+    """Lines of a program that has become a daemon go into the log, and into no file of its own."""
+    own = path.with_name("own.txt")
+    subprocess.run([sys.executable, "-c", _DAEMON, str(path), str(own)], check=True)
+    assert path.read_text() == "before\nafter\n"
+    assert own.read_text() == "........"
