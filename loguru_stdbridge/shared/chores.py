@@ -29,6 +29,7 @@ from typing import Any, Callable
 from ..sink.archive import check_compression, finish_work, own_work_directories
 from ..sink.internals import SinkPath, private_logger
 from ..sink.retention import spare_other_logs
+from ..system.files import file_key
 from ..system.locks import let_go, take_directory_lock
 
 _SWEEPS = 5
@@ -39,10 +40,16 @@ class Chores:
     """What is left to do after rotations of one log. Thread-safe."""
 
     def __init__(
-        self, sink: SinkPath, compression: Any, retention: Any, report: Callable[[str], None]
+        self,
+        sink: SinkPath,
+        lock_path: str,
+        compression: Any,
+        retention: Any,
+        report: Callable[[str], None],
     ) -> None:
         """Raises what loguru raises for values that it cannot use. Loads what the chores need."""
         self._sink = sink
+        self._lock_path = lock_path
         self._compression = compression
         self._report = report
         self._is_failing = False
@@ -75,7 +82,7 @@ class Chores:
 
     def _finish(self, work: Path) -> None:
         try:
-            lock = take_directory_lock(str(work))
+            lock = take_directory_lock(str(work), self._lock_path)
         except FileNotFoundError:
             return
         if lock is None:  # somebody works on it
@@ -95,7 +102,8 @@ class Chores:
         retention: Any = self._retention
 
         def leave_out_current(files: list[str]) -> None:
-            retention([file for file in files if file != self._current])
+            current = _key_of(self._current)
+            retention([file for file in files if current is None or _key_of(file) != current])
 
         logger = private_logger()
         logger.add(
@@ -127,3 +135,11 @@ class Chores:
             self._is_failing = True
         else:
             self._is_failing = False
+
+
+def _key_of(path: str) -> tuple[int, int] | None:
+    """Return what the system knows a file by: on Windows it may be called by several paths."""
+    try:
+        return file_key(os.stat(path)) if path else None
+    except OSError:
+        return None

@@ -174,7 +174,7 @@ class CurrentFile:
         if condition.has_function:
             if self._text_file is None:
                 self._text_file = open(  # noqa: SIM115
-                    self.path, "a+", encoding="utf8", errors="replace"
+                    self.path, "a+", encoding="utf8", errors="replace", opener=open_file
                 )
             file = self._text_file
         return condition.holds(text, position, file)
@@ -299,6 +299,10 @@ class CurrentFile:
             except FileNotFoundError:
                 if not os.path.exists(old):
                     raise
+            except OSError:  # on Windows a program that does not share the file
+                with contextlib.suppress(OSError):
+                    os.rmdir(work)
+                raise
         raise OSError(errno.EEXIST, "no free name for the rotated file", target)
 
     def close(self) -> None:

@@ -9,7 +9,6 @@ import weakref
 
 from ..exceptions import ConfigurationError
 from ..sink.internals import read_sink_path
-from ..system.common_lock import HAS_COMMON_LOCKS
 from ..system.forks import drop_in_children
 from .options import LogOptions
 from .shared_log import SharedLog
@@ -34,14 +33,9 @@ drop_in_children(_logs)
 def find_log(path: str | os.PathLike[str], options: LogOptions) -> SharedLog:
     """Return this process's one log for the file at ``path``, whatever the path is called.
 
-    Raises :class:`ConfigurationError` where another user of it has said something else or the
-    system has no such locks, and what loguru raises for values that it cannot use.
+    Raises :class:`ConfigurationError` where another user of it has said something else, and what
+    loguru raises for values that it cannot use.
     """
-    if not HAS_COMMON_LOCKS:
-        raise ConfigurationError(
-            "this system has no locks of directories, by which a shared file is compressed: use "
-            "install_bridge(sink=...), whose receiver writes the file"
-        )
     sink = read_sink_path(os.fspath(path))
     with _logs.lock:
         log = _logs.logs.get(sink.template)

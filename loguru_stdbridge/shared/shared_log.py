@@ -68,13 +68,16 @@ class SharedLog:
         calls.find()
         self.options = options
         self._sink = sink
+        self._lock_path = str(sink.directory / f".{sink.name}.lock")
         encoder = LineEncoder(options.encoding, options.errors, options.newline)
         self._encode = encoder.encode
         condition = Condition(options.rotation)
         self.needs_record = condition.needs_record
         """Whether a line has to be a message of loguru's, with its record."""
         self._never_rotates = condition.never
-        self._chores = Chores(sink, options.compression, options.retention, self._report)
+        self._chores = Chores(
+            sink, self._lock_path, options.compression, options.retention, self._report
+        )
         self._settings = FileSettings(
             sink,
             encoder,
@@ -82,7 +85,6 @@ class SharedLog:
             self._chores.moves_files,
             options.opener,
         )
-        self._lock_path = str(sink.directory / f".{sink.name}.lock")
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
         self._turn = Turn(self._settings, self._lock_path, self.path)
         drop_in_children(self)

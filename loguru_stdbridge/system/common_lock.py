@@ -5,7 +5,8 @@ far behind the file's end: those who share the log hold it together, from openin
 a receiver holds it alone. So an idle program that shares the log keeps a receiver out, and the
 other way round. The claim is Linux's lock of an open file description, which knows nothing of
 ``flock`` on local file systems. Elsewhere, and where ``flock`` is made of such locks (NFS), there
-is no claim, and only the lock itself tells that a receiver has the file.
+is no claim, and only the lock itself tells that a receiver has the file. On Windows both are locks
+of single bytes.
 
 Why no lock outlives its process
 --------------------------------
@@ -24,19 +25,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 import time
 
 from .file_systems import file_system_of, is_remote
-from .files import fcntl_module, pread, pwrite
+from .files import pread, pwrite
 from .forks import block_forks
-from .locks import LET_GO, TAKE_NOW, is_file_at, let_go, lock_file, open_lock_file
+from .locks import LET_GO, TAKE_NOW, is_file_at, let_go, lock_byte, lock_file, open_lock_file
 from .short_calls import calls
-
-_SET_CLAIM = getattr(fcntl_module, "F_OFD_SETLK", None)
-
-HAS_COMMON_LOCKS = hasattr(os, "O_DIRECTORY")
-"""Whether a log can be shared: not where no directory can be opened, and so none locked."""
 
 _CLAIMED_BYTE = 1 << 40
 _MAX_CONTENT = 8192
@@ -124,15 +119,4 @@ def set_claim(descriptor: int, *, alone: bool) -> bool:
 
     Returns true where the system has no such locks.
     """
-    if _SET_CLAIM is None:
-        return True
-    kind = fcntl_module.F_WRLCK if alone else fcntl_module.F_RDLCK
-    try:
-        fcntl_module.fcntl(
-            descriptor, _SET_CLAIM, struct.pack("hhqqi0q", kind, 0, _CLAIMED_BYTE, 1, 0)
-        )
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:  # this file system has none
-        return True
-    return True
+    return lock_byte(descriptor, _CLAIMED_BYTE, alone=alone)

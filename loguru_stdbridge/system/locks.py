@@ -23,12 +23,21 @@ from .files import NO_FOLLOW, fcntl_module, file_key, move_descriptor, open_file
 from .forks import block_forks, drop_in_children
 
 if fcntl_module is None:
-    from .windows.locks import LET_GO, TAKE_NOW, change_lock
+    from .windows.locks import LET_GO, TAKE_NOW, change_lock, lock_byte
     from .windows.locks import lock_descriptor as _lock_descriptor
+    from .windows.locks import lock_directory as _lock_descriptor_of_directory
     from .windows.locks import unlock_descriptor as _unlock_descriptor
 
     def _drop_claim(descriptor: int) -> None:
-        """There are none here."""
+        """No child has a copy here."""
+
+    def _lock_directory(path: str, lock_path: str) -> tuple[int, bool]:
+        descriptor = open_file(lock_path, os.O_RDWR | os.O_CREAT)
+        try:
+            return descriptor, _lock_descriptor_of_directory(path, descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
 
 else:
     TAKE_NOW, LET_GO = fcntl_module.LOCK_EX | fcntl_module.LOCK_NB, fcntl_module.LOCK_UN
@@ -40,6 +49,33 @@ else:
         except (OSError, ValueError):
             return -1
         return 0
+
+    def lock_byte(descriptor: int, offset: int, *, alone: bool) -> bool:
+        """Lock a byte together with others or alone, in the place of an earlier lock of it.
+
+        Return whether nobody's lock forbids it. Where the system has no locks of an open file,
+        nobody's does. The lock of the whole file is no part of it.
+        """
+        command = getattr(fcntl_module, "F_OFD_SETLK", None)
+        if command is None:
+            return True
+        kind = fcntl_module.F_WRLCK if alone else fcntl_module.F_RDLCK
+        try:
+            fcntl_module.fcntl(descriptor, command, struct.pack("hhqqi0q", kind, 0, offset, 1, 0))
+        except (BlockingIOError, PermissionError):
+            return False
+        except OSError:  # this file system has none
+            return True
+        return True
+
+    def _lock_directory(path: str, lock_path: str) -> tuple[int, bool]:
+        flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
+        descriptor = move_descriptor(os.open(path, flags))
+        try:
+            return descriptor, _lock_descriptor(descriptor) and is_file_at(descriptor, path)
+        except BaseException:
+            os.close(descriptor)
+            raise
 
     def _lock_descriptor(descriptor: int) -> bool:
         try:
@@ -146,21 +182,15 @@ def open_lock_file(path: str) -> int:
         return descriptor
 
 
-def take_directory_lock(path: str) -> int | None:
+def take_directory_lock(path: str, lock_path: str) -> int | None:
     """Take the lock of a directory, without waiting: its files stay free.
 
-    Return the descriptor, for :func:`let_go`, or ``None`` where another has the lock or the
-    directory was removed meanwhile. Raises ``FileNotFoundError`` where there is none, and
-    ``OSError`` where a directory cannot be opened, as on Windows.
+    ``lock_path`` is the lock file of the log, for a system where no directory can be opened. Return
+    the descriptor, for :func:`let_go`, or ``None`` where another has the lock or the directory was
+    removed meanwhile. Raises ``FileNotFoundError`` where there is none, and ``OSError``.
     """
     with block_forks():
-        flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
-        descriptor = move_descriptor(os.open(path, flags))
-        try:
-            taken = lock_file(descriptor) and is_file_at(descriptor, path)
-        except BaseException:
-            os.close(descriptor)
-            raise
+        descriptor, taken = _lock_directory(path, lock_path)
         if not taken:
             os.close(descriptor)
             return None

@@ -448,8 +448,9 @@ def test_a_compression_that_somebody_works_on_is_left_to_him(path):
     work.mkdir(parents=True)
     file = work / "app.2026-01-01_00-00-00_000000.log"
     file.write_bytes(b"old\n")
-    chores = Chores(read_sink_path(path), "gz", None, print)
-    lock = take_directory_lock(str(work))
+    lock_path = str(path.parent / ".app.log.lock")
+    chores = Chores(read_sink_path(path), lock_path, "gz", None, print)
+    lock = take_directory_lock(str(work), lock_path)
     chores.finish_all()
     assert os.listdir(work) == [file.name]
     let_go(lock)

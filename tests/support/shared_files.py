@@ -32,9 +32,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import crashing as _crashing  # noqa: F401 - loaded once, before the forks
 from . import shared_writer
 from .shared_writer import FILLER, POINTS
+
+if hasattr(os, "fork"):
+    from . import crashing as _crashing  # noqa: F401 - loaded once, before the forks
 
 WORDS: dict[str, Any] = {"rotation": "200 KB", "compression": "gz", "retention": 1000}
 _LINE = re.compile(rf"(\w+) (\d+) {FILLER}")

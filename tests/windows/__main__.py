@@ -16,6 +16,7 @@ from .suite import PARTS as PARTS_OF_SUITE
 from .wine import PLACE, Wine
 
 SCENE = ["-m", "tests.windows.scenes"]
+SHARED = ["-m", "tests.support.shared_files", "--rounds", "1", "--processes", "4"]
 PYTEST = ["-m", "pytest", "-q", "-p", "tests.windows.suite"]
 
 PARTS: dict[str, list[list[str]]] = {
@@ -27,6 +28,7 @@ PARTS: dict[str, list[list[str]]] = {
     ],
     "held": [[*SCENE, "held"]],
     "at-once": [[*SCENE, "at-once"]],
+    "shared": [[*SHARED, "--only", case] for case in ("size", "time", "logging", "plain loguru")],
     "suite": [[*PYTEST, part] for part in PARTS_OF_SUITE],
 }
 """What is run, by name: the arguments of Python, one list for each run."""
