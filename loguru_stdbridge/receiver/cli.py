@@ -35,6 +35,7 @@ from .runner import EXIT_FAILURE, Runner
 from .service import RENDER, Service
 from .setup_hook import handlers_of
 from .sink_option import shown_sink
+from .tee import TEE_PEERS, check_tees
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 _CALLED = "python -m loguru_stdbridge.receiver"
@@ -86,6 +87,12 @@ def _check(options: argparse.Namespace) -> None:
         _addresses(options),
         read_tls_files(vars(options), from_environment=False),
         insecure=bool(options.insecure),
+    )
+    check_tees(
+        [parse_address(text) for text in options.tee or ()],
+        options.tee_peer or TEE_PEERS[0],
+        options.sink,
+        _addresses(options),
     )
     read_permissions(options.mode, options.owner)
     read_limits(options.max_connections, options.max_peer_connections, options.max_rate)
@@ -207,6 +214,8 @@ def _open(
             insecure=bool(options.insecure),
             status_files=bool(options.status_files),
             console=bool(options.console),
+            tee=options.tee or (),
+            tee_peer=options.tee_peer or TEE_PEERS[0],
             file_mode=options.mode,
             file_owner=options.owner,
             max_connections=options.max_connections,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,8 @@ def start_receiver(
     max_rate: int | None = None,
     nats_create: str | None = None,
     order: float | None = None,
+    tee: Iterable[AddressLike] = (),
+    tee_peer: str = "stdbridge",
     **options: Any,
 ) -> EmbeddedReceiver:
     """Start a receiver in a thread of this process. The process may use loguru as it likes.
@@ -162,6 +164,10 @@ def start_receiver(
     order
         Seconds, up to 60, for which lines are held back and sorted by their own time. ``None``:
         they are written as they come.
+    tee, tee_peer
+        Addresses of other receivers that get each record, too, and of what kind those are:
+        ``"stdbridge"`` (each record once), or ``"stock"``, which reads the format of
+        ``SocketHandler`` (each record at most once).
     fsync
         Acknowledge only what is on the disk itself. It survives a power cut, and takes longer.
     render
@@ -230,5 +236,7 @@ def start_receiver(
             max_rate=max_rate,
             nats_create=nats_create,
             order=order,
+            tee=tee,
+            tee_peer=tee_peer,
         )
     )

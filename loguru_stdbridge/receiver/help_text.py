@@ -85,6 +85,12 @@ Journals and lines:
   --render WHO           who renders plain lines: worker or receiver (default: worker, which is
                          faster)
 
+To another receiver as well:
+  --tee ADDRESS          send each record on to the receiver there, once; where it is away, records
+                         wait beside the sink, 256 MB at most; may be repeated
+  --tee-peer KIND        what listens there: stdbridge (default), or stock for a program that reads
+                         the format of SocketHandler, such as cutelog; that gets each at most once
+
 How it runs:
   --standby              wait while another receiver writes this sink, then take over
   --linger SECONDS       end by itself after so long without a client (default: never)

@@ -30,7 +30,7 @@ _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 _SWITCHES = (*FLAG_WORDS, "fsync", "standby", "inject", "insecure", "status_files", "console")
 _SECONDS = ("grace", "linger", "order")
 _WHOLE_NUMBERS = ("max_connections", "max_peer_connections", "max_rate")
-_LISTS = ("listen", "status", "status_hosts")
+_LISTS = ("listen", "status", "status_hosts", "tee")
 _NOT_FROM_ENVIRONMENT = (
     "check", "command", "detached", "further_sinks", "help", "print_config", "version",
 )  # fmt: skip
@@ -71,6 +71,8 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     add("--status", action="append")
     add("--status-host", action="append", dest="status_hosts")
     add("--status-token-file")
+    add("--tee", action="append")
+    add("--tee-peer")
     add("--config")
     add("--detached", action="store_true")
     add("--check", action="store_true")

@@ -39,6 +39,7 @@ from ..sink.streams import Stream, StreamSink, find_stream, open_stream_ledger
 from ..sink_words import check_handlers, is_call
 from ..system.runtime import runtime_directories
 from .owners import find_program
+from .row_writer import RowReplay, RowWriter
 from .several import OneWriter, SeveralWriters
 from .writer import Writer
 
@@ -63,7 +64,7 @@ class Outlet(NamedTuple):
     path: str
     """The log file's path; of a stream, the path of its ledger without the suffix."""
     sink: Sink
-    replay: Replay
+    replay: Replay | RowReplay
     ledger: Ledger | EngineLedger
     named: str
     """What the user calls it."""
@@ -88,16 +89,20 @@ class Outlet(NamedTuple):
 class Outlets:
     """All that one receiver writes to. Used by the receiver's one thread."""
 
-    def __init__(self, outlets: Sequence[Outlet], *, rendering: bool = True) -> None:
-        """Without ``rendering`` no worker is told a line format."""
+    def __init__(
+        self, outlets: Sequence[Outlet], *, rendering: bool = True, tees: Sequence[Outlet] = ()
+    ) -> None:
+        """Without ``rendering`` no worker is told a line format; nor where there are ``tees``,
+        which need whole records."""
         self._outlets = list(outlets)
-        self._rendering = rendering
+        self._tees = list(tees)
+        self._rendering = rendering = rendering and not tees
         self._writers: list[OneWriter] = []
         self.line_format = _common_format(outlets) if rendering else None
         """The format by which workers may render lines for all of the sinks."""
-        self.needs = join_needs(outlet.needs for outlet in outlets)
+        self.needs = self._common_needs()
         """What all of the sinks need of a worker's record."""
-        ledgers = [outlet.ledger for outlet in outlets]
+        ledgers = [outlet.ledger for outlet in self._all()]
         self.last: Callable[[str], int] = ledgers[0].last if len(ledgers) == 1 else self._lowest
         """Returns the highest number of a sender that is settled in every sink."""
 
@@ -106,21 +111,30 @@ class Outlets:
         """The one whose sink gives the log its name and its identity."""
         return self._outlets[0]
 
+    def _all(self) -> list[Outlet]:
+        return [*self._outlets, *self._tees]
+
+    def _common_needs(self) -> SinkNeeds:
+        return join_needs(outlet.needs for outlet in self._all())
+
     def _lowest(self, sender: str) -> int:
-        return min(outlet.ledger.last(sender) for outlet in self._outlets)
+        return min(outlet.ledger.last(sender) for outlet in self._all())
 
     def make_writer(
         self, report: Callable[[str], None], on_unreadable: Callable[[str, str], None]
     ) -> OneWriter | SeveralWriters:
         """Make what takes records; ``on_unreadable`` is told of each row that cannot be read."""
-        for outlet in self._outlets:
+        for outlet in self._all():
             if outlet.engine is not None:
                 self._writers.append(outlet.engine)
                 continue
             format_id, least = self._look_of(outlet)
-            name = "the sink" if len(self._outlets) == 1 else outlet.sink.path or outlet.path
+            name = "the sink" if len(self._all()) == 1 else outlet.sink.path or outlet.path
+            kind: Callable[..., Writer] = (
+                RowWriter if isinstance(outlet.replay, RowReplay) else Writer
+            )
             self._writers.append(
-                Writer(
+                kind(
                     outlet.replay, outlet.sink, report,
                     format_id=format_id, least_level=least, name=name,
                     on_unreadable=on_unreadable if outlet is self.first else _tell_nobody,
@@ -129,7 +143,7 @@ class Outlets:
         if len(self._writers) == 1:
             return self._writers[0]
         return SeveralWriters(
-            [(w, outlet.ledger.last) for w, outlet in zip(self._writers, self._outlets)]
+            [(w, outlet.ledger.last) for w, outlet in zip(self._writers, self._all())]
         )
 
     def start(self, wake: Callable[[], None]) -> None:
@@ -189,7 +203,7 @@ class Outlets:
             changed.append(outlet._replace(replay=replay, options=given))
         self._outlets = changed
         self.line_format = _common_format(changed) if self._rendering else None
-        self.needs = join_needs(outlet.needs for outlet in changed)
+        self.needs = self._common_needs()
         for writer, outlet in zip(self._writers, changed):
             if isinstance(writer, Writer):
                 writer.change_look(outlet.replay, *self._look_of(outlet))
@@ -198,7 +212,7 @@ class Outlets:
 
     def retire_sender(self, sender: str) -> None:
         """Note that ``sender`` will never send again. Never raises."""
-        for outlet in self._outlets:
+        for outlet in self._all():
             outlet.ledger.retire_sender(sender)
 
     def reopen(self, report: Callable[[str], None]) -> None:

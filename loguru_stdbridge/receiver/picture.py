@@ -15,6 +15,7 @@ from .any_writer import AnyWriter
 from .connection import Connection
 from .owners import find_owner
 from .reporting import RateLimitedReporter
+from .row_writer import RowWriter
 from .sequencing import SequencedWriter
 from .several import OneWriter
 
@@ -50,7 +51,8 @@ class Painter:
         is_ending: bool,
     ) -> ReceiverState:
         """Make the picture. Never raises."""
-        sinks = tuple(map(_look_at_sink, self._writer.writers))
+        shown = [w for w in self._writer.writers if w.failing or not isinstance(w, RowWriter)]
+        sinks = tuple(map(_look_at_sink, shown))
         clients = list(connections)
         workers = [c for c in clients if c.has_sent_frame and not c.ended][:MAX_WORKERS_SHOWN]
         return ReceiverState(

@@ -48,6 +48,7 @@ from .server import Receiver
 from .sharing import group_id, read_socket_access
 from .standby import Standby
 from .status_service import StatusService, open_console
+from .tee import check_tees
 
 RENDER = ("worker", "receiver")
 GRACE = 5.0
@@ -84,6 +85,8 @@ class Service:
         console: bool = False,
         file_mode: str | int | None = None,
         file_owner: str | None = None,
+        tee: Iterable[AddressLike] = (),
+        tee_peer: str = "stdbridge",
         passed: Sequence[PassedSocket] = (),
         supervisor: Supervisor | None = None,
         nats_create: str | None = None,
@@ -97,7 +100,9 @@ class Service:
         other. ``wait`` makes it a standby (:meth:`Ledger.open`). ``linger`` makes it end by itself:
         so many seconds after the last client has gone and nothing is left to adopt. ``tls``: the
         certificate files of ``tls://`` addresses; ``None``: those that the environment names.
-        ``passed`` are sockets that listen already; ``supervisor`` is told how the loop is.
+        ``tee``: each record is sent on to these receivers, which are of the kind ``tee_peer``
+        (:mod:`~loguru_stdbridge.receiver.tee`). ``passed`` are sockets that listen already;
+        ``supervisor`` is told how the loop is.
         """
         if render not in RENDER:
             raise ConfigurationError(f"render={render!r}: one of {', '.join(map(repr, RENDER))}")
@@ -106,6 +111,9 @@ class Service:
         given = list(addresses)
         streams = [str(address) for address in given if is_engine_address(address)]
         targets = [parse_address(address) for address in given if not is_engine_address(address)]
+        tees = [parse_address(address) for address in tee]
+        if tees:
+            check_tees(tees, tee_peer, _log_path(handlers), targets)
         members = group_id("spool_group", spool_group)
         group = members if socket_group is None else group_id("socket_group", socket_group)
         access = read_socket_access(socket_mode, group)
@@ -124,19 +132,28 @@ class Service:
             standby = None if wait is None else Standby(path, wait, shown, self.spool_dir)
             if standby is not None:
                 opened.callback(standby.close)
+            sinks = open_outlets(
+                handlers,
+                opened,
+                spool_dir=self.spool_dir,
+                instance=instance,
+                fsync=fsync,
+                wait=None if standby is None else standby.wait,
+                report=report,
+                permissions=permissions,
+                create=nats_create,
+            )
+            forwarders = []
+            if tees:
+                from .forwarding import open_tees
+
+                forwarders = open_tees(
+                    tees, tee_peer, path, opened, fsync=fsync, tls=tls, report=report
+                )
             outlets = Outlets(
-                open_outlets(
-                    handlers,
-                    opened,
-                    spool_dir=self.spool_dir,
-                    instance=instance,
-                    fsync=fsync,
-                    wait=None if standby is None else standby.wait,
-                    report=report,
-                    permissions=permissions,
-                    create=nats_create,
-                ),
+                sinks,
                 rendering=render == "worker",
+                tees=[outlet for outlet, _ in forwarders],
             )
             if standby is not None:
                 standby.close()
@@ -184,6 +201,8 @@ class Service:
             shown.start()
             if printer is not None:
                 printer.start()
+            for _, forwarder in forwarders:
+                forwarder.start()
             self._opened = opened.pop_all()  # it is whole: close() has it now
 
     def _open_sources(

@@ -14,13 +14,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import Any, Callable
+from typing import Any, Callable, Protocol
 
 from ..exceptions import SinkError
 from ..record.row import DEFAULT_LEVEL_NO, FLAG_RAW, Row, read_row, rendered_lines
 from ..record.stock import notice
 from ..sink.blocks import Block, Sink
-from ..sink.replay import Replay
+from ..sink.replay import Rendered
 from ..status.pieces import Piece, Watcher, split_pieces
 
 MAX_HELD = 4 * 1024 * 1024
@@ -28,6 +28,13 @@ MAX_HELD = 4 * 1024 * 1024
 
 RETRY_START = 0.1  # seconds, after a failed write; doubled up to RETRY_MAX
 RETRY_MAX = 5.0
+
+
+class Renderer(Protocol):
+    """Makes a record's line."""
+
+    def render(self, row: Row) -> Rendered: ...
+    def render_text(self, row: Row) -> str: ...
 
 
 class Writer:
@@ -38,7 +45,7 @@ class Writer:
 
     def __init__(
         self,
-        replay: Replay,
+        replay: Renderer,
         sink: Sink,
         report: Callable[[str], None],
         *,
@@ -79,7 +86,7 @@ class Writer:
         """Who is shown what was written; see :meth:`show_to`."""
         self._unshown: list[Piece] = []  # for each text that is held, its record, for the board
 
-    def change_look(self, replay: Replay, format_id: str, least_level: int | None) -> None:
+    def change_look(self, replay: Renderer, format_id: str, least_level: int | None) -> None:
         """Render what comes from now on in another way; see ``__init__``."""
         self._replay, self._format_id, self._least_level = replay, format_id, least_level
 

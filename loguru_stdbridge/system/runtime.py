@@ -49,6 +49,10 @@ _FOLDER = "loguru_stdbridge"
 AF_UNIX: Any = getattr(socket, "AF_UNIX", None)
 """The family of Unix sockets; ``None`` where the system, or its Python, has none."""
 
+END_OF_RECORD = getattr(socket, "MSG_EOR", 0)
+"""Sent with a frame, it keeps the next one apart: a stock receiver may take a part of a length for
+the end of the stream."""
+
 MAX_SOCKET_PATH = 100
 """Bytes that an address takes everywhere: 108 on Linux and 104 on macOS, with the final zero."""
 

@@ -443,6 +443,7 @@ WAYS = {
     "tls": Way(run_tls, ("trustme",)),
     "config": Way(run_config, ("tomllib",)),
     "setup": Way(run_config),
+    "check": Way(run_config),
     "cron": Way(run_cron),
     "systemd": Way(run_unit, ("gunicorn",)),
     "systemd-alone": Way(run_unit),

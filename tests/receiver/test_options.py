@@ -100,6 +100,7 @@ HEADINGS = [
     "Who can reach it",
     "What can be seen of it",
     "Journals and lines",
+    "To another receiver as well",
     "How it runs",
     "Where options are said",
     "And then end",
