@@ -30,6 +30,8 @@ Words:
             print the records of a log as they are written
   spool list|deliver|export|discard
             see to what waits on disk
+  level [SINK|ADDRESS] NAME=LEVEL
+            have workers send records of lower levels for a while
   send [SINK|ADDRESS] TEXT
             send one record the whole way, and say how long it took
   demo      count the lines that rotation loses, and the bridge keeps (half a minute)
@@ -88,6 +90,12 @@ def _send(arguments: Sequence[str], program: str) -> int:
     return send(arguments, program)
 
 
+def _level(arguments: Sequence[str], program: str) -> int:
+    from .tools.level import main as level
+
+    return level(arguments, program)
+
+
 def _demo(arguments: Sequence[str], program: str) -> int:
     from .demo import main as demo
 
@@ -101,6 +109,7 @@ WORDS: dict[str, Callable[[Sequence[str], str], int]] = {
     "tail": _tail,
     "spool": _spool,
     "send": _send,
+    "level": _level,
     "demo": _demo,
 }
 """Each word, and what runs it: it takes the arguments behind the word, and how it was called. A

@@ -35,7 +35,7 @@ def test_the_overview_shows_every_word(called, capsys, arguments):
         (["recieve", "x.log"], "there is no word 'recieve'; did you mean receive?"),
         (
             ["wash"],
-            "there is no word 'wash'; there are receive, check, status, tail, spool, send, demo",
+            "there is no word 'wash'; there are receive, check, status, tail, spool, send, level, demo",
         ),
         (
             ["logs/app.log", "--", "gunicorn"],

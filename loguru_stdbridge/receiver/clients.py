@@ -30,11 +30,11 @@ from .._version import __version__
 from ..addresses import Address, LogName
 from ..exceptions import (
     OtherLogError,
-    PeerError,
     ProtocolVersionError,
     RowError,
     SequenceError,
 )
+from ..record.level_order import LevelOrder
 from ..record.line_format import LineFormat
 from ..record.sink_needs import SinkNeeds
 from ..spool.proof import answer_nonce
@@ -56,6 +56,7 @@ from ..wire.sending import PROTOCOL_VERSION
 from .admission import Admission
 from .any_writer import AnyWriter
 from .connection import Connection, LocalRequest
+from .level_orders import LevelOrders, Whose
 from .limits import Limits, Pace
 from .outlets import Outlets
 from .places import Standing
@@ -140,6 +141,7 @@ class Clients:
         self._waiting: set[Connection] = set()  # ended, and the sink has not all of theirs
         self._limits = limits
         self._resting: set[Connection] = set()
+        self._orders = LevelOrders(greeted.spool_dir)
         self.has_met_newer = False
         """Whether a worker has come whose package is later than this one."""
         self.are_last = False
@@ -178,6 +180,12 @@ class Clients:
             if connection.is_greeted and not connection.ended:
                 connection.send(connection.protocol.format_change(line_format, needs))
                 self._touched.add(connection)
+
+    def order_level(self, whose: Whose, order: LevelOrder) -> int:
+        """Have workers send records of lower levels for a while; return how many were told."""
+        told = self._orders.give(whose, order, self._connections)
+        self._touched.update(told)
+        return len(told)
 
     def read_certificates(self) -> None:
         """Read the certificates again; disconnect clients whose own has been revoked since."""
@@ -282,8 +290,7 @@ class Clients:
                 )
             if is_later_version(event.package, __version__):
                 self.has_met_newer = True
-            is_worker = self._has_journal(event.sender)
-            standing = Standing.WORKER if is_worker else Standing.STRANGER
+            standing = Standing.WORKER if self._has_journal(event.sender) else Standing.STRANGER
             if not self.admission.classify(connection, standing):
                 return
             self._end_earlier(event.sender, connection)
@@ -300,12 +307,14 @@ class Clients:
                 )
             )
             connection.is_greeted = True
+            self._orders.greet(connection, event.takes_levels)
         elif isinstance(event, GapReceived):
             self._records.take_gap(event, connection.peer)
         elif isinstance(event, GoodbyeReceived):
             connection.said_goodbye = True
         elif isinstance(event, PayloadRefused):
-            kind, detail = _kind(event.error), str(event.error)
+            detail = str(event.error)
+            kind = str(getattr(event.error, "reason", type(event.error).__name__))
             if isinstance(event.error, ProtocolVersionError):
                 self.has_met_newer |= event.error.version > PROTOCOL_VERSION
             if event.fatal:
@@ -449,8 +458,3 @@ class Clients:
             "client has sent the most of them",
         )
         self._incomplete -= largest.protocol.drop()
-
-
-def _kind(error: PeerError) -> str:
-    """Return a fixed word for an error, by which its messages are rated."""
-    return str(getattr(error, "reason", type(error).__name__))

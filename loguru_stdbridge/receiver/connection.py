@@ -26,7 +26,7 @@ READ_SIZE = 256 * 1024
 """Bytes taken from one client before the next has its turn."""
 
 
-REQUESTS = (b"GET ", b"HEAD ")
+REQUESTS = (b"GET ", b"HEAD ", b"POST ")
 """How an HTTP request begins, for the receiver's status. As a length it is beyond any frame's."""
 
 
@@ -85,6 +85,10 @@ class Connection:
         self.is_greeted = False
         """Whether it has said a hello that was answered: only then it waits for answers."""
         self.said_goodbye = False
+        self.takes_levels = False
+        """Whether it can be told of least levels that an operator wants."""
+        self.has_orders = False
+        """Whether it was told of such levels, and not that they are over."""
         self.acknowledged_through = 0
         """The highest number acknowledged on this connection."""
         self.interest = 0

@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable
 
 from ..addresses import Address, LogName
+from ..record.level_order import LevelOrder
 from ..sink_words import show_handlers
 from ..status.pieces import Watcher, Watchers
 from ..status.state import ReceiverState
@@ -35,6 +36,7 @@ from .any_writer import AnyWriter
 from .clients import Clients, Greeted
 from .connection import Connection
 from .dump import describe_state
+from .level_orders import Whose
 from .limits import DEFAULT_LIMITS, Limits
 from .listeners import Listener
 from .outlets import Outlets
@@ -206,6 +208,10 @@ class Receiver:
         self._outlets.change(handlers, self._report)
         outlets = self._outlets
         self._clients.change_format(outlets.line_format, outlets.needs, show_handlers(handlers))
+
+    def order_level(self, whose: Whose, order: LevelOrder) -> int:
+        """In the loop: have workers send records of lower levels for a while; return how many."""
+        return self._clients.order_level(whose, order)
 
     def read_certificates(self) -> None:
         """In the loop: read the certificates again; new clients are accepted with them."""

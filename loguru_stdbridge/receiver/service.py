@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable
@@ -23,6 +24,7 @@ from ..addresses import (
     parse_address,
 )
 from ..exceptions import ConfigurationError, JournalError
+from ..record.level_order import LevelOrder
 from ..sink.permissions import read_permissions
 from ..sink.streams import find_stream
 from ..sink_words import check_handlers, show_handlers
@@ -40,6 +42,7 @@ from ..system.tls_files import TlsFiles
 from ..system.users import current_user
 from .adoption import OrphanIntake
 from .exposure import check_exposure
+from .level_orders import Whose
 from .limits import read_limits, read_order
 from .outlets import Outlets, open_outlets
 from .passed import address_of
@@ -51,6 +54,9 @@ from .status_service import StatusService, open_console
 from .tee import check_tees
 
 RENDER = ("worker", "receiver")
+ORDER_TIMEOUT = 2.0
+"""Seconds to wait until the loop has told workers of an order."""
+
 GRACE = 5.0
 """Seconds for which a receiver that is told to end takes what clients have sent."""
 
@@ -187,6 +193,7 @@ class Service:
                 supervisor=supervisor,
                 order=read_order(order),
             )
+            shown.on_level = self.order_level
             opened.callback(self._receiver.close)
             opened.callback(shown.close)
             self.status_addresses = shown.open(template)
@@ -293,6 +300,22 @@ class Service:
         """In the loop: name other files of certificates, which :meth:`reload` reads."""
         if self._certificates is not None:
             self._certificates.files = files
+
+    def order_level(self, program: str, pid: int, order: LevelOrder) -> int:
+        """Have workers send records of lower levels for a while; return how many were told.
+
+        ``program`` and ``pid`` say which (``""``, 0: any). Waits for the loop. For other threads.
+        """
+        told: list[int] = []
+        done = threading.Event()
+
+        def give() -> None:
+            told.append(self._receiver.order_level(Whose(program, pid), order))
+            done.set()
+
+        self._receiver.call(give)
+        done.wait(ORDER_TIMEOUT)
+        return told[0] if told else 0
 
     def dump(self) -> None:
         """Tell the operator the whole state. Safe like :meth:`reopen`."""

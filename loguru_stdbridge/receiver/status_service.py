@@ -26,6 +26,7 @@ from ..system.forks import block_forks
 from .sharing import SocketAccess
 
 if TYPE_CHECKING:
+    from ..status.answers import OnLevel
     from ..status.board import Board  # loaded when somebody asks
     from ..status.console import Console
     from ..status.listener import StatusListener
@@ -56,6 +57,8 @@ class StatusService:
         self._template: str | None = None
         self._listener: StatusListener | None = None
         self.board: Board | None = None
+        self.on_level: OnLevel | None = None
+        """Has workers send records of lower levels; called in the listener's thread."""
         if status or token_file is not None or hosts or shows_files:
             from ..status.board import Board
             from ..status.options import read_status_options
@@ -118,7 +121,7 @@ class StatusService:
 
         return StatusListener(
             self._addresses if idle_timeout is None else (),
-            Answers(board, self._template, shows_files=self._shows_files),
+            Answers(board, self._template, shows_files=self._shows_files, on_level=self.on_level),
             token=self._token,
             names=self._names,
             socket_mode=self._access.mode,

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
+from ..record.level_order import LevelOrder, load_orders
 from ..spool.inspection import inspect_spool
 from .board import Board
 from .log_files import open_listed
@@ -19,6 +20,9 @@ from .state import ReceiverState
 from .viewers import Viewers
 from .visitors import Visitor
 
+OnLevel = Callable[[str, int, LevelOrder], int]
+"""Takes an order, with the program and the process that it concerns (``""``, 0: any)."""
+
 JOURNALS_AGE = 10.0
 """Seconds for which a look at the spool's journals counts."""
 
@@ -28,8 +32,17 @@ _PART = 128 * 1024  # bytes of a file that are read at a time
 class Answers:
     """Answers for one receiver. Used by the listener's one thread."""
 
-    def __init__(self, board: Board, template: str | None, *, shows_files: bool = False) -> None:
-        """``template`` is the sink's format. ``shows_files``: the log's files can be fetched."""
+    def __init__(
+        self,
+        board: Board,
+        template: str | None,
+        *,
+        shows_files: bool = False,
+        on_level: OnLevel | None = None,
+    ) -> None:
+        """``template`` is the sink's format. ``shows_files``: the log's files can be fetched.
+        ``on_level`` has workers send records of lower levels; it returns how many were told."""
+        self._on_level = on_level
         self._board = board
         self._shows_files = shows_files
         self._look = Look(board)
@@ -48,7 +61,9 @@ class Answers:
     def answer(self, visitor: Visitor, request: Request) -> None:
         """Answer a request; see :class:`~loguru_stdbridge.status.visitors.Answerer`."""
         path = self._paths.get(request.path)
-        if path is not None:
+        if request.is_order:
+            self._take_order(visitor, request)
+        elif path is not None:
             path(visitor, request)
         elif request.path.startswith("/files/"):
             self._answer_file(visitor, request)
@@ -127,6 +142,24 @@ class Answers:
             return data
 
         visitor.more, visitor.file = read_part, file
+
+    def _take_order(self, visitor: Visitor, request: Request) -> None:
+        """Have workers send records of lower levels for a while."""
+        query = request.query
+        try:
+            if request.path != "/level" or self._on_level is None:
+                raise ValueError("there is no such order")
+            given = [query.get("logger", ""), int(query["level"]), float(query["seconds"])]
+            if given[2] == 0:
+                order = LevelOrder(query.get("logger", ""), int(query["level"]), 0.0)
+            else:
+                (order,) = load_orders([given])
+            pid = int(query.get("pid", "0"))
+        except (ValueError, KeyError) as error:
+            raise Refused(make_error(HTTPStatus.BAD_REQUEST, f"no order: {error}")) from error
+        told = self._on_level(query.get("program", ""), pid, order)
+        body = json.dumps({"told": told}).encode("ascii")
+        visitor.answer(make_answer(HTTPStatus.OK, body, "application/json"))
 
     def _state(self) -> ReceiverState:
         state = self._look()

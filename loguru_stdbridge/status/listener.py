@@ -125,7 +125,8 @@ class StatusListener:
 
         Return ``False`` where the listener has ended.
         """
-        visitor = Visitor(connection, Gate(is_unix=True), is_trusted=True)
+        gate = Gate(is_unix=True, takes_orders=True)
+        visitor = Visitor(connection, gate, is_trusted=True)
         visitor.received = received
         with self._lock:
             if self._is_over:

@@ -6,7 +6,8 @@ A browser on this machine reaches loopback for any page that it shows. Such a pa
 answer of another origin, unless the server allows it (CORS, which is never sent). It could claim
 our origin by a name of its own that it lets point here (DNS rebinding). So ``Host`` has to be an IP
 address, ``localhost`` or a name that the operator has declared. A request that the browser itself
-marks as another site's is refused. Nothing is changed by any request: there is only GET and HEAD.
+marks as another site's is refused. Nothing is changed by any request of a browser: it may only GET
+and HEAD. A POST is taken at the log's own socket alone, which no browser reaches.
 
 Who may ask
 -----------
@@ -55,6 +56,8 @@ class Request(NamedTuple):
     query: Mapping[str, str]
     headers: Mapping[str, str]
     is_head: bool
+    is_order: bool = False
+    """Whether it changes something: a POST, without a body."""
 
 
 class Refused(Exception):
@@ -101,12 +104,8 @@ def read_request(data: bytes) -> Request:
         raise Refused(make_error(HTTPStatus.BAD_REQUEST)) from error
     if not reader.is_read:
         raise Refused(reader.answer.getvalue() or make_error(HTTPStatus.BAD_REQUEST))
-    if reader.command not in ("GET", "HEAD"):
-        raise Refused(
-            make_answer(
-                HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD\n", more={"Allow": "GET, HEAD"}
-            )
-        )
+    if reader.command not in ("GET", "HEAD", "POST"):
+        raise Refused(_NOT_ALLOWED)
     target, _, query = reader.path.partition("?")
     if not target.startswith("/"):
         raise Refused(make_error(HTTPStatus.BAD_REQUEST))
@@ -115,16 +114,26 @@ def read_request(data: bytes) -> Request:
     except ValueError as error:
         raise Refused(make_error(HTTPStatus.BAD_REQUEST)) from error
     headers = {name.lower(): value for name, value in reader.headers.items()}
-    return Request(unquote(target), fields, headers, reader.command == "HEAD")
+    is_order = reader.command == "POST"
+    return Request(unquote(target), fields, headers, reader.command == "HEAD", is_order)
 
 
 class Gate:
     """Says who may ask at one address."""
 
     def __init__(
-        self, *, is_unix: bool = False, token: str = "", names: Iterable[str] = ()
+        self,
+        *,
+        is_unix: bool = False,
+        token: str = "",
+        names: Iterable[str] = (),
+        takes_orders: bool = False,
     ) -> None:
-        """``names`` are those by which the listener may be called, besides its addresses."""
+        """``names`` are those by which the listener may be called, besides its addresses.
+
+        ``takes_orders``: the visitor is this user's or root's, at the log's own socket.
+        """
+        self._takes_orders = takes_orders
         self._is_unix = is_unix
         self._token = token.encode()
         self._names = frozenset(name.lower() for name in names)
@@ -136,6 +145,8 @@ class Gate:
         can tell.
         """
         headers = request.headers
+        if request.is_order and not self._takes_orders:
+            raise Refused(_NOT_ALLOWED)
         if not self._is_unix and not self._is_known(headers.get("host", "")):
             raise Refused(
                 make_error(
@@ -213,3 +224,8 @@ def make_error(status: int, text: str = "") -> bytes:
     """Return an answer that says what is wrong."""
     text = text or HTTPStatus(status).phrase
     return make_answer(status, f"{text}\n".encode("utf-8", "replace"))
+
+
+_NOT_ALLOWED = make_answer(
+    HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD\n", more={"Allow": "GET, HEAD"}
+)

@@ -128,6 +128,7 @@ def ask(
     targets: list[Endpoint],
     path: str,
     timeout: float = ASK_TIMEOUT,
+    method: str = "GET",
     **headers: str,
 ) -> tuple[_Connection, http.client.HTTPResponse]:
     """Ask the first of ``targets`` that answers. Raises :class:`NobodyThereError`."""
@@ -138,7 +139,7 @@ def ask(
     for target in targets:
         connection = _Connection(target, timeout)
         try:
-            connection.request("GET", path, headers=headers)
+            connection.request(method, path, headers=headers)
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
@@ -154,9 +155,11 @@ def ask(
     raise NobodyThereError(trouble)
 
 
-def ask_json(targets: list[Endpoint], path: str, timeout: float = ASK_TIMEOUT) -> dict[str, Any]:
+def ask_json(
+    targets: list[Endpoint], path: str, timeout: float = ASK_TIMEOUT, method: str = "GET"
+) -> dict[str, Any]:
     """Return what is answered, as a JSON object. Raises :class:`NobodyThereError`."""
-    connection, answer = ask(targets, path, timeout)
+    connection, answer = ask(targets, path, timeout, method)
     with contextlib.closing(connection):
         try:
             fields = json.loads(answer.read())

@@ -29,6 +29,7 @@ from ..exceptions import (
 from ..pickles.known import KnownShapes, RecordReader
 from ..record.bounded_json import MAX_SMALL_FRAME, decode_json
 from ..record.expansion import bound_growth
+from ..record.level_order import LevelOrder, dump_orders
 from ..record.line_format import LineFormat, dump_line_format
 from ..record.row import Buffer, decode_row
 from ..record.sink_needs import SinkNeeds, dump_needs
@@ -63,6 +64,7 @@ class HelloReceived(NamedTuple):
     log: LogName | None = None  # the one that its records belong to, where it knows
     nonce: str = ""  # to be answered with the greeting
     package: str = ""  # version of the worker's package
+    takes_levels: bool = False  # it can be told of least levels that an operator wants
 
 
 class ChallengeReceived(NamedTuple):
@@ -272,7 +274,8 @@ class ReceiverConnection:
         log, package = read_log_name(mark.get("log")), mark.get("package")
         package = package[:MAX_VERSION] if type(package) is str else ""
         base = base if _is_sequence(base) else sequence
-        events: list[Event] = [HelloReceived(sender, base, log, nonce, package)]
+        takes_levels = mark.get("levels") is True
+        events: list[Event] = [HelloReceived(sender, base, log, nonce, package, takes_levels)]
         if mark.get("notice") is True:
             return events
         if type(text) is str:
@@ -326,6 +329,10 @@ class ReceiverConnection:
         """Tell a worker that was greeted how lines look from now on; see :meth:`greeting`."""
         style = None if line_format is None else dump_line_format(line_format)
         return encode_frame(encode_control({"style": style, "needs": dump_needs(needs)}))
+
+    def levels(self, orders: list[LevelOrder]) -> bytes:
+        """Tell a worker all of the least levels that an operator wants of it now."""
+        return encode_frame(encode_control({"levels": dump_orders(orders)}))
 
     def error(self, reason: str) -> bytes:
         """Say why the connection will be closed. Only a worker of this package is ever told."""

@@ -22,7 +22,9 @@ The conversation
 3. From then on the worker sends frames of rows (:mod:`record.row`), and the receiver cumulative
    *acknowledgements* of 8 bytes: everything up to N is in the file. Where the configuration of the
    receiver is changed, it tells its new line format by ``{"style": ...}``. An older worker takes
-   that for a fault, and connects again; then it is greeted with the new one.
+   that for a fault, and connects again; then it is greeted with the new one. A worker whose hello
+   says that it can is told of least levels that an operator has asked for, for a while:
+   ``{"levels": [[logger, number, seconds], ...]}`` (:mod:`record.level_order`).
 4. ``{"gap": [first, last, reason]}`` says that the sender has given these numbers up.
    ``{"bye": N}`` says that it will never send again.
 
@@ -66,6 +68,7 @@ from .._version import __version__
 from ..addresses import LogName
 from ..exceptions import OtherLogError, PeerError, ProtocolVersionError, RowError
 from ..pickles.write import dump_record
+from ..record.level_order import LevelOrder, load_orders
 from ..record.line_format import LineFormat, make_line_format
 from ..record.row import MAX_ROW, Buffer, Row, decode_row, read_row
 from ..record.sink_needs import SinkNeeds, load_needs
@@ -130,7 +133,13 @@ class FormatChanged(NamedTuple):
     needs: SinkNeeds
 
 
-Answer = Union[Greeting, Acknowledged, Proof, Refusal, FormatChanged]
+class LevelsOrdered(NamedTuple):
+    """An operator wants records of lower levels, for a while; none: no more."""
+
+    orders: tuple[LevelOrder, ...]
+
+
+Answer = Union[Greeting, Acknowledged, Proof, Refusal, FormatChanged, LevelsOrdered]
 
 
 class SenderConnection:
@@ -163,7 +172,7 @@ class SenderConnection:
         A ``notice`` tells a stock receiver of numbers given up; one of this package ignores it.
         With a ``nonce`` the greeting may hold a proof.
         """
-        more: dict[str, Any] = {"base": base, "package": __version__}
+        more: dict[str, Any] = {"base": base, "package": __version__, "levels": True}
         if nonce:
             more["nonce"] = nonce
         if self._log is not None:
@@ -223,6 +232,8 @@ class SenderConnection:
                 return FormatChanged(
                     _line_format_of(fields["style"]), load_needs(fields.get("needs")) or SinkNeeds()
                 )
+            if self.greeting is not None and "levels" in fields:
+                return LevelsOrdered(load_orders(fields["levels"]))
             if "error" in fields:
                 return Refusal(str(fields["error"])[:1000])
             if self._is_challenged:  # a greeting now would be one of somebody unknown

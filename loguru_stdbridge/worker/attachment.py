@@ -61,6 +61,7 @@ from typing import Any
 from loguru import logger as loguru_logger
 
 from ..record.fallback import message_of
+from ..record.level_order import LevelOrder
 from . import kept_handlers
 from .base_channel import BaseChannel
 from .crossings import (
@@ -113,6 +114,7 @@ class Attachment:
         self._sink_id: int | None = None  # where it could not be hidden
         self._sink: BridgeSink | None = None
         self._end_called = self._end  # made once
+        self._orders: tuple[LevelOrder, ...] = ()  # of lower levels, for a while
 
     def attach_logging(self, opened_level: int | None) -> None:
         """Attach to logging, or repair what is missing.
@@ -152,6 +154,16 @@ class Attachment:
         self._sink_id = None if self._sink.is_first else handler_id
         if self._follows_level:
             self._channel.far_sinks.add_follower(self._sink)
+        self._channel.far_sinks.add_talker(self)
+
+    def talk(self, orders: tuple[LevelOrder, ...]) -> None:
+        """Send records of lower levels, too, for as long as these orders hold: in the place of
+        those before. Called in the sender's thread."""
+        self._orders = orders
+        if self._sink is not None:
+            self._sink.talk(orders)
+        if self._hooks:
+            self._root.talk(orders)
 
     def is_in_loguru(self) -> bool:
         """Return whether loguru has the bridge's sink."""
@@ -185,6 +197,7 @@ class Attachment:
         if self._sink is not None:
             self._sink.is_detached, self._sink.is_first = True, False  # copies may live on
             self._channel.far_sinks.remove_follower(self._sink)
+        self._channel.far_sinks.remove_talker(self)
         self._sink = self._sink_id = None
 
     # -- a record of logging --------------------------------------------------------------------
@@ -192,7 +205,7 @@ class Attachment:
     def _begin(self, logger: logging.Logger, record: logging.LogRecord) -> Visit:
         """Before the logger's handlers: decide what is done with the record."""
         try:
-            if record.levelno < self._level:
+            if record.levelno < self._level and not self._is_ordered(record):
                 if record is self._probe.record:
                     self._probe.is_seen = True
                 return LEAVE_ALONE
@@ -204,7 +217,9 @@ class Attachment:
             if record.name is not logger.name and self._marks.has_come(record):
                 return LEAVE_ALONE
             root = self._root
-            is_called = record.levelno >= root.own or not root.is_for_bridge_alone(logger)
+            is_called = record.levelno >= root.own or not root.is_for_bridge_alone(
+                logger, record.levelno
+            )
             state = thread_states.state or make_thread_state()
             if (
                 (state.last_message is not None or state.is_writer)
@@ -224,6 +239,10 @@ class Attachment:
             )  # fmt: skip
         except Exception:  # a record factory may have made anything
             return self._end_odd, True
+
+    def _is_ordered(self, record: logging.LogRecord) -> bool:
+        """Return whether an operator wants a record that is below the bridge's level."""
+        return any(o.level <= record.levelno and o.is_for(record.name) for o in self._orders)
 
     def _is_loguru_s(self, record: logging.LogRecord) -> bool:
         """Return whether a sink of loguru's hands on a record that is sent already."""
@@ -263,7 +282,7 @@ class Attachment:
     def send(self, record: logging.LogRecord) -> None:
         """Send a record of at least the bridge's level. Never raises."""
         try:
-            if record.levelno >= self._level:
+            if record.levelno >= self._level or self._is_ordered(record):
                 channel = self._channel
                 channel.emit(row_of_logrecord(channel.far_sinks.renderer, record))
         except Exception as error:

@@ -175,6 +175,7 @@ class Channel(BaseChannel):
                 self._spool_dir,
                 on_row_after_close=self.emit,
                 on_sink=self.far_sinks.learn,
+                on_levels=self.far_sinks.obey,
                 on_sender_end=self._sender_ended,
                 on_fork_ahead=self._leave_to_adopters,
                 open_transport=self._open_transport,

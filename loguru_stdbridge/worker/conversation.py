@@ -15,6 +15,7 @@ from typing import Any, Callable, Protocol
 
 from ..addresses import Address, LogName
 from ..exceptions import JournalError, PeerError
+from ..record.level_order import LevelOrder
 from ..record.row import MAX_ROWS
 from ..spool.proof import ReceiverProof
 from ..spool.segments import Batch, Gap
@@ -22,6 +23,7 @@ from ..wire.sending import (
     Acknowledged,
     FormatChanged,
     Greeting,
+    LevelsOrdered,
     Proof,
     Refusal,
     SenderConnection,
@@ -121,6 +123,7 @@ class SenderThread(Protocol):
     report: Callable[[str], None]
     notice: Callable[[str], bytes]
     on_greeting: Callable[[Greeting | None], None]
+    on_levels: Callable[[tuple[LevelOrder, ...] | None], float]
 
     @property
     def done(self) -> bool: ...
@@ -417,6 +420,8 @@ class Conversation:
                 greeting = self._connection.greeting
                 assert greeting is not None
                 self._sender.on_greeting(greeting._replace(**answer._asdict()))
+            elif isinstance(answer, LevelsOrdered):
+                self._sender.on_levels(answer.orders)
             elif isinstance(answer, Refusal):
                 raise PeerError(f"the receiver refuses: {answer.reason}")
             else:

@@ -5,6 +5,8 @@ Owns what this process knows of them, and from where. A receiver tells it when i
 that, the worker begins with what the log's last receiver has noted in the spool or the runtime
 directory. Where there is no note, the worker begins with what it would ask a receiver for.
 
+It owns, too, which lower levels an operator wants for a while, as the receiver has told.
+
 Why an old note does no harm
 ----------------------------
 It says how a record is rendered, never whether one is sent: a level is taken from a greeting alone.
@@ -14,10 +16,13 @@ before the change.
 
 from __future__ import annotations
 
+import math
 import os
+import time
 import weakref
 from typing import Any
 
+from ..record.level_order import LevelOrder
 from ..record.line_format import LineFormat
 from ..record.sink_needs import UNKNOWN, SinkNeeds, join_needs, needs_of
 from ..sink_words import SinkWords
@@ -45,6 +50,8 @@ class FarSinks:
         self._level = level
         self._line_format: LineFormat | None = None
         self._followers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._talkers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._orders: tuple[tuple[float, LevelOrder], ...] = ()  # with their ends, monotonic
 
     def begin(self, options: ChannelOptions, spool_dir: str | None) -> None:
         """Begin with what is known before a receiver greets, which may be another one now."""
@@ -64,6 +71,36 @@ class FarSinks:
         self.needs, self._level = needs, needs.level
         for sink in list(self._followers):
             sink.follow_level(needs.level)
+
+    def obey(self, orders: tuple[LevelOrder, ...] | None) -> float:
+        """Have records of lower levels made, as an operator wants, for a while. Called in the
+        sender's thread.
+
+        ``orders`` replaces those before; ``None`` drops those that have expired. Return the seconds
+        until one does.
+        """
+        before = self._orders
+        if orders is None and not before:
+            return math.inf
+        now = time.monotonic()
+        if orders is not None:
+            self._orders = tuple((now + order.seconds, order) for order in orders)
+        else:
+            self._orders = tuple(known for known in before if known[0] > now)
+        if self._orders != before:
+            for talker in list(self._talkers):
+                talker.talk(tuple(order for _, order in self._orders))
+        return min((until for until, _ in self._orders), default=math.inf) - now
+
+    def add_talker(self, talker: Any) -> None:
+        """Have something make records of lower levels, by its ``talk()``, when that is wanted."""
+        self._talkers.add(talker)
+        if self._orders:
+            talker.talk(tuple(order for _, order in self._orders))
+
+    def remove_talker(self, talker: Any) -> None:
+        """Leave something alone from now on."""
+        self._talkers.discard(talker)
 
     def add_follower(self, sink: Any) -> None:
         """Have a sink of loguru's take the far sinks' least level, by its ``follow_level()``: now,

@@ -56,13 +56,14 @@ from loguru import logger
 
 from ..addresses import Address
 from ..record.encode import encode_loguru_record
+from ..record.level_order import LevelOrder
 from ..record.markup import dump_markup
 from ..record.sink_needs import PLAIN, SinkNeeds
 from ..record.values import show
 from .base_channel import BaseChannel
 from .crossings import ThreadState, find_logrecord, make_thread_state, thread_states
 from .kept_handlers import set_level
-from .levels import level_styles
+from .levels import level_number, level_styles
 from .looks import give_looks
 from .marks import marks_for
 from .rendering import MARKER, LineRenderer
@@ -157,7 +158,8 @@ class BridgeSink:
         self.is_detached = False
         """Whether it takes nothing any more: copies of the logger may keep it."""
         self.level_no = 0
-        """The least level of the records that :meth:`take` takes."""
+        """The least level of the records that it takes, beside those that were ordered."""
+        self._orders: tuple[LevelOrder, ...] = ()  # of lower levels, for a while
 
     @property
     def address(self) -> Address:
@@ -186,6 +188,7 @@ class BridgeSink:
         and ``diagnose``; where they are left out, loguru's defaults hold). It renders the line
         where the receiver tells its sink's format, and nothing more otherwise.
         """
+        self.level_no = level_number(level)
         handler_id = logger.add(
             self.write,
             level=level,
@@ -226,7 +229,7 @@ class BridgeSink:
         try:
             if record["exception"] is not None or not self.is_first:
                 return False
-            if record["level"].no < self.level_no:
+            if record["level"].no < self.level_no and not self._is_ordered(record):
                 return True
             thread = thread_states.state or make_thread_state()
             thread.last_message = record["message"]
@@ -250,8 +253,24 @@ class BridgeSink:
         Called in the sender's thread, too.
         """
         if not self.is_detached and self.level_no != level:
-            set_level(self._is_mine, level)
+            set_level(self._is_mine, min([level, *(order.level for order in self._orders)]))
             self.level_no = level
+
+    def talk(self, orders: tuple[LevelOrder, ...]) -> None:
+        """Take records of lower levels, too, as an operator wants, in the place of what held
+        before. Called in the sender's thread.
+        """
+        if not self.is_detached and orders != self._orders:
+            levels = [self.level_no, *(order.level for order in orders)]
+            if orders:
+                self._orders = orders  # first: no record comes that is not looked at
+            set_level(self._is_mine, min(levels))
+            self._orders = orders
+
+    def _is_ordered(self, record: Any) -> bool:
+        """Return whether an operator wants a record that is below the level."""
+        number, name = record["level"].no, record["name"]
+        return any(order.level <= number and order.is_for(name) for order in self._orders)
 
     def _is_mine(self, handler: Any) -> bool:
         return getattr(getattr(handler, "_filter", None), "__self__", None) is self
@@ -292,6 +311,8 @@ class BridgeSink:
 
     def _admit(self, record: Any) -> bool:
         if not self.is_first and not self._is_its_turn(record):
+            return False
+        if self._orders and record["level"].no < self.level_no and not self._is_ordered(record):
             return False
         thread = thread_states.state or make_thread_state()
         thread.last_message = record["message"]

@@ -16,6 +16,7 @@ log call calls :meth:`Pipeline.start_later` as it would wake a sleeping sender.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -23,6 +24,7 @@ from threading import get_ident
 from typing import Callable
 
 from ..exceptions import JournalError
+from ..record.level_order import LevelOrder
 from ..record.line_format import LineFormat
 from ..record.sink_needs import SinkNeeds
 from ..spool.directory import default_spool_dir, note_sink
@@ -60,6 +62,7 @@ class Pipeline:
         *,
         on_row_after_close: Callable[[bytes], None],
         on_sink: Callable[[LineFormat | None, SinkNeeds], None],
+        on_levels: Callable[[tuple[LevelOrder, ...] | None], float],
         on_sender_end: Callable[[Pipeline], None],
         on_fork_ahead: Callable[[Pipeline], None],
         open_transport: Callable[[Target, set[int] | None], Transport] = Transport,
@@ -68,7 +71,8 @@ class Pipeline:
 
         ``on_row_after_close`` takes a row that was accepted when the journal was closed.
         ``on_sink`` is told how the receiver of each connection writes lines and what its sinks
-        need, and ``on_sender_end`` that the sender has ended; both in the sender's thread.
+        need, ``on_levels`` of least levels that an operator wants, and ``on_sender_end`` that the
+        sender has ended; all in the sender's thread.
         ``on_fork_ahead`` is called in each log call of a process that may start no thread before it
         forks. ``open_transport`` begins a connection to the receiver.
         """
@@ -103,6 +107,7 @@ class Pipeline:
                 on_lost=self._bound_the_spool,
                 peer=options.peer,
                 on_greeting=self._greeted,
+                on_levels=on_levels,
                 on_end=self._sender_ended,
                 look=None if self.adoption is None else self.adoption.look,
             )
@@ -149,6 +154,7 @@ class Pipeline:
         starter: ReceiverStarter | None = None,
         on_lost: Callable[[], None] = lambda: None,
         on_greeting: Callable[[Greeting | None], None] = lambda greeting: None,
+        on_levels: Callable[[tuple[LevelOrder, ...] | None], float] = lambda orders: math.inf,
         look: Callable[[str], float] | None = None,
     ) -> Sender:
         user = self._options.receiver_user
@@ -163,6 +169,7 @@ class Pipeline:
             starter=starter,
             on_lost=on_lost,
             on_greeting=on_greeting,
+            on_levels=on_levels,
             on_end=on_end,
             look=look,
             open_transport=self._open_transport,

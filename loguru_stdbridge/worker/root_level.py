@@ -28,7 +28,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
+
+from ..record.level_order import LevelOrder
+from .kept_handlers import LOCK_TIMEOUT
 
 _MAX_FRAMES = 12  # from ``callHandlers`` to ``_log``, with subclasses of Logger between them
 
@@ -59,6 +63,8 @@ class RootLevel:
         """The level object in place; ``None`` where the application's own level stands."""
         self.own = 0
         """Records below this level may exist for the bridge alone."""
+        self._talking: list[tuple[logging.Logger, int, OpenedLevel]] = []
+        """Loggers of which an operator wants more: the level of each before, and that in place."""
 
     def open(self, level: int) -> None:
         """Let records from ``level`` on exist, if nobody has set the root logger's level.
@@ -71,8 +77,38 @@ class RootLevel:
             self.own = root.level
             root.setLevel(self.opened)
 
+    def talk(self, orders: Sequence[LevelOrder]) -> None:
+        """Let records of lower levels exist for the bridge alone, in the place of what held before.
+
+        A logger below the one that is meant keeps a level of its own. Nothing changes where another
+        thread holds logging's lock for longer than :data:`LOCK_TIMEOUT`.
+        """
+        lock = logging._lock  # type: ignore[attr-defined]
+        if not (orders or self._talking) or not lock.acquire(timeout=LOCK_TIMEOUT):
+            return
+        try:
+            for logger, before, mine in self._talking:
+                if logger.level is mine:
+                    logger.level = before
+            self._talking = []
+            for order in sorted(orders, key=lambda order: order.logger):
+                logger = logging.getLogger(order.logger or None)
+                effective = logger.getEffectiveLevel()
+                if getattr(effective, "opened", effective) > order.level:
+                    mine = OpenedLevel(int(effective), order.level)
+                    self._talking.append((logger, logger.level, mine))
+                    logger.level = mine
+            self.own = max(
+                [0 if self.opened is None else int(self.opened)]
+                + [int(mine) for _, _, mine in self._talking]
+            )
+            logging.getLogger().manager._clear_cache()  # type: ignore[attr-defined]
+        finally:
+            lock.release()
+
     def close(self) -> None:
         """Give the application's level back, wherever the object was copied to, too."""
+        self.talk(())
         opened, self.opened, self.own = self.opened, None, 0
         if opened is not None:
             opened.opened = int(opened)
@@ -82,12 +118,16 @@ class RootLevel:
             else:
                 root.manager._clear_cache()  # type: ignore[attr-defined]
 
-    def is_for_bridge_alone(self, logger: logging.Logger) -> bool:
-        """Return whether a record below :attr:`own` exists only because the level was opened.
+    def is_for_bridge_alone(self, logger: logging.Logger, level: int = 0) -> bool:
+        """Return whether a record of ``level``, below :attr:`own`, exists only because the level
+        was opened.
 
         Called from the function that ``callHandlers`` calls before it calls the handlers.
         """
-        if logger.getEffectiveLevel() is not self.opened:
+        deciding = logger.getEffectiveLevel()
+        if deciding is not self.opened and not any(mine is deciding for *_, mine in self._talking):
+            return False
+        if level >= int(deciding):
             return False
         frame = sys._getframe(2).f_back
         handles = 0

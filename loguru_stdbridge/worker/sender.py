@@ -36,6 +36,7 @@ from typing import Callable
 
 from ..addresses import Address
 from ..exceptions import PeerError
+from ..record.level_order import LevelOrder
 from ..spool.proof import ReceiverProof
 from ..system.signals import start_thread
 from ..system.wakeup import WakeUp
@@ -74,6 +75,7 @@ class Sender:
         starter: ReceiverStarter | None = None,
         on_lost: Callable[[], None] = lambda: None,
         on_greeting: Callable[[Greeting | None], None] = lambda greeting: None,
+        on_levels: Callable[[tuple[LevelOrder, ...] | None], float] = lambda orders: IDLE_INTERVAL,
         on_end: Callable[[], None] = lambda: None,
         look: Callable[[str], float] | None = None,
         greeting_timeout: float = GREETING_TIMEOUT,
@@ -88,7 +90,8 @@ class Sender:
         what the peer has shown itself to be; it returns the seconds until the next call.
         ``on_greeting`` is called on each connection with what the receiver greets with, or with
         ``None`` for a stock one; ``on_lost`` where none can be reached; ``on_end`` at the end. All
-        of them in the thread. ``open_transport`` begins a connection to a target.
+        of them in the thread. ``on_levels`` is told of levels that are wanted, or ``None`` to end
+        what has expired; it returns the seconds until the next end. ``open_transport`` connects.
         """
         self.journal = journal
         self.address = address
@@ -100,9 +103,9 @@ class Sender:
         self._connector = Connector(address, trusted_users, starter, report, open_transport)
         self._on_lost = on_lost
         self.on_greeting = on_greeting
+        self.on_levels = on_levels
         self._on_end = on_end
-        self._look = look
-        self._look_at = 0.0
+        self._look, self._look_at = look, 0.0
         self.greeting_timeout = greeting_timeout
         self.ident: int | None = None
         """The thread's identifier, by which its own log calls are known."""
@@ -341,12 +344,12 @@ class Sender:
 
     def look_around(self) -> float:
         """See whether there is something to adopt; return the seconds until the next look."""
+        now, until = time.monotonic(), min(self.on_levels(None), IDLE_INTERVAL)
         if self._look is None or self.ending.is_called_for:
-            return IDLE_INTERVAL
-        now = time.monotonic()
+            return until
         if now >= self._look_at:
             self._look_at = now + self._look(self.peer)
-        return min(self._look_at - now, IDLE_INTERVAL)
+        return min(self._look_at - now, until)
 
     def _sleep(self, timeout: float | None) -> None:
         self._look_after_others()
@@ -406,6 +409,7 @@ class Sender:
             self._lost(error)
         finally:
             self.connected = False
+            self.on_levels(())
             if self._waiter is not None:  # else it was abandoned
                 waiter.drop()
 

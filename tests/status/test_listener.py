@@ -71,6 +71,7 @@ def test_a_healthy_receiver_says_so(watched):
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert fetch(watched.port, "/nothing")[0] == 404
     assert fetch(watched.port, "/metrics", "POST")[0] == 405
+    assert fetch(watched.port, "/level?logger=a&level=10&seconds=60", "POST")[0] == 405
 
 
 def test_a_sink_that_fails_makes_it_unready_with_the_reason(watched, monkeypatch, eventually):
