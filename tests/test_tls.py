@@ -6,6 +6,7 @@ import contextlib
 import logging
 import logging.handlers
 import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -22,11 +23,13 @@ from loguru_stdbridge.system.tls_files import TlsFiles
 from loguru_stdbridge.worker import pipeline
 from loguru_stdbridge.worker.channel import Channel
 from loguru_stdbridge.worker.options import check_options
-from tests.support.processes import run_python
+from tests.support.processes import free_port, run_python
 from tests.support.scripted import a_row
 
 pytest.importorskip("trustme", reason="trustme makes the certificates")
 from tests.support.certificates import Authority
+
+STUNNEL = shutil.which("stunnel4") or shutil.which("stunnel")
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +221,39 @@ def test_a_stock_client_that_never_reads_loses_nothing(
         handler.close()
         eventually(lambda: len(running.lines()) == len(texts), 30, "all are there")
     assert running.lines() == texts
+
+
+@pytest.mark.skipif(STUNNEL is None, reason="needs stunnel (Debian's package stunnel4)")
+def test_a_stock_client_comes_through_stunnel(tmp_path, authority, server, client, eventually):
+    """Records of an unmodified ``SocketHandler`` arrive once through stunnel, with its certificate."""
+    port = free_port()
+    texts = [f"stock {number} {'z' * 900}" for number in range(1500)]
+    with Running(tmp_path / "app.log", TlsFiles(server, ca=authority.ca)) as running:
+        config = tmp_path / "stunnel.conf"
+        config.write_text(
+            f"foreground = yes\npid =\nsyslog = no\n[log]\nclient = yes\ncert = {client}\n"
+            f"CAfile = {authority.ca}\nverifyChain = yes\ncheckHost = localhost\n"
+            f"accept = 127.0.0.1:{port}\nconnect = 127.0.0.1:{running.address.port}\n",
+            encoding="ascii",
+        )
+        tunnel = subprocess.Popen([STUNNEL, str(config)], stderr=subprocess.DEVNULL)
+        try:
+            handler = logging.handlers.SocketHandler("127.0.0.1", port)
+
+            def is_reached():
+                handler.createSocket()
+                return handler.sock is not None
+
+            eventually(is_reached, 30, "stunnel listens")
+            for text in texts:
+                handler.emit(logging.makeLogRecord({"msg": text, "levelno": 20}))
+            handler.close()
+            eventually(lambda: len(running.lines()) == len(texts), 30, "all are there")
+        finally:
+            tunnel.kill()
+            tunnel.wait()
+    assert running.lines() == texts
+    assert not running.says("TLS")
 
 
 def test_tls_bytes_may_come_one_by_one(tmp_path, authority, server, client, eventually):
