@@ -8,8 +8,7 @@ import signal
 
 import pytest
 
-from tests.browser.scene import Scene, find_chromium, open_browser
-from tests.support.waiting import wait_until
+from tests.browser.scene import find_chromium
 
 pytest.importorskip("playwright", reason="needs the extra: pip install '.[browser]'")
 
@@ -17,83 +16,6 @@ pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no Chromium is installed"),
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
 ]
-
-WATCH = """
-window.reports = []; window.tasks = [];
-addEventListener('securitypolicyviolation', e => reports.push(e.violatedDirective + ' ' + e.blockedURI));
-new PerformanceObserver(l => l.getEntries().forEach(e => tasks.push(e.duration))).observe({entryTypes: ['longtask']});
-"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def scene(tmp_path):
-    scene = Scene(tmp_path)
-    yield scene
-    scene.close()
-
-
-class Look:
-    """A page that looks at a scene."""
-
-    def __init__(self, browser, scene, path="", **options):
-        self.context = browser.new_context(
-            **{"viewport": {"width": 1280, "height": 800}, "timezone_id": "UTC", **options}
-        )
-        self.page = self.context.new_page()
-        self.page.add_init_script(WATCH)
-        self.errors = []
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(scene.url + path)
-        self.wait(lambda: self.text("#path b") == "app.log", "it is greeted")
-
-    def js(self, code):
-        return self.page.evaluate(code)
-
-    def text(self, selector):
-        return self.page.text_content(selector)
-
-    def messages(self):
-        """The messages in sight, from the top."""
-        return self.js(
-            "[...document.querySelectorAll('.r:not([hidden]):not(.gap)')]"
-            ".sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)"
-            ".map(r => r.querySelector('.m span').textContent)"
-        )
-
-    def wait(self, condition, what):
-        wait_until(lambda: (self.page.wait_for_timeout(50), condition())[1], 30, what)
-
-    def sees(self, text):
-        self.wait(lambda: text in self.messages(), f"{text!r} is seen")
-
-    def press(self, key):
-        self.page.keyboard.press(key)
-
-    @property
-    def is_live(self):
-        return self.text("#pause") == "Pause"
-
-
-@pytest.fixture
-def look(browser, scene):
-    """Return ``look(path, **options)``; a page with an error or a report fails the test."""
-    looks = []
-
-    def look(path="", **options):
-        looks.append(Look(browser, scene, path, **options))
-        return looks[-1]
-
-    yield look
-    for each in looks:
-        assert each.errors == []
-        assert each.js("reports") == []
-        each.context.close()
 
 
 def test_five_thousand_records_a_second_leave_the_page_small(scene, look, tell):

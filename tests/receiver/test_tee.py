@@ -121,25 +121,25 @@ def test_records_wait_for_a_receiver_that_is_away(tmp_path):
 
 def test_what_was_given_up_is_told(tmp_path, monkeypatch):
     """Where the files are full, the oldest records are given up, and the other log counts them."""
-    monkeypatch.setattr(tee_module, "ROW_FILE_SIZE", 20_000)
+    monkeypatch.setattr(tee_module, "ROW_FILE_SIZE", 10_000)
     monkeypatch.setattr(tee_module, "MAX_ROW_FILES", 3)
     address = free_address()
     running = Running(tmp_path / "a.log", tee=[address])
-    for batch in range(20):
+    for batch in range(10):
         log(running.address, *(f"record {batch * 50 + number} {'x' * 100}" for number in range(50)))
     with ReceiverProcess(tmp_path / "b.log", "--format", "{message}", listen=address) as other:
         wait_until(
-            lambda: other.sink.exists() and "record 999" in other.sink.read_text(), what="end"
+            lambda: other.sink.exists() and "record 499" in other.sink.read_text(), what="end"
         )
         running.stop()
         assert other.stop() == 0
     lines = list(log_lines(other.sink))
     numbers = [int(line.split()[1]) for line in lines if line.startswith("record")]
     told = [line for line in lines if not line.startswith("record")]
-    assert 50 < len(numbers) < 950
-    assert numbers == list(range(1000 - len(numbers), 1000))
+    assert 50 < len(numbers) < 450
+    assert numbers == list(range(500 - len(numbers), 500))
     assert len(told) == 1
-    assert told[0].startswith(f"{1000 - len(numbers)} records of sender")
+    assert told[0].startswith(f"{500 - len(numbers)} records of sender")
 
 
 def test_a_stock_receiver_gets_each_record(tmp_path):
@@ -166,7 +166,7 @@ def test_a_stock_receiver_gets_each_record(tmp_path):
 def test_kills_lose_and_double_nothing_at_either(tmp_path):
     """Both receivers are killed again and again under load: each log has each record once."""
     code = """
-for number in range(3000):
+for number in range(1500):
     log(number, number + 1)
     time.sleep(0.0005)
 sys.stdin.readline()
@@ -178,11 +178,11 @@ tell()
     first = ReceiverProcess(tmp_path / "a" / "a.log", *words).wait_ready()
     try:
         with Worker(code, first.address) as worker:
-            for _ in range(4):
+            for _ in range(2):
                 for receiver in (first, other):
                     before = len(list(log_lines(receiver.sink)))
                     wait_until(
-                        lambda r=receiver, b=before: len(list(log_lines(r.sink))) > b or b >= 3000,
+                        lambda r=receiver, b=before: len(list(log_lines(r.sink))) > b or b >= 1500,
                         what="it goes on",
                     )
                     receiver.kill()
@@ -190,14 +190,14 @@ tell()
                     receiver.wait_ready()
             worker.go_on()
             assert worker.stands()["dropped"] == {}
-        Account(first.sink).check({"a": 3000})
-        wait_until(lambda: len(list(log_lines(other.sink))) >= 3000, what="all are there, too")
+        Account(first.sink).check({"a": 1500})
+        wait_until(lambda: len(list(log_lines(other.sink))) >= 1500, what="all are there, too")
         assert first.stop() == 0
         assert other.stop() == 0
     finally:
         first.kill()
         other.kill()
-    Account(other.sink).check({"a": 3000})
+    Account(other.sink).check({"a": 1500})
 
 
 def test_a_tee_whose_numbers_are_lost_begins_anew(tmp_path):
