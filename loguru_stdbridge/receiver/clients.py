@@ -386,6 +386,7 @@ class Clients:
             return
         sender = connection.sender
         self._connections.discard(connection)
+        self.admission.handshakes.forget(connection)
         self._incomplete -= connection.protocol.pending_bytes
         connection.watch(self._selector, 0)
         connection.close()

@@ -60,6 +60,11 @@ class Handshakes:
         """Note a client that was accepted."""
         self._unfinished[connection] = None
 
+    def forget(self, connection: Connection) -> None:
+        """Let go of a client that is not there any more."""
+        self._unfinished.pop(connection, None)
+        self._line.pop(connection, None)
+
     def stand_in_line(self, connection: Connection) -> None:
         """Have a client wait, of which bytes have come or to which some can be sent."""
         connection.watch(self._selector, 0)
@@ -71,21 +76,17 @@ class Handshakes:
             return
         until = time.monotonic() + HANDSHAKE_BUDGET
         for connection in list(self._line):
-            del self._line[connection]
+            if self._line.pop(connection, connection) is connection:  # it has gone meanwhile
+                continue
             if not connection.ended:
                 serve(connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
-            if connection.ended or not connection.is_shaking_hands:
+            if not connection.is_shaking_hands:
                 self._unfinished.pop(connection, None)
             if time.monotonic() >= until:
                 return
 
     def bound(self) -> None:
         """End the oldest handshakes of which too many are not finished."""
-        if len(self._unfinished) <= MAX_HANDSHAKES:
-            return
-        for connection in list(self._unfinished):
-            if connection.ended:
-                del self._unfinished[connection]
         excess = len(self._unfinished) - MAX_HANDSHAKES
         for connection in list(self._unfinished) if excess > 0 else ():
             if connection in self._line or connection.has_unread():

@@ -93,7 +93,7 @@ def test_the_oldest_silent_ones_leave(handshakes, dismissed):
     assert dismissed == []
     handshakes.stand_in_line(clients[0])
     clients[1].unread = True
-    clients[2].ended = True
+    handshakes.forget(clients[2])
     for name in "xyz":
         handshakes.begin(Client(name))
     handshakes.bound()
