@@ -75,6 +75,7 @@ class TeeNote:
 def tee_directory(log_path: str, address: Address) -> str:
     """Return where the rows for ``address`` wait: hidden, beside the log."""
     directory, name = os.path.split(log_path)
+    name = name.replace("{", "(").replace("}", ")")  # Loguru would fill {time} in
     return os.path.join(directory, f".{name}.tee-{zlib.crc32(str(address).encode()):08x}")
 
 
@@ -117,6 +118,11 @@ def check_tees(
         if not log_path:
             raise ConfigurationError(
                 f"--tee {address}: the first sink has to be a file, beside which records wait"
+            )
+        if "{" in os.path.dirname(log_path):
+            raise ConfigurationError(
+                f"--tee {address}: records wait beside the log, and {os.path.dirname(log_path)} is "
+                "another directory at each start"
             )
         if address in own:
             raise ConfigurationError(f"--tee {address}: this receiver itself listens there")
