@@ -134,7 +134,7 @@ def log_through(receiver):
         logger.error("two")
         logger.bind(user=7).info("three")
         assert bridge.flush(20)
-        return bridge._channel.rendering
+        return bridge._channel.far_sinks.renderer
 
 
 @pytest.mark.parametrize(
