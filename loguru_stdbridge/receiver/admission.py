@@ -167,6 +167,11 @@ class Admission:
         )
         return not connection.ended
 
+    def forget(self, connection: Connection) -> None:
+        """Let go of a client that is about to be closed."""
+        self.connections.discard(connection)
+        self.handshakes.forget(connection)
+
     def read_certificates(self) -> list[Connection]:
         """Read the certificates again, if there are any; return the clients that are revoked."""
         certificates = self._certificates

@@ -385,8 +385,7 @@ class Clients:
         if connection not in self._connections:
             return
         sender = connection.sender
-        self._connections.discard(connection)
-        self.admission.handshakes.forget(connection)
+        self.admission.forget(connection)
         self._incomplete -= connection.protocol.pending_bytes
         connection.watch(self._selector, 0)
         connection.close()
