@@ -35,6 +35,9 @@ MAX_HEAD = 16 * 1024
 MAX_FIELDS = 20
 """Fields of a query that are read."""
 
+ORDER_PATH = "/level"
+"""The one path that takes a POST."""
+
 REALM = "loguru_stdbridge"
 
 _SAFE_HEADERS = {
@@ -104,9 +107,10 @@ def read_request(data: bytes) -> Request:
         raise Refused(make_error(HTTPStatus.BAD_REQUEST)) from error
     if not reader.is_read:
         raise Refused(reader.answer.getvalue() or make_error(HTTPStatus.BAD_REQUEST))
-    if reader.command not in ("GET", "HEAD", "POST"):
-        raise Refused(_NOT_ALLOWED)
     target, _, query = reader.path.partition("?")
+    is_order = (reader.command, target) == ("POST", ORDER_PATH)
+    if not is_order and reader.command not in ("GET", "HEAD"):
+        raise Refused(_NOT_ALLOWED)
     if not target.startswith("/"):
         raise Refused(make_error(HTTPStatus.BAD_REQUEST))
     try:
@@ -114,7 +118,6 @@ def read_request(data: bytes) -> Request:
     except ValueError as error:
         raise Refused(make_error(HTTPStatus.BAD_REQUEST)) from error
     headers = {name.lower(): value for name, value in reader.headers.items()}
-    is_order = reader.command == "POST"
     return Request(unquote(target), fields, headers, reader.command == "HEAD", is_order)
 
 

@@ -39,6 +39,7 @@ def test_a_request_is_read():
     ("data", "status"),
     [
         (ask(method="POST"), 405),
+        (ask(path="/levels", method="POST"), 405),
         (ask(method="OPTIONS"), 405),
         (ask(path="http://elsewhere/"), 400),
         (ask(path="/?" + "&".join(f"a{n}=1" for n in range(100))), 400),
@@ -146,3 +147,14 @@ def test_options_that_mean_nothing_are_refused():
         read_status_options("log:///var/log/app.log")
     with pytest.raises(AddressError):
         read_status_options("udp://127.0.0.1")
+
+
+def test_an_order_is_taken_at_the_log_s_own_socket_alone():
+    """A POST is refused by every gate but the one of the log's own socket."""
+    order = read_request(ask("Host: localhost", path="/level?logger=a", method="POST"))
+    assert order.is_order
+    for gate in (Gate(), Gate(is_unix=True), Gate(is_unix=True, token="secret" * 4)):
+        with pytest.raises(Refused) as refused:
+            gate.check(order, is_trusted=True)
+        assert status_of(refused) == 405
+    Gate(is_unix=True, takes_orders=True).check(order, is_trusted=True)
