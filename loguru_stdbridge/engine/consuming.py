@@ -46,6 +46,10 @@ session."""
 
 _NANOSECONDS = 1_000_000_000
 
+_REQUEST_ENDS = ("Batch Completed", "Message Size Exceeds MaxBytes")
+"""What a server says where the bytes of a request are used up; anything else with the status 409
+ends the consumer."""
+
 
 class StreamMessage(NamedTuple):
     """A message of the stream."""
@@ -223,8 +227,9 @@ class Consumer:
         if status in ("100", ""):  # a sign of life
             return
         self._asked = max(self._asked - int(headers.get("Nats-Pending-Messages", PULL_SIZE)), 0)
-        if status not in ("404", "408") and "MaxBytes" not in headers.get("Description", ""):
-            self._end(EngineError(f"the consumer has ended: {headers.get('Description', status)}"))
+        what = headers.get("Description", "")
+        if status not in ("404", "408") and what not in _REQUEST_ENDS:
+            self._end(EngineError(f"the consumer has ended: {what or status}"))
             return
         await self._ask()
 
