@@ -32,9 +32,10 @@ def start(tmp_path):
     """Start a receiver in a thread; return it with what it has told the operator."""
     with contextlib.ExitStack() as opened:
 
-        def start(sink, *addresses, beside=(), spool="spool", create=None):
+        def start(sink, *addresses, beside=(), spool="spool", create=None, plain=False):
             reports = []
-            handlers = [{"sink": sink, **({} if "://" in str(sink) else {"format": "{message}"})}]
+            words = {} if "://" in str(sink) and not plain else {"format": "{message}"}
+            handlers = [{"sink": sink, **words}]
             handlers += [{"sink": path, "format": "{message}"} for path in beside]
             service = Service(
                 handlers, addresses or ["tcp://127.0.0.1:0"], spool_dir=spool and tmp_path / spool,
@@ -81,6 +82,20 @@ def test_a_record_goes_through_the_stream_into_the_file(server, start, logger, t
     assert lines(tmp_path / "near.log") == expected
     start(tmp_path / "far.log", server.address("whole"), spool="other")
     wait_until(lambda: lines(tmp_path / "far.log") == expected, what=lines(tmp_path / "far.log"))
+
+
+def test_a_stream_of_a_format_carries_finished_lines(server, start, logger, tmp_path):
+    """Where the format is named at both ends, workers render the lines, and the file has them."""
+    server.add_stream("plain")
+    sender, _ = start(server.address("plain"), plain=True)
+    log, handler = logger(sender)
+    log.info("first")
+    assert handler.wait(20)
+    assert handler.channel.far_sinks.renderer is not None
+    log.info("second")
+    assert handler.wait(20)
+    start(tmp_path / "far.log", server.address("plain"), spool="other")
+    wait_until(lambda: lines(tmp_path / "far.log") == ["first", "second"])
 
 
 def test_the_next_receiver_of_a_machine_without_a_spool_has_the_same_log(server, start):

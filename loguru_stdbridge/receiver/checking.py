@@ -66,7 +66,8 @@ def check_sinks(
         options = {name: value for name, value in handler.items() if name != "sink"}
         if is_engine_address(handler["sink"]):
             for name, value in options.items():
-                raise ConfigurationError(f"{name}={value!r}: leave it out, a stream is no file")
+                if name != "format":
+                    raise ConfigurationError(f"{name}={value!r}: leave it out, a stream is no file")
             check_engine(handler["sink"], nats_create)
             continue
         _check_sink(handler["sink"], fsync and len(handlers) == 1, options)

@@ -75,10 +75,13 @@ class Outlet(NamedTuple):
 
     @property
     def line_format(self) -> LineFormat | None:
-        """The format of its lines; ``None`` where it needs more than a finished line."""
-        return (
-            None if self.engine is not None or self.sink.needs_records else self.replay.line_format
-        )
+        """The format of its lines; ``None`` where it needs more than a finished line.
+
+        Records go into a stream whole, unless the user has named the format that its reader has.
+        """
+        if self.engine is not None and "format" not in self.options:
+            return None
+        return None if self.sink.needs_records else self.replay.line_format
 
     @property
     def needs(self) -> SinkNeeds:
@@ -268,6 +271,9 @@ def open_outlets(
     """
     refuse_handlers(handlers)
     looks = [{name: item[name] for name in RENDER_OPTIONS if name in item} for item in handlers]
+    for handler, look in zip(handlers, looks):
+        if is_engine_address(handler["sink"]):
+            look.setdefault("level", 0)  # its reader leaves out what it does not want
     encodings = [item.get("encoding", "utf8") for item in handlers]
     # What is wrong there is told before any lock.
     replays = [Replay(encoding=name, **look) for name, look in zip(encodings, looks)]
@@ -372,11 +378,12 @@ def _open_engine(
 
     address = parse_engine_address(handler["sink"])
     for name, value in handler.items():
-        if name != "sink":
+        if name not in ("sink", "format"):
             raise ConfigurationError(
                 f"{name}={value!r}: leave it out, {address} is no file. Whoever reads the stream "
                 "writes the lines"
             )
+    given = {name: value for name, value in handler.items() if name != "sink"}
     # Workers note the path as their log's name, so the next receiver has to have the same.
     places = [spool_dir] if spool_dir is not None else runtime_directories(make=True)
     if places:
@@ -397,7 +404,7 @@ def _open_engine(
     )
     opened.callback(writer.close)
     named = str(address)
-    return Outlet(path, writer.sink, replay, EngineLedger(ledger, writer), named, {}, writer)
+    return Outlet(path, writer.sink, replay, EngineLedger(ledger, writer), named, given, writer)
 
 
 def _open_stream(
