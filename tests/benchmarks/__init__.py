@@ -25,6 +25,6 @@ The JSON holds the machine, the versions and every sample: one list per case and
 order of the runs. ``busy`` is the share of the cores that other programs used just before a sample.
 
 Each figure is a module that says what it measures and how: ``throughput``, ``cpu``, ``call``,
-``growth``, ``rotation``, ``delay``, ``footprint``, ``hook``, ``stock``, ``shared``. ``peers`` holds the set-ups that are compared.
+``growth``, ``rotation``, ``delay``, ``footprint``, ``hook``, ``stock``, ``shared``, ``engine``. ``peers`` holds the set-ups that are compared.
 ``figure``, ``workers``, ``bridges``, ``lines``, ``machine`` and ``chart`` are what the figures share.
 """

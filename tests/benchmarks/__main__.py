@@ -24,6 +24,7 @@ from . import machine
 from .call import Call
 from .cpu import Cpu
 from .delay import Delay
+from .engine import Engine
 from .figure import Figure, Options, Sample, Samples
 from .footprint import Footprint
 from .growth import Growth
@@ -49,6 +50,7 @@ FIGURES: dict[str, Figure] = {
         StockRecords(),
         Watched(),
         Shared(),
+        Engine(),
     )
 }
 
