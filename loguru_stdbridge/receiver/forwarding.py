@@ -32,6 +32,7 @@ from ..system.runtime import (
     runtime_directories,
     short_path,
 )
+from ..system.signals import start_thread
 from ..system.tls_files import TlsFiles
 from ..wire.sending import Acknowledged, Refusal, SenderConnection
 from .outlets import Outlet
@@ -71,11 +72,16 @@ class Forwarder:
         tls: TlsFiles | None,
         report: Callable[[str], None],
     ) -> None:
+        """Raises :class:`ConfigurationError` where the certificates in ``tls`` cannot be used."""
         self.address = address
         self._files = files
         self._note = note
         self._is_stock = is_stock
-        self._tls = tls
+        self._context: ssl.SSLContext | None = None
+        if address.scheme == "tls":
+            from ..system.tls import make_client_context
+
+            self._context = make_client_context(tls or TlsFiles())
         self._report = report
         self._woken = threading.Event()
         self._ending = threading.Event()
@@ -90,7 +96,7 @@ class Forwarder:
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        start_thread(self._thread)
 
     def wake(self) -> None:
         """Say that rows were written."""
@@ -235,11 +241,9 @@ class Forwarder:
         self._acknowledged = self._sent = 0
         with block_forks():
             self._socket = _open_socket(self.address, self._patience(OTHERS_CONNECT_TIMEOUT))
-        if self.address.scheme == "tls":
-            from ..system.tls import make_client_context
-
-            context = make_client_context(self._tls or TlsFiles())
-            self._socket = context.wrap_socket(self._socket, server_hostname=self.address.host)
+        if self._context is not None:
+            host = self.address.host
+            self._socket = self._context.wrap_socket(self._socket, server_hostname=host)
 
     def _disconnect(self) -> None:
         """Close the connection; what was sent is on its way, and its acknowledgements are read."""

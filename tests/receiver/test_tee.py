@@ -13,6 +13,7 @@ from loguru_stdbridge.addresses import parse_address
 from loguru_stdbridge.exceptions import ConfigurationError
 from loguru_stdbridge.receiver import tee as tee_module
 from loguru_stdbridge.receiver.service import Service
+from loguru_stdbridge.system.tls_files import TlsFiles
 from loguru_stdbridge.worker.channel import Channel
 from loguru_stdbridge.worker.options import check_options
 from tests.support import stock
@@ -236,3 +237,27 @@ def test_a_tee_that_cannot_be_is_refused(tmp_path, options, why):
         Service(handlers, ["tcp://127.0.0.1:9021"], **options)
     with pytest.raises(ConfigurationError, match="has to be a file"):
         Service([{"sink": "/dev/stderr"}], [], tee=["tcp://127.0.0.1:9"])
+
+
+def test_a_tee_over_tls_shows_its_certificate(tmp_path):
+    """Records go to a receiver over TLS that asks for a certificate; an unusable one is told."""
+    pytest.importorskip("trustme", reason="trustme makes the certificates")
+    from tests.support.certificates import Authority
+
+    authority = Authority(tmp_path / "certificates")
+    tls = TlsFiles(authority.issue(), ca=authority.ca)
+    handler = {"sink": tmp_path / "b.log", "format": "{message}"}
+    other = Service([handler], ["tls://127.0.0.1:0"], tls=tls)
+    thread = threading.Thread(target=other.serve)
+    thread.start()
+    address = f"tls://localhost:{other.addresses[0].port}"
+    running = Running(tmp_path / "a.log", tee=[address], tls=tls)
+    log(running.address, "one", "two")
+    wait_until(lambda: (tmp_path / "b.log").read_text() == "one\ntwo\n", what="they are there")
+    running.stop()
+    other.stop()
+    thread.join()
+    with pytest.raises(ConfigurationError, match="tls_cert="):
+        Service(
+            [{"sink": tmp_path / "c.log"}], [], tee=[address], tls=TlsFiles(str(tmp_path / "none"))
+        )
