@@ -1,14 +1,21 @@
 """Spool directories besides the default one: workers note theirs, receivers look there too.
 
 A program may name a spool directory of its own (``spool_dir=``). A receiver that does not know it
-would never deliver what that program leaves behind. So the worker notes the directory where every
-receiver of this user looks: beside the sockets of the logs (:mod:`system.runtime`).
+would never deliver what that program leaves behind. So a worker that has made a journal notes its
+directory where every receiver of this user looks: beside the sockets of the logs
+(:mod:`system.runtime`).
 
 Why a note can do no harm
 -------------------------
 Only this user can write one. A directory that is not this user's alone is passed over, as it is
 when it is named. Whose a journal in it is decides :mod:`~loguru_stdbridge.spool.belonging`, as for
 any other. Without a note, the next worker with that directory delivers what is there.
+
+Why no journal goes without a note
+----------------------------------
+A worker makes the journal first, then the note. A receiver removes the note of an empty directory,
+then looks into it again, and notes it anew if something is there. So whichever comes first, there
+is a note at the end. A worker that is killed between its two steps has logged nothing yet.
 """
 
 from __future__ import annotations
@@ -19,6 +26,7 @@ import zlib
 
 from ..system.files import open_file, replace_file
 from ..system.runtime import is_private_directory, runtime_directories
+from .directory import OWN_FOLDERS
 
 _SPOOL_NOTE = "spool-"
 
@@ -42,7 +50,7 @@ def note_spool(directory: str) -> None:
 def noted_spools(own: str) -> list[str]:
     """Return the directories that workers have noted, without ``own`` and without unsafe ones.
 
-    The note of a directory that is gone is removed.
+    The note of a directory that is gone, or that holds nothing, is removed.
     """
     found = []
     for place in runtime_directories():
@@ -53,11 +61,21 @@ def noted_spools(own: str) -> list[str]:
                     directory = os.fsdecode(file.read(65536))
                 if directory == own or not os.path.isabs(directory):
                     continue
-                if not os.path.lexists(directory):
+                if _holds_nothing(directory):
                     os.unlink(path)
+                    if not _holds_nothing(directory):
+                        note_spool(directory)
                 elif is_private_directory(directory) and directory not in found:
                     found.append(directory)
     return found
+
+
+def _holds_nothing(directory: str) -> bool:
+    """Return whether a spool directory has no journal, whole or damaged, or is gone."""
+    try:
+        return not set(os.listdir(directory)) - set(OWN_FOLDERS)
+    except OSError as error:
+        return isinstance(error, (FileNotFoundError, NotADirectoryError))
 
 
 def _names(place: str) -> list[str]:

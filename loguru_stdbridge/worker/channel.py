@@ -40,7 +40,6 @@ from typing import TYPE_CHECKING, Callable
 
 from ..exceptions import JournalError
 from ..spool.directory import default_spool_dir, make_spool_dir
-from ..spool.elsewhere import note_spool
 from ..spool.journal import Journal
 from ..spool.proof import prepare_to_prove
 from ..system.forks import drop_in_children, notice_fork, process_mark
@@ -104,9 +103,7 @@ class Channel(BaseChannel):
         try:
             if spool_dir is None:
                 return make_spool_dir(default_spool_dir(options.address.log_path))
-            directory = make_spool_dir(spool_dir)
-            note_spool(directory)
-            return directory
+            return make_spool_dir(spool_dir)
         except JournalError as error:
             if spool_dir is not None:
                 raise  # asked for by name: to go on without would be a promise broken in silence

@@ -28,6 +28,7 @@ from ..record.level_order import LevelOrder
 from ..record.line_format import LineFormat
 from ..record.sink_needs import SinkNeeds
 from ..spool.directory import default_spool_dir, note_sink
+from ..spool.elsewhere import note_spool
 from ..spool.journal import Journal
 from ..spool.proof import ReceiverProof
 from ..spool.total import keep_within
@@ -137,13 +138,16 @@ class Pipeline:
         return self._make_journal_in(None)
 
     def _make_journal_in(self, spool_dir: str | None) -> Journal:
-        return Journal.create(
+        journal = Journal.create(
             spool_dir,
             str(self._options.address),
             limit=self._options.spool_limit,
             when_full=self._options.when_full,
             block_timeout=self._options.block_timeout,
         )
+        if spool_dir is not None and self._options.spool_dir is not None:
+            note_spool(spool_dir)  # a directory that was named: else no receiver knows of it
+        return journal
 
     def _make_sender(
         self,
