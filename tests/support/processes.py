@@ -108,7 +108,7 @@ def run_python(
         if process.poll() is None:
             process.kill()
             process.communicate()
-    return process.returncode, out.decode(), err.decode()
+    return process.returncode, *(text.decode().replace(os.linesep, "\n") for text in (out, err))
 
 
 def free_port() -> int:
