@@ -13,10 +13,12 @@ import time
 from pathlib import Path
 
 from .suite import PARTS as PARTS_OF_SUITE
+from .surroundings import SCENES as SURROUNDING_SCENES
 from .wine import PLACE, Wine
 
 SCENE = ["-m", "tests.windows.scenes"]
 SHARED = ["-m", "tests.support.shared_files", "--rounds", "1", "--processes", "4"]
+SURROUNDINGS = ["-m", "tests.windows.surroundings"]
 PYTEST = ["-m", "pytest", "-q", "-p", "tests.windows.suite"]
 
 PARTS: dict[str, list[list[str]]] = {
@@ -29,6 +31,7 @@ PARTS: dict[str, list[list[str]]] = {
     "held": [[*SCENE, "held"]],
     "at-once": [[*SCENE, "at-once"]],
     "shared": [[*SHARED, "--only", case] for case in ("size", "time", "logging", "plain loguru")],
+    "surroundings": [[*SURROUNDINGS, name] for name in SURROUNDING_SCENES],
     "suite": [[*PYTEST, part] for part in PARTS_OF_SUITE],
 }
 """What is run, by name: the arguments of Python, one list for each run."""

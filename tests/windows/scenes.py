@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from loguru_stdbridge.addresses import log_address
 from loguru_stdbridge.system.locks import is_locked
@@ -25,8 +26,11 @@ from tests.support.processes import Account, Verdict
 from tests.support.waiting import wait_until
 
 HERE = Path(__file__).parent
+RECEIVER = "loguru_stdbridge.receiver"
+WORKER = str(HERE / "worker.py")
 WORDS = ("--rotation", "200 KB", "--compression", "gz", "--format", "{message}")
-PATIENCE = 90.0
+STREAMS: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+PATIENCE = 300.0
 """Seconds that a step may take under Wine, on a machine that does other things, too."""
 
 
@@ -53,18 +57,20 @@ class Stage:
 
     # -- the receiver
 
-    def start_receiver(self, *command: str) -> None:
+    def start_receiver(self, *command: str, before: str = "") -> None:
+        """Start the receiver, with a command, or after the statements ``before``."""
         with contextlib.suppress(OSError):
             self.ready.unlink()
+        code = f"{before}\nimport runpy; runpy.run_module({RECEIVER!r}, run_name='__main__')"
         self.receiver = subprocess.Popen(
             [
-                sys.executable, "-m", "loguru_stdbridge.receiver", str(self.sink), *self.options,
+                sys.executable, *(("-c", code) if before else ("-m", RECEIVER)),
+                str(self.sink), *self.options,
                 "--listen", "tcp://127.0.0.1:0", "--ready-file", str(self.ready),
                 *(("--", *command) if command else ()),
             ],
             env=self.environment,
-            stderr=self.told,
-            stdin=subprocess.DEVNULL,
+            **{**STREAMS, "stderr": self.told},
         )  # fmt: skip
 
     def wait_ready(self) -> None:
@@ -88,16 +94,26 @@ class Stage:
 
     # -- workers
 
-    def start_worker(self, name: str, count: int, pause: float, *words: str) -> None:
+    def start_worker(
+        self,
+        name: str,
+        count: int,
+        pause: float,
+        *words: str,
+        before: str = "pass",
+        python: str = sys.executable,
+        **options: Any,
+    ) -> None:
+        """Start ``worker.py``, after the statements ``before``; ``options`` are ``Popen``'s."""
         where = words[0] if words else str(log_address(self.sink))
+        code = f"{before}; import runpy; runpy.run_path({WORKER!r}, run_name='__main__')"
         self.names[name] = subprocess.Popen(
             [
-                sys.executable, str(HERE / "worker.py"), name, str(count), str(pause),
+                python, "-c", code, name, str(count), str(pause),
                 str(self.directory / f"notes-{name}"), where, *words[1:],
             ],
             env=self.environment,
-            stderr=self.told,
-            stdin=subprocess.DEVNULL,
+            **{**STREAMS, "stderr": self.told, **options},
         )  # fmt: skip
 
     def returned(self, name: str) -> int:

