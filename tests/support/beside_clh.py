@@ -218,11 +218,13 @@ def killed_with_the_lock(kind: str, path: Path) -> str:
 
     def die() -> None:
         handler = make_handler(kind, path)
-        real = os.write
         log_lines(handler, "w", 3)
         if kind == THEIRS:
             handler.format = lambda record: os.kill(os.getpid(), 9)  # type: ignore[method-assign]
-        os.write = lambda fd, data: os.kill(os.getpid(), 9) or real(fd, data)  # type: ignore
+        else:
+            from loguru_stdbridge.system.short_calls import calls
+
+            calls.write = lambda descriptor, data, size: os.kill(os.getpid(), 9) or 0
         log_lines(handler, "w", 1)
 
     status, _ = run(die)
