@@ -37,6 +37,7 @@ NOWHERE: State = (-1, 0, -1, -1)
 """The state of a file that cannot be looked at."""
 
 _HERE = -100  # AT_FDCWD: as open() has it
+_OF_PLACE = 0x1000  # AT_EMPTY_PATH
 _NUMBER_AND_SIZE = 0x300  # STATX_INO, STATX_SIZE
 _STATX = struct.Struct("=QQ88xII")  # number, size; then the device's two numbers
 _STATX_AT = 32
@@ -103,22 +104,29 @@ class ShortCalls:
         self.change_lock, self.write = library.flock, library.write
         self._short_write = library.write
 
-    def make_look(self, path: str) -> Callable[[], State]:
-        """Return a function that looks at the file at ``path``, for one thread at a time."""
+    def make_look(self, file: str | int) -> Callable[[], State]:
+        """Return a function that looks at the file at a path, or at an open one by its descriptor.
+
+        One thread at a time may call it, but for what never changes of an open file.
+        """
         if self._statx is None:
 
             def look() -> State:
                 try:
-                    return _state_of(os.stat(path))
+                    return _state_of(os.stat(file))
                 except OSError:
                     return NOWHERE
 
             return look
-        statx, unpack, name = self._statx, _STATX.unpack_from, os.fsencode(path)
+        statx, unpack = self._statx, _STATX.unpack_from
         buffer = self._make_buffer(_STATX_SIZE)
+        if isinstance(file, int):
+            place, name, flags = file, b"", _OF_PLACE
+        else:
+            place, name, flags = _HERE, os.fsencode(file), 0
 
         def look_short() -> State:
-            if statx(_HERE, name, 0, _NUMBER_AND_SIZE, buffer):
+            if statx(place, name, flags, _NUMBER_AND_SIZE, buffer):
                 return NOWHERE
             return unpack(buffer, _STATX_AT)
 

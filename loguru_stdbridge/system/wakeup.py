@@ -7,15 +7,19 @@ Why a foreign descriptor gets no byte
 Some programs close all descriptors. The number of ours may then belong to a connection of the
 program's, and a byte for the thread would go to its peer. So :meth:`WakeUp.wake` looks whether the
 socket is still the one that was opened; a wake-up costs little beside the thread that it wakes.
+The look does not let the interpreter's lock go (:mod:`~loguru_stdbridge.system.short_calls`): the
+thread that sleeps here looks after each sleep, and would have to wait for a log call to give the
+lock back.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
+from typing import Callable
 
 from .files import move_descriptor
+from .short_calls import State, calls
 
 
 def move_socket(made: socket.socket) -> socket.socket:
@@ -35,13 +39,17 @@ class WakeUp:
     Not for use across a fork: a child closes its copy.
     """
 
-    __slots__ = ("_identity", "_reader", "_writer")
+    __slots__ = ("_identity", "_looks", "_reader", "_writer")
 
     def __init__(self) -> None:
         """Raises ``OSError`` where the process may open no more files."""
         self._reader, self._writer = map(move_socket, socket.socketpair())
         self._reader.setblocking(False)
         self._writer.setblocking(False)
+        calls.find()
+        ends = (self._reader, self._writer) if sys.platform != "win32" else ()
+        self._looks: list[Callable[[], State]] = [calls.make_look(end.fileno()) for end in ends]
+        """Nobody closes all descriptors on Windows, where a socket's number is no file's."""
         self._identity = self._identify()
 
     def fileno(self) -> int:
@@ -60,15 +68,10 @@ class WakeUp:
         """Return whether both ends are still what was opened. Never raises."""
         return self._identify() == self._identity
 
-    def _identify(self) -> tuple[int, int, int, int] | None:
-        """Return the two sockets' devices and inodes; ``None`` where the system has none."""
-        if sys.platform == "win32":  # a socket's number is no file's, and nobody closes them all
-            return None
-        try:
-            reader, writer = os.fstat(self._reader.fileno()), os.fstat(self._writer.fileno())
-        except OSError:
-            return None
-        return reader.st_dev, reader.st_ino, writer.st_dev, writer.st_ino
+    def _identify(self) -> list[tuple[int, ...]]:
+        """Return what the system knows the two sockets by."""
+        states = [look() for look in self._looks]
+        return [(number, *device) for number, _, *device in states]
 
     def drain(self) -> None:
         """Forget the calls so far, before looking at what they were about. Never blocks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 
 import pytest
@@ -77,3 +78,20 @@ def test_linux_has_the_short_calls():
     made = ShortCalls()
     made.find()
     assert made.write is not short_calls._write
+
+
+def test_a_look_at_a_descriptor_tells_when_its_number_is_another_s(calls, tmp_path):
+    """A look at an open file or socket sees that it was closed, and that another has its number."""
+    ends = socket.socketpair()
+    number = ends[0].detach()
+    look = calls.make_look(number)
+    first = look()
+    assert first == calls.state_of(os.fstat(number))
+    os.close(number)
+    assert look() == NOWHERE
+    other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
+    os.dup2(other, number)
+    assert look() not in (NOWHERE, first)
+    for descriptor in {other, number}:
+        os.close(descriptor)
+    ends[1].close()
