@@ -62,6 +62,13 @@ def is_last_thread() -> bool:
     return all(thread is me for thread in threading.enumerate())
 
 
-def last_ending(through: int) -> Ending:
-    """Return the end of a process's last thread: deliver up to ``through``, if that is soon."""
+def end_if_last(ending: Ending, through: int) -> Ending:
+    """Return ``ending``, or that of a process's last thread: deliver up to ``through``, if soon."""
+    if ending.is_called_for or not is_last_thread():
+        return ending
     return Ending(through, time.monotonic() + LAST_TIMEOUT, patient=False)
+
+
+def has_ended(thread: threading.Thread | None) -> bool:
+    """Return whether a thread that has begun is there no more, however it ended."""
+    return thread is not None and thread.ident is not None and not thread.is_alive()

@@ -21,9 +21,8 @@ every few milliseconds what has gathered, so it takes the interpreter's lock sel
 
 Forks
 -----
-A forked child has no sender thread. Under gevent the thread is a greenlet, and the child does have
-it. When it runs there, it finds its sockets closed. It must touch nothing, and it must not end,
-because to :mod:`threading` it is no thread of the child. So it waits there for ever.
+A forked child has no sender thread. Under gevent it has: a greenlet, whose sockets are closed.
+It must not end, because to :mod:`threading` it is no thread of the child. So it waits for ever.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ from ..system.wakeup import WakeUp
 from ..wire.sending import Greeting
 from .connecting import Connector
 from .conversation import Conversation, JournalToSend
-from .ending import NO_END, Ending, is_last_thread, last_ending
+from .ending import NO_END, Ending, end_if_last, has_ended
 from .outage import Outage
 from .starting import ReceiverStarter
 from .stock_proof import StockProof
@@ -55,8 +54,7 @@ IDLE_INTERVAL = 1.0
 raises in a log call can lose its wake-up; then the thread finds the record by itself."""
 
 GREETING_TIMEOUT = 10.0
-"""Seconds without a greeting after which the operator is told. A receiver that is stopped or busy
-takes as long; the records wait."""
+"""Seconds without a greeting after which the operator is told; the records wait."""
 
 
 class Sender:
@@ -117,8 +115,7 @@ class Sender:
         self._connections = 0
         self.greeted = False
         self.silence_told = False
-        self.is_running = False
-        """Whether the thread is there, or will be in an instant."""
+        self._is_begun = False  # until the thread has ended
         self._outage = Outage(address, report, is_ended_by_us=starter is not None)
         self._is_parents = False  # this is a child, and the sender is not its own
         self.ending = NO_END
@@ -127,6 +124,11 @@ class Sender:
 
     _wakeup: WakeUp | None = None  # of an instance while it is to be woken
     _waiter: Waiter | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread is there, or will be in an instant. A tracer may end it at once."""
+        return self._is_begun and not has_ended(self._thread)
 
     def start(self, *, until_empty: bool = False) -> None:
         """Start the thread, unless it runs.
@@ -145,11 +147,11 @@ class Sender:
         thread = threading.Thread(target=self._run, name="loguru_stdbridge-sender", daemon=True)
         self._make_wakeup()
         try:
-            self._thread, self.is_running = thread, True
+            self._thread, self._is_begun = thread, True
             start_thread(thread)
         except BaseException:
             if not thread.is_alive():  # else a signal handler has raised, and the thread has begun
-                self.is_running = False
+                self._is_begun = False
                 self._close_wakeup()
             raise
 
@@ -200,8 +202,7 @@ class Sender:
 
     def _is_decided(self, through: int) -> bool:
         """Return whether waiting changes nothing."""
-        uncertain = self.stock_proof.is_uncertain
-        return self._is_written(through) or uncertain or not self.is_running
+        return self._is_written(through) or self.stock_proof.is_uncertain or not self.is_running
 
     def _is_written(self, through: int) -> bool:
         """Return whether the receiver has everything up to ``through``, as far as it tells."""
@@ -248,7 +249,7 @@ class Sender:
         if self.__dict__.setdefault("_running_as", me) is not me:
             return  # another attempt to start was interrupted, and its thread runs
         try:
-            self._thread, self.is_running = threading.current_thread(), True
+            self._thread, self._is_begun = threading.current_thread(), True
             self.ident = self.journal.sender_thread_id = threading.get_ident()
             while not self._work():
                 pass
@@ -260,7 +261,7 @@ class Sender:
             self._connector.close(is_left=self.journal.pending > 0)
             self._close_wakeup()
             self.__dict__.pop("_running_as", None)
-            self.is_running = False  # before the thread has ended: a flush would wait on
+            self._is_begun = False  # before the thread has ended: a flush would wait on
             self._on_end()
             self.tell_progress()
 
@@ -335,8 +336,7 @@ class Sender:
 
     def _look_after_others(self) -> None:
         """Tell the journal's trouble; wait for the child by which a receiver was started."""
-        if is_last_thread() and not self.ending.is_called_for:
-            self.ending = last_ending(self.journal.next - 1)
+        self.ending = end_if_last(self.ending, self.journal.next - 1)
         self._connector.look_after_children()
         trouble, self.journal.trouble = self.journal.trouble, None
         if trouble is not None:

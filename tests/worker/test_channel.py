@@ -535,6 +535,35 @@ for pair in pairs:
 """
 
 
+def test_a_sender_that_ends_before_its_first_line_is_started_again(tmp_path):
+    """A tracer that raises in each new thread holds records up only while it is there."""
+    with ReceiverProcess(tmp_path / "app.log", "--format", "{message}") as process:
+        status, out, err = run_python(RAISING_TRACER, process.address)
+        assert (status, out) == (0, "True\n"), err
+        assert process.stop() == 0
+    assert (tmp_path / "app.log").read_text() == "first\n"
+
+
+RAISING_TRACER = """
+import sys, threading
+from loguru_stdbridge.worker.channel import Channel
+from loguru_stdbridge.worker.options import check_options
+from tests.support.scripted import a_row
+
+
+def trace(*arguments):
+    raise ValueError("a tracer")
+
+
+channel = Channel(check_options(sys.argv[1], spool_dir=False))
+threading.settrace(trace)
+channel.emit(a_row("first"))
+threading.settrace(None)
+channel._pipeline.sender._thread.join()
+print(channel.flush(60))
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="numbers of files are no system's there")
 def test_nothing_of_ours_takes_the_number_of_a_closed_standard_stream(tmp_path):
     """A program without standard streams that writes to them all the same writes into no journal."""
