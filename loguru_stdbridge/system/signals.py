@@ -69,6 +69,21 @@ def start_thread(thread: threading.Thread) -> None:
         thread.start()
 
 
+def raise_if_from_handler(error: BaseException) -> None:
+    """Raise ``error`` again if a signal handler of the program's has raised it.
+
+    It is the program's own (a time limit, as a rule), and no failure of what it has interrupted.
+    """
+    handlers = map(signal.getsignal, signal.valid_signals())
+    codes = {getattr(getattr(each, "__func__", each), "__code__", None) for each in handlers}
+    codes.discard(None)
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code in codes:
+            raise error
+        traceback = traceback.tb_next
+
+
 def ended_child() -> tuple[int, int] | None:
     """Return id and exit status of a child that has ended, and wait for it; ``None`` for none.
 

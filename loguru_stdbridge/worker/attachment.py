@@ -62,6 +62,7 @@ from loguru import logger as loguru_logger
 
 from ..record.fallback import message_of
 from ..record.level_order import LevelOrder
+from ..system.signals import raise_if_from_handler
 from . import kept_handlers
 from .base_channel import BaseChannel
 from .crossings import (
@@ -237,8 +238,9 @@ class Attachment:
                 self._end_called, is_called, state, mark,
                 record.levelname, record.msg, record.args, record.exc_text,
             )  # fmt: skip
-        except Exception:  # a record factory may have made anything
-            return self._end_odd, True
+        except Exception as error:
+            raise_if_from_handler(error)
+            return self._end_odd, True  # a record factory may have made anything
 
     def _is_ordered(self, record: logging.LogRecord) -> bool:
         """Return whether an operator wants a record that is below the bridge's level."""
@@ -280,12 +282,13 @@ class Attachment:
         self.send(record)
 
     def send(self, record: logging.LogRecord) -> None:
-        """Send a record of at least the bridge's level. Never raises."""
+        """Send a record of at least the bridge's level. Raises what a signal handler raises."""
         try:
             if record.levelno >= self._level or self._is_ordered(record):
                 channel = self._channel
                 channel.emit(row_of_logrecord(channel.far_sinks.renderer, record))
         except Exception as error:
+            raise_if_from_handler(error)
             report(f"a record of logging is not in the log, since it could not be sent: {error!r}")
 
     def _is_reached(self) -> bool:

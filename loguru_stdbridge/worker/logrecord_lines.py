@@ -47,6 +47,7 @@ from ..record.encode import encode_rendered
 from ..record.fallback import message_of
 from ..record.line_format import LineFormat, split_message, split_time
 from ..record.row import rendered_row_head
+from ..system.signals import raise_if_from_handler
 
 _MAX_LOGGER_NAME = 1000
 """Characters of a logger's name. The receiver shortens a longer one."""
@@ -163,8 +164,9 @@ class LogRecordRenderer:
                     fields["elapsed"] = datetime.timedelta(seconds=record.relativeCreated / 1000.0)
                 line = self._template.format_map(fields)
             row = encode_rendered(int(created * 1e9), head, line)
-        except Exception:  # a record factory, a filter or a handler may have put anything anywhere
-            return None
+        except Exception as error:
+            raise_if_from_handler(error)
+            return None  # a record factory, a filter or a handler may have put anything anywhere
         return row if len(row) <= MAX_SMALL_ROW else None
 
     def _stamp_of(self, created: float) -> str:

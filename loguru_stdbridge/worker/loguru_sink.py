@@ -60,6 +60,7 @@ from ..record.level_order import LevelOrder
 from ..record.markup import dump_markup
 from ..record.sink_needs import PLAIN, SinkNeeds
 from ..record.values import show
+from ..system.signals import raise_if_from_handler
 from .base_channel import BaseChannel
 from .crossings import ThreadState, find_logrecord, make_thread_state, thread_states
 from .kept_handlers import set_level
@@ -242,8 +243,9 @@ class BridgeSink:
                     return False  # loguru has to render a first line
                 colors = _colors_of(record, level_id, colored, self._far_sinks.needs)
                 row = self._encode(record, colors, raw=is_raw)
-        except Exception:  # a patcher may have put anything anywhere: loguru tells what is wrong
-            return False
+        except Exception as error:
+            raise_if_from_handler(error)
+            return False  # a patcher may have put anything anywhere: loguru tells what is wrong
         self._emit(record, row)
         return True
 

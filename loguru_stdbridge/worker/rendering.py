@@ -29,6 +29,7 @@ from ..record.encode import encode_logrecord, encode_rendered
 from ..record.line_format import LineFormat, plain_format, split_time
 from ..record.row import rendered_row_head
 from ..record.sink_needs import ASCII, PLAIN
+from ..system.signals import raise_if_from_handler
 from .levels import level_styles
 from .logrecord_lines import LogRecordRenderer, make_logrecord_renderer
 
@@ -105,8 +106,9 @@ class LineRenderer:
             if level.no < self._level:
                 return None
             return self._encode(level, plain.format_map(record))
-        except Exception:  # a patcher may have put anything anywhere
-            return None
+        except Exception as error:
+            raise_if_from_handler(error)
+            return None  # a patcher may have put anything anywhere
 
     def suits(self, record: Any) -> bool:
         """Return whether loguru can render this record for the sink.

@@ -9,6 +9,7 @@ import logging.config
 import logging.handlers
 import pickle
 import queue
+import signal
 import sys
 import threading
 import traceback
@@ -463,6 +464,34 @@ def test_a_value_that_logs_while_it_is_shown_is_shown_no_oftener_for_it(taken, s
     std.info("%s", Talks())
     assert taken.messages.count("value") == 1
     assert taken.messages.count("asked") == len(asked) <= 2
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="there is no such signal here")
+@pytest.mark.parametrize("way", ["loguru", "logging"])
+def test_an_exception_of_a_signal_handler_reaches_the_program(taken, std, way, monkeypatch):
+    """A time limit that strikes within a log call is the program's, and no failure of ours."""
+
+    class TimeLimitError(Exception):
+        pass
+
+    def strike(number, frame):
+        raise TimeLimitError
+
+    def interrupted(*arguments):
+        signal.raise_signal(signal.SIGUSR1)
+
+    install_bridge(NOWHERE)
+    before = signal.signal(signal.SIGUSR1, strike)
+    try:
+        if way == "loguru":
+            monkeypatch.setattr("loguru_stdbridge.worker.loguru_sink._looks_twice", interrupted)
+        else:
+            monkeypatch.setattr("loguru_stdbridge.worker.attachment.row_of_logrecord", interrupted)
+        with pytest.raises(TimeLimitError):
+            (logger if way == "loguru" else std).info("interrupted")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert taken.messages == []
 
 
 @pytest.mark.parametrize("names", [True, False])
