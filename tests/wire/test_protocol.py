@@ -21,6 +21,7 @@ from loguru_stdbridge.exceptions import (
 )
 from loguru_stdbridge.record.bounded_json import MAX_FRAME_CONTAINERS, MAX_SMALL_FRAME
 from loguru_stdbridge.record.encode import encode_logrecord
+from loguru_stdbridge.record.level_order import LevelOrder
 from loguru_stdbridge.record.row import MAX_ROW
 from loguru_stdbridge.wire import sending as protocol
 from loguru_stdbridge.wire.frames import MAX_PAYLOAD, encode_frame
@@ -38,7 +39,13 @@ from loguru_stdbridge.wire.receiving import (
     Sequencer,
     StrangerReceived,
 )
-from loguru_stdbridge.wire.sending import Acknowledged, Greeting, Refusal, SenderConnection
+from loguru_stdbridge.wire.sending import (
+    Acknowledged,
+    Greeting,
+    LevelsOrdered,
+    Refusal,
+    SenderConnection,
+)
 
 SENDER = "0123456789abcdef" * 2
 
@@ -97,7 +104,7 @@ def test_the_hello_is_a_record_that_any_receiver_can_log():
     assert record.getMessage() == "hi {}"
     assert record.user == 5
     assert set(fields["stdbridge"]) == {
-        "version", "sender", "sequence", "base", "package", "row",
+        "version", "sender", "sequence", "base", "package", "levels", "row",
     }  # fmt: skip
     assert (
         logging.Formatter("%(levelname)s:%(name)s:%(message)s").format(record) == "INFO:app:hi {}"
@@ -109,8 +116,19 @@ def test_a_hello_without_a_record_only_introduces_the_sender():
     frame = SenderConnection(SENDER).hello(a_row("5 records were given up"), 9, 5, notice=True)
     assert logging.makeLogRecord(pickle.loads(frame[4:])).getMessage() == "5 records were given up"
     assert ReceiverConnection(MAX_PAYLOAD).receive(frame) == [
-        HelloReceived(SENDER, 5, package=__version__)
+        HelloReceived(SENDER, 5, package=__version__, takes_levels=True)
     ]
+
+
+def test_orders_of_levels_are_told_after_the_greeting():
+    """A worker that was greeted is told which lower levels are wanted; before that it is a fault."""
+    sender, receiver = SenderConnection(SENDER), ReceiverConnection(MAX_PAYLOAD)
+    receiver.receive(sender.hello(a_row("one"), 1, 1))
+    orders = [LevelOrder("shop", 10, 60.0), LevelOrder("", 5, 1.5)]
+    told = receiver.greeting(0) + receiver.levels(orders) + receiver.levels([])
+    assert sender.receive(told)[1:] == [LevelsOrdered(tuple(orders)), LevelsOrdered(())]
+    with pytest.raises(PeerError):
+        SenderConnection(SENDER).receive(receiver.levels(orders))
 
 
 def test_a_record_for_a_stock_peer_has_no_keys_but_those_of_logging_and_the_mark():
