@@ -21,6 +21,7 @@ same time want to remove the same files; one of them finds a file gone, and look
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from functools import partial
 from pathlib import Path
@@ -94,7 +95,13 @@ class Chores:
                 with contextlib.suppress(OSError):
                     os.rmdir(work)
             else:
-                finish_work(work, self._compression, contextlib.nullcontext())
+                try:
+                    finish_work(work, self._compression, contextlib.nullcontext())
+                except OSError as error:
+                    # The archive is in its place. On Windows the old file goes when the last
+                    # program that has it open writes its next line; a later look removes the rest.
+                    if error.errno != errno.EBUSY:
+                        raise
         finally:
             let_go(lock)
 

@@ -458,6 +458,26 @@ def test_a_compression_that_somebody_works_on_is_left_to_him(path):
     assert not work.exists()
 
 
+def test_a_compressed_file_that_others_have_open_is_no_trouble(path, monkeypatch):
+    """A work directory that cannot go yet, since its file is open, is removed by a later look."""
+    from loguru_stdbridge.sink import archive
+    from loguru_stdbridge.sink.internals import read_sink_path
+
+    work = path.parent / ".app.2026-01-01_00-00-00_000000.log.closing"
+    work.mkdir(parents=True)
+    (work / "app.2026-01-01_00-00-00_000000.log").write_bytes(b"old\n")
+    told = []
+    lock_path = str(path.parent / ".app.log.lock")
+    chores = Chores(read_sink_path(path), lock_path, "gz", None, told.append)
+    monkeypatch.setattr(archive.shutil, "rmtree", lambda *args, **options: None)
+    chores.finish_all()
+    monkeypatch.undo()
+    assert work.exists()
+    chores.finish_all()
+    assert os.listdir(path.parent) == ["app.2026-01-01_00-00-00_000000.log.gz"]
+    assert told == []
+
+
 # -- a receiver
 
 
