@@ -21,7 +21,7 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Callable, Protocol
 
 from ..system.forks import drop_in_children
@@ -43,6 +43,23 @@ PING_INTERVAL = 5
 connection: a cut network shows no other way."""
 
 LEAVE_TIMEOUT = 3.0  # seconds
+
+_CANCEL_AGAIN = 0.2  # seconds
+
+
+async def end_tasks(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, and wait until they have ended.
+
+    More than once: before Python 3.12 a task may miss it in ``asyncio.wait_for``.
+    """
+    waiting = {task for task in tasks if not task.done()}
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=_CANCEL_AGAIN)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # it was looked at: else the loop complains
 
 
 class EngineError(Exception):
@@ -198,16 +215,14 @@ class Link:
         try:
             await asyncio.wait([session, *others], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (session, *others):
-                if not task.done():
-                    task.cancel()
-            results = await asyncio.gather(session, *others, return_exceptions=True)
+            await end_tasks([session, *others])
         if self._is_ending and not closed.is_set():
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(self._session.leave(connection), LEAVE_TIMEOUT)
             return
-        if isinstance(results[0], Exception) and not closed.is_set():
-            raise results[0]
+        error = None if session.cancelled() else session.exception()
+        if isinstance(error, Exception) and not closed.is_set():
+            raise error
         raise EngineError(
             f"the connection has ended{f': {self._complaint}' if self._complaint else ''}; "
             "connecting again until it works, what is not confirmed is kept"

@@ -21,7 +21,7 @@ from typing import Any, Callable, NamedTuple
 
 from .address import EngineAddress
 from .client import NatsTimeoutError, NoRespondersError
-from .link import PAUSE_MAX, PAUSE_START, REQUEST_TIMEOUT, EngineError, Link
+from .link import PAUSE_MAX, PAUSE_START, REQUEST_TIMEOUT, EngineError, Link, end_tasks
 from .messages import MESSAGE_FRAMES, make_messages
 from .stream import find_risks, stream_settings
 
@@ -100,11 +100,7 @@ class Publisher:
         finally:
             self._connection = None
             tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            for lane in self._lanes.values():
-                lane.task = None
+            await end_tasks(tasks)
 
     async def leave(self, connection: Any) -> None:
         """Nothing is to be said."""
@@ -154,6 +150,8 @@ class Publisher:
                 self._failed.set_exception(error)
         finally:
             lane.task = None
+            if lane.frames and self._connection not in (None, connection):
+                self._drive(sender, lane)  # the next session has found it at work
 
     async def _send(self, connection: Any, subject: str, message: bytes) -> None:
         """Send one message, and wait until the stream has confirmed it."""
