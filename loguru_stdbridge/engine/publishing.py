@@ -82,7 +82,8 @@ class Publisher:
             self._drive(frame.sender, lane)
 
     def _drive(self, sender: str, lane: _Lane) -> None:
-        if self._connection is not None and lane.task is None:
+        # One that was cancelled before it began has not taken itself out.
+        if self._connection is not None and (lane.task is None or lane.task.done()):
             lane.task = asyncio.get_running_loop().create_task(
                 self._send_lane(self._connection, sender, lane)
             )
