@@ -158,7 +158,8 @@ class Service:
                 )
             outlets = Outlets(
                 sinks,
-                rendering=render == "worker",
+                # A finished line's row has the time at which it was made, and not the record's.
+                rendering=render == "worker" and order is None,
                 tees=[outlet for outlet, _ in forwarders],
             )
             if standby is not None:
