@@ -30,10 +30,10 @@ from ..system.runtime import (
     END_OF_RECORD,
     log_socket_name,
     runtime_directories,
-    short_path,
 )
 from ..system.signals import start_thread
 from ..system.tls_files import TlsFiles
+from ..system.unix_sockets import connect_unix
 from ..wire.sending import Acknowledged, Refusal, SenderConnection
 from .outlets import Outlet
 from .row_writer import RowReplay
@@ -308,15 +308,10 @@ def _open_socket(address: Address, timeout: float) -> socket.socket:
         paths = [os.path.join(place, name) for place in places]
     trouble: OSError = FileNotFoundError(f"no receiver of {address.path} runs here")
     for path in paths:
-        connection = socket.socket(AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(timeout)
         try:
-            with short_path(path) as shorter:
-                connection.connect(shorter)
-        except OSError as error:
-            connection.close()
-            if not isinstance(error, FileNotFoundError):
-                trouble = error
+            return connect_unix(path, timeout)
+        except FileNotFoundError:
             continue
-        return connection
+        except OSError as error:
+            trouble = error
     raise trouble

@@ -1,8 +1,7 @@
-"""Bind Unix sockets that nobody else may use, and remove those that a killed process has left."""
+"""Bind Unix sockets, connect to them, and remove those that a killed process has left."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import stat
@@ -41,12 +40,25 @@ def remove_dead_socket(path: str) -> None:
             return
     except OSError:
         return
-    with contextlib.closing(socket.socket(AF_UNIX, socket.SOCK_STREAM)) as probe:
-        probe.settimeout(1.0)
-        try:
-            with short_path(path) as shorter:
-                probe.connect(shorter)
-        except ConnectionRefusedError:
-            os.unlink(path)
-        except OSError:
-            return
+    try:
+        connect_unix(path, 1.0).close()
+    except ConnectionRefusedError:
+        os.unlink(path)
+    except OSError:
+        return
+
+
+def connect_unix(path: str, timeout: float) -> socket.socket:
+    """Return a connection to the socket at ``path``; ``timeout`` is its seconds for each call.
+
+    Raises ``OSError``.
+    """
+    connection = socket.socket(AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout)
+        with short_path(path) as shorter:
+            connection.connect(shorter)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ..addresses import Address, LogName
 from ..exceptions import PeerError
-from ..system.runtime import AF_UNIX, short_path
+from ..system.unix_sockets import connect_unix
 from ..wire.sending import Acknowledged, Greeting, Refusal, SenderConnection
 from .finding import NobodyThereError, find_targets
 
@@ -84,16 +84,10 @@ def _connect(address: Address, timeout: float) -> socket.socket:
     paths = [target.path for target in find_targets(str(address))]
     trouble: OSError | None = None
     for path in paths:
-        connection = socket.socket(AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(timeout)
         try:
-            with short_path(path) as shorter:
-                connection.connect(shorter)
+            return connect_unix(path, timeout)
         except OSError as error:
-            connection.close()
             trouble = error
-            continue
-        return connection
     raise NobodyThereError(f"no receiver answers at {address}: {trouble}")
 
 

@@ -9,7 +9,6 @@ import contextlib
 import http.client
 import json
 import os
-import socket
 import stat
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -22,8 +21,8 @@ from ..system.runtime import (
     log_socket_name,
     runtime_directories,
     shared_directory,
-    short_path,
 )
+from ..system.unix_sockets import connect_unix
 from ..system.users import own_users
 
 ASK_TIMEOUT = 10.0
@@ -51,15 +50,13 @@ class _Connection(http.client.HTTPConnection):
     def __init__(self, target: Endpoint, timeout: float) -> None:
         super().__init__(target.host or "localhost", target.port, timeout=timeout)
         self._path = target.path
+        self._seconds = timeout
 
     def connect(self) -> None:
         if not self._path:
             super().connect()
             return
-        self.sock = socket.socket(AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        with short_path(self._path) as shorter:
-            self.sock.connect(shorter)
+        self.sock = connect_unix(self._path, self._seconds)
 
 
 def find_targets(meant: str | None) -> list[Endpoint]:
