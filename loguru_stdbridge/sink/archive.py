@@ -100,7 +100,8 @@ class Archiver:
         self._thread: threading.Thread | None = None
         self._failing = False
         self.swap_lock = threading.Lock()
-        """Held while a file and its archive are both in place, and during a rotation."""
+        """Held while a file and its archive are both in place, while a work directory is made or
+        removed, and during a rotation."""
         if not callable(compression):
             check_compression(compression)
             self._resume(read_sink_path(sink), ledger)
@@ -123,12 +124,13 @@ class Archiver:
         """Have the thread compress the file of a closed sink that has no rotation."""
         job = Path(path)
         if not callable(self._compression):
-            work, count = job.with_name(f".{job.name}{_CLOSING}"), 1
-            while work.exists():  # the file of an earlier run still waits
-                count += 1
-                work = job.with_name(f".{job.name}{_CLOSING}.{count}")
-            work.mkdir()
-            os.rename(job, work / job.name)
+            with self.swap_lock:  # the thread may be about to remove one of these names
+                work, count = job.with_name(f".{job.name}{_CLOSING}"), 1
+                while work.exists():  # the file of an earlier run still waits
+                    count += 1
+                    work = job.with_name(f".{job.name}{_CLOSING}.{count}")
+                work.mkdir()
+                os.rename(job, work / job.name)
             job = work
         self._submit(job)
 
@@ -214,7 +216,8 @@ def finish_work(
 ) -> None:
     """Do the steps that a work directory says are left, as the module's text has them.
 
-    ``swapping`` is held while a file and its archive are both in place.
+    ``swapping`` is held while a file and its archive are both in place, and while the directory is
+    removed.
     """
     named = _WORK_NAME.fullmatch(work.name)
     assert named is not None
@@ -241,9 +244,10 @@ def finish_work(
                 original.unlink()
     until = time.monotonic() + REMOVAL_PATIENCE
     while True:
-        shutil.rmtree(work, ignore_errors=True)
-        if not os.path.lexists(work):
-            return
+        with swapping:  # or another may begin one of that name meanwhile: see add_closed
+            shutil.rmtree(work, ignore_errors=True)
+            if not os.path.lexists(work):
+                return
         if time.monotonic() >= until:
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(work))
         time.sleep(0.01)

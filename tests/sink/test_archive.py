@@ -492,6 +492,27 @@ def test_files_that_wait_for_the_end_do_not_replace_each_other(tmp_path, monkeyp
     assert all(name.endswith(".log.gz") for name in found)
 
 
+def test_no_directory_is_made_while_one_of_its_name_is_removed(stock, tmp_path, monkeypatch):
+    """A file that is closed while the directory of the one before goes waits until that is gone."""
+    log, remove, threads = tmp_path / "app.log", shutil.rmtree, []
+
+    def close_another_one(work, **options):
+        remove(work, **options)
+        if not threads:
+            log.write_text("second\n")
+            threads.append(threading.Thread(target=stock.archive.add_closed, args=[str(log)]))
+            threads[0].start()
+            threads[0].join(0.2)
+
+    monkeypatch.setattr(shutil, "rmtree", close_another_one)
+    log.write_text("first\n")
+    stock.archive.add_closed(str(log))
+    wait_until(lambda: threads and not threads[0].is_alive(), 30, "the second one is taken")
+    stock.close()
+    assert stock.told == []
+    assert sorted(stock.found().values()) == ["first\n", "second\n"]
+
+
 @pytest.mark.parametrize("name", ["app.log", "app_{time}.log", "{time}/app.log", "a [b] {{c}}.log"])
 def test_a_restart_takes_up_what_was_marked(tmp_path, name):
     """A restart finds work directories wherever ``{time}`` is in the path."""
