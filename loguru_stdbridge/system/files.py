@@ -89,7 +89,8 @@ else:
         Others may rename and remove it meanwhile. It gets no standard stream's number. Raises
         ``OSError``.
         """
-        return move_descriptor(os.open(path, flags | _EVERY_FILE, mode))
+        # In one line: a signal handler that raises comes between two, and would lose the number.
+        return fd if (fd := os.open(path, flags | _EVERY_FILE, mode)) > 2 else move_descriptor(fd)
 
     def pwrite(descriptor: int, data: bytes, offset: int) -> int:
         """Write ``data`` at ``offset``; return how many bytes were taken. Raises ``OSError``."""

@@ -70,7 +70,7 @@ else:
 
     def _lock_directory(path: str, lock_path: str) -> tuple[int, bool]:
         flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
-        descriptor = move_descriptor(os.open(path, flags))
+        descriptor = fd if (fd := os.open(path, flags)) > 2 else move_descriptor(fd)
         try:
             return descriptor, _lock_descriptor(descriptor) and is_file_at(descriptor, path)
         except BaseException:

@@ -215,7 +215,7 @@ class OwnFile:
         """Return another descriptor of this file. Raises ``OSError``."""
         if not self.is_ours():
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        return move_descriptor(os.dup(self.descriptor))
+        return fd if (fd := os.dup(self.descriptor)) > 2 else move_descriptor(fd)
 
     def _status(self) -> os.stat_result | None:
         try:
