@@ -93,6 +93,8 @@ class Pipeline:
         journal: Journal | None = None
         try:
             journal = self.journal = self._make_journal()
+            if self._spool_dir is not None and options.spool_dir is not None:
+                note_spool(self._spool_dir)  # it was named: else no receiver knows of it
             journal.on_row_after_close = on_row_after_close
             if self._spool_dir is not None:
                 self.adoption = OrphanDelivery(
@@ -138,16 +140,13 @@ class Pipeline:
         return self._make_journal_in(None)
 
     def _make_journal_in(self, spool_dir: str | None) -> Journal:
-        journal = Journal.create(
+        return Journal.create(
             spool_dir,
             str(self._options.address),
             limit=self._options.spool_limit,
             when_full=self._options.when_full,
             block_timeout=self._options.block_timeout,
         )
-        if spool_dir is not None and self._options.spool_dir is not None:
-            note_spool(spool_dir)  # a directory that was named: else no receiver knows of it
-        return journal
 
     def _make_sender(
         self,
