@@ -618,7 +618,8 @@ def test_a_client_that_sends_a_byte_now_and_then_is_dropped(tmp_path, eventually
 
             thread = threading.Thread(target=trickle)
             thread.start()
-            assert client.recv(1) == b""
+            with contextlib.suppress(ConnectionResetError):  # bytes may be on their way to it
+                assert client.recv(1) == b""
             ended.set()
             thread.join()
         eventually(
