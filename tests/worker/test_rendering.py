@@ -8,7 +8,7 @@ import decimal
 import json
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from loguru import logger
 
@@ -91,6 +91,7 @@ def moments(steps):
 def test_any_time_is_shown_as_loguru_shows_it(template):
     """The renderer keeps a time's text only for times that show the same."""
 
+    @settings(deadline=None)
     @given(TIMES)
     @example([(0, ZONES[0], True)] * 3 + [(499, ZONES[1], True), (1, ZONES[1], True)])
     @example([(0, ZONES[0], True), (0, ZONES[0], True), (0, ZONES[0], False)])
