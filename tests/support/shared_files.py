@@ -144,6 +144,7 @@ def files_of(path: Path) -> list[Path]:
 def lines_of(path: Path) -> Iterator[str]:
     for file in files_of(path):
         data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        data = data.replace(os.linesep.encode(), b"\n")
         yield from data.decode("utf-8").split("\n")[:-1]
         if data[-1:] not in (b"", b"\n"):
             yield data[data.rfind(b"\n") + 1 :].decode("utf-8")
