@@ -13,6 +13,10 @@ Why two programs never compress one file
 The lock belongs to the directory that was opened. Whoever gets it looks whether the directory is
 still at its path: the other one may just have finished.
 
+*On Windows* a file that was compressed is there until the last program that has it open writes its
+next line. Its work directory gets a note then that nothing is left to do but to remove it, which a
+later look does. (A kill between the archive and the note leaves the file to be compressed twice.)
+
 A retention is asked after each rotation, by the program that has rotated. It is not shown the file
 that all write to: loguru, too, asks before the new file is there. Two programs that sweep at the
 same time want to remove the same files; one of them finds a file gone, and looks again.
@@ -30,8 +34,11 @@ from typing import Any, Callable
 from ..sink.archive import check_compression, finish_work, own_work_directories
 from ..sink.internals import SinkPath, private_logger
 from ..sink.retention import spare_other_logs
-from ..system.files import file_key
+from ..system.files import file_key, open_file
 from ..system.locks import let_go, take_directory_lock
+
+_DONE = "done"
+"""The note in a work directory whose archive is in its place. No log file has the name."""
 
 _SWEEPS = 5
 """Attempts of a retention that finds files gone."""
@@ -90,20 +97,27 @@ class Chores:
             return
         try:
             with os.scandir(work) as entries:
-                is_empty = next(entries, None) is None
-            if is_empty:  # somebody was killed, or is about to move a file here and will see
+                names = {entry.name for entry in entries}
+            if _DONE in names:
+                _remove_done(work)
+            elif not names:  # somebody was killed, or is about to move a file here
                 with contextlib.suppress(OSError):
                     os.rmdir(work)
             else:
                 try:
                     finish_work(work, self._compression, contextlib.nullcontext())
                 except OSError as error:
-                    # The archive is in its place. On Windows the old file goes when the last
-                    # program that has it open writes its next line; a later look removes the rest.
                     if error.errno != errno.EBUSY:
                         raise
+                    self._note_done(work)
         finally:
             let_go(lock)
+
+    @staticmethod
+    def _note_done(work: Path) -> None:
+        """Note that the archive is in its place, though its file is not gone yet."""
+        with contextlib.suppress(OSError):
+            os.close(open_file(str(work / _DONE), os.O_WRONLY | os.O_CREAT))
 
     def _make_sweeper(self) -> Any:
         retention: Any = self._retention
@@ -142,6 +156,18 @@ class Chores:
             self._is_failing = True
         else:
             self._is_failing = False
+
+
+def _remove_done(work: Path) -> None:
+    """Remove a work directory whose note says so, the note last; a later look tries it again."""
+    with contextlib.suppress(OSError):
+        for file in work.iterdir():
+            if file.name != _DONE:
+                with contextlib.suppress(FileNotFoundError):  # it goes when it is closed
+                    file.unlink()
+        if [file.name for file in work.iterdir()] == [_DONE]:
+            (work / _DONE).unlink()
+            work.rmdir()
 
 
 def _key_of(path: str) -> tuple[int, int] | None:

@@ -473,6 +473,7 @@ def test_a_compressed_file_that_others_have_open_is_no_trouble(path, monkeypatch
     chores.finish_all()
     monkeypatch.undo()
     assert work.exists()
+    (work / "app.2026-01-01_00-00-00_000000.log").write_bytes(b"old\n")  # as Wine shows it
     chores.finish_all()
     assert os.listdir(path.parent) == ["app.2026-01-01_00-00-00_000000.log.gz"]
     assert told == []
